@@ -1,0 +1,177 @@
+//! The walk: one node after the other from root to leaf, on a layout where siblings stand side by side.
+//!
+//! It serves every tree and every CPU. Faster kernels for common shapes come beside it; they have to give its bits.
+
+use crate::link::Precision;
+use crate::tree::{Aggregation, Leaf, Missing, Node, Test, TreeEnsemble, ZERO_THRESHOLD};
+
+const LEAF: u32 = 1 << 31;
+const MISSING_LEFT: u32 = 1 << 30;
+/// Zero counts as missing, or the split is categorical: the slow question.
+const SPECIAL: u32 = 1 << 29;
+const CATEGORICAL: u32 = 1 << 28;
+const FEATURE: u32 = (1 << 24) - 1;
+
+/// 16 bytes. The left child stands at `next`, the right one at `next + 1`; a leaf's `next` is its value's number. The
+/// threshold of a categorical split is the number of its set, exact in `f64`.
+#[derive(Debug, Clone, Copy)]
+struct WalkNode {
+    threshold: f64,
+    feature: u32,
+    next: u32,
+}
+
+/// A tree ensemble laid out for walking.
+#[derive(Debug)]
+pub(super) struct Walk {
+    inputs: usize,
+    outputs: usize,
+    aggregation: Aggregation,
+    round_inputs: bool,
+    round_sums: bool,
+    base: Vec<f64>,
+    /// Root and output of each tree.
+    trees: Vec<(u32, u32)>,
+    nodes: Vec<WalkNode>,
+    values: Vec<f64>,
+    vector_leaves: bool,
+    sets: Vec<Box<[u32]>>,
+}
+
+impl Walk {
+    pub(super) fn new(ensemble: &TreeEnsemble) -> Self {
+        let shape = ensemble.shape();
+        let outputs = ensemble.outputs();
+        let mut walk = Self {
+            inputs: ensemble.inputs(),
+            outputs,
+            aggregation: shape.aggregation,
+            round_inputs: shape.input_precision == Precision::F32,
+            round_sums: shape.sum_precision == Precision::F32,
+            base: if shape.base.is_empty() { vec![0.0; outputs] } else { shape.base.clone() },
+            trees: Vec::with_capacity(ensemble.tree_count()),
+            nodes: Vec::with_capacity(ensemble.node_count()),
+            values: Vec::new(),
+            vector_leaves: false,
+            sets: Vec::new(),
+        };
+        for tree in ensemble.trees() {
+            walk.trees.push((walk.nodes.len() as u32, tree.output));
+            walk.lay_out(&tree.nodes);
+        }
+        walk
+    }
+
+    /// Breadth first, siblings together.
+    fn lay_out(&mut self, nodes: &[Node]) {
+        let root = self.nodes.len();
+        let mut order = vec![0_u32];
+        let mut place = 0;
+        while place < order.len() {
+            let next = (root + order.len()) as u32;
+            let node = match &nodes[order[place] as usize] {
+                Node::Leaf(leaf) => self.leaf(leaf),
+                Node::Split { feature, test, missing, left, right } => {
+                    order.extend([*left, *right]);
+                    self.split(*feature, test, *missing, next)
+                }
+            };
+            self.nodes.push(node);
+            place += 1;
+        }
+    }
+
+    fn leaf(&mut self, leaf: &Leaf) -> WalkNode {
+        let next = self.values.len() as u32;
+        match leaf {
+            Leaf::Scalar(value) => self.values.push(*value),
+            Leaf::Vector(values) => {
+                self.vector_leaves = true;
+                self.values.extend_from_slice(values);
+            }
+        }
+        WalkNode { threshold: 0.0, feature: LEAF, next }
+    }
+
+    fn split(&mut self, feature: u32, test: &Test, missing: Missing, next: u32) -> WalkNode {
+        let mut flags = if missing.left { MISSING_LEFT } else { 0 };
+        if missing.zero {
+            flags |= SPECIAL;
+        }
+        let threshold = match test {
+            Test::AtMost(threshold) => *threshold,
+            Test::InSet(words) => {
+                flags |= SPECIAL | CATEGORICAL;
+                self.sets.push(words.as_slice().into());
+                (self.sets.len() - 1) as f64
+            }
+        };
+        WalkNode { threshold, feature: feature | flags, next }
+    }
+
+    /// Raw scores of `rows`, row-major; trees outside, rows inside, so that a tree stays in the cache.
+    pub(super) fn scores(&self, rows: &[f64], out: &mut [f64], rounded: &mut Vec<f64>) {
+        let rows = if self.round_inputs {
+            rounded.clear();
+            rounded.extend(rows.iter().map(|&x| f64::from(x as f32)));
+            &rounded[..]
+        } else {
+            rows
+        };
+        out.chunks_exact_mut(self.outputs).for_each(|out| out.copy_from_slice(&self.base));
+        for &(root, output) in &self.trees {
+            for (row, out) in rows.chunks_exact(self.inputs).zip(out.chunks_exact_mut(self.outputs)) {
+                self.add(self.find(root, row), output as usize, out);
+            }
+        }
+        if self.aggregation != Aggregation::Sum && !self.trees.is_empty() {
+            let trees = self.trees.len() as f64;
+            out.iter_mut().for_each(|score| *score /= trees);
+        }
+    }
+
+    fn add(&self, value: usize, output: usize, out: &mut [f64]) {
+        if self.vector_leaves {
+            let values = &self.values[value..value + self.outputs];
+            out.iter_mut().zip(values).for_each(|(sum, value)| *sum = self.sum(*sum, *value));
+        } else if self.aggregation == Aggregation::Vote {
+            out[self.values[value] as usize] += 1.0;
+        } else {
+            out[output] = self.sum(out[output], self.values[value]);
+        }
+    }
+
+    fn sum(&self, a: f64, b: f64) -> f64 {
+        if self.round_sums { f64::from(a as f32 + b as f32) } else { a + b }
+    }
+
+    /// The number of the leaf value that a row reaches.
+    fn find(&self, root: u32, row: &[f64]) -> usize {
+        let mut node = self.nodes[root as usize];
+        while node.feature & LEAF == 0 {
+            let x = row[(node.feature & FEATURE) as usize];
+            let left = if node.feature & SPECIAL == 0 {
+                x <= node.threshold || (x.is_nan() && node.feature & MISSING_LEFT != 0)
+            } else {
+                self.special(node, x)
+            };
+            node = self.nodes[node.next as usize + usize::from(!left)];
+        }
+        node.next as usize
+    }
+
+    #[cold]
+    fn special(&self, node: WalkNode, x: f64) -> bool {
+        let missing_left = node.feature & MISSING_LEFT != 0;
+        if node.feature & CATEGORICAL == 0 {
+            if x.is_nan() || x.abs() <= ZERO_THRESHOLD { missing_left } else { x <= node.threshold }
+        } else if x.is_nan() {
+            missing_left
+        } else {
+            // Negative values saturate to 0 in the cast, so they are told apart first.
+            let words = &self.sets[node.threshold as usize];
+            let category = x as usize;
+            x >= 0.0 && words.get(category / 32).is_some_and(|word| word >> (category % 32) & 1 == 1)
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Link functions: from a model's raw scores to probabilities or values. Exponentials come from `libm`, a port of
+//! FreeBSD's in pure Rust, within one unit in the last place of the trainers' own, so that an answer has the same bits
+//! on every CPU; a platform's `exp` differs between CPUs with and without fused multiply-add.
+
+use serde::{Deserialize, Serialize};
+
+/// The precision in which a model was trained to add and to compare.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Every step in `f64`.
+    #[default]
+    F64,
+    /// Every step rounded to `f32`.
+    F32,
+}
+
+/// A link function.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LinkFunction {
+    /// The raw scores are the answer.
+    #[default]
+    Identity,
+    /// One raw score `r` becomes `[1 - p, p]` with `p = 1 / (1 + exp(-scale · r))`.
+    Logistic {
+        /// Steepness; LightGBM's `sigmoid`, otherwise 1.
+        scale: f64,
+    },
+    /// `exp(rᵢ - max r) / Σ exp(rⱼ - max r)`.
+    Softmax,
+    /// `1 / (1 + exp(-scale · rᵢ))` for each class by itself; where `normalize`, divided by their sum.
+    OneVsRest {
+        /// Steepness, as above.
+        scale: f64,
+        /// Whether the probabilities are made to sum to 1, as scikit-learn does and LightGBM does not.
+        normalize: bool,
+    },
+}
+
+/// A link function and the precision it is computed in.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Link {
+    /// The function.
+    pub function: LinkFunction,
+    /// The precision.
+    pub precision: Precision,
+}
+
+impl Link {
+    /// The identity.
+    pub const IDENTITY: Self = Self { function: LinkFunction::Identity, precision: Precision::F64 };
+
+    /// `function` in `f64`.
+    #[must_use]
+    pub fn new(function: LinkFunction) -> Self {
+        Self { function, precision: Precision::F64 }
+    }
+
+    /// How many numbers come out for `raw` raw scores.
+    #[must_use]
+    pub fn outputs(&self, raw: usize) -> usize {
+        if matches!(self.function, LinkFunction::Logistic { .. }) { 2 } else { raw }
+    }
+
+    /// Applies the function to one row. `out` has [`outputs`](Self::outputs) places.
+    pub fn apply(&self, raw: &[f64], out: &mut [f64]) {
+        match self.function {
+            LinkFunction::Identity => out.copy_from_slice(raw),
+            LinkFunction::Logistic { scale } => {
+                let p = self.sigmoid(raw[0], scale);
+                out[0] = self.round(1.0 - p);
+                out[1] = p;
+            }
+            LinkFunction::Softmax => self.softmax(raw, out),
+            LinkFunction::OneVsRest { scale, normalize } => {
+                out.iter_mut().zip(raw).for_each(|(p, r)| *p = self.sigmoid(*r, scale));
+                if normalize {
+                    let sum: f64 = out.iter().sum();
+                    out.iter_mut().for_each(|p| *p = self.round(*p / sum));
+                }
+            }
+        }
+    }
+
+    fn round(&self, x: f64) -> f64 {
+        match self.precision {
+            Precision::F64 => x,
+            Precision::F32 => f64::from(x as f32),
+        }
+    }
+
+    fn sigmoid(&self, raw: f64, scale: f64) -> f64 {
+        match self.precision {
+            Precision::F64 => 1.0 / (1.0 + libm::exp(-scale * raw)),
+            Precision::F32 => f64::from(1.0 / (1.0 + libm::expf(-(scale as f32) * raw as f32))),
+        }
+    }
+
+    /// `f32`: exponentials in `f32`, their sum in `f64`, the quotient rounded to `f32`, as XGBoost does.
+    fn softmax(&self, raw: &[f64], out: &mut [f64]) {
+        let max = raw.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let mut sum = 0.0;
+        for (p, r) in out.iter_mut().zip(raw) {
+            *p = match self.precision {
+                Precision::F64 => libm::exp(r - max),
+                Precision::F32 => f64::from(libm::expf((*r as f32) - (max as f32))),
+            };
+            sum += *p;
+        }
+        if self.precision == Precision::F32 {
+            sum = f64::from(sum as f32);
+        }
+        out.iter_mut().for_each(|p| *p = self.round(*p / sum));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(function: LinkFunction, raw: &[f64]) -> Vec<f64> {
+        let link = Link::new(function);
+        let mut out = vec![0.0; link.outputs(raw.len())];
+        link.apply(raw, &mut out);
+        out
+    }
+
+    #[test]
+    fn logistic_gives_both_classes() {
+        assert_eq!(apply(LinkFunction::Logistic { scale: 1.0 }, &[0.0]), [0.5, 0.5]);
+        let far = apply(LinkFunction::Logistic { scale: 1.0 }, &[-800.0]);
+        assert_eq!(far, [1.0, 0.0]);
+    }
+
+    #[test]
+    fn softmax_survives_large_scores() {
+        assert_eq!(apply(LinkFunction::Softmax, &[1000.0, 1000.0]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn one_vs_rest_sums_to_one_only_where_told() {
+        let function = |normalize| LinkFunction::OneVsRest { scale: 1.0, normalize };
+        assert_eq!(apply(function(false), &[0.0, 0.0]), [0.5, 0.5]);
+        assert_eq!(apply(function(true), &[0.0, 0.0, 0.0]), [0.5 / 1.5; 3]);
+    }
+}

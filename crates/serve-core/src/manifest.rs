@@ -1,0 +1,164 @@
+//! The manifest: our versioned description of one version of one model. It is written last when a version is published,
+//! and its own digest is the identity of what serves.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::decision::DecisionPolicy;
+use crate::digest::Digest;
+use crate::golden::GoldenSource;
+use crate::name::{ModelName, ModelVersion};
+use crate::scaler::Scaler;
+use crate::signature::Signature;
+use crate::transform::Transform;
+
+/// The format that this release writes, and the newest it reads.
+pub const FORMAT: u32 = 1;
+
+/// What a model predicts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The key under which the answer stands, e.g. `direction`.
+    pub name: String,
+    /// Regression, or classification with its classes.
+    pub task: Task,
+}
+
+/// The kind of question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Task {
+    /// One number.
+    Regression,
+    /// One of some classes, with a probability each.
+    Classification {
+        /// The classes' labels, in the order of the probabilities.
+        classes: Vec<String>,
+    },
+}
+
+impl Task {
+    /// The classes; none for a regression.
+    #[must_use]
+    pub fn classes(&self) -> &[String] {
+        match self {
+            Self::Regression => &[],
+            Self::Classification { classes } => classes,
+        }
+    }
+
+    /// `regression` or `classification`.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Regression => "regression",
+            Self::Classification { .. } => "classification",
+        }
+    }
+}
+
+/// What was measured, and on what.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// The metric that versions are compared by, e.g. `accuracy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub primary: Option<String>,
+    /// Held-out measurements by name, e.g. `accuracy`, `log_loss`, `baseline_accuracy`.
+    #[serde(default)]
+    pub holdout: BTreeMap<String, f64>,
+    /// Number of held-out rows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holdout_rows: Option<u64>,
+    /// Where the held-out rows came from, e.g. `2023-12-30 to 2025-03-29, the last 20 % of btc.csv`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<String>,
+}
+
+/// Where a model came from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceInfo {
+    /// The library that trained it, e.g. `lightgbm`.
+    pub library: String,
+    /// The library's version, where the file tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The imported file under `source/`, if any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+}
+
+/// A file of the bundle, with what proves that it is whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Its SHA-256.
+    pub sha256: Digest,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// How many golden rows there are, and whose answers they hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GoldenSummary {
+    /// `reference` or `self`.
+    pub source: GoldenSource,
+    /// Who answered, e.g. `lightgbm 4.7.0`.
+    pub by: String,
+    /// Number of rows.
+    pub rows: u64,
+}
+
+/// The description of one version. Unknown keys are refused: a manifest that says more than this release understands
+/// could mean other answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The format, [`FORMAT`] or older.
+    pub format: u32,
+    /// The model.
+    pub name: ModelName,
+    /// The version.
+    pub version: ModelVersion,
+    /// The feature set that the model was trained on, if it is served from a store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_set: Option<String>,
+    /// The kind of model, e.g. `random_forest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_type: Option<String>,
+    /// What it predicts.
+    pub target: Target,
+    /// What it takes.
+    pub signature: Signature,
+    /// Applied to admitted rows, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub transforms: Vec<Transform>,
+    /// Applied to transformed columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scaler: Option<Scaler>,
+    /// How scores become an answer.
+    #[serde(default)]
+    pub decision: DecisionPolicy,
+    /// What was measured.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// The trainer's settings, for people.
+    #[serde(default)]
+    pub hyperparameters: BTreeMap<String, serde_json::Value>,
+    /// When it was trained, RFC 3339 UTC, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_date: Option<String>,
+    /// When the bundle was made, RFC 3339 UTC.
+    pub created: String,
+    /// Where it came from.
+    pub source: SourceInfo,
+    /// Its proof.
+    pub golden: GoldenSummary,
+    /// Every file of the bundle but the manifest.
+    pub files: BTreeMap<String, FileEntry>,
+}

@@ -1,0 +1,106 @@
+//! A plain evaluator that shares no code with the engine: it reads a model as stored and follows the definitions word
+//! by word. It answers the golden rows of a bundle that came without a reference's own answers, and the tests hold the
+//! engine against it. Only the transforms, the scaler and the link function, which have golden files of their own, are
+//! common to both.
+
+use crate::ensemble::Model;
+use crate::link::Precision;
+use crate::pipeline::Estimator;
+use crate::transform::{self, InvalidTransform};
+use crate::tree::{Aggregation, Leaf, Missing, Node, Test, Tree, TreeEnsemble, ZERO_THRESHOLD};
+
+/// The scores of one row, whose values are in the order of `names`.
+///
+/// # Errors
+/// When a transform cannot be applied.
+pub fn scores(estimator: &Estimator, names: &[String], row: &[f64]) -> Result<Vec<f64>, InvalidTransform> {
+    let inputs = || names.iter().map(String::as_str);
+    let mut columns = transform::apply(inputs(), &estimator.transforms, row)?;
+    if let Some(scaler) = &estimator.scaler {
+        scaler.transform(&mut columns);
+    }
+    let raw = match &estimator.model {
+        Model::Linear(model) => {
+            let mut out = vec![0.0; model.outputs()];
+            model.score(&columns, &mut out);
+            out
+        }
+        Model::Trees(trees) => tree_scores(trees, &columns),
+        Model::Ensemble(ensemble) => {
+            let names = transform::output_names(inputs(), &estimator.transforms)?;
+            let mut sums: Vec<f64> = Vec::new();
+            let mut total = 0.0;
+            for member in ensemble.members() {
+                let scores = scores(&member.estimator, &names, &columns)?;
+                sums.resize(scores.len(), 0.0);
+                for k in 0..scores.len() {
+                    sums[k] += member.weight * scores[k];
+                }
+                total += member.weight;
+            }
+            sums.iter().map(|sum| sum / total).collect()
+        }
+    };
+    let mut out = vec![0.0; estimator.link.outputs(raw.len())];
+    estimator.link.apply(&raw, &mut out);
+    Ok(out)
+}
+
+fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
+    let shape = ensemble.shape();
+    let narrow = |x: f64, precision| if precision == Precision::F32 { f64::from(x as f32) } else { x };
+    let row: Vec<f64> = row.iter().map(|x| narrow(*x, shape.input_precision)).collect();
+    let mut scores = shape.base.clone();
+    scores.resize(ensemble.outputs(), 0.0);
+    for tree in ensemble.trees() {
+        match (leaf(&tree, &row), shape.aggregation) {
+            (Leaf::Scalar(class), Aggregation::Vote) => scores[*class as usize] += 1.0,
+            (Leaf::Scalar(value), _) => {
+                let output = tree.output as usize;
+                scores[output] = narrow(scores[output] + value, shape.sum_precision);
+            }
+            (Leaf::Vector(values), _) => {
+                for (score, value) in scores.iter_mut().zip(values) {
+                    *score = narrow(*score + value, shape.sum_precision);
+                }
+            }
+        }
+    }
+    match shape.aggregation {
+        Aggregation::Sum => scores,
+        Aggregation::Average | Aggregation::Vote => {
+            let trees = ensemble.tree_count().max(1) as f64;
+            scores.into_iter().map(|score| score / trees).collect()
+        }
+    }
+}
+
+fn leaf<'a>(tree: &'a Tree, row: &[f64]) -> &'a Leaf {
+    let mut node = &tree.nodes[0];
+    loop {
+        match node {
+            Node::Leaf(leaf) => return leaf,
+            Node::Split { feature, test, missing, left, right } => {
+                let next = if goes_left(row[*feature as usize], test, *missing) { left } else { right };
+                node = &tree.nodes[*next as usize];
+            }
+        }
+    }
+}
+
+fn goes_left(x: f64, test: &Test, missing: Missing) -> bool {
+    match test {
+        _ if x.is_nan() => missing.left,
+        Test::AtMost(_) if missing.zero && (-ZERO_THRESHOLD..=ZERO_THRESHOLD).contains(&x) => missing.left,
+        Test::AtMost(threshold) => x <= *threshold,
+        Test::InSet(words) => {
+            let members = words.len() as f64 * 32.0;
+            if !(0.0..members).contains(&x) {
+                return false;
+            }
+            let category = x.trunc() as u64;
+            let word = words[(category / 32) as usize];
+            word & (1 << (category % 32)) != 0
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The reference window: how the training data was distributed. It is recorded and reported, never enforced; drift
+//! detection compares what serves with it.
+
+use serde::{Deserialize, Serialize};
+
+/// Number of quantiles kept per column.
+const QUANTILES: usize = 256;
+
+/// The content of `reference.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// Number of training rows.
+    pub rows: u64,
+    /// First and last timestamp of the training rows, RFC 3339 UTC, where they have any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<(String, String)>,
+    /// One distribution per input, in the signature's order.
+    pub features: Vec<Distribution>,
+    /// One distribution per score.
+    pub scores: Vec<Distribution>,
+}
+
+/// How one column is distributed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distribution {
+    /// The column's name.
+    pub name: String,
+    /// Share of rows where it is missing, 0 to 1.
+    pub null_rate: f64,
+    /// The quantiles `i / 255` of the values present, for `i` from 0 to 255, interpolated linearly; empty where there
+    /// are none.
+    pub quantiles: Vec<f64>,
+}
+
+impl Distribution {
+    /// The distribution of a column; NaN is missing. `O(n log n)`.
+    ///
+    /// ```
+    /// let column = serve_core::reference::Distribution::of("a", [3.0, f64::NAN, 1.0].into_iter());
+    /// assert_eq!((column.quantiles[0], column.quantiles[255]), (1.0, 3.0));
+    /// ```
+    #[must_use]
+    pub fn of(name: impl Into<String>, values: impl Iterator<Item = f64>) -> Self {
+        let mut count = 0_usize;
+        let mut present: Vec<f64> = values.inspect(|_| count += 1).filter(|x| !x.is_nan()).collect();
+        present.sort_by(f64::total_cmp);
+        let null_rate = if count == 0 { 0.0 } else { (count - present.len()) as f64 / count as f64 };
+        let quantiles = match present.len().checked_sub(1) {
+            None => Vec::new(),
+            Some(last) => (0..QUANTILES).map(|i| interpolate(&present, last, i)).collect(),
+        };
+        Self { name: name.into(), null_rate, quantiles }
+    }
+}
+
+fn interpolate(sorted: &[f64], last: usize, i: usize) -> f64 {
+    let at = i as f64 * last as f64 / (QUANTILES - 1) as f64;
+    let (low, part) = (at as usize, at.fract());
+    if part == 0.0 { sorted[low] } else { sorted[low] + (sorted[low + 1] - sorted[low]) * part }
+}

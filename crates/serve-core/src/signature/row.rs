@@ -1,0 +1,286 @@
+//! Rows on their way in: by name, by position or as numbers, checked once and then carried as [`CheckedRow`].
+
+use super::check::{InvalidInput, Problem, Violation, push};
+use super::{Datatype, Input, Signature};
+use crate::value::Value;
+
+/// A row of numbers that a signature has admitted: ordered, typed, filled in, inside its ranges.
+///
+/// The buffer is made to be used again: reading another row into it allocates nothing once it has grown.
+#[derive(Debug, Clone, Default)]
+pub struct CheckedRow {
+    values: Vec<f64>,
+    imputed: Vec<u32>,
+    ignored: usize,
+    given: Vec<bool>,
+}
+
+impl CheckedRow {
+    /// An empty buffer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The row's numbers in the signature's order.
+    #[must_use]
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// Positions whose value was missing and was filled in by the input's policy.
+    #[must_use]
+    pub fn imputed(&self) -> &[u32] {
+        &self.imputed
+    }
+
+    /// How many given names the signature does not have; they were ignored.
+    #[must_use]
+    pub fn ignored(&self) -> usize {
+        self.ignored
+    }
+
+    fn reset(&mut self, width: usize) {
+        self.values.clear();
+        self.values.resize(width, f64::NAN);
+        self.given.clear();
+        self.given.resize(width, false);
+        self.imputed.clear();
+        self.ignored = 0;
+    }
+}
+
+impl Signature {
+    /// Reads a row given by name. `layers` are looked at in order: what an earlier one gives, a later one does not
+    /// override, so request features go before stored ones. Names that the signature lacks are ignored and counted.
+    ///
+    /// # Errors
+    /// [`InvalidInput::Violations`] with every offending input; the buffer's content is then unspecified.
+    ///
+    /// ```
+    /// use serve_core::{CheckedRow, Signature, Value};
+    /// let signature = Signature::of_numbers(["a", "b"])?;
+    /// let mut row = CheckedRow::new();
+    /// signature.read_named([&[("b", Value::Number(2.0)), ("a", Value::Number(1.0))][..]], &mut row)?;
+    /// assert_eq!(row.values(), [1.0, 2.0]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn read_named<'l, 'v: 'l, N: AsRef<str> + 'l>(
+        &self,
+        layers: impl IntoIterator<Item = &'l [(N, Value<'v>)]>,
+        row: &mut CheckedRow,
+    ) -> Result<(), InvalidInput> {
+        row.reset(self.len());
+        let mut violations = Vec::new();
+        for (depth, layer) in layers.into_iter().enumerate() {
+            self.read_layer(layer, depth == 0, row, &mut violations);
+        }
+        self.finish(row, violations)
+    }
+
+    /// One layer of names. Most clients send the signature's own order, so the next position is tried first.
+    fn read_layer<N: AsRef<str>>(
+        &self,
+        layer: &[(N, Value<'_>)],
+        first: bool,
+        row: &mut CheckedRow,
+        violations: &mut Vec<Violation>,
+    ) {
+        let mut next = 0;
+        for (name, value) in layer {
+            let name = name.as_ref();
+            let expected = self.inputs.get(next).is_some_and(|input| input.name == name);
+            let Some(position) = (if expected { Some(next) } else { self.position(name) }) else {
+                row.ignored += usize::from(first);
+                continue;
+            };
+            next = position + 1;
+            let input = &self.inputs[position];
+            if std::mem::replace(&mut row.given[position], true) {
+                if first {
+                    push(violations, input, Problem::Duplicate);
+                }
+                continue;
+            }
+            match number(input, value) {
+                Ok(x) => row.values[position] = x,
+                Err(problem) => push(violations, input, problem),
+            }
+        }
+    }
+
+    /// Reads a row given by position.
+    ///
+    /// # Errors
+    /// [`InvalidInput::Length`] when the count differs, else as [`read_named`](Self::read_named).
+    pub fn read_positional(&self, values: &[Value<'_>], row: &mut CheckedRow) -> Result<(), InvalidInput> {
+        if values.len() != self.len() {
+            return Err(InvalidInput::Length { expected: self.len(), got: values.len() });
+        }
+        row.reset(self.len());
+        let mut violations = Vec::new();
+        for ((input, value), x) in self.inputs.iter().zip(values).zip(&mut row.values) {
+            match number(input, value) {
+                Ok(number) => *x = number,
+                Err(problem) => push(&mut violations, input, problem),
+            }
+        }
+        self.finish(row, violations)
+    }
+
+    /// Reads a row of numbers in the signature's order; NaN means missing.
+    ///
+    /// # Errors
+    /// As [`read_positional`](Self::read_positional).
+    pub fn read_numbers(&self, values: &[f64], row: &mut CheckedRow) -> Result<(), InvalidInput> {
+        if values.len() != self.len() {
+            return Err(InvalidInput::Length { expected: self.len(), got: values.len() });
+        }
+        row.reset(self.len());
+        row.values.copy_from_slice(values);
+        self.finish(row, Vec::new())
+    }
+
+    fn finish(&self, row: &mut CheckedRow, mut violations: Vec<Violation>) -> Result<(), InvalidInput> {
+        self.admit(&mut row.values, &mut row.imputed, &mut violations);
+        if violations.is_empty() {
+            return Ok(());
+        }
+        violations.sort_by_key(|violation| self.position(&violation.feature));
+        Err(InvalidInput::Violations { violations })
+    }
+}
+
+/// The number that an input's value stands for; NaN where it is missing.
+fn number(input: &Input, value: &Value<'_>) -> Result<f64, Problem> {
+    match (value, input.datatype) {
+        (Value::Missing, _) => Ok(f64::NAN),
+        (Value::Number(x), Datatype::Fp64 | Datatype::Fp32) => Ok(*x),
+        (Value::Number(x), Datatype::Int64) if x.is_nan() || x.fract() == 0.0 => Ok(*x),
+        (Value::Number(x), Datatype::Bool) if x.is_nan() || *x == 0.0 || *x == 1.0 => Ok(*x),
+        (Value::Bool(x), Datatype::Bool) => Ok(f64::from(u8::from(*x))),
+        (Value::Text(text), Datatype::Bytes) => category(input, text),
+        (other, datatype) => Err(Problem::WrongType { expected: expected(datatype), got: shown(other) }),
+    }
+}
+
+fn category(input: &Input, text: &str) -> Result<f64, Problem> {
+    let words = input.vocabulary.as_deref().unwrap_or_default();
+    match words.iter().position(|word| word == text) {
+        Some(code) => Ok(code as f64),
+        None => {
+            Err(Problem::UnknownCategory { expected: listed(words), got: text.chars().take(80).collect() })
+        }
+    }
+}
+
+fn listed(words: &[String]) -> String {
+    let mut list = words.iter().take(10).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
+    if words.len() > 10 {
+        list.push_str(&format!(" and {} more", words.len() - 10));
+    }
+    list
+}
+
+fn expected(datatype: Datatype) -> &'static str {
+    match datatype {
+        Datatype::Bool => "true or false",
+        Datatype::Int64 => "a whole number",
+        Datatype::Fp32 | Datatype::Fp64 => "a number",
+        Datatype::Bytes => "text",
+    }
+}
+
+fn shown(value: &Value<'_>) -> String {
+    match value {
+        Value::Number(x) => x.to_string(),
+        Value::Text(text) => format!("text {:?}", text.chars().take(80).collect::<String>()),
+        other => other.kind().to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{MissingPolicy, Range};
+    use super::*;
+
+    fn signature() -> Signature {
+        let range = Some(Range { min: Some(0.0), max: Some(100.0) });
+        let vocabulary = Some(vec!["red".to_owned(), "green".to_owned()]);
+        Signature::new(vec![
+            Input::number("a"),
+            Input { range, ..Input::number("b") },
+            Input { datatype: Datatype::Bytes, vocabulary, ..Input::number("colour") },
+            Input { missing: MissingPolicy::Constant(7.0), ..Input::number("d") },
+        ])
+        .expect("valid")
+    }
+
+    #[test]
+    fn names_are_put_in_order_and_missing_ones_filled() {
+        let mut row = CheckedRow::new();
+        let given = [
+            ("colour", Value::Text("green".into())),
+            ("extra", Value::Number(1.0)),
+            ("b", Value::Number(50.0)),
+            ("a", Value::Number(-1.0)),
+        ];
+        signature().read_named([&given[..]], &mut row).expect("admitted");
+        assert_eq!(row.values(), [-1.0, 50.0, 1.0, 7.0]);
+        assert_eq!((row.imputed(), row.ignored()), (&[3][..], 1));
+    }
+
+    #[test]
+    fn every_offence_is_listed_at_once_in_order() {
+        let mut row = CheckedRow::new();
+        let given = [
+            ("d", Value::Text("x".into())),
+            ("colour", Value::Text("blue".into())),
+            ("b", Value::Number(101.0)),
+        ];
+        let error = signature().read_named([&given[..]], &mut row).expect_err("refused");
+        let InvalidInput::Violations { violations } = error else { panic!("violations expected") };
+        let told: Vec<String> = violations.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "a: missing, and its policy is to refuse",
+                "b: expected 0 to 100, got 101",
+                "colour: expected one of \"red\", \"green\", got \"blue\"",
+                "d: expected a number, got text \"x\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_earlier_layer_wins() {
+        let signature = Signature::of_numbers(["a", "b"]).expect("valid");
+        let (request, stored) =
+            ([("b", Value::Number(9.0))], [("a", Value::Number(1.0)), ("b", Value::Number(2.0))]);
+        let mut row = CheckedRow::new();
+        signature.read_named([&request[..], &stored[..]], &mut row).expect("admitted");
+        assert_eq!(row.values(), [1.0, 9.0]);
+    }
+
+    #[test]
+    fn a_name_given_twice_in_the_request_is_refused() {
+        let signature = Signature::of_numbers(["a"]).expect("valid");
+        let twice = [("a", Value::Number(1.0)), ("a", Value::Number(2.0))];
+        let error = signature.read_named([&twice[..]], &mut CheckedRow::new()).expect_err("refused");
+        assert_eq!(error.to_string(), "invalid input: a: given twice");
+    }
+
+    #[test]
+    fn infinities_pass_only_where_the_model_has_its_own_rule() {
+        let lenient = Signature::new(vec![Input::number("a").missing(MissingPolicy::Nan)]).expect("valid");
+        let mut row = CheckedRow::new();
+        lenient.read_numbers(&[f64::INFINITY], &mut row).expect("admitted");
+        let strict = Signature::of_numbers(["a"]).expect("valid");
+        let error = strict.read_numbers(&[f64::INFINITY], &mut row).expect_err("refused");
+        assert_eq!(error.to_string(), "invalid input: a: expected a finite number, got inf");
+        assert!(matches!(
+            strict.read_numbers(&[], &mut row),
+            Err(InvalidInput::Length { expected: 1, got: 0 })
+        ));
+    }
+}

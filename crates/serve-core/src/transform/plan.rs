@@ -1,0 +1,281 @@
+//! A list of transforms resolved to positions, once per model: each operation reads slots and appends new ones, and
+//! the result is a choice of slots. Nothing is looked up by name per row.
+
+use std::collections::HashSet;
+
+use super::{InvalidTransform, Transform};
+
+/// More columns than this are a mistake, or an attack.
+const MAX_COLUMNS: usize = 100_000;
+
+#[derive(Debug)]
+enum Operation {
+    /// Product of slots, multiplied from the last to the first as scikit-learn does; empty is 1.
+    Product(Vec<u32>),
+    Ratio(u32, u32),
+    Log1p(u32),
+    Clip(u32, f64, f64),
+    Equals(u32, f64),
+}
+
+/// Transforms ready to run.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    inputs: usize,
+    operations: Vec<Operation>,
+    columns: Vec<(String, u32)>,
+    /// The columns' names once more, to notice a second one at once.
+    taken: HashSet<String>,
+    identity: bool,
+}
+
+impl Plan {
+    pub(crate) fn new<'a>(
+        inputs: impl IntoIterator<Item = &'a str>,
+        transforms: &[Transform],
+    ) -> Result<Self, InvalidTransform> {
+        let columns: Vec<_> =
+            inputs.into_iter().zip(0..).map(|(name, slot)| (name.to_owned(), slot)).collect();
+        let identity = transforms.is_empty();
+        let taken = columns.iter().map(|(name, _)| name.clone()).collect();
+        let mut plan = Self { inputs: columns.len(), operations: Vec::new(), columns, taken, identity };
+        for (position, transform) in transforms.iter().enumerate() {
+            plan.add(transform).map_err(|problem| InvalidTransform {
+                position,
+                kind: transform.kind(),
+                problem,
+            })?;
+        }
+        Ok(plan)
+    }
+
+    /// How many columns come out.
+    pub(crate) fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Whether rows come out as they went in.
+    pub(crate) fn is_identity(&self) -> bool {
+        self.identity
+    }
+
+    /// The names of the columns that come out.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
+    pub(crate) fn into_names(self) -> Vec<String> {
+        self.columns.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Appends the transformed row to `out`. `slots` is scratch.
+    pub(crate) fn apply(&self, row: &[f64], slots: &mut Vec<f64>, out: &mut Vec<f64>) {
+        slots.clear();
+        slots.extend_from_slice(row);
+        for operation in &self.operations {
+            let value = operation.value(slots);
+            slots.push(value);
+        }
+        out.extend(self.columns.iter().map(|(_, slot)| slots[*slot as usize]));
+    }
+
+    fn add(&mut self, transform: &Transform) -> Result<(), String> {
+        match transform {
+            Transform::Polynomial { columns, degree, interaction_only, include_bias } => {
+                self.polynomial(columns, *degree, *interaction_only, *include_bias)
+            }
+            Transform::Interaction { left, right } => {
+                let factors = vec![self.slot(left)?, self.slot(right)?];
+                self.append(format!("{left} {right}"), Operation::Product(factors))
+            }
+            Transform::Ratio { numerator, denominator } => {
+                let operation = Operation::Ratio(self.slot(numerator)?, self.slot(denominator)?);
+                self.append(format!("{numerator} / {denominator}"), operation)
+            }
+            Transform::OneHot { column, categories, drop_first } => {
+                self.one_hot(column, categories, *drop_first)
+            }
+            Transform::Log1p { columns } => self.replace(columns, Operation::Log1p),
+            Transform::Clip { columns, min, max } => {
+                let (low, high) = (min.unwrap_or(f64::NEG_INFINITY), max.unwrap_or(f64::INFINITY));
+                if !(low <= high) {
+                    return Err(format!("the lower end {low} is above the upper end {high}"));
+                }
+                self.replace(columns, |slot| Operation::Clip(slot, low, high))
+            }
+            Transform::Select { columns } => {
+                let chosen = columns.iter().map(|name| Ok((name.clone(), self.slot(name)?)));
+                self.columns = chosen.collect::<Result<_, String>>()?;
+                self.taken = columns.iter().cloned().collect();
+                if self.taken.len() < columns.len() {
+                    return Err("a column is chosen twice".to_owned());
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn slot(&self, name: &str) -> Result<u32, String> {
+        let found = self.columns.iter().find(|(column, _)| column == name);
+        found.map(|(_, slot)| *slot).ok_or_else(|| format!("there is no column {name:?}"))
+    }
+
+    fn new_slot(&mut self, operation: Operation) -> u32 {
+        self.operations.push(operation);
+        (self.inputs + self.operations.len() - 1) as u32
+    }
+
+    fn append(&mut self, name: String, operation: Operation) -> Result<(), String> {
+        if self.columns.len() >= MAX_COLUMNS {
+            return Err(format!("more than {MAX_COLUMNS} columns"));
+        }
+        if !self.taken.insert(name.clone()) {
+            return Err(format!("there is a column {name:?} already"));
+        }
+        let slot = self.new_slot(operation);
+        self.columns.push((name, slot));
+        Ok(())
+    }
+
+    fn replace(&mut self, names: &[String], operation: impl Fn(u32) -> Operation) -> Result<(), String> {
+        for name in names {
+            let old = self.slot(name)?;
+            let new = self.new_slot(operation(old));
+            self.columns.iter_mut().filter(|(column, _)| column == name).for_each(|(_, slot)| *slot = new);
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, name: &str) -> Result<u32, String> {
+        let slot = self.slot(name)?;
+        self.columns.retain(|(column, _)| column != name);
+        self.taken.remove(name);
+        Ok(slot)
+    }
+
+    fn one_hot(&mut self, column: &str, categories: &[f64], drop_first: bool) -> Result<(), String> {
+        if categories.is_empty() {
+            return Err("there are no categories".to_owned());
+        }
+        let slot = self.take(column)?;
+        for category in categories.iter().skip(usize::from(drop_first)) {
+            self.append(format!("{column}_{category}"), Operation::Equals(slot, *category))?;
+        }
+        Ok(())
+    }
+
+    fn polynomial(&mut self, names: &[String], degree: u32, only: bool, bias: bool) -> Result<(), String> {
+        if !(1..=6).contains(&degree) || names.is_empty() {
+            return Err(format!("expected columns and a degree of 1 to 6, got {} and {degree}", names.len()));
+        }
+        let slots = names.iter().map(|name| self.take(name)).collect::<Result<Vec<_>, _>>()?;
+        if bias {
+            self.append("1".to_owned(), Operation::Product(Vec::new()))?;
+        }
+        let mut products: Vec<Vec<usize>> = vec![Vec::new()];
+        for _ in 0..degree {
+            products = extend(&products, slots.len(), only);
+            for product in &products {
+                let factors = product.iter().map(|&column| slots[column]).collect();
+                self.append(product_name(product, names), Operation::Product(factors))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every product with one factor more, in lexicographic order.
+fn extend(products: &[Vec<usize>], columns: usize, interaction_only: bool) -> Vec<Vec<usize>> {
+    let step = usize::from(interaction_only);
+    let mut longer = Vec::new();
+    for product in products {
+        let first = product.last().map_or(0, |last| last + step);
+        longer.extend((first..columns).map(|column| [&product[..], &[column]].concat()));
+        if longer.len() > MAX_COLUMNS {
+            break;
+        }
+    }
+    longer
+}
+
+fn product_name(product: &[usize], names: &[String]) -> String {
+    let powers = product.chunk_by(|a, b| a == b).map(|run| match run.len() {
+        1 => names[run[0]].clone(),
+        power => format!("{}^{power}", names[run[0]]),
+    });
+    powers.collect::<Vec<_>>().join(" ")
+}
+
+impl Operation {
+    fn value(&self, slots: &[f64]) -> f64 {
+        match self {
+            Self::Product(factors) => match factors.split_last() {
+                None => 1.0,
+                Some((last, rest)) => rest
+                    .iter()
+                    .rev()
+                    .fold(slots[*last as usize], |product, &slot| slots[slot as usize] * product),
+            },
+            Self::Ratio(a, b) => slots[*a as usize] / slots[*b as usize],
+            Self::Log1p(a) => libm::log1p(slots[*a as usize]),
+            Self::Clip(a, low, high) => {
+                let x = slots[*a as usize];
+                if x.is_nan() { x } else { x.max(*low).min(*high) }
+            }
+            Self::Equals(a, category) => f64::from(u8::from(slots[*a as usize] == *category)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{apply, output_names};
+    use super::*;
+
+    fn polynomial(degree: u32, interaction_only: bool) -> Transform {
+        let columns = vec!["a".to_owned(), "b".to_owned()];
+        Transform::Polynomial { columns, degree, interaction_only, include_bias: true }
+    }
+
+    #[test]
+    fn polynomial_has_the_order_and_names_of_scikit_learn() {
+        let names = output_names(["a", "b"], &[polynomial(2, false)]).expect("valid");
+        assert_eq!(names, ["1", "a", "b", "a^2", "a b", "b^2"]);
+        let row = apply(["a", "b"], &[polynomial(2, true)], &[3.0, 5.0]).expect("valid");
+        assert_eq!(row, [1.0, 3.0, 5.0, 15.0]);
+    }
+
+    #[test]
+    fn transforms_build_on_one_another() {
+        let transforms = [
+            Transform::Clip { columns: vec!["a".into()], min: Some(0.0), max: None },
+            Transform::Log1p { columns: vec!["a".into()] },
+            Transform::OneHot { column: "c".into(), categories: vec![0.0, 1.0, 2.0], drop_first: true },
+            Transform::Ratio { numerator: "a".into(), denominator: "b".into() },
+        ];
+        let names = output_names(["a", "b", "c"], &transforms).expect("valid");
+        assert_eq!(names, ["a", "b", "c_1", "c_2", "a / b"]);
+        let row = apply(["a", "b", "c"], &transforms, &[-4.0, 2.0, 2.0]).expect("valid");
+        assert_eq!(row, [0.0, 2.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn a_missing_column_is_named() {
+        let error =
+            output_names(["a"], &[Transform::Log1p { columns: vec!["x".into()] }]).expect_err("refused");
+        assert_eq!(error.to_string(), "transform 0 (log1p): there is no column \"x\"");
+    }
+
+    #[test]
+    fn an_explosion_of_columns_is_refused() {
+        let names: Vec<String> = (0..1000).map(|i| format!("x{i}")).collect();
+        let all = Transform::Polynomial {
+            columns: names.clone(),
+            degree: 6,
+            interaction_only: false,
+            include_bias: false,
+        };
+        let error = output_names(names.iter().map(String::as_str), &[all]).expect_err("refused");
+        assert!(error.to_string().contains("more than 100000 columns"), "{error}");
+    }
+}

@@ -1,0 +1,261 @@
+//! Tree ensembles as data: one form for every trainer. What differs between trainers (`<` or `<=`, what a missing value
+//! does, which side a category set sends a row to, the precision of sums) is lowered to this form at import, so the
+//! engine has one rule: **a row goes left where `x <= threshold`**.
+//!
+//! - `x < t` is `x <= t.next_down()`, in the trainer's own precision.
+//! - A set that sends its members right is lowered by exchanging the children.
+//! - "Missing becomes zero" is lowered to the side where zero goes.
+//!
+//! [`TreeEnsemble`] is what a bundle stores, as one array per field. The engine builds its own layout from it.
+//! Invariant: every tree is a tree (each node reached once, children after their parents' tree begins, no cycle), every
+//! feature and output is in range, no threshold is NaN.
+
+mod packed;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::link::Precision;
+use packed::Packed;
+
+/// Magnitudes up to this count as zero where [`Missing::zero`] is set: LightGBM's `kZeroThreshold`, an `f32` constant.
+pub const ZERO_THRESHOLD: f64 = 1e-35_f32 as f64;
+
+/// How the trees' leaves become one score per output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Aggregation {
+    /// `base + Σ leaf`, added in the order of the trees, base first.
+    #[default]
+    Sum,
+    /// `(Σ leaf) / trees`.
+    Average,
+    /// The share of trees whose leaf names the class. A leaf's value is the class's number.
+    Vote,
+}
+
+/// Where a missing value goes at a split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Missing {
+    /// Whether it goes left.
+    pub left: bool,
+    /// Whether values within [`ZERO_THRESHOLD`] of zero count as missing too.
+    pub zero: bool,
+}
+
+/// The question a split asks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Test {
+    /// Left where `x <= threshold`.
+    AtMost(f64),
+    /// Left where the whole part of `x` is in the set, a bit set in 32-bit words. Negative, infinite and larger values
+    /// are in no set.
+    InSet(Vec<u32>),
+}
+
+/// What a leaf holds.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Leaf {
+    /// One value for the tree's output (for [`Aggregation::Vote`], the number of a class).
+    Scalar(f64),
+    /// One value per output.
+    Vector(Vec<f64>),
+}
+
+/// A node of a tree. Children are positions in the tree's list of nodes; the root is node 0.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Node {
+    /// An inner node.
+    Split {
+        /// Which input is asked.
+        feature: u32,
+        /// The question.
+        test: Test,
+        /// Where a missing value goes.
+        missing: Missing,
+        /// Next node where the answer is yes.
+        left: u32,
+        /// Next node otherwise.
+        right: u32,
+    },
+    /// A leaf.
+    Leaf(Leaf),
+}
+
+/// One tree.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Tree {
+    /// Which output its scalar leaves add to.
+    pub output: u32,
+    /// Its nodes, the root first.
+    pub nodes: Vec<Node>,
+}
+
+/// Everything about an ensemble but its trees.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Shape {
+    /// Number of inputs.
+    pub inputs: u32,
+    /// Number of raw scores.
+    pub outputs: u32,
+    /// How leaves become scores.
+    pub aggregation: Aggregation,
+    /// What sums start from, per output; empty is zero.
+    pub base: Vec<f64>,
+    /// Inputs are rounded to this precision before they are compared.
+    pub input_precision: Precision,
+    /// Sums are rounded to this precision after every addition.
+    pub sum_precision: Precision,
+}
+
+/// A tree ensemble; see the module for its invariant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Packed", into = "Packed")]
+pub struct TreeEnsemble(Packed);
+
+/// Why trees make no ensemble. `tree` and `node` count from 0.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum InvalidTrees {
+    /// Inputs, outputs or base values do not fit together.
+    #[error("ensemble: {problem}")]
+    Shape {
+        /// What is wrong.
+        problem: String,
+    },
+    /// A node is wrong.
+    #[error("tree {tree}, node {node}: {problem}")]
+    Node {
+        /// The tree.
+        tree: usize,
+        /// The node in the tree.
+        node: usize,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A tree is wrong as a whole.
+    #[error("tree {tree}: {problem}")]
+    Tree {
+        /// The tree.
+        tree: usize,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl TreeEnsemble {
+    /// An ensemble of `trees`. `O(nodes)`.
+    ///
+    /// # Errors
+    /// When the trees break the invariant of the module.
+    ///
+    /// ```
+    /// use serve_core::tree::{Leaf, Missing, Node, Shape, Test, Tree, TreeEnsemble};
+    /// let split = Node::Split { feature: 0, test: Test::AtMost(0.5), missing: Missing::default(), left: 1, right: 2 };
+    /// let leaf = |value| Node::Leaf(Leaf::Scalar(value));
+    /// let tree = Tree { output: 0, nodes: vec![split, leaf(-1.0), leaf(1.0)] };
+    /// let ensemble = TreeEnsemble::new(Shape { inputs: 1, outputs: 1, ..Shape::default() }, &[tree])?;
+    /// assert_eq!(ensemble.node_count(), 3);
+    /// # Ok::<(), serve_core::tree::InvalidTrees>(())
+    /// ```
+    pub fn new(shape: Shape, trees: &[Tree]) -> Result<Self, InvalidTrees> {
+        Packed::pack(shape, trees)?.try_into()
+    }
+
+    /// Everything but the trees.
+    #[must_use]
+    pub fn shape(&self) -> &Shape {
+        &self.0.shape
+    }
+
+    /// Number of trees.
+    #[must_use]
+    pub fn tree_count(&self) -> usize {
+        self.0.output.len()
+    }
+
+    /// Number of nodes of all trees, leaves included.
+    #[must_use]
+    pub fn node_count(&self) -> usize {
+        self.0.feature.len()
+    }
+
+    /// Number of inputs.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.0.shape.inputs as usize
+    }
+
+    /// Number of raw scores.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.0.shape.outputs as usize
+    }
+
+    /// The trees, read back one at a time.
+    pub fn trees(&self) -> impl ExactSizeIterator<Item = Tree> {
+        (0..self.tree_count()).map(|tree| self.0.unpack(tree))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn split(feature: u32, left: u32, right: u32) -> Node {
+        Node::Split { feature, test: Test::AtMost(0.0), missing: Missing::default(), left, right }
+    }
+
+    fn leaf() -> Node {
+        Node::Leaf(Leaf::Scalar(1.0))
+    }
+
+    fn error(nodes: Vec<Node>) -> String {
+        let shape = Shape { inputs: 2, outputs: 1, ..Shape::default() };
+        TreeEnsemble::new(shape, &[Tree { output: 0, nodes }]).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn what_is_no_tree_is_refused_with_its_place() {
+        assert_eq!(error(vec![split(0, 1, 5), leaf()]), "tree 0, node 0: child 5 is out of range (2 nodes)");
+        assert_eq!(error(vec![split(0, 1, 2), split(0, 0, 2), leaf()]), "tree 0, node 0: reached twice");
+        assert_eq!(error(vec![split(0, 1, 1), leaf()]), "tree 0, node 1: reached twice");
+        assert_eq!(error(vec![leaf(), leaf()]), "tree 0, node 1: never reached");
+        assert_eq!(
+            error(vec![split(7, 1, 2), leaf(), leaf()]),
+            "tree 0, node 0: feature 7 is out of range (2 inputs)"
+        );
+        assert_eq!(error(vec![]), "tree 0: it has no nodes");
+    }
+
+    #[test]
+    fn trees_come_back_as_they_went_in() {
+        let set = Node::Split {
+            feature: 1,
+            test: Test::InSet(vec![5, 0, 1]),
+            missing: Missing { left: false, zero: false },
+            left: 1,
+            right: 2,
+        };
+        let zero = Node::Split {
+            feature: 0,
+            test: Test::AtMost(f64::INFINITY),
+            missing: Missing { left: true, zero: true },
+            left: 4,
+            right: 3,
+        };
+        let tree = Tree { output: 0, nodes: vec![set, leaf(), zero, leaf(), Node::Leaf(Leaf::Scalar(-0.0))] };
+        let single = Tree { output: 0, nodes: vec![leaf()] };
+        let shape = Shape { inputs: 2, outputs: 1, ..Shape::default() };
+        let ensemble = TreeEnsemble::new(shape, &[tree.clone(), single.clone()]).expect("valid");
+        assert_eq!(ensemble.trees().collect::<Vec<_>>(), [tree, single]);
+    }
+
+    #[test]
+    fn leaves_are_all_scalars_or_all_vectors() {
+        let vector = |n| Node::Leaf(Leaf::Vector(vec![0.0; n]));
+        assert!(error(vec![split(0, 1, 2), leaf(), vector(1)]).contains("mix"));
+        assert!(error(vec![vector(3)]).contains("expected 1"));
+    }
+}

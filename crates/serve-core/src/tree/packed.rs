@@ -1,0 +1,309 @@
+//! A tree ensemble as one array per field: what is stored, and checked as hostile when it is read back.
+
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Aggregation, InvalidTrees, Leaf, Missing, Node, Shape, Test, Tree, TreeEnsemble};
+
+const LEAF: u8 = 1;
+const CATEGORICAL: u8 = 2;
+const MISSING_LEFT: u8 = 4;
+const ZERO_IS_MISSING: u8 = 8;
+
+/// Widest ensemble: the engine keeps a node's flags beside its feature in 32 bits.
+const MAX_INPUTS: u32 = 1 << 24;
+
+/// Arrays of equal length per tree (`start`, `output`) and per node (the next five). Children are counted within the
+/// tree. A leaf's `left` is the number of its value(s) in `values`; a categorical split's place in `sets` is found by
+/// its number in `set_nodes`, which is ascending.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Packed {
+    pub(super) shape: Shape,
+    vector_leaves: bool,
+    start: Vec<u32>,
+    pub(super) output: Vec<u32>,
+    flags: Vec<u8>,
+    pub(super) feature: Vec<u32>,
+    threshold: Vec<f64>,
+    left: Vec<u32>,
+    right: Vec<u32>,
+    values: Vec<f64>,
+    set_nodes: Vec<u32>,
+    set_starts: Vec<u32>,
+    set_words: Vec<u32>,
+}
+
+fn shape_error(problem: impl Into<String>) -> InvalidTrees {
+    InvalidTrees::Shape { problem: problem.into() }
+}
+
+fn node_error(tree: usize, node: usize, problem: impl Into<String>) -> InvalidTrees {
+    InvalidTrees::Node { tree, node, problem: problem.into() }
+}
+
+impl Packed {
+    pub(super) fn pack(shape: Shape, trees: &[Tree]) -> Result<Self, InvalidTrees> {
+        let vector_leaves =
+            trees.iter().flat_map(|t| &t.nodes).any(|node| matches!(node, Node::Leaf(Leaf::Vector(_))));
+        let mut packed = Self {
+            shape,
+            vector_leaves,
+            start: Vec::with_capacity(trees.len()),
+            output: Vec::with_capacity(trees.len()),
+            flags: Vec::new(),
+            feature: Vec::new(),
+            threshold: Vec::new(),
+            left: Vec::new(),
+            right: Vec::new(),
+            values: Vec::new(),
+            set_nodes: Vec::new(),
+            set_starts: Vec::new(),
+            set_words: Vec::new(),
+        };
+        for (number, tree) in trees.iter().enumerate() {
+            packed.start.push(packed.flags.len() as u32);
+            packed.output.push(tree.output);
+            for (place, node) in tree.nodes.iter().enumerate() {
+                packed.push(node).map_err(|problem| node_error(number, place, problem))?;
+            }
+            if u32::try_from(packed.flags.len()).is_err() || u32::try_from(packed.values.len()).is_err() {
+                return Err(shape_error("more than 2^32 nodes or leaf values"));
+            }
+        }
+        Ok(packed)
+    }
+
+    fn push(&mut self, node: &Node) -> Result<(), String> {
+        let (flags, feature, threshold, left, right) = match node {
+            Node::Leaf(leaf) => (LEAF, 0, 0.0, self.push_leaf(leaf)?, 0),
+            Node::Split { feature, test, missing, left, right } => {
+                let mut flags = 0;
+                flags |= if missing.left { MISSING_LEFT } else { 0 };
+                flags |= if missing.zero { ZERO_IS_MISSING } else { 0 };
+                let threshold = match test {
+                    Test::AtMost(threshold) => *threshold,
+                    Test::InSet(words) => {
+                        flags |= CATEGORICAL;
+                        self.set_nodes.push(self.flags.len() as u32);
+                        self.set_starts.push(self.set_words.len() as u32);
+                        self.set_words.extend_from_slice(words);
+                        0.0
+                    }
+                };
+                (flags, *feature, threshold, *left, *right)
+            }
+        };
+        self.flags.push(flags);
+        self.feature.push(feature);
+        self.threshold.push(threshold);
+        self.left.push(left);
+        self.right.push(right);
+        Ok(())
+    }
+
+    fn push_leaf(&mut self, leaf: &Leaf) -> Result<u32, String> {
+        let stride = self.stride();
+        let number = (self.values.len() / stride) as u32;
+        match leaf {
+            Leaf::Scalar(value) if !self.vector_leaves => self.values.push(*value),
+            Leaf::Scalar(_) => {
+                return Err("an ensemble cannot mix leaves with one value and with several".to_owned());
+            }
+            Leaf::Vector(values) if values.len() == stride => self.values.extend_from_slice(values),
+            Leaf::Vector(values) => {
+                return Err(format!("the leaf has {} values, expected {stride}", values.len()));
+            }
+        }
+        Ok(number)
+    }
+
+    fn stride(&self) -> usize {
+        if self.vector_leaves { (self.shape.outputs as usize).max(1) } else { 1 }
+    }
+
+    pub(super) fn nodes_of(&self, tree: usize) -> Range<usize> {
+        let end = self.start.get(tree + 1).map_or(self.flags.len(), |&end| end as usize);
+        self.start[tree] as usize..end
+    }
+
+    pub(super) fn unpack(&self, tree: usize) -> Tree {
+        let nodes = self.nodes_of(tree).map(|node| self.node(node)).collect();
+        Tree { output: self.output[tree], nodes }
+    }
+
+    fn node(&self, node: usize) -> Node {
+        let flags = self.flags[node];
+        if flags & LEAF != 0 {
+            let stride = self.stride();
+            let first = self.left[node] as usize * stride;
+            return Node::Leaf(if self.vector_leaves {
+                Leaf::Vector(self.values[first..first + stride].to_vec())
+            } else {
+                Leaf::Scalar(self.values[first])
+            });
+        }
+        let test = if flags & CATEGORICAL != 0 {
+            Test::InSet(self.set(node).to_vec())
+        } else {
+            Test::AtMost(self.threshold[node])
+        };
+        Node::Split {
+            feature: self.feature[node],
+            test,
+            missing: Missing { left: flags & MISSING_LEFT != 0, zero: flags & ZERO_IS_MISSING != 0 },
+            left: self.left[node],
+            right: self.right[node],
+        }
+    }
+
+    fn set(&self, node: usize) -> &[u32] {
+        match self.set_nodes.binary_search(&(node as u32)) {
+            Ok(number) => {
+                let end = self.set_starts.get(number + 1).map_or(self.set_words.len(), |&end| end as usize);
+                &self.set_words[self.set_starts[number] as usize..end]
+            }
+            Err(_) => &[],
+        }
+    }
+
+    fn check(&self) -> Result<(), InvalidTrees> {
+        self.check_shape()?;
+        self.check_lengths()?;
+        let mut reached = Vec::new();
+        for tree in 0..self.start.len() {
+            self.check_tree(tree, &mut reached)?;
+        }
+        Ok(())
+    }
+
+    fn check_shape(&self) -> Result<(), InvalidTrees> {
+        let Shape { inputs, outputs, aggregation, base, .. } = &self.shape;
+        if *inputs == 0 || *inputs > MAX_INPUTS || *outputs == 0 {
+            return Err(shape_error(format!(
+                "expected 1 to {MAX_INPUTS} inputs and at least 1 output, got {inputs} and {outputs}"
+            )));
+        }
+        if !base.is_empty() && base.len() != *outputs as usize {
+            return Err(shape_error(format!("expected {outputs} base values, got {}", base.len())));
+        }
+        if *aggregation != Aggregation::Sum && base.iter().any(|&b| b != 0.0) {
+            return Err(shape_error("base values belong to sums only"));
+        }
+        if *aggregation == Aggregation::Vote && self.vector_leaves {
+            return Err(shape_error("a vote's leaves name one class each"));
+        }
+        match base.iter().position(|b| !b.is_finite()) {
+            Some(output) => Err(shape_error(format!("base value {output} is not finite"))),
+            None => Ok(()),
+        }
+    }
+
+    fn check_lengths(&self) -> Result<(), InvalidTrees> {
+        let nodes = self.flags.len();
+        let per_node = [self.feature.len(), self.threshold.len(), self.left.len(), self.right.len()];
+        let ascending = |list: &[u32], end: usize, strict: bool| {
+            list.windows(2).all(|w| w[0] < w[1] || (!strict && w[0] == w[1]))
+                && list.last().is_none_or(|&last| (last as usize) < end + usize::from(!strict))
+        };
+        let sound = per_node.iter().all(|&length| length == nodes)
+            && self.output.len() == self.start.len()
+            && self.start.first().is_none_or(|&first| first == 0)
+            && (!self.start.is_empty() || nodes == 0)
+            && ascending(&self.start, nodes, false)
+            && self.set_nodes.len() == self.set_starts.len()
+            && self.set_starts.first().is_none_or(|&first| first == 0)
+            && ascending(&self.set_nodes, nodes, true)
+            && ascending(&self.set_starts, self.set_words.len(), false);
+        if sound { Ok(()) } else { Err(shape_error("its arrays do not fit together")) }
+    }
+
+    /// Walks the tree without recursion and checks that each node is reached exactly once.
+    fn check_tree(&self, tree: usize, reached: &mut Vec<bool>) -> Result<(), InvalidTrees> {
+        let nodes = self.nodes_of(tree);
+        if nodes.is_empty() {
+            return Err(InvalidTrees::Tree { tree, problem: "it has no nodes".to_owned() });
+        }
+        if self.output[tree] >= self.shape.outputs {
+            let problem =
+                format!("output {} is out of range ({} outputs)", self.output[tree], self.shape.outputs);
+            return Err(InvalidTrees::Tree { tree, problem });
+        }
+        reached.clear();
+        reached.resize(nodes.len(), false);
+        let mut stack = vec![0_usize];
+        while let Some(place) = stack.pop() {
+            if std::mem::replace(&mut reached[place], true) {
+                return Err(node_error(tree, place, "reached twice"));
+            }
+            let node = nodes.start + place;
+            self.check_node(node).map_err(|problem| node_error(tree, place, problem))?;
+            if self.flags[node] & LEAF == 0 {
+                for child in [self.right[node], self.left[node]] {
+                    if child as usize >= nodes.len() {
+                        let problem = format!("child {child} is out of range ({} nodes)", nodes.len());
+                        return Err(node_error(tree, place, problem));
+                    }
+                    stack.push(child as usize);
+                }
+            }
+        }
+        match reached.iter().position(|&reached| !reached) {
+            Some(place) => Err(node_error(tree, place, "never reached")),
+            None => Ok(()),
+        }
+    }
+
+    fn check_node(&self, node: usize) -> Result<(), String> {
+        let flags = self.flags[node];
+        if flags & LEAF != 0 {
+            return self.check_leaf(self.left[node] as usize);
+        }
+        if self.feature[node] >= self.shape.inputs {
+            return Err(format!(
+                "feature {} is out of range ({} inputs)",
+                self.feature[node], self.shape.inputs
+            ));
+        }
+        if flags & CATEGORICAL != 0 && self.set_nodes.binary_search(&(node as u32)).is_err() {
+            return Err("it is categorical and has no set".to_owned());
+        }
+        if self.threshold[node].is_nan() {
+            return Err("its threshold is not a number".to_owned());
+        }
+        Ok(())
+    }
+
+    fn check_leaf(&self, number: usize) -> Result<(), String> {
+        let stride = self.stride();
+        let first = number.saturating_mul(stride);
+        let Some(values) = self.values.get(first..first.saturating_add(stride)) else {
+            return Err(format!("leaf value {number} is out of range"));
+        };
+        if values.iter().any(|value| value.is_nan()) {
+            return Err("its leaf value is not a number".to_owned());
+        }
+        let classes = f64::from(self.shape.outputs);
+        if self.shape.aggregation == Aggregation::Vote
+            && !values.iter().all(|v| v.fract() == 0.0 && (0.0..classes).contains(v))
+        {
+            return Err(format!("its leaf votes for class {}, of {classes}", values[0]));
+        }
+        Ok(())
+    }
+}
+
+impl TryFrom<Packed> for TreeEnsemble {
+    type Error = InvalidTrees;
+
+    fn try_from(packed: Packed) -> Result<Self, InvalidTrees> {
+        packed.check()?;
+        Ok(Self(packed))
+    }
+}
+
+impl From<TreeEnsemble> for Packed {
+    fn from(ensemble: TreeEnsemble) -> Self {
+        ensemble.0
+    }
+}
