@@ -153,12 +153,17 @@ fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<(T, usize), String> {
     fn limited<T: DeserializeOwned, const LIMIT: usize>(payload: &[u8]) -> Result<(T, usize), String> {
         bincode::serde::decode_from_slice(payload, config().with_limit::<LIMIT>()).map_err(|e| e.to_string())
     }
-    match payload.len().saturating_mul(4) {
-        ..MIB => limited::<T, MIB>(payload),
-        ..0x0100_0000 => limited::<T, 0x0100_0000>(payload),
-        ..0x1000_0000 => limited::<T, 0x1000_0000>(payload),
-        ..0x1_0000_0000 => limited::<T, 0x1_0000_0000>(payload),
-        _ => Err("the payload is over 1 GiB".to_owned()),
+    let claimed = payload.len().saturating_mul(4);
+    if claimed <= MIB {
+        limited::<T, MIB>(payload)
+    } else if claimed <= 16 * MIB {
+        limited::<T, { 16 * MIB }>(payload)
+    } else if claimed <= 256 * MIB {
+        limited::<T, { 256 * MIB }>(payload)
+    } else if claimed <= 4096 * MIB {
+        limited::<T, { 4096 * MIB }>(payload)
+    } else {
+        Err("the payload is over 1 GiB".to_owned())
     }
 }
 

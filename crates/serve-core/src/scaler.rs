@@ -119,7 +119,7 @@ impl Scaler {
     pub fn inverse_transform(&self, row: &mut [f64]) {
         match self {
             Self::Standard(affine) | Self::Robust(affine) | Self::MaxAbs(affine) => {
-                affine.inverse_transform(row)
+                affine.inverse_transform(row);
             }
             Self::MinMax(scaler) => scaler.inverse_transform(row),
         }

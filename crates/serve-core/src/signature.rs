@@ -251,7 +251,7 @@ fn validate(input: &Input, index: usize) -> Result<(), InvalidSignature> {
     }
     let bounds = |problem| InvalidSignature::Bounds { name: name(), problem };
     if let Some(Range { min: Some(min), max: Some(max) }) = input.range
-        && !(min <= max)
+        && (min > max || min.is_nan() || max.is_nan())
     {
         return Err(bounds("the range's minimum is above its maximum"));
     }

@@ -98,7 +98,7 @@ impl Plan {
             Transform::Log1p { columns } => self.replace(columns, Operation::Log1p),
             Transform::Clip { columns, min, max } => {
                 let (low, high) = (min.unwrap_or(f64::NEG_INFINITY), max.unwrap_or(f64::INFINITY));
-                if !(low <= high) {
+                if low > high || low.is_nan() || high.is_nan() {
                     return Err(format!("the lower end {low} is above the upper end {high}"));
                 }
                 self.replace(columns, |slot| Operation::Clip(slot, low, high))
