@@ -7,7 +7,9 @@ use crate::ensemble::Model;
 use crate::link::Precision;
 use crate::pipeline::Estimator;
 use crate::transform::{self, InvalidTransform};
-use crate::tree::{Aggregation, Leaf, Missing, Node, Test, Tree, TreeEnsemble, ZERO_THRESHOLD};
+use crate::tree::{
+    Aggregation, CategoryRounding, Leaf, Missing, Node, Test, Tree, TreeEnsemble, ZERO_THRESHOLD,
+};
 
 /// The scores of one row, whose values are in the order of `names`.
 ///
@@ -53,7 +55,7 @@ fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
     let mut scores = shape.base.clone();
     scores.resize(ensemble.outputs(), 0.0);
     for tree in ensemble.trees() {
-        match (leaf(&tree, &row), shape.aggregation) {
+        match (leaf(&tree, &row, shape.category_rounding), shape.aggregation) {
             (Leaf::Scalar(class), Aggregation::Vote) => scores[*class as usize] += 1.0,
             (Leaf::Scalar(value), _) => {
                 let output = tree.output as usize;
@@ -75,30 +77,32 @@ fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
     }
 }
 
-fn leaf<'a>(tree: &'a Tree, row: &[f64]) -> &'a Leaf {
+fn leaf<'a>(tree: &'a Tree, row: &[f64], rounding: CategoryRounding) -> &'a Leaf {
     let mut node = &tree.nodes[0];
     loop {
         match node {
             Node::Leaf(leaf) => return leaf,
             Node::Split { feature, test, missing, left, right } => {
-                let next = if goes_left(row[*feature as usize], test, *missing) { left } else { right };
+                let left_side = goes_left(row[*feature as usize], test, *missing, rounding);
+                let next = if left_side { left } else { right };
                 node = &tree.nodes[*next as usize];
             }
         }
     }
 }
 
-fn goes_left(x: f64, test: &Test, missing: Missing) -> bool {
+fn goes_left(x: f64, test: &Test, missing: Missing, rounding: CategoryRounding) -> bool {
     match test {
         _ if x.is_nan() => missing.left,
         Test::AtMost(_) if missing.zero && (-ZERO_THRESHOLD..=ZERO_THRESHOLD).contains(&x) => missing.left,
         Test::AtMost(threshold) => x <= *threshold,
         Test::InSet(words) => {
+            let whole = if rounding == CategoryRounding::Floor { x.floor() } else { x.trunc() };
             let members = words.len() as f64 * 32.0;
-            if !(0.0..members).contains(&x) {
+            if !(0.0..members).contains(&whole) {
                 return false;
             }
-            let category = x.trunc() as u64;
+            let category = whole as u64;
             let word = words[(category / 32) as usize];
             word & (1 << (category % 32)) != 0
         }

@@ -35,6 +35,17 @@ pub enum Aggregation {
     Vote,
 }
 
+/// How a number becomes a category.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CategoryRounding {
+    /// Towards zero: -0.5 is category 0, as LightGBM has it.
+    #[default]
+    Truncate,
+    /// Downwards: -0.5 is no category, as XGBoost has it.
+    Floor,
+}
+
 /// Where a missing value goes at a split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Missing {
@@ -49,8 +60,8 @@ pub struct Missing {
 pub enum Test {
     /// Left where `x <= threshold`.
     AtMost(f64),
-    /// Left where the whole part of `x` is in the set, a bit set in 32-bit words. Negative, infinite and larger values
-    /// are in no set.
+    /// Left where `x`, rounded as the ensemble says, is in the set, a bit set in 32-bit words. Negative, infinite and
+    /// larger values are in no set.
     InSet(Vec<u32>),
 }
 
@@ -107,6 +118,8 @@ pub struct Shape {
     pub input_precision: Precision,
     /// Sums are rounded to this precision after every addition.
     pub sum_precision: Precision,
+    /// How inputs become categories.
+    pub category_rounding: CategoryRounding,
 }
 
 /// A tree ensemble; see the module for its invariant.

@@ -3,7 +3,7 @@
 //! It serves every tree and every CPU. Faster kernels for common shapes come beside it; they have to give its bits.
 
 use crate::link::Precision;
-use crate::tree::{Aggregation, Leaf, Missing, Node, Test, TreeEnsemble, ZERO_THRESHOLD};
+use crate::tree::{Aggregation, CategoryRounding, Leaf, Missing, Node, Test, TreeEnsemble, ZERO_THRESHOLD};
 
 const LEAF: u32 = 1 << 31;
 const MISSING_LEFT: u32 = 1 << 30;
@@ -29,6 +29,8 @@ pub(super) struct Walk {
     aggregation: Aggregation,
     round_inputs: bool,
     round_sums: bool,
+    /// Values up to this one are in no category.
+    below_categories: f64,
     base: Vec<f64>,
     /// Root and output of each tree.
     trees: Vec<(u32, u32)>,
@@ -48,6 +50,10 @@ impl Walk {
             aggregation: shape.aggregation,
             round_inputs: shape.input_precision == Precision::F32,
             round_sums: shape.sum_precision == Precision::F32,
+            below_categories: match shape.category_rounding {
+                CategoryRounding::Truncate => -1.0,
+                CategoryRounding::Floor => (0.0_f64).next_down(),
+            },
             base: if shape.base.is_empty() { vec![0.0; outputs] } else { shape.base.clone() },
             trees: Vec::with_capacity(ensemble.tree_count()),
             nodes: Vec::with_capacity(ensemble.node_count()),
@@ -168,10 +174,11 @@ impl Walk {
         } else if x.is_nan() {
             missing_left
         } else {
-            // Negative values saturate to 0 in the cast, so they are told apart first.
+            // The cast truncates, and saturates negative values to 0, so these are told apart first.
             let words = &self.sets[node.threshold as usize];
             let category = x as usize;
-            x >= 0.0 && words.get(category / 32).is_some_and(|word| word >> (category % 32) & 1 == 1)
+            x > self.below_categories
+                && words.get(category / 32).is_some_and(|word| word >> (category % 32) & 1 == 1)
         }
     }
 }
