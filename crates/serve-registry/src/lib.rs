@@ -1,1 +1,42 @@
-//! Being written.
+//! The registry: where versions of models lie, which of them answer, and how one replaces another without losing a
+//! request. Synchronous, no runtime needed; a service embeds it as it is.
+//!
+//! ```
+//! use serve_registry::Registry;
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let dir = folder.path();
+//! # serve_registry::Directory::create(dir)?.publish(&serve_core::doctest::logistic_bundle(), "doctest")?;
+//! let registry = Registry::open(dir)?;
+//! let deployment = registry.deployment(&"doctest@champion".parse()?)?;
+//! let prediction = deployment.pipeline().predict(&[0.5, 1.0])?;
+//! assert_eq!(deployment.pipeline().label(&prediction), Some("up"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`directory`] | bundles, versions and aliases in a folder: atomic publish, locked alias changes |
+//! | [`aliases`] | movable pointers to versions, with their history |
+//! | [`deployment`] | one version loaded, proven and warmed |
+//! | [`snapshot`] | what one model serves at one moment, and which version a request means |
+//! | [`registry`] | all models: loading beside the serving path, the swap, reload, promote, rollback |
+//! | [`slot`] | the pointer that is swapped |
+
+pub mod aliases;
+pub mod config;
+pub mod deployment;
+pub mod directory;
+mod reaper;
+pub mod registry;
+pub mod slot;
+pub mod snapshot;
+
+pub use aliases::Aliases;
+pub use config::RegistryConfig;
+pub use deployment::{Deployment, RefusedError};
+pub use directory::{Directory, PublishError, StorageError};
+pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus};
+pub use slot::Slot;
+pub use snapshot::{ModelSnapshot, Refusal, VersionState};

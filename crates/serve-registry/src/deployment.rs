@@ -1,0 +1,163 @@
+//! A deployment: one version loaded, proven on this machine and warmed. Immutable; whoever holds it sees one version,
+//! whatever is promoted meanwhile.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serve_core::{
+    Bundle, BundleError, Digest, LoadError, Manifest, ModelLoader, ModelName, ModelVersion, Pipeline,
+    ProofError,
+};
+use thiserror::Error;
+
+use crate::directory::{Directory, StorageError};
+
+/// How often the golden rows are run before a version answers anyone.
+const WARM_UP_ROUNDS: usize = 3;
+
+/// A version that may not serve. The old one goes on.
+#[derive(Debug, Clone, Error)]
+#[error("{name}@{version} is refused: {reason}")]
+#[non_exhaustive]
+pub struct RefusedError {
+    /// The model.
+    pub name: ModelName,
+    /// The version.
+    pub version: ModelVersion,
+    /// Why, with every cause.
+    pub reason: Arc<str>,
+}
+
+#[derive(Debug, Error)]
+enum Refusal {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    #[error("its proof fails")]
+    Proof(#[from] ProofError),
+    #[error("the folder says {folder}, the manifest says {manifest}")]
+    Elsewhere { folder: String, manifest: String },
+    #[error("its loader panicked: {0}")]
+    Panicked(String),
+}
+
+/// One version, ready to answer.
+#[derive(Debug)]
+pub struct Deployment {
+    manifest: Manifest,
+    digest: Digest,
+    pipeline: Pipeline,
+    loaded_at: jiff::Timestamp,
+    load_time: Duration,
+    bytes: u64,
+}
+
+impl Deployment {
+    /// Reads, verifies, loads, proves and warms a version. Takes as long as it takes; never call it on a request.
+    ///
+    /// # Errors
+    /// [`RefusedError`] with the reason.
+    pub fn load(
+        directory: &Directory,
+        loader: &dyn ModelLoader,
+        name: &ModelName,
+        version: &ModelVersion,
+    ) -> Result<Self, RefusedError> {
+        let attempt = std::panic::AssertUnwindSafe(|| Self::try_load(directory, loader, name, version));
+        let result = std::panic::catch_unwind(attempt).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Refusal::Panicked(text.unwrap_or_else(|| "no message".to_owned())))
+        });
+        result.map_err(|refusal| RefusedError {
+            name: name.clone(),
+            version: version.clone(),
+            reason: with_causes(&refusal).into(),
+        })
+    }
+
+    fn try_load(
+        directory: &Directory,
+        loader: &dyn ModelLoader,
+        name: &ModelName,
+        version: &ModelVersion,
+    ) -> Result<Self, Refusal> {
+        let start = Instant::now();
+        let bundle = directory.bundle(name, version)?;
+        let manifest = bundle.manifest();
+        if (&manifest.name, &manifest.version) != (name, version) {
+            let manifest = format!("{}@{}", manifest.name, manifest.version);
+            return Err(Refusal::Elsewhere { folder: format!("{name}@{version}"), manifest });
+        }
+        let pipeline = loader.load(&bundle)?;
+        prove(&bundle, &pipeline)?;
+        Ok(Self {
+            manifest: manifest.clone(),
+            digest: bundle.digest(),
+            pipeline,
+            loaded_at: jiff::Timestamp::now(),
+            load_time: start.elapsed(),
+            bytes: bundle.len_bytes(),
+        })
+    }
+
+    /// The version's description.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The identity of its content.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What predicts.
+    #[must_use]
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.pipeline
+    }
+
+    /// When it became ready.
+    #[must_use]
+    pub fn loaded_at(&self) -> jiff::Timestamp {
+        self.loaded_at
+    }
+
+    /// How long loading, proving and warming took.
+    #[must_use]
+    pub fn load_time(&self) -> Duration {
+        self.load_time
+    }
+
+    /// Bytes of its bundle.
+    #[must_use]
+    pub fn bundle_bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+/// The golden rows, more than once: the first round proves, the others warm caches and scratch memory.
+fn prove(bundle: &Bundle, pipeline: &Pipeline) -> Result<(), Refusal> {
+    let golden = bundle.golden()?;
+    for _ in 0..WARM_UP_ROUNDS {
+        golden.prove(pipeline)?;
+    }
+    Ok(())
+}
+
+/// An error and its causes in one line.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

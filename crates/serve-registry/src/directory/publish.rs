@@ -1,0 +1,123 @@
+//! Publishing: every file first, each under a temporary name until it is whole and on disk, the manifest last and only
+//! if absent. A publisher that dies on the way leaves files without a manifest, which nobody serves and the next
+//! publisher of that version replaces.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+
+use serve_core::bundle::{MANIFEST_FILE, SOURCE_FOLDER};
+use serve_core::{Alias, Bundle, ModelName, ModelVersion};
+use tempfile::Builder;
+use thiserror::Error;
+
+use super::{Directory, StorageError, io_at};
+use crate::aliases::Action;
+
+/// Why a version was not published.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// It is published already; a published version never changes.
+    #[error(
+        "{name}@{version} is published already, and a published version never changes; choose another version"
+    )]
+    Exists {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: ModelVersion,
+    },
+    /// Numbered versions and timestamps would mix.
+    #[error(
+        "{name} counts its versions like {existing}; {version} is of the other kind, and the kinds never mix"
+    )]
+    MixedKinds {
+        /// The model.
+        name: ModelName,
+        /// The version refused.
+        version: ModelVersion,
+        /// A version that is there.
+        existing: ModelVersion,
+    },
+    /// The folder could not be read or changed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+impl Directory {
+    /// Publishes a version. The first one of a model becomes its champion.
+    ///
+    /// # Errors
+    /// When the version exists, is of the other kind than the model's others, or cannot be written.
+    pub fn publish(&self, bundle: &Bundle, by: &str) -> Result<(), PublishError> {
+        let (name, version) = (&bundle.manifest().name, &bundle.manifest().version);
+        let model = self.model_folder(name);
+        fs::create_dir_all(&model).map_err(io_at("created", &model))?;
+        let _lock = self.lock(name)?;
+        let versions = self.versions(name)?;
+        if versions.contains(version) {
+            return Err(PublishError::Exists { name: name.clone(), version: version.clone() });
+        }
+        if let Some(existing) = versions.iter().find(|existing| existing.kind() != version.kind()) {
+            let (name, version, existing) = (name.clone(), version.clone(), existing.clone());
+            return Err(PublishError::MixedKinds { name, version, existing });
+        }
+        self.write_version(bundle)?;
+        if versions.is_empty() {
+            let mut aliases = crate::aliases::Aliases::default();
+            aliases.point(&Alias::champion(), version, Action::Publish, by, jiff::Timestamp::now());
+            self.write_aliases(name, &aliases)?;
+        }
+        Ok(())
+    }
+
+    fn write_version(&self, bundle: &Bundle) -> Result<(), PublishError> {
+        let (name, version) = (&bundle.manifest().name, &bundle.manifest().version);
+        let folder = self.version_folder(name, version);
+        let source = folder.join(SOURCE_FOLDER);
+        fs::create_dir_all(&folder).map_err(io_at("created", &folder))?;
+        if bundle.files().any(|(file, _)| file.starts_with(SOURCE_FOLDER)) {
+            fs::create_dir_all(&source).map_err(io_at("created", &source))?;
+        }
+        for (file, bytes) in bundle.files() {
+            let path = folder.join(file);
+            write_file(path.parent().unwrap_or(&folder), &path, bytes, true)?;
+        }
+        let manifest = folder.join(MANIFEST_FILE);
+        write_file(&folder, &manifest, bundle.manifest_bytes(), false).map_err(|error| match error {
+            StorageError::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                PublishError::Exists { name: name.clone(), version: version.clone() }
+            }
+            other => other.into(),
+        })
+    }
+}
+
+/// Writes a file under a temporary name in `folder`, forces it to disk, and gives it its name: by rename where
+/// `replace`, else only if the name is free.
+pub(super) fn write_file(
+    folder: &Path,
+    path: &Path,
+    bytes: &[u8],
+    replace: bool,
+) -> Result<(), StorageError> {
+    let written = || -> std::io::Result<()> {
+        let mut file = Builder::new().prefix(".writing-").permissions(readable()).tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        if replace {
+            file.persist(path)?;
+        } else {
+            file.persist_noclobber(path)?;
+        }
+        File::open(folder)?.sync_all()
+    };
+    written().map_err(io_at("written", path))
+}
+
+/// Temporary files are private by default; a registry is read by other users too.
+fn readable() -> fs::Permissions {
+    use std::os::unix::fs::PermissionsExt;
+    fs::Permissions::from_mode(0o644)
+}
