@@ -1,1 +1,29 @@
-//! Being written.
+//! The prediction service: resolves the model, gathers features, checks them, predicts. Adapters (HTTP today) translate
+//! to and from it; programs compose it. Everything that has to hold for every protocol stands here, once.
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`service`] | the service and what it is made of |
+//! | [`request`] | what is asked, in no protocol's words |
+//! | [`predict`] | one prediction, many, or one per feature set |
+//! | [`gather`] | features from the request and the store, with their age |
+//! | [`admin`] | reload, promote, rollback |
+//! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
+//! | [`poll`] | following the registry's folder |
+//! | [`config`] | defaults, file, environment, flags |
+
+pub mod admin;
+pub mod config;
+pub mod error;
+pub mod gather;
+pub mod poll;
+pub mod predict;
+pub mod request;
+pub mod service;
+
+pub use config::{ConfigError, Layers};
+pub use error::{Code, Fault, ServiceError};
+pub use gather::Gathered;
+pub use predict::{Answered, Compared};
+pub use request::{Features, ModelQuery, PredictRequest};
+pub use service::{LimitsConfig, Service, ServiceParts};

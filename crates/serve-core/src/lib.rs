@@ -26,6 +26,7 @@
 //! | [`link`] | from raw scores to probabilities |
 //! | [`decision`] | from probabilities to an answer |
 //! | [`pipeline`], [`prediction`] | all of the above in order, and what comes out |
+//! | [`response`] | the answer as adapters write it |
 //! | [`manifest`], [`bundle`], [`golden`], [`envelope`] | one version of one model as bytes, with its proof |
 //! | [`naive`] | a slow evaluator that shares no code with the engine, to prove it |
 
@@ -47,6 +48,7 @@ pub mod name;
 pub mod pipeline;
 pub mod prediction;
 pub mod reference;
+pub mod response;
 pub mod scaler;
 pub mod signature;
 pub mod transform;

@@ -52,6 +52,7 @@ pub struct Deployment {
     pipeline: Pipeline,
     loaded_at: jiff::Timestamp,
     load_time: Duration,
+    row_cost: Duration,
     bytes: u64,
 }
 
@@ -93,13 +94,14 @@ impl Deployment {
             return Err(Refusal::Elsewhere { folder: format!("{name}@{version}"), manifest });
         }
         let pipeline = loader.load(&bundle)?;
-        prove(&bundle, &pipeline)?;
+        let row_cost = prove(&bundle, &pipeline)?;
         Ok(Self {
             manifest: manifest.clone(),
             digest: bundle.digest(),
             pipeline,
             loaded_at: jiff::Timestamp::now(),
             load_time: start.elapsed(),
+            row_cost,
             bytes: bundle.len_bytes(),
         })
     }
@@ -134,6 +136,13 @@ impl Deployment {
         self.load_time
     }
 
+    /// What one row cost when the version was warmed, by which a caller tells work for its own thread from work for a
+    /// pool.
+    #[must_use]
+    pub fn row_cost(&self) -> Duration {
+        self.row_cost
+    }
+
     /// Bytes of its bundle.
     #[must_use]
     pub fn bundle_bytes(&self) -> u64 {
@@ -141,13 +150,18 @@ impl Deployment {
     }
 }
 
-/// The golden rows, more than once: the first round proves, the others warm caches and scratch memory.
-fn prove(bundle: &Bundle, pipeline: &Pipeline) -> Result<(), Refusal> {
+/// The golden rows, more than once: the first round proves, the others warm caches and scratch memory. Answers with the
+/// cost of a row in the last one, in which each is predicted alone and in a batch.
+fn prove(bundle: &Bundle, pipeline: &Pipeline) -> Result<Duration, Refusal> {
     let golden = bundle.golden()?;
+    let mut round = Duration::ZERO;
     for _ in 0..WARM_UP_ROUNDS {
+        let start = Instant::now();
         golden.prove(pipeline)?;
+        round = start.elapsed();
     }
-    Ok(())
+    let rows = u32::try_from(golden.rows.len()).unwrap_or(u32::MAX);
+    Ok(round / rows.saturating_mul(2).max(1))
 }
 
 /// An error and its causes in one line.

@@ -51,8 +51,7 @@ impl CheckedRow {
 }
 
 impl Signature {
-    /// Reads a row given by name. `layers` are looked at in order: what an earlier one gives, a later one does not
-    /// override, so request features go before stored ones. Names that the signature lacks are ignored and counted.
+    /// Reads a row given by name. Names that the signature lacks are ignored and counted.
     ///
     /// # Errors
     /// [`InvalidInput::Violations`] with every offending input; the buffer's content is then unspecified.
@@ -61,20 +60,33 @@ impl Signature {
     /// use serve_core::{CheckedRow, Signature, Value};
     /// let signature = Signature::of_numbers(["a", "b"])?;
     /// let mut row = CheckedRow::new();
-    /// signature.read_named([&[("b", Value::Number(2.0)), ("a", Value::Number(1.0))][..]], &mut row)?;
+    /// signature.read_named(&[("b", Value::Number(2.0)), ("a", Value::Number(1.0))], &mut row)?;
     /// assert_eq!(row.values(), [1.0, 2.0]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn read_named<'l, 'v: 'l, N: AsRef<str> + 'l>(
+    pub fn read_named<N: AsRef<str>>(
         &self,
-        layers: impl IntoIterator<Item = &'l [(N, Value<'v>)]>,
+        given: &[(N, Value<'_>)],
+        row: &mut CheckedRow,
+    ) -> Result<(), InvalidInput> {
+        self.read_mixed(given, &[] as &[(&str, Value<'_>)], row)
+    }
+
+    /// Reads a row given by name of which a part is stored. What is given overrides what is stored; only given names
+    /// that the signature lacks are counted as ignored, since a stored row may serve several models.
+    ///
+    /// # Errors
+    /// As [`read_named`](Self::read_named).
+    pub fn read_mixed<N: AsRef<str>, M: AsRef<str>>(
+        &self,
+        given: &[(N, Value<'_>)],
+        stored: &[(M, Value<'_>)],
         row: &mut CheckedRow,
     ) -> Result<(), InvalidInput> {
         row.reset(self.len());
         let mut violations = Vec::new();
-        for (depth, layer) in layers.into_iter().enumerate() {
-            self.read_layer(layer, depth == 0, row, &mut violations);
-        }
+        self.read_layer(given, true, row, &mut violations);
+        self.read_layer(stored, false, row, &mut violations);
         self.finish(row, violations)
     }
 
@@ -225,7 +237,7 @@ mod tests {
             ("b", Value::Number(50.0)),
             ("a", Value::Number(-1.0)),
         ];
-        signature().read_named([&given[..]], &mut row).expect("admitted");
+        signature().read_named(&given, &mut row).expect("admitted");
         assert_eq!(row.values(), [-1.0, 50.0, 1.0, 7.0]);
         assert_eq!((row.imputed(), row.ignored()), (&[3][..], 1));
     }
@@ -238,7 +250,7 @@ mod tests {
             ("colour", Value::Text("blue".into())),
             ("b", Value::Number(101.0)),
         ];
-        let error = signature().read_named([&given[..]], &mut row).expect_err("refused");
+        let error = signature().read_named(&given, &mut row).expect_err("refused");
         let told = match error {
             InvalidInput::Violations { violations } => violations.iter().map(ToString::to_string).collect(),
             other @ InvalidInput::Length { .. } => vec![other.to_string()],
@@ -260,7 +272,7 @@ mod tests {
         let (request, stored) =
             ([("b", Value::Number(9.0))], [("a", Value::Number(1.0)), ("b", Value::Number(2.0))]);
         let mut row = CheckedRow::new();
-        signature.read_named([&request[..], &stored[..]], &mut row).expect("admitted");
+        signature.read_mixed(&request, &stored, &mut row).expect("admitted");
         assert_eq!(row.values(), [1.0, 9.0]);
     }
 
@@ -268,7 +280,7 @@ mod tests {
     fn a_name_given_twice_in_the_request_is_refused() {
         let signature = Signature::of_numbers(["a"]).expect("valid");
         let twice = [("a", Value::Number(1.0)), ("a", Value::Number(2.0))];
-        let error = signature.read_named([&twice[..]], &mut CheckedRow::new()).expect_err("refused");
+        let error = signature.read_named(&twice, &mut CheckedRow::new()).expect_err("refused");
         assert_eq!(error.to_string(), "invalid input: a: given twice");
     }
 

@@ -1,0 +1,179 @@
+//! What can go wrong with a request. Each error has a stable code, says whose fault it is and whether the same request
+//! can succeed later; adapters turn that into their protocol's status in one place each.
+
+use serde_json::{Value as Json, json};
+use serve_core::{InvalidInput, InvalidName, PredictError};
+use serve_registry::deployment::RefusedError;
+use serve_registry::{DeploymentError, PromoteError, StorageError};
+use thiserror::Error;
+
+/// Whose fault an error is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request's; the same request fails again.
+    Client,
+    /// A system we depend on; a retry can help.
+    Upstream,
+    /// Ours.
+    Ours,
+}
+
+/// A stable word for an error, on the wire and in logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "each is its own name in snake case, listed in docs/http-api.md")]
+#[non_exhaustive]
+pub enum Code {
+    InvalidName,
+    UnknownModel,
+    UnknownVersion,
+    UnknownAlias,
+    VersionRefused,
+    ModelRequired,
+    AmbiguousModel,
+    ConflictingModel,
+    InvalidFeatures,
+    NonFiniteOutput,
+    EntityRequired,
+    FeaturesUnavailable,
+    FeaturesStale,
+    OnDemandUnavailable,
+    FeatureStoreUnavailable,
+    TooManyRows,
+    PromotionRefused,
+    NothingToRollBack,
+    RegistryUnavailable,
+    Internal,
+}
+
+impl Code {
+    /// The code as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidName => "invalid_name",
+            Self::UnknownModel => "unknown_model",
+            Self::UnknownVersion => "unknown_version",
+            Self::UnknownAlias => "unknown_alias",
+            Self::VersionRefused | Self::PromotionRefused => "version_refused",
+            Self::ModelRequired => "model_required",
+            Self::AmbiguousModel => "ambiguous_model",
+            Self::ConflictingModel => "conflicting_model",
+            Self::InvalidFeatures => "invalid_features",
+            Self::NonFiniteOutput => "non_finite_output",
+            Self::EntityRequired => "entity_required",
+            Self::FeaturesUnavailable => "features_unavailable",
+            Self::FeaturesStale => "features_stale",
+            Self::OnDemandUnavailable => "on_demand_unavailable",
+            Self::FeatureStoreUnavailable => "feature_store_unavailable",
+            Self::TooManyRows => "too_many_rows",
+            Self::NothingToRollBack => "nothing_to_roll_back",
+            Self::RegistryUnavailable => "registry_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::VersionRefused | Self::FeatureStoreUnavailable | Self::RegistryUnavailable => {
+                Fault::Upstream
+            }
+            Self::Internal => Fault::Ours,
+            _ => Fault::Client,
+        }
+    }
+}
+
+/// A request that got no answer.
+#[derive(Debug, Clone, Error)]
+#[error("{message}")]
+pub struct ServiceError {
+    /// What kind.
+    pub code: Code,
+    /// What is wrong, for people: names the thing, what was expected and what came.
+    pub message: String,
+    /// More, for programs: every offending input, or the candidates of an ambiguous name.
+    pub details: Option<Json>,
+}
+
+impl ServiceError {
+    /// An error without details.
+    #[must_use]
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), details: None }
+    }
+
+    /// The same error with details.
+    #[must_use]
+    pub fn with_details(self, details: Json) -> Self {
+        Self { details: Some(details), ..self }
+    }
+}
+
+impl From<InvalidName> for ServiceError {
+    fn from(error: InvalidName) -> Self {
+        Self::new(Code::InvalidName, error.to_string())
+    }
+}
+
+impl From<InvalidInput> for ServiceError {
+    fn from(error: InvalidInput) -> Self {
+        let details = match &error {
+            InvalidInput::Violations { violations } => json!(violations),
+            InvalidInput::Length { expected, got } => json!([{ "expected_values": expected, "got": got }]),
+            _ => Json::Null,
+        };
+        Self::new(Code::InvalidFeatures, error.to_string()).with_details(details)
+    }
+}
+
+impl From<PredictError> for ServiceError {
+    fn from(error: PredictError) -> Self {
+        match error {
+            PredictError::Input(error) => error.into(),
+            other => Self::new(Code::NonFiniteOutput, other.to_string()),
+        }
+    }
+}
+
+impl From<RefusedError> for ServiceError {
+    fn from(error: RefusedError) -> Self {
+        Self::new(Code::VersionRefused, error.to_string())
+    }
+}
+
+impl From<DeploymentError> for ServiceError {
+    fn from(error: DeploymentError) -> Self {
+        let code = match &error {
+            DeploymentError::UnknownModel { .. } => Code::UnknownModel,
+            DeploymentError::UnknownVersion { .. } | DeploymentError::Nothing { .. } => Code::UnknownVersion,
+            DeploymentError::UnknownAlias { .. } => Code::UnknownAlias,
+            DeploymentError::NotLoaded { .. } | DeploymentError::Refused(_) => Code::VersionRefused,
+            _ => Code::Internal,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<StorageError> for ServiceError {
+    fn from(error: StorageError) -> Self {
+        let code = match &error {
+            StorageError::UnknownModel { .. } => Code::UnknownModel,
+            StorageError::UnknownVersion { .. } => Code::UnknownVersion,
+            _ => Code::RegistryUnavailable,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+impl From<PromoteError> for ServiceError {
+    fn from(error: PromoteError) -> Self {
+        match error {
+            PromoteError::Storage(error) => error.into(),
+            PromoteError::Refused(error) => Self::new(Code::PromotionRefused, error.to_string()),
+            PromoteError::NoPrevious { .. } => Self::new(Code::NothingToRollBack, error.to_string()),
+            other => Self::new(Code::Internal, other.to_string()),
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The service and what it is made of.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serve_core::{ModelName, ModelRef, Selector};
+use serve_features::{Entity, FeatureSetName, FeatureStore, MaxAge};
+use serve_registry::{Deployment, DeploymentError, Registry};
+
+use crate::error::{Code, ServiceError};
+use crate::request::ModelQuery;
+
+/// Limits on what one request may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Rows of one batch.
+    pub batch_rows: usize,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self { batch_rows: 10_000 }
+    }
+}
+
+/// What is known of a feature set from its declaration.
+#[derive(Debug, Clone, Default)]
+pub struct FeatureSetPolicy {
+    /// Whom a request means that names nobody.
+    pub default_entity: Option<Entity>,
+    /// How old its rows may be.
+    pub max_age: Option<MaxAge>,
+}
+
+/// Tells the time; tests bring their own.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Everything that a service is made of.
+pub struct ServiceParts {
+    /// The models.
+    pub registry: Arc<Registry>,
+    /// Where stored features come from, if anywhere.
+    pub store: Option<Arc<dyn FeatureStore>>,
+    /// What is declared about feature sets.
+    pub feature_sets: HashMap<FeatureSetName, FeatureSetPolicy>,
+    /// How old stored features may be, where nothing stricter is said.
+    pub max_age: MaxAge,
+    /// How long the store may take.
+    pub store_timeout: Duration,
+    /// The model that answers where a request names none.
+    pub default_model: Option<ModelName>,
+    /// The feature sets that are compared.
+    pub compare: Vec<String>,
+    /// Limits on a request.
+    pub limits: LimitsConfig,
+    /// Tells the time.
+    pub clock: Clock,
+}
+
+/// The prediction service. Shared by all adapters.
+pub struct Service {
+    pub(crate) parts: ServiceParts,
+    started: Timestamp,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("registry", &self.parts.registry).finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// A service of these parts.
+    #[must_use]
+    pub fn new(parts: ServiceParts) -> Self {
+        let started = (parts.clock)();
+        Self { parts, started }
+    }
+
+    /// The models.
+    #[must_use]
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.parts.registry
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        (self.parts.clock)()
+    }
+
+    /// When the service was made.
+    #[must_use]
+    pub fn started(&self) -> Timestamp {
+        self.started
+    }
+
+    /// Whether every model that an alias leads to is live, or refused with its reason.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        // Opening the registry loads or refuses everything that aliases lead to before there is a service.
+        true
+    }
+
+    /// Whether the feature store answers; `None` where there is none.
+    pub async fn store_health(&self) -> Option<Result<(), String>> {
+        let store = self.parts.store.as_ref()?;
+        let answer =
+            tokio::time::timeout(self.parts.store_timeout.max(Duration::from_millis(250)), store.ping());
+        Some(match answer.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it did not answer in time".to_owned()),
+        })
+    }
+
+    /// The deployment that a query means, loaded if need be.
+    ///
+    /// # Errors
+    /// When the query means no model, or several, or contradicts itself, or its version may not serve.
+    pub async fn deployment(&self, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
+        let reference = self.reference(query)?;
+        let deployment = match self.parts.registry.resolve(&reference) {
+            Err(DeploymentError::NotLoaded { .. }) => {
+                let registry = Arc::clone(&self.parts.registry);
+                let loading = tokio::task::spawn_blocking(move || registry.deployment(&reference));
+                loading.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))?
+            }
+            resolved => resolved,
+        }?;
+        agree(query, &deployment)?;
+        Ok(deployment)
+    }
+
+    fn reference(&self, query: &ModelQuery) -> Result<ModelRef, ServiceError> {
+        let selector = query.selector.clone().unwrap_or_default();
+        let name = match &query.name {
+            Some(name) => name.clone(),
+            None => self.find(query)?,
+        };
+        Ok(ModelRef { name, selector })
+    }
+
+    /// The one model that a query without a name means.
+    fn find(&self, query: &ModelQuery) -> Result<ModelName, ServiceError> {
+        let registry = &self.parts.registry;
+        if query.is_open() {
+            return self.default_model();
+        }
+        let found = registry.find(query.feature_set.as_deref(), query.model_type.as_deref());
+        match <[ModelName; 1]>::try_from(found) {
+            Ok([name]) => Ok(name),
+            Err(found) if found.is_empty() => {
+                let message = format!("unknown model: there is none with {}", said(query));
+                Err(ServiceError::new(Code::UnknownModel, message)
+                    .with_details(serde_json::json!({ "models": self.names() })))
+            }
+            Err(found) => {
+                let message = format!("{} models have {}; say which by model", found.len(), said(query));
+                Err(ServiceError::new(Code::AmbiguousModel, message)
+                    .with_details(serde_json::json!({ "candidates": found })))
+            }
+        }
+    }
+
+    fn default_model(&self) -> Result<ModelName, ServiceError> {
+        if let Some(name) = &self.parts.default_model {
+            return Ok(name.clone());
+        }
+        match <[ModelName; 1]>::try_from(self.names()) {
+            Ok([name]) => Ok(name),
+            Err(names) => Err(ServiceError::new(
+                Code::ModelRequired,
+                "the request names no model, and there is no default: give model, or feature_set and model_type",
+            )
+            .with_details(serde_json::json!({ "models": names }))),
+        }
+    }
+
+    fn names(&self) -> Vec<ModelName> {
+        self.parts.registry.find(None, None)
+    }
+
+    pub(crate) fn store(&self) -> Option<&Arc<dyn FeatureStore>> {
+        self.parts.store.as_ref()
+    }
+
+    pub(crate) fn policy(&self, set: &FeatureSetName) -> FeatureSetPolicy {
+        self.parts.feature_sets.get(set).cloned().unwrap_or_default()
+    }
+
+    /// The selector of a model by name and version, as a path gives them.
+    #[must_use]
+    pub fn query(name: ModelName, selector: Option<Selector>) -> ModelQuery {
+        ModelQuery::named(name, selector)
+    }
+}
+
+fn said(query: &ModelQuery) -> String {
+    let parts = [("feature_set", &query.feature_set), ("model_type", &query.model_type)];
+    let said = parts.iter().filter_map(|(key, value)| value.as_ref().map(|value| format!("{key} {value:?}")));
+    said.collect::<Vec<_>>().join(" and ")
+}
+
+/// A query by name may say the feature set and model type as well, but nothing else than the model says.
+fn agree(query: &ModelQuery, deployment: &Deployment) -> Result<(), ServiceError> {
+    let manifest = deployment.manifest();
+    let pairs = [
+        ("feature_set", &query.feature_set, &manifest.feature_set),
+        ("model_type", &query.model_type, &manifest.model_type),
+    ];
+    for (key, asked, has) in pairs {
+        if let Some(asked) = asked
+            && has.as_ref() != Some(asked)
+        {
+            let has = has.as_deref().unwrap_or("none");
+            let message =
+                format!("model {:?} has {key} {has:?}, the request says {asked:?}", manifest.name.as_str());
+            return Err(ServiceError::new(Code::ConflictingModel, message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,198 @@
+//! The answer to one prediction as every adapter writes it. Only the shape lives here: ids and times are given by the
+//! caller, since this crate has no clock.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+
+use crate::digest::Digest;
+use crate::manifest::Manifest;
+use crate::pipeline::Pipeline;
+use crate::prediction::{Answer, Prediction};
+
+/// The whole answer; see `docs/http-api.md` for its fields.
+#[derive(Debug, Serialize)]
+pub struct PredictResponse<'a> {
+    /// Always true: failures have another shape.
+    pub success: bool,
+    /// The request's id.
+    pub request_id: &'a str,
+    /// This prediction's id.
+    pub prediction_id: &'a dyn Text,
+    /// What was predicted.
+    pub prediction: PredictionBody<'a>,
+    /// Who predicted it.
+    pub model_info: ModelInfo<'a>,
+    /// Where the features came from.
+    pub features: FeatureInfo<'a>,
+    /// How long it took.
+    pub performance: Performance,
+    /// When it was answered, RFC 3339 UTC.
+    pub timestamp: &'a dyn Text,
+}
+
+/// Anything that can be written as text, so that ids and times need no string of their own.
+pub trait Text: fmt::Debug + fmt::Display {}
+
+impl<T: fmt::Debug + fmt::Display> Text for T {}
+
+impl Serialize for dyn Text + '_ {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// `{"<target>": label, "<target>_numeric": number, "probability": {…}, "confidence": p}`, or `{"<target>": value}` for a
+/// regression.
+#[derive(Debug)]
+pub struct PredictionBody<'a> {
+    /// The pipeline that answered.
+    pub pipeline: &'a Pipeline,
+    /// Its prediction.
+    pub prediction: &'a Prediction,
+}
+
+impl Serialize for PredictionBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let target = self.pipeline.target();
+        let mut map = serializer.serialize_map(None)?;
+        match (self.pipeline.label(self.prediction), self.prediction.class()) {
+            (Some(label), Some(class)) => {
+                map.serialize_entry(&target.name, label)?;
+                map.serialize_entry(&Suffixed(&target.name), &class)?;
+            }
+            _ => map.serialize_entry(&target.name, &self.prediction.scores()[0])?,
+        }
+        if let Some(probabilities) = self.prediction.probabilities() {
+            map.serialize_entry("probability", &ByClass { classes: target.task.classes(), probabilities })?;
+        }
+        if let Some(confidence) = self.prediction.confidence() {
+            map.serialize_entry("confidence", &confidence)?;
+        }
+        if let Answer::Band { abstains: true, .. } = self.prediction.answer() {
+            map.serialize_entry("abstained", &true)?;
+        }
+        map.end()
+    }
+}
+
+struct Suffixed<'a>(&'a str);
+
+impl Serialize for Suffixed<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}_numeric", self.0))
+    }
+}
+
+struct ByClass<'a> {
+    classes: &'a [String],
+    probabilities: &'a [f64],
+}
+
+impl Serialize for ByClass<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.classes.iter().zip(self.probabilities))
+    }
+}
+
+/// Which version of which model answered.
+#[derive(Debug, Serialize)]
+pub struct ModelInfo<'a> {
+    /// The model.
+    pub name: &'a str,
+    /// The feature set it was trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub feature_set: Option<&'a str>,
+    /// Its kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_type: Option<&'a str>,
+    /// The version.
+    pub model_version: &'a str,
+    /// The identity of the version's content.
+    pub digest: &'a dyn Text,
+    /// How many inputs the model takes.
+    pub features_used: usize,
+    /// Inputs that were missing and were filled in by their policy.
+    pub imputed_features: Names<'a>,
+    /// How many given features the model does not have; they were ignored.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub ignored_features: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+impl<'a> ModelInfo<'a> {
+    /// The information about a version, with what was filled in and ignored for this row.
+    #[must_use]
+    pub fn new(manifest: &'a Manifest, digest: &'a Digest, imputed: &'a [u32], ignored: usize) -> Self {
+        Self {
+            name: manifest.name.as_str(),
+            feature_set: manifest.feature_set.as_deref(),
+            model_type: manifest.model_type.as_deref(),
+            model_version: manifest.version.as_str(),
+            digest,
+            features_used: manifest.signature.len(),
+            imputed_features: Names { manifest, positions: imputed },
+            ignored_features: ignored,
+        }
+    }
+}
+
+/// The names of some inputs.
+#[derive(Debug)]
+pub struct Names<'a> {
+    manifest: &'a Manifest,
+    positions: &'a [u32],
+}
+
+impl Serialize for Names<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let inputs = self.manifest.signature.inputs();
+        let mut list = serializer.serialize_seq(Some(self.positions.len()))?;
+        for input in self.positions.iter().filter_map(|&position| inputs.get(position as usize)) {
+            list.serialize_element(&input.name)?;
+        }
+        list.end()
+    }
+}
+
+/// Where features came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FeatureSource {
+    /// With the request.
+    Request,
+    /// From the feature store.
+    Cached,
+    /// From the store, some overridden by the request.
+    Mixed,
+}
+
+/// Where features came from, and how old they are.
+#[derive(Debug, Serialize)]
+pub struct FeatureInfo<'a> {
+    /// Where from.
+    pub source: FeatureSource,
+    /// Whom or what they describe.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entity: Option<&'a str>,
+    /// The stored row's time, RFC 3339 UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestamp: Option<&'a dyn Text>,
+    /// The stored row's age in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age_seconds: Option<f64>,
+}
+
+/// How long an answer took.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Performance {
+    /// From the request's arrival to this answer, in milliseconds.
+    pub response_time_ms: f64,
+    /// Whether features came from the store.
+    pub cached_features: bool,
+}
