@@ -1,2 +1,22 @@
-//! Being written.
-fn main() {}
+//! `serve-server`: serves the models of a registry over HTTP. Wiring only; what it does stands in the crates.
+
+mod args;
+mod config;
+mod demo;
+mod exit;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let args = args::Args::parse();
+    match run::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(exit) => {
+            eprintln!("serve-server: {exit}");
+            ExitCode::from(exit.code())
+        }
+    }
+}

@@ -18,10 +18,9 @@ pub enum Fault {
     Ours,
 }
 
-/// A stable word for an error, on the wire and in logs.
+/// A stable word for an error, on the wire and in logs. Not `non_exhaustive`: an adapter that forgets one must not compile.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "each is its own name in snake case, listed in docs/http-api.md")]
-#[non_exhaustive]
 pub enum Code {
     InvalidName,
     UnknownModel,

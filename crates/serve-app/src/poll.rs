@@ -37,7 +37,7 @@ pub fn log(outcome: &ReloadOutcome) {
     let (model, from, to) = (outcome.name.as_str(), version(&outcome.from), version(&outcome.to));
     match outcome.status {
         ReloadStatus::Refused => {
-            warn!(model, from, to, reason = outcome.reason.as_deref(), "version refused")
+            warn!(model, from, to, reason = outcome.reason.as_deref(), "version refused");
         }
         ReloadStatus::Unchanged => {}
         status => info!(model, from, to, status = status.as_str(), "model reloaded"),

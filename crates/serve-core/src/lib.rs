@@ -28,6 +28,7 @@
 //! | [`pipeline`], [`prediction`] | all of the above in order, and what comes out |
 //! | [`response`] | the answer as adapters write it |
 //! | [`manifest`], [`bundle`], [`golden`], [`envelope`] | one version of one model as bytes, with its proof |
+//! | [`duration`], [`size`], [`name`], [`digest`] | values that configuration and files share |
 //! | [`naive`] | a slow evaluator that shares no code with the engine, to prove it |
 
 pub mod bundle;
@@ -35,6 +36,7 @@ pub mod decision;
 pub mod digest;
 #[doc(hidden)]
 pub mod doctest;
+pub mod duration;
 mod engine;
 pub mod ensemble;
 pub mod envelope;
@@ -51,6 +53,7 @@ pub mod reference;
 pub mod response;
 pub mod scaler;
 pub mod signature;
+pub mod size;
 pub mod transform;
 pub mod tree;
 pub mod value;
@@ -69,6 +72,7 @@ pub use pipeline::{Estimator, Pipeline, PredictError};
 pub use prediction::{Answer, BatchPrediction, Prediction};
 pub use scaler::Scaler;
 pub use signature::{CheckedRow, Datatype, Input, InvalidInput, MissingPolicy, Range, Signature, Violation};
+pub use size::ByteSize;
 pub use transform::Transform;
 pub use tree::{Node, Tree, TreeEnsemble};
 pub use value::Value;

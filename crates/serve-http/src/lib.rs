@@ -1,1 +1,30 @@
-//! Being written.
+//! The HTTP adapter: translates requests into calls of the prediction service and answers into JSON. No logic of
+//! predicting, resolving or checking stands here.
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`config`] | the `http` section |
+//! | [`server`] | listening, connections, graceful drain |
+//! | [`routes`] | every path and method, in one table |
+//! | [`call`] | one request as handlers see it |
+//! | [`failure`] | errors, and the one place that gives them a status |
+//! | [`limits`] | body size and time |
+//! | [`predict`], [`batch`], [`models`], [`health`] | handlers of our own API |
+//! | [`oip`] | the Open Inference Protocol |
+
+pub mod batch;
+pub mod call;
+pub mod config;
+pub mod failure;
+pub mod health;
+pub mod limits;
+pub mod models;
+pub mod oip;
+pub mod predict;
+mod predict_body;
+mod reply;
+pub mod routes;
+pub mod server;
+
+pub use config::HttpConfig;
+pub use server::{BindError, Server};

@@ -1,0 +1,39 @@
+//! The program's arguments.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Serves the models of a registry over HTTP.
+#[derive(Debug, Parser)]
+#[command(name = "serve-server", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Serve six demonstration models with a filled feature store; needs nothing beside this program
+    #[arg(long)]
+    pub(crate) demo: bool,
+
+    /// Configuration file (YAML)
+    #[arg(long, value_name = "FILE", env = "SERVE_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Folder of the registry
+    #[arg(long, value_name = "DIR", env = "SERVE_REGISTRY")]
+    pub(crate) registry: Option<PathBuf>,
+
+    /// Feature store, e.g. sqlite://features.db
+    #[arg(long, value_name = "URL", env = "SERVE_FEATURES")]
+    pub(crate) features: Option<String>,
+
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) host: Option<IpAddr>,
+
+    /// Port to listen on; 0 takes a free one [default: 8000]
+    #[arg(long, value_name = "PORT")]
+    pub(crate) port: Option<u16>,
+
+    /// Print the effective configuration, or every mistake in it, and stop
+    #[arg(long)]
+    pub(crate) check_config: bool,
+}

@@ -1,0 +1,107 @@
+//! The server's configuration: every section is a type of the crate that it configures.
+
+use serde::{Deserialize, Serialize};
+use serve_app::{ConfigError, Layers, LimitsConfig};
+use serve_features::FeaturesConfig;
+use serve_http::HttpConfig;
+use serve_registry::RegistryConfig;
+
+use crate::args::Args;
+use crate::exit::Exit;
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ServerConfig {
+    pub(crate) http: HttpConfig,
+    pub(crate) auth: AuthConfig,
+    pub(crate) registry: RegistryConfig,
+    pub(crate) features: FeaturesConfig,
+    pub(crate) limits: LimitsConfig,
+    pub(crate) log: LogConfig,
+}
+
+/// Who may ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AuthConfig {
+    /// `none`, in so many words, lets everyone in who reaches the port. Keys and tokens come with a later release.
+    pub(crate) mode: Option<AuthMode>,
+}
+
+/// The ways to tell who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum AuthMode {
+    /// Nobody is asked who they are.
+    None,
+}
+
+/// What is written to standard error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct LogConfig {
+    pub(crate) format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `serve_registry=debug,info`.
+    pub(crate) level: String,
+}
+
+/// For people or for machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    #[default]
+    Text,
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned() }
+    }
+}
+
+impl ServerConfig {
+    /// Defaults, then `base`, then the file, the environment and the flags.
+    pub(crate) fn load(args: &Args, base: Layers) -> Result<(Self, Vec<String>), Exit> {
+        let mut layers = base;
+        if let Some(path) = &args.config {
+            layers.file(path).map_err(config_error)?;
+        }
+        layers.environment(std::env::vars());
+        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
+        if let Some(registry) = &args.registry {
+            layers.set("registry.url", text(registry));
+        }
+        if let Some(features) = &args.features {
+            layers.set("features.url", features.clone());
+        }
+        if let Some(host) = args.host {
+            layers.set("http.host", host.to_string());
+        }
+        if let Some(port) = args.port {
+            layers.set("http.port", port);
+        }
+        let config: Self = layers.read().map_err(config_error)?;
+        config.check_exposure()?;
+        Ok((config, layers.notes().to_vec()))
+    }
+
+    /// Beyond loopback, everyone may ask only if the configuration says so.
+    fn check_exposure(&self) -> Result<(), Exit> {
+        if self.http.host.is_loopback() || self.auth.mode == Some(AuthMode::None) {
+            return Ok(());
+        }
+        let message = format!(
+            "http.host is {}, which others can reach, and there is no authentication; listen on 127.0.0.1, or say \
+             `auth: {{ mode: none }}` if everyone who reaches the port may use it",
+            self.http.host
+        );
+        Err(Exit::told(Exit::CONFIG, message))
+    }
+}
+
+fn config_error(error: ConfigError) -> Exit {
+    let code = if matches!(error, ConfigError::File { .. }) { Exit::NO_INPUT } else { Exit::CONFIG };
+    Exit::new(code, error)
+}

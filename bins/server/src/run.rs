@@ -1,0 +1,178 @@
+//! From arguments to a running server, and from a signal to its end.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use serve_app::service::FeatureSetPolicy;
+use serve_app::{Layers, Service, ServiceParts};
+use serve_core::EngineLoader;
+use serve_features::{Declarations, FeatureSetName, FeatureStore, open_store};
+use serve_http::routes::App;
+use serve_http::server::Stopped;
+use serve_http::{BindError, Server};
+use serve_registry::{Directory, Registry};
+use tracing::{info, warn};
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Args;
+use crate::config::{LogConfig, LogFormat, ServerConfig};
+use crate::demo::Demo;
+use crate::exit::Exit;
+
+/// Threads for work that blocks or takes long: loading versions, large batches.
+const BLOCKING_THREADS: usize = 16;
+
+pub(crate) fn run(args: Args) -> Result<(), Exit> {
+    if args.check_config {
+        let (config, _) = ServerConfig::load(&args, Layers::new())?;
+        return print(&serde_json::to_string_pretty(&config).map_err(|e| Exit::new(Exit::SOFTWARE, e))?);
+    }
+    let demo = args.demo.then(|| Demo::unpack(args.registry.as_deref(), args.features.as_deref())).transpose()?;
+    let base = demo.as_ref().map_or_else(Layers::new, Demo::settings);
+    let (config, notes) = ServerConfig::load(&args, base)?;
+    start_log(&config.log)?;
+    notes.iter().for_each(|note| warn!("{note}"));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS)
+        .build()
+        .map_err(|error| Exit::new(Exit::OS, error))?;
+    runtime.block_on(serve(config, demo))
+}
+
+async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
+    let registry = Arc::new(open_registry(&config)?);
+    let (store, feature_sets) = open_features(&config, demo.as_ref()).await?;
+    let service = Service::new(ServiceParts {
+        registry: Arc::clone(&registry),
+        store,
+        feature_sets,
+        max_age: config.features.max_age,
+        store_timeout: config.features.timeout,
+        default_model: config.registry.default_model.clone(),
+        compare: config.http.compare.clone(),
+        limits: config.limits,
+        clock: Arc::new(jiff::Timestamp::now),
+    });
+    let app = App::new(Arc::new(service), config.http.clone());
+    // From here on a stop is heard, also one that comes before the first request.
+    let stop = stop_signal()?;
+    let server = Server::bind(app).await.map_err(bind_error)?;
+    let address = server.local_addr().map_err(|error| Exit::new(Exit::OS, error))?;
+    let period = config.registry.poll;
+    let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period));
+    announce(address, demo.as_ref())?;
+    let stopped = server.run(stop).await;
+    if let Some(poll) = poll {
+        poll.abort();
+    }
+    match stopped {
+        Stopped::Drained => {
+            info!("stopped; every request under way was answered");
+            Ok(())
+        }
+        Stopped::CutOff => Err(Exit::told(Exit::CUT_OFF, "stopped; requests that outlasted http.drain_timeout were cut off")),
+    }
+}
+
+fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
+    let directory = Directory::open(&config.registry.url).map_err(|error| Exit::new(Exit::NO_INPUT, error))?;
+    let registry = Registry::with_loader(directory, Box::new(EngineLoader), config.registry.cache)
+        .map_err(|error| Exit::new(Exit::OS, error))?;
+    for model in registry.models() {
+        for (version, refusal) in &model.refused {
+            warn!(model = model.name.as_str(), version = version.as_str(), reason = &*refusal.reason, "version refused");
+        }
+        if let Some(deployment) = model.champion_deployment() {
+            let load_ms = deployment.load_time().as_secs_f64() * 1e3;
+            info!(model = model.name.as_str(), version = deployment.manifest().version.as_str(), load_ms, "model is live");
+        }
+    }
+    if registry.models().is_empty() {
+        warn!(registry = %config.registry.url.display(), "the registry is empty; `serve-ctl import` publishes a model");
+    }
+    Ok(registry)
+}
+
+type Policies = HashMap<FeatureSetName, FeatureSetPolicy>;
+
+async fn open_features(
+    config: &ServerConfig,
+    demo: Option<&Demo>,
+) -> Result<(Option<Arc<dyn FeatureStore>>, Policies), Exit> {
+    let declarations = match (&config.features.declarations, demo) {
+        (Some(path), _) => {
+            let text = std::fs::read_to_string(path).map_err(|error| {
+                Exit::told(Exit::NO_INPUT, format!("features.declarations {} cannot be read: {error}", path.display()))
+            })?;
+            Some(Declarations::parse(&text).map_err(|error| Exit::new(Exit::CONFIG, error))?)
+        }
+        (None, Some(demo)) => Some(demo.declarations()?),
+        (None, None) => None,
+    };
+    let policy = |set: &serve_features::FeatureSet| FeatureSetPolicy {
+        default_entity: set.default_entity().cloned(),
+        max_age: set.max_age(),
+    };
+    let policies = declarations.iter().flat_map(Declarations::sets).map(|set| (set.name().clone(), policy(set)));
+    let policies = policies.collect();
+    let Some(url) = &config.features.url else { return Ok((None, policies)) };
+    let store = open_store(url).map_err(|error| Exit::new(Exit::UNAVAILABLE, error))?;
+    if let (Some(demo), Some(declarations)) = (demo, &declarations) {
+        demo.fill(&*store, declarations).await?;
+    }
+    Ok((Some(store), policies))
+}
+
+/// Completes at SIGTERM or SIGINT.
+fn stop_signal() -> Result<impl Future<Output = ()>, Exit> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let os = |error: std::io::Error| Exit::new(Exit::OS, error);
+    let mut terminate = signal(SignalKind::terminate()).map_err(os)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(os)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        info!("stopping: no new connections, requests under way are answered");
+    })
+}
+
+fn bind_error(error: BindError) -> Exit {
+    let code = match &error {
+        BindError::InUse { .. } => Exit::UNAVAILABLE,
+        BindError::Origin { .. } => Exit::CONFIG,
+        _ => Exit::OS,
+    };
+    Exit::new(code, error)
+}
+
+fn start_log(config: &LogConfig) -> Result<(), Exit> {
+    let filter = EnvFilter::try_new(&config.level)
+        .map_err(|error| Exit::told(Exit::CONFIG, format!("log.level {:?}: {error}", config.level)))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.format {
+        LogFormat::Text => log.with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+fn announce(address: SocketAddr, demo: Option<&Demo>) -> Result<(), Exit> {
+    info!(%address, "listening");
+    match demo {
+        Some(demo) => print(&demo.welcome(address)),
+        None => print(&format!("serve-server listens on http://{address}")),
+    }
+}
+
+/// Results go to standard output; that it is closed is no reason to stop serving.
+fn print(text: &str) -> Result<(), Exit> {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::new(Exit::OS, error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,108 @@
+//! `POST /predict/batch`: many predictions, each answered for itself.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use serde::ser::{SerializeSeq, Serializer};
+use serde::{Deserialize, Serialize};
+use serve_app::{Answered, ModelQuery, PredictRequest, ServiceError};
+
+use crate::call::Call;
+use crate::failure::Failure;
+use crate::predict::with_response;
+use crate::predict_body::{PredictBody, model_query};
+use crate::reply::{self, Reply};
+use crate::routes::App;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BatchBody<'a> {
+    #[serde(borrow)]
+    requests: Vec<PredictBody<'a>>,
+    model: Option<Cow<'a, str>>,
+    feature_set: Option<Cow<'a, str>>,
+    model_type: Option<Cow<'a, str>>,
+    model_version: Option<Cow<'a, str>>,
+    /// Taken and without effect until requests queue.
+    #[serde(rename = "priority")]
+    _priority: Option<i64>,
+}
+
+/// Answers per row; a bad row fails alone.
+pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failure> {
+    let Some(body) = call.json_body()? else {
+        return Err(Failure::unreadable("malformed_json", "the body is empty; expected {\"requests\": […]}"));
+    };
+    let BatchBody { requests, model, feature_set, model_type, model_version, .. } =
+        serde_json::from_slice(body)?;
+    app.service.check_rows(requests.len())?;
+    let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;
+    let (rows, answers) = answer(app, requests, &common).await?;
+    let failed =
+        rows.iter().filter(|row| row.is_err()).count() + answers.iter().filter(|a| a.is_err()).count();
+    let entries = Entries { app, call: &call, rows: &rows, answers: &answers };
+    let reply = BatchReply {
+        success: true,
+        count: rows.len(),
+        failed,
+        predictions: entries,
+        request_id: &call.id.0,
+        timestamp: reply::timestamp(app.service.now()),
+    };
+    Ok(reply::json(StatusCode::OK, &reply))
+}
+
+type Answers = Vec<Result<Answered, ServiceError>>;
+
+/// Rows that do not read fail here and are not asked; `rows` says for each which answer is its, or why it has none.
+async fn answer(
+    app: &App,
+    bodies: Vec<PredictBody<'_>>,
+    common: &ModelQuery,
+) -> Result<(Vec<Result<usize, Failure>>, Answers), Failure> {
+    let mut asked: Vec<PredictRequest<'_>> = Vec::with_capacity(bodies.len());
+    let rows = bodies.into_iter().map(|body| {
+        let request = body.request()?;
+        let model = request.model.clone().or(common);
+        asked.push(PredictRequest { model, ..request });
+        Ok(asked.len() - 1)
+    });
+    let rows = rows.collect();
+    let answers = app.service.predict_batch(&asked).await?;
+    Ok((rows, answers))
+}
+
+#[derive(Serialize)]
+struct BatchReply<'a> {
+    success: bool,
+    predictions: Entries<'a>,
+    count: usize,
+    failed: usize,
+    request_id: &'a str,
+    timestamp: String,
+}
+
+struct Entries<'a> {
+    app: &'a App,
+    call: &'a Call,
+    rows: &'a [Result<usize, Failure>],
+    answers: &'a [Result<Answered, ServiceError>],
+}
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.rows.len()))?;
+        for row in self.rows {
+            match row.as_ref().map(|&at| &self.answers[at]) {
+                Ok(Ok(answered)) => {
+                    with_response(self.app, self.call, answered, |response| {
+                        list.serialize_element(response)
+                    })?;
+                }
+                Ok(Err(error)) => list.serialize_element(&Failure::from(error.clone()).entry())?,
+                Err(failure) => list.serialize_element(&failure.entry())?,
+            }
+        }
+        list.end()
+    }
+}

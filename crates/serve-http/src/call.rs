@@ -1,0 +1,110 @@
+//! One request as handlers see it: path parameters, query, body, id, and when it began.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, header};
+use serde::de::DeserializeOwned;
+
+use crate::failure::Failure;
+
+/// A request's id: the client's `X-Request-Id`, or one of ours.
+#[derive(Debug, Clone)]
+pub struct RequestId(pub std::sync::Arc<str>);
+
+/// When a request began.
+#[derive(Debug, Clone, Copy)]
+pub struct Began(pub Instant);
+
+/// Parameters of a query, decoded.
+pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
+
+/// One request.
+#[derive(Debug)]
+pub struct Call {
+    /// Values of the path's `{…}`, percent-decoded, in order.
+    pub path: Vec<(String, String)>,
+    /// Everything but the body.
+    pub parts: Parts,
+    /// The body.
+    pub body: Bytes,
+    /// The id.
+    pub id: RequestId,
+    /// When it began.
+    pub began: Instant,
+}
+
+impl Call {
+    /// The value of a `{name}` in the path.
+    #[must_use]
+    pub fn path(&self, name: &str) -> &str {
+        self.path.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+    }
+
+    /// A `{name}` of the path as an identifier.
+    ///
+    /// # Errors
+    /// 404 when it cannot be one: nothing is known under such a name.
+    pub fn path_as<T: std::str::FromStr>(&self, name: &str, code: serve_app::Code) -> Result<T, Failure>
+    where
+        T::Err: std::fmt::Display,
+    {
+        let text = self.path(name);
+        text.parse().map_err(|error: T::Err| serve_app::ServiceError::new(code, error.to_string()).into())
+    }
+
+    /// The query's parameters, decoded.
+    ///
+    /// # Errors
+    /// 422 when one is not in `known`, or stands twice.
+    pub fn query(&self, known: &[&str]) -> Result<Pairs<'_>, Failure> {
+        let mut pairs: Pairs<'_> = Vec::new();
+        for (key, value) in form_urlencoded::parse(self.parts.uri.query().unwrap_or_default().as_bytes()) {
+            if !known.contains(&&*key) {
+                let message =
+                    format!("unknown query parameter {key:?}; expected one of {}", known.join(", "));
+                return Err(Failure::invalid("unknown_parameter", message));
+            }
+            if pairs.iter().any(|(other, _)| *other == key) {
+                return Err(Failure::invalid(
+                    "duplicate_parameter",
+                    format!("query parameter {key:?} stands twice"),
+                ));
+            }
+            pairs.push((key, value));
+        }
+        Ok(pairs)
+    }
+
+    /// The body, which must be JSON where there is any. An empty body is no body, whatever its type.
+    ///
+    /// # Errors
+    /// 415 when it says that it is something else.
+    pub fn json_body(&self) -> Result<Option<&[u8]>, Failure> {
+        if self.body.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        check_json(&self.parts.headers)?;
+        Ok(Some(&self.body))
+    }
+
+    /// The body as a value; `None` where there is no body.
+    ///
+    /// # Errors
+    /// 400, 415 or 422 when it is not one.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
+        self.json_body()?.map(|body| serde_json::from_slice(body).map_err(Failure::from)).transpose()
+    }
+}
+
+/// JSON, or nothing said. `curl -d` says a form, which is the most common mistake.
+fn check_json(headers: &HeaderMap) -> Result<(), Failure> {
+    let Some(value) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let text = value.to_str().unwrap_or("not text");
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    let json = essence.eq_ignore_ascii_case("application/json")
+        || (essence.len() > 5 && essence[essence.len() - 5..].eq_ignore_ascii_case("+json"));
+    if json { Ok(()) } else { Err(Failure::media_type(text)) }
+}

@@ -1,0 +1,196 @@
+//! Errors on their way out: every error has a stable code, and [`status`] is the one place that gives codes a status.
+
+use http::{HeaderValue, Method, StatusCode, header};
+use serde_json::{Value as Json, json};
+use serve_app::{Code, ServiceError};
+
+use crate::reply::{self, Reply};
+
+/// A request that is answered with an error.
+#[derive(Debug)]
+pub struct Failure {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    details: Option<Json>,
+    allow: Option<HeaderValue>,
+}
+
+/// In which words errors are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `{"success": false, "error", "code", …}`.
+    Native,
+    /// The Open Inference Protocol's `{"error": …}`.
+    Oip,
+}
+
+/// The status of each of the service's errors.
+fn status(code: Code) -> StatusCode {
+    match code {
+        Code::UnknownModel | Code::UnknownVersion | Code::UnknownAlias => StatusCode::NOT_FOUND,
+        Code::PromotionRefused | Code::NothingToRollBack => StatusCode::CONFLICT,
+        Code::VersionRefused | Code::FeatureStoreUnavailable | Code::RegistryUnavailable => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
+        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::InvalidName
+        | Code::ModelRequired
+        | Code::AmbiguousModel
+        | Code::ConflictingModel
+        | Code::InvalidFeatures
+        | Code::NonFiniteOutput
+        | Code::EntityRequired
+        | Code::FeaturesUnavailable
+        | Code::FeaturesStale
+        | Code::OnDemandUnavailable
+        | Code::TooManyRows => StatusCode::UNPROCESSABLE_ENTITY,
+    }
+}
+
+impl Failure {
+    fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), details: None, allow: None }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn unreadable(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// 422: the request is understood and not valid.
+    pub fn invalid(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, code, message)
+    }
+
+    /// 404: there is no such path.
+    #[must_use]
+    pub fn unknown_path(path: &str) -> Self {
+        let path: String = path.chars().take(200).collect();
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_path",
+            format!("there is nothing at {path:?}; GET / lists the paths"),
+        )
+    }
+
+    /// 405, with the methods that the path has.
+    #[must_use]
+    pub fn method(method: &Method, allowed: &str) -> Self {
+        let message = format!("{method} is not a method of this path; it has {allowed}");
+        let failure = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+        Self { allow: HeaderValue::from_str(allowed).ok(), ..failure }
+    }
+
+    /// 413.
+    #[must_use]
+    pub fn too_large(limit: serve_core::ByteSize) -> Self {
+        let message = format!("the body is over the limit of {limit} (http.max_body_bytes)");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+    }
+
+    /// 408.
+    #[must_use]
+    pub fn timeout(limit: std::time::Duration) -> Self {
+        let limit = serve_core::duration::format(limit);
+        let message = format!("the request took longer than {limit} (http.request_timeout)");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+    }
+
+    /// 415.
+    #[must_use]
+    pub fn media_type(got: &str) -> Self {
+        let message = format!("expected content-type application/json, got {got:?}");
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    }
+
+    /// 500, told without its cause, which is for the log.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the server failed on this request; its log has the cause",
+        )
+    }
+
+    /// 503 while the server drains.
+    pub fn not_ready(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message)
+    }
+
+    /// The same failure as the Open Inference Protocol wants it: what is wrong with the content is 400 there.
+    #[must_use]
+    pub fn as_oip(mut self) -> Self {
+        if self.status == StatusCode::UNPROCESSABLE_ENTITY
+            || self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE
+        {
+            self.status = StatusCode::BAD_REQUEST;
+        }
+        self
+    }
+
+    /// The failure as one entry of a batch's answers.
+    #[must_use]
+    pub fn entry(&self) -> Json {
+        let mut entry = json!({ "success": false, "error": self.message, "code": self.code });
+        if let (Some(details), Some(object)) = (&self.details, entry.as_object_mut()) {
+            object.insert("details".to_owned(), details.clone());
+        }
+        entry
+    }
+
+    /// The answer.
+    pub(crate) fn reply(self, dialect: Dialect, request_id: &str) -> Reply {
+        let mut reply = match dialect {
+            Dialect::Native => {
+                let mut body = self.entry();
+                if let Some(object) = body.as_object_mut() {
+                    object.insert("request_id".to_owned(), request_id.into());
+                    object.insert("timestamp".to_owned(), reply::timestamp(jiff::Timestamp::now()).into());
+                }
+                reply::json(self.status, &body)
+            }
+            Dialect::Oip => {
+                let failure = self.as_oip();
+                let text = match &failure.details {
+                    Some(details) => format!("{}: {details}", failure.message),
+                    None => failure.message.clone(),
+                };
+                let mut reply = reply::json(failure.status, &json!({ "error": text }));
+                if let Some(allow) = failure.allow {
+                    reply.headers_mut().insert(header::ALLOW, allow);
+                }
+                return reply;
+            }
+        };
+        if let Some(allow) = self.allow {
+            reply.headers_mut().insert(header::ALLOW, allow);
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        reply
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Self {
+        Self { details: error.details, ..Self::new(status(error.code), error.code.as_str(), error.message) }
+    }
+}
+
+/// JSON that does not parse is unreadable; JSON of another shape is invalid.
+impl From<serde_json::Error> for Failure {
+    fn from(error: serde_json::Error) -> Self {
+        use serde_json::error::Category;
+        match error.classify() {
+            Category::Data => {
+                Self::invalid("invalid_request", format!("the body is not as expected: {error}"))
+            }
+            Category::Syntax | Category::Eof | Category::Io => {
+                Self::unreadable("malformed_json", format!("the body is not valid JSON: {error}"))
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Limits on one request: the length of its body and the time it takes.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::{Body, Incoming};
+use serve_core::ByteSize;
+
+use crate::failure::Failure;
+
+/// How long the rest of a body that is too long is read and thrown away, so that the client sees the answer.
+const DISCARD: Duration = Duration::from_secs(2);
+
+/// Reads a body of at most `limit` bytes.
+///
+/// # Errors
+/// 413 as soon as it is known to be longer; 400 when the client breaks off.
+pub(crate) async fn read_body(
+    mut body: Incoming,
+    headers: &HeaderMap,
+    limit: ByteSize,
+) -> Result<Bytes, Failure> {
+    let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
+    let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit.0) {
+        discard(body);
+        return Err(Failure::too_large(limit));
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Failure::unreadable("body_broken_off", format!("the body broke off: {error}"))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > most {
+            discard(body);
+            return Err(Failure::too_large(limit));
+        }
+        // Nearly every body is one piece, which is taken as it is.
+        if first.is_empty() && rest.is_empty() {
+            first = data;
+        } else {
+            if rest.is_empty() {
+                rest.extend_from_slice(&std::mem::take(&mut first));
+            }
+            rest.extend_from_slice(&data);
+        }
+    }
+    Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// Reads on without keeping anything. The task ends with the body, or after [`DISCARD`].
+fn discard(mut body: Incoming) {
+    tokio::spawn(tokio::time::timeout(DISCARD, async move { while let Some(Ok(_)) = body.frame().await {} }));
+}

@@ -1,0 +1,75 @@
+//! The Open Inference Protocol (version 2) over REST with JSON tensors: metadata, readiness and inference, for a model or
+//! an explicit version of it.
+//!
+//! A model whose inputs are all numbers shows one input `input`, FP64, `[-1, n]`; one with text inputs shows an input per
+//! feature. `infer` takes either form for every model: one two-dimensional numeric tensor of any name, or one tensor per
+//! feature. `null` is a missing value.
+
+pub mod infer;
+pub mod metadata;
+pub mod tensor;
+
+use serve_app::{Code, ModelQuery, ServiceError};
+use serve_core::{DecisionPolicy, Manifest, ModelName, Selector, Task};
+
+use crate::call::Call;
+use crate::failure::Failure;
+
+/// The model and version that a path names. Health checkers look for the words of the message.
+fn query(call: &Call) -> Result<ModelQuery, Failure> {
+    let text = call.path("name");
+    let name: ModelName = text.parse().map_err(|_| unknown(text, None))?;
+    let version = call.path("version");
+    if version.is_empty() {
+        return Ok(ModelQuery::named(name, None));
+    }
+    let selector: Selector = version.parse().map_err(|_| unknown(text, Some(version)))?;
+    Ok(ModelQuery::named(name, Some(selector)))
+}
+
+fn unknown(name: &str, version: Option<&str>) -> Failure {
+    let message = match version {
+        None => format!("Request for unknown model: {name:?} is not found"),
+        Some(version) => format!("Request for unknown model: {name:?} version {version:?} is not found"),
+    };
+    ServiceError::new(Code::UnknownModel, message).into()
+}
+
+/// A service's error in the protocol's words.
+fn failure(call: &Call, error: ServiceError) -> Failure {
+    match error.code {
+        Code::UnknownModel => unknown(call.path("name"), None),
+        Code::UnknownVersion | Code::UnknownAlias => unknown(call.path("name"), Some(call.path("version"))),
+        _ => Failure::from(error),
+    }
+}
+
+/// What the output `predict` holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Labels {
+    /// Values of a regression: FP64.
+    Values,
+    /// Labels that are all whole numbers: INT64.
+    Numbers,
+    /// Labels: BYTES.
+    Words,
+}
+
+impl Labels {
+    fn of(manifest: &Manifest) -> Self {
+        let labels = manifest.decision.labels(&manifest.target);
+        match (&manifest.target.task, &manifest.decision) {
+            (Task::Regression, DecisionPolicy::Argmax) => Self::Values,
+            _ if labels.iter().all(|label| label.parse::<i64>().is_ok()) => Self::Numbers,
+            _ => Self::Words,
+        }
+    }
+
+    fn datatype(self) -> &'static str {
+        match self {
+            Self::Values => "FP64",
+            Self::Numbers => "INT64",
+            Self::Words => "BYTES",
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The JSON body of a prediction in all the shapes that are taken: by name, by position, for an entity, or bare features
+//! for the default model. Parsed in one pass over the bytes, borrowing text where it can.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serve_app::{Features, ModelQuery, PredictRequest};
+use serve_core::Value;
+
+use crate::failure::Failure;
+
+/// Text that is borrowed from the body unless it has escapes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// Features as they come: an object by name, or a list by position (flat, or holding one row).
+#[derive(Debug, Clone, PartialEq)]
+struct FeatureList<'a>(Features<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for FeatureList<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FeatureVisitor).map(Self)
+    }
+}
+
+struct FeatureVisitor;
+
+impl<'de> Visitor<'de> for FeatureVisitor {
+    type Value = Features<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of features by name, or a list of values by position")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Features<'de>, E> {
+        Ok(Features::None)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Features<'de>, A::Error> {
+        let mut named = Vec::with_capacity(64);
+        while let Some((Text(name), value)) = map.next_entry::<Text<'de>, Value<'de>>()? {
+            named.push((name, value));
+        }
+        Ok(Features::Named(named))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Features<'de>, A::Error> {
+        let mut values = Vec::with_capacity(64);
+        let mut rows = 0;
+        while let Some(cell) = seq.next_element::<Cell<'de>>()? {
+            match cell {
+                Cell::Value(value) => values.push(value),
+                Cell::Row(row) => {
+                    rows += 1;
+                    values.extend(row);
+                }
+            }
+            if rows > 1 {
+                return Err(A::Error::custom(
+                    "expected one row, got several; POST /predict/batch takes many",
+                ));
+            }
+        }
+        Ok(Features::Positional(values))
+    }
+}
+
+/// One value, or a row of them.
+enum Cell<'a> {
+    Value(Value<'a>),
+    Row(Vec<Value<'a>>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Cell<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CellVisitor;
+        impl<'de> Visitor<'de> for CellVisitor {
+            type Value = Cell<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a value, or one row of values")
+            }
+            fn visit_f64<E: Error>(self, x: f64) -> Result<Cell<'de>, E> {
+                Ok(Cell::Value(Value::Number(x)))
+            }
+            fn visit_i64<E: Error>(self, x: i64) -> Result<Cell<'de>, E> {
+                Ok(Cell::Value(Value::Number(x as f64)))
+            }
+            fn visit_u64<E: Error>(self, x: u64) -> Result<Cell<'de>, E> {
+                Ok(Cell::Value(Value::Number(x as f64)))
+            }
+            fn visit_bool<E: Error>(self, x: bool) -> Result<Cell<'de>, E> {
+                Ok(Cell::Value(Value::Bool(x)))
+            }
+            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Cell<'de>, E> {
+                Ok(Cell::Value(Value::Text(Cow::Borrowed(text))))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Cell<'de>, E> {
+                Ok(Cell::Value(Value::Text(Cow::Owned(text.to_owned()))))
+            }
+            fn visit_unit<E: Error>(self) -> Result<Cell<'de>, E> {
+                Ok(Cell::Value(Value::Missing))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Cell<'de>, A::Error> {
+                let mut row = Vec::with_capacity(64);
+                while let Some(value) = seq.next_element()? {
+                    row.push(value);
+                }
+                Ok(Cell::Row(row))
+            }
+        }
+        deserializer.deserialize_any(CellVisitor)
+    }
+}
+
+/// A body as it stands, before it is made sense of.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct PredictBody<'a> {
+    texts: [Option<Cow<'a, str>>; TEXTS.len()],
+    switches: [Option<bool>; SWITCHES.len()],
+    features: Option<Features<'a>>,
+    data: Option<Features<'a>>,
+    others: Vec<(Cow<'a, str>, Value<'a>)>,
+    known: usize,
+}
+
+/// Keys whose value is text, and where it stands in [`PredictBody::texts`].
+pub(crate) const TEXTS: [&str; 8] =
+    ["model", "feature_set", "model_type", "model_version", "entity", "symbol", "timestamp", "horizon"];
+const SWITCHES: [&str; 4] = ["use_cached_features", "explain", "return_uncertainty", "use_ensemble"];
+
+impl<'de: 'a, 'a> Deserialize<'de> for PredictBody<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(BodyVisitor)
+    }
+}
+
+struct BodyVisitor;
+
+impl<'de> Visitor<'de> for BodyVisitor {
+    type Value = PredictBody<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object that asks for a prediction")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<PredictBody<'de>, A::Error> {
+        let mut body = PredictBody::default();
+        while let Some(Text(key)) = map.next_key()? {
+            let twice = |taken: bool| {
+                if taken { Err(A::Error::custom(format!("key {key:?} stands twice"))) } else { Ok(()) }
+            };
+            if let Some(at) = TEXTS.iter().position(|known| *known == key) {
+                let text: Option<Text<'de>> = map.next_value()?;
+                twice(body.texts[at].is_some())?;
+                body.texts[at] = text.map(|Text(text)| text);
+            } else if let Some(at) = SWITCHES.iter().position(|known| *known == key) {
+                let switch = map.next_value()?;
+                twice(body.switches[at].is_some())?;
+                body.switches[at] = switch;
+            } else if key == "features" || key == "data" {
+                let FeatureList(features) = map.next_value()?;
+                let place = if key == "features" { &mut body.features } else { &mut body.data };
+                twice(place.replace(features).is_some())?;
+            } else {
+                body.others.push((key, map.next_value()?));
+                continue;
+            }
+            body.known += 1;
+        }
+        Ok(body)
+    }
+}
+
+impl<'a> PredictBody<'a> {
+    /// The model, entity and time that a query names, in the same words as a body.
+    ///
+    /// # Errors
+    /// 422 when a switch is neither `true` nor `false`.
+    pub(crate) fn of_query(pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Result<Self, Failure> {
+        let mut body = Self::default();
+        for (key, value) in pairs {
+            if let Some(at) = TEXTS.iter().position(|known| *known == key) {
+                body.texts[at] = Some(value);
+            } else if let Some(at) = SWITCHES.iter().position(|known| *known == key) {
+                body.switches[at] = match &*value {
+                    "true" | "1" | "True" => Some(true),
+                    "false" | "0" | "False" => Some(false),
+                    other => {
+                        let message =
+                            format!("query parameter {key:?}: expected true or false, got {other:?}");
+                        return Err(Failure::invalid("invalid_parameter", message));
+                    }
+                };
+            }
+        }
+        Ok(body)
+    }
+
+    /// `self` with what `query` says; where both say something, they must say the same.
+    ///
+    /// # Errors
+    /// 422 on a conflict.
+    pub(crate) fn with_query(mut self, query: Self) -> Result<Self, Failure> {
+        for ((key, ours), theirs) in TEXTS.iter().zip(&mut self.texts).zip(query.texts) {
+            match (&*ours, theirs) {
+                (Some(ours), Some(theirs)) if *ours != theirs => {
+                    return Err(conflict(&format!(
+                        "{key} is {ours:?} in the body and {theirs:?} in the query"
+                    )));
+                }
+                (None, Some(theirs)) => *ours = Some(theirs),
+                _ => {}
+            }
+        }
+        for ((key, ours), theirs) in SWITCHES.iter().zip(&mut self.switches).zip(query.switches) {
+            if let (Some(ours), Some(theirs)) = (&*ours, theirs)
+                && *ours != theirs
+            {
+                return Err(conflict(&format!("{key} is {ours} in the body and {theirs} in the query")));
+            }
+            *ours = ours.or(theirs);
+        }
+        Ok(self)
+    }
+
+    /// What the body asks for.
+    ///
+    /// # Errors
+    /// 422 when it contradicts itself, or asks for what this release does not have.
+    pub(crate) fn request(mut self) -> Result<PredictRequest<'a>, Failure> {
+        let asked_for = |at: usize| self.switches[at] == Some(true);
+        for (at, what) in
+            [(1, "explanations come"), (2, "uncertainties come"), (3, "ensembles by request come")]
+        {
+            if asked_for(at) {
+                let message = format!("{}: {what} with a later release; leave it out", SWITCHES[at]);
+                return Err(Failure::invalid("not_supported", message));
+            }
+        }
+        let features = self.take_features()?;
+        let use_cached_features = self.switches[0];
+        let [model, feature_set, model_type, version, entity, symbol, timestamp, horizon] = self.texts;
+        let name = match (&model, &symbol, &horizon) {
+            (Some(_), _, Some(_)) => return Err(conflict("model and horizon both name the model")),
+            (None, Some(symbol), Some(horizon)) => Some(format!("{symbol}-{horizon}").to_lowercase().into()),
+            (None, None, Some(_)) => {
+                return Err(Failure::invalid(
+                    "invalid_request",
+                    "horizon needs a symbol: together they name the model",
+                ));
+            }
+            _ => model,
+        };
+        let symbol = symbol.filter(|_| horizon.is_none());
+        let entity = match (entity, symbol) {
+            (Some(entity), Some(symbol)) if entity != symbol => {
+                return Err(conflict(&format!("entity is {entity:?} and symbol is {symbol:?}")));
+            }
+            (entity, symbol) => entity.or(symbol),
+        };
+        let model = model_query(name.as_deref(), feature_set, model_type, version.as_deref())?;
+        let as_of = timestamp.map(|text| parse_time(&text)).transpose()?;
+        Ok(PredictRequest { model, entity, as_of, features, use_cached_features })
+    }
+
+    fn take_features(&mut self) -> Result<Features<'a>, Failure> {
+        let others = std::mem::take(&mut self.others);
+        match (self.features.take(), self.data.take()) {
+            (Some(_), Some(_)) => Err(conflict("features and data both give the row")),
+            (Some(features), None) | (None, Some(features)) => no_others(&others).map(|()| features),
+            (None, None) if self.known == 0 && !others.is_empty() => Ok(Features::Named(others)),
+            (None, None) => no_others(&others).map(|()| Features::None),
+        }
+    }
+}
+
+/// Keys that mean nothing are mistakes, unless the whole body is bare features.
+fn no_others(others: &[(Cow<'_, str>, Value<'_>)]) -> Result<(), Failure> {
+    match others.first() {
+        None => Ok(()),
+        Some((key, _)) => {
+            let message = format!(
+                "unknown key {key:?}; expected {}, {}, features or data, or an object of nothing but features",
+                TEXTS.join(", "),
+                SWITCHES.join(", ")
+            );
+            Err(Failure::invalid("unknown_key", message))
+        }
+    }
+}
+
+fn conflict(what: &str) -> Failure {
+    Failure::invalid("conflicting_request", format!("the request contradicts itself: {what}"))
+}
+
+/// A model by any of its names. `model` may hold a version too: `name@version`.
+pub(crate) fn model_query(
+    model: Option<&str>,
+    feature_set: Option<Cow<'_, str>>,
+    model_type: Option<Cow<'_, str>>,
+    version: Option<&str>,
+) -> Result<ModelQuery, Failure> {
+    let invalid = |error: serve_core::InvalidName| Failure::from(serve_app::ServiceError::from(error));
+    let mut query = ModelQuery {
+        name: None,
+        feature_set: feature_set.map(Cow::into_owned),
+        model_type: model_type.map(Cow::into_owned),
+        selector: version.map(str::parse).transpose().map_err(invalid)?,
+    };
+    if let Some(model) = model {
+        let reference: serve_core::ModelRef = model.parse().map_err(invalid)?;
+        query.name = Some(reference.name);
+        if model.contains('@') {
+            if query.selector.as_ref().is_some_and(|selector| *selector != reference.selector) {
+                return Err(conflict(&format!(
+                    "model is {model:?} and model_version is {:?}",
+                    version.unwrap_or("")
+                )));
+            }
+            query.selector = Some(reference.selector);
+        }
+    }
+    Ok(query)
+}
+
+fn parse_time(text: &str) -> Result<jiff::Timestamp, Failure> {
+    text.parse().map_err(|_| {
+        let message =
+            format!("timestamp {text:?}: expected RFC 3339 with a zone, such as 2025-10-04T13:50:00Z");
+        Failure::invalid("invalid_request", message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(json: &str) -> Result<PredictRequest<'_>, Failure> {
+        serde_json::from_str::<PredictBody<'_>>(json)?.request()
+    }
+
+    fn error(json: &str) -> String {
+        request(json).expect_err("must be refused").entry().to_string()
+    }
+
+    #[test]
+    fn five_shapes_one_request() {
+        let named = request(r#"{"model":"m","features":{"a":1,"b":null}}"#).expect("valid");
+        assert_eq!(
+            named.features,
+            Features::Named(vec![("a".into(), Value::Number(1.0)), ("b".into(), Value::Missing)])
+        );
+        let flat = request(r#"{"model_type":"t","data":[1,2]}"#).expect("valid");
+        let row = request(r#"{"model_type":"t","data":[[1,2]]}"#).expect("valid");
+        assert_eq!(flat, row);
+        let bare = request(r#"{"feature_1":0.5}"#).expect("valid");
+        assert_eq!(
+            (bare.model.is_open(), bare.features),
+            (true, Features::Named(vec![("feature_1".into(), Value::Number(0.5))]))
+        );
+        let stored = request(r#"{"symbol":"BTC/USDT","timestamp":"2024-01-15T10:30:00Z"}"#).expect("valid");
+        assert_eq!((stored.entity.as_deref(), stored.features), (Some("BTC/USDT"), Features::None));
+        let horizon = request(r#"{"symbol":"BTC","horizon":"24h"}"#).expect("valid");
+        assert_eq!(horizon.model.name.map(String::from).as_deref(), Some("btc-24h"));
+    }
+
+    #[test]
+    fn contradictions_and_typos_are_refused() {
+        assert!(error(r#"{"model":"m","featuers":{}}"#).contains("unknown key"));
+        assert!(error(r#"{"entity":"a","symbol":"b"}"#).contains("contradicts itself"));
+        assert!(error(r#"{"features":{},"data":[]}"#).contains("both give the row"));
+        assert!(error(r#"{"data":[[1],[2]]}"#).contains("/predict/batch"));
+        assert!(error(r#"{"model":"m","explain":true}"#).contains("later release"));
+        assert!(error(r#"{"model":"../../etc/passwd"}"#).contains("is not a model name"));
+        assert!(error(r#"{"model":"m","model":"n"}"#).contains("stands twice"));
+        assert!(error(r#"{"timestamp":"2024-01-15 10:30:00"}"#).contains("RFC 3339"));
+        assert!(error(r#"{"model":7}"#).contains("expected text"));
+    }
+}

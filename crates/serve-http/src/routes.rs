@@ -1,0 +1,171 @@
+//! Every path and method in one table, each also under `/api/v1`, and the way from a request to its handler.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use http::{Method, Request};
+use hyper::body::Incoming;
+use matchit::Router;
+use serve_app::Service;
+
+use crate::call::{Began, Call, RequestId};
+use crate::config::HttpConfig;
+use crate::failure::{Dialect, Failure};
+use crate::reply::Reply;
+use crate::{batch, health, limits, models, oip, predict};
+
+/// Under which every path stands a second time.
+const PREFIX: &str = "/api/v1";
+
+/// What handlers share.
+#[derive(Debug)]
+pub struct App {
+    /// The prediction service.
+    pub service: Arc<Service>,
+    /// The configuration.
+    pub config: HttpConfig,
+    /// Set once the server stops taking requests.
+    pub draining: AtomicBool,
+    table: Table,
+}
+
+type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>>;
+type Handler = for<'a> fn(&'a App, Call) -> Answer<'a>;
+
+/// One line of the table.
+struct Route {
+    method: Method,
+    path: &'static str,
+    handler: Handler,
+}
+
+macro_rules! routes {
+    ($($method:ident $path:literal => $handler:path;)*) => {
+        &[$(Route {
+            method: Method::$method,
+            path: $path,
+            handler: {
+                fn handle(app: &App, call: Call) -> Answer<'_> {
+                    Box::pin($handler(app, call))
+                }
+                handle
+            },
+        }),*]
+    };
+}
+
+const ROUTES: &[Route] = routes! {
+    GET "/" => health::index;
+    GET "/health" => health::health;
+    GET "/health/live" => health::live;
+    GET "/health/ready" => health::ready;
+    POST "/predict" => predict::predict;
+    POST "/predict/batch" => batch::predict_batch;
+    POST "/predict/both" => predict::predict_both;
+    GET "/models" => models::list;
+    GET "/models/{name}" => models::show;
+    GET "/models/{name}/versions" => models::versions;
+    POST "/models/reload" => models::reload;
+    POST "/models/{name}/rollback" => models::rollback;
+    PUT "/models/{name}/aliases/{alias}" => models::point_alias;
+    GET "/v2" => oip::metadata::server;
+    GET "/v2/" => oip::metadata::server;
+    GET "/v2/health/live" => oip::metadata::live;
+    GET "/v2/health/ready" => oip::metadata::ready;
+    GET "/v2/models" => oip::metadata::models;
+    GET "/v2/models/{name}" => oip::metadata::model;
+    GET "/v2/models/{name}/ready" => oip::metadata::model_ready;
+    GET "/v2/models/{name}/versions/{version}" => oip::metadata::model;
+    GET "/v2/models/{name}/versions/{version}/ready" => oip::metadata::model_ready;
+    POST "/v2/models/{name}/infer" => oip::infer::infer;
+    POST "/v2/models/{name}/versions/{version}/infer" => oip::infer::infer;
+};
+
+/// The paths with their methods, as `GET /` lists them.
+pub(crate) fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
+    ROUTES.iter().map(|route| (route.method.as_str(), route.path))
+}
+
+/// Paths to their methods.
+struct Table(Router<Vec<(Method, Handler)>>);
+
+impl std::fmt::Debug for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Table")
+    }
+}
+
+impl Table {
+    fn new() -> Self {
+        let mut paths: Vec<(&str, Vec<(Method, Handler)>)> = Vec::new();
+        for Route { method, path, handler } in ROUTES {
+            match paths.iter_mut().find(|(other, _)| other == path) {
+                Some((_, methods)) => methods.push((method.clone(), *handler)),
+                None => paths.push((path, vec![(method.clone(), *handler)])),
+            }
+        }
+        let mut router = Router::new();
+        for (path, methods) in paths {
+            let prefixed = if path == "/" { PREFIX.to_owned() } else { format!("{PREFIX}{path}") };
+            for path in [path.to_owned(), prefixed] {
+                router.insert(path, methods.clone()).expect("no two lines of the table conflict");
+            }
+        }
+        Self(router)
+    }
+
+    fn find(&self, method: &Method, path: &str) -> Result<(Handler, Vec<(String, String)>), Failure> {
+        let found = self.0.at(path).map_err(|_| Failure::unknown_path(path))?;
+        let asked = if method == Method::HEAD { &Method::GET } else { method };
+        let Some((_, handler)) = found.value.iter().find(|(method, _)| method == asked) else {
+            let allowed: Vec<&str> = found.value.iter().map(|(method, _)| method.as_str()).collect();
+            return Err(Failure::method(method, &allowed.join(", ")));
+        };
+        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+        Ok((*handler, found.params.iter().map(|(key, value)| (key.to_owned(), decode(value))).collect()))
+    }
+}
+
+impl App {
+    /// The application around a service.
+    #[must_use]
+    pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
+        Self { service, config, draining: AtomicBool::new(false), table: Table::new() }
+    }
+
+    /// Whether the server is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Answers one request.
+    pub(crate) async fn answer(&self, request: Request<Incoming>, id: RequestId, began: Began) -> Reply {
+        let path = request.uri().path();
+        let dialect = if is_oip(path) { Dialect::Oip } else { Dialect::Native };
+        let request_id = id.clone();
+        match self.dispatch(request, id, began).await {
+            Ok(reply) => reply,
+            Err(failure) => failure.reply(dialect, &request_id.0),
+        }
+    }
+
+    async fn dispatch(
+        &self,
+        request: Request<Incoming>,
+        id: RequestId,
+        began: Began,
+    ) -> Result<Reply, Failure> {
+        let (parts, body) = request.into_parts();
+        let (handler, path) = self.table.find(&parts.method, parts.uri.path())?;
+        let body = limits::read_body(body, &parts.headers, self.config.max_body_bytes).await?;
+        handler(self, Call { path, parts, body, id, began: began.0 }).await
+    }
+}
+
+/// Whether a path belongs to the Open Inference Protocol, whose errors have its own shape.
+pub(crate) fn is_oip(path: &str) -> bool {
+    let path = path.strip_prefix(PREFIX).unwrap_or(path);
+    path == "/v2" || path.starts_with("/v2/")
+}
