@@ -1,13 +1,12 @@
 //! The server's configuration: every section is a type of the crate that it configures.
 
 use serde::{Deserialize, Serialize};
-use serve_app::{ConfigError, Layers, LimitsConfig};
+use serve_app::{ConfigError, Exit, ExitReason, Layers, LimitsConfig};
 use serve_features::FeaturesConfig;
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
 
 use crate::args::Args;
-use crate::exit::Exit;
 
 /// Everything that can be configured.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -97,11 +96,11 @@ impl ServerConfig {
              `auth: {{ mode: none }}` if everyone who reaches the port may use it",
             self.http.host
         );
-        Err(Exit::told(Exit::CONFIG, message))
+        Err(Exit::told(ExitReason::Config, message))
     }
 }
 
 fn config_error(error: ConfigError) -> Exit {
-    let code = if matches!(error, ConfigError::File { .. }) { Exit::NO_INPUT } else { Exit::CONFIG };
-    Exit::new(code, error)
+    let code = if matches!(error, ConfigError::File { .. }) { ExitReason::NoInput } else { ExitReason::Config };
+    Exit::because(code, error)
 }

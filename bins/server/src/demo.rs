@@ -9,11 +9,10 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serve_app::Layers;
+use serve_app::{Exit, ExitReason, Layers};
 use serve_features::{Declarations, Entity, FeatureStore, Frame};
 use tempfile::TempDir;
 
-use crate::exit::Exit;
 
 const DECLARATIONS: &str = include_str!("../../../models/features.yaml");
 const PRICES: &[u8] = include_bytes!("../../../examples/data/price_data.csv");
@@ -60,7 +59,7 @@ pub(crate) struct Demo {
 impl Demo {
     /// Unpacks the models and names a place for the features: a temporary folder, or what the user chose.
     pub(crate) fn unpack(registry: Option<&Path>, features: Option<&str>) -> Result<Self, Exit> {
-        let os = |error: std::io::Error| Exit::new(Exit::OS, error);
+        let os = |error: std::io::Error| Exit::because(ExitReason::System, error);
         let folder = tempfile::Builder::new().prefix("serve-demo-").tempdir().map_err(os)?;
         let registry = registry.map_or_else(|| folder.path().join("registry"), Path::to_owned);
         for (name, bytes) in BUNDLES {
@@ -90,7 +89,7 @@ impl Demo {
 
     /// The demonstration's feature sets.
     pub(crate) fn declarations(&self) -> Result<Declarations, Exit> {
-        Declarations::parse(DECLARATIONS).map_err(|error| Exit::new(Exit::SOFTWARE, error))
+        Declarations::parse(DECLARATIONS).map_err(|error| Exit::because(ExitReason::Software, error))
     }
 
     /// Computes every feature of every day and stores it.

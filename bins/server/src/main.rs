@@ -3,7 +3,6 @@
 mod args;
 mod config;
 mod demo;
-mod exit;
 mod run;
 
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serve_app::service::FeatureSetPolicy;
-use serve_app::{Layers, Service, ServiceParts};
+use serve_app::{Exit, ExitReason, Layers, Service, ServiceParts};
 use serve_core::EngineLoader;
 use serve_features::{Declarations, FeatureSetName, FeatureStore, open_store};
 use serve_http::routes::App;
@@ -19,7 +19,6 @@ use tracing_subscriber::EnvFilter;
 use crate::args::Args;
 use crate::config::{LogConfig, LogFormat, ServerConfig};
 use crate::demo::Demo;
-use crate::exit::Exit;
 
 /// Threads for work that blocks or takes long: loading versions, large batches.
 const BLOCKING_THREADS: usize = 16;
@@ -27,7 +26,7 @@ const BLOCKING_THREADS: usize = 16;
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if args.check_config {
         let (config, _) = ServerConfig::load(&args, Layers::new())?;
-        return print(&serde_json::to_string_pretty(&config).map_err(|e| Exit::new(Exit::SOFTWARE, e))?);
+        return print(&serde_json::to_string_pretty(&config).map_err(|e| Exit::because(ExitReason::Software, e))?);
     }
     let demo = args.demo.then(|| Demo::unpack(args.registry.as_deref(), args.features.as_deref())).transpose()?;
     let base = demo.as_ref().map_or_else(Layers::new, Demo::settings);
@@ -38,7 +37,7 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
-        .map_err(|error| Exit::new(Exit::OS, error))?;
+        .map_err(|error| Exit::because(ExitReason::System, error))?;
     runtime.block_on(serve(config, demo))
 }
 
@@ -60,7 +59,7 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     // From here on a stop is heard, also one that comes before the first request.
     let stop = stop_signal()?;
     let server = Server::bind(app).await.map_err(bind_error)?;
-    let address = server.local_addr().map_err(|error| Exit::new(Exit::OS, error))?;
+    let address = server.local_addr().map_err(|error| Exit::because(ExitReason::System, error))?;
     let period = config.registry.poll;
     let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period));
     announce(address, demo.as_ref())?;
@@ -73,14 +72,14 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
             info!("stopped; every request under way was answered");
             Ok(())
         }
-        Stopped::CutOff => Err(Exit::told(Exit::CUT_OFF, "stopped; requests that outlasted http.drain_timeout were cut off")),
+        Stopped::CutOff => Err(Exit::told(ExitReason::Temporary, "stopped; requests that outlasted http.drain_timeout were cut off")),
     }
 }
 
 fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
-    let directory = Directory::open(&config.registry.url).map_err(|error| Exit::new(Exit::NO_INPUT, error))?;
+    let directory = Directory::open(&config.registry.url).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
     let registry = Registry::with_loader(directory, Box::new(EngineLoader), config.registry.cache)
-        .map_err(|error| Exit::new(Exit::OS, error))?;
+        .map_err(|error| Exit::because(ExitReason::System, error))?;
     for model in registry.models() {
         for (version, refusal) in &model.refused {
             warn!(model = model.name.as_str(), version = version.as_str(), reason = &*refusal.reason, "version refused");
@@ -105,9 +104,9 @@ async fn open_features(
     let declarations = match (&config.features.declarations, demo) {
         (Some(path), _) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
-                Exit::told(Exit::NO_INPUT, format!("features.declarations {} cannot be read: {error}", path.display()))
+                Exit::told(ExitReason::NoInput, format!("features.declarations {} cannot be read: {error}", path.display()))
             })?;
-            Some(Declarations::parse(&text).map_err(|error| Exit::new(Exit::CONFIG, error))?)
+            Some(Declarations::parse(&text).map_err(|error| Exit::because(ExitReason::Config, error))?)
         }
         (None, Some(demo)) => Some(demo.declarations()?),
         (None, None) => None,
@@ -119,7 +118,7 @@ async fn open_features(
     let policies = declarations.iter().flat_map(Declarations::sets).map(|set| (set.name().clone(), policy(set)));
     let policies = policies.collect();
     let Some(url) = &config.features.url else { return Ok((None, policies)) };
-    let store = open_store(url).map_err(|error| Exit::new(Exit::UNAVAILABLE, error))?;
+    let store = open_store(url).map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
     if let (Some(demo), Some(declarations)) = (demo, &declarations) {
         demo.fill(&*store, declarations).await?;
     }
@@ -129,7 +128,7 @@ async fn open_features(
 /// Completes at SIGTERM or SIGINT.
 fn stop_signal() -> Result<impl Future<Output = ()>, Exit> {
     use tokio::signal::unix::{SignalKind, signal};
-    let os = |error: std::io::Error| Exit::new(Exit::OS, error);
+    let os = |error: std::io::Error| Exit::because(ExitReason::System, error);
     let mut terminate = signal(SignalKind::terminate()).map_err(os)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(os)?;
     Ok(async move {
@@ -143,16 +142,16 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Exit> {
 
 fn bind_error(error: BindError) -> Exit {
     let code = match &error {
-        BindError::InUse { .. } => Exit::UNAVAILABLE,
-        BindError::Origin { .. } => Exit::CONFIG,
-        _ => Exit::OS,
+        BindError::InUse { .. } => ExitReason::Unavailable,
+        BindError::Origin { .. } => ExitReason::Config,
+        _ => ExitReason::System,
     };
-    Exit::new(code, error)
+    Exit::because(code, error)
 }
 
 fn start_log(config: &LogConfig) -> Result<(), Exit> {
     let filter = EnvFilter::try_new(&config.level)
-        .map_err(|error| Exit::told(Exit::CONFIG, format!("log.level {:?}: {error}", config.level)))?;
+        .map_err(|error| Exit::told(ExitReason::Config, format!("log.level {:?}: {error}", config.level)))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match config.format {
         LogFormat::Text => log.with_target(false).init(),
@@ -172,7 +171,7 @@ fn announce(address: SocketAddr, demo: Option<&Demo>) -> Result<(), Exit> {
 /// Results go to standard output; that it is closed is no reason to stop serving.
 fn print(text: &str) -> Result<(), Exit> {
     match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::new(Exit::OS, error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::because(ExitReason::System, error)),
         _ => Ok(()),
     }
 }

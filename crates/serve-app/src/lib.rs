@@ -9,12 +9,14 @@
 //! | [`gather`] | features from the request and the store, with their age |
 //! | [`admin`] | reload, promote, rollback |
 //! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
+//! | [`exit`] | how programs end |
 //! | [`poll`] | following the registry's folder |
 //! | [`config`] | defaults, file, environment, flags |
 
 pub mod admin;
 pub mod config;
 pub mod error;
+pub mod exit;
 pub mod gather;
 pub mod poll;
 pub mod predict;
@@ -23,6 +25,7 @@ pub mod service;
 
 pub use config::{ConfigError, Layers};
 pub use error::{Code, Fault, ServiceError};
+pub use exit::{Exit, ExitReason};
 pub use gather::Gathered;
 pub use predict::{Answered, Compared};
 pub use request::{Features, ModelQuery, PredictRequest};

@@ -13,6 +13,7 @@ use crate::decision::DecisionPolicy;
 use crate::digest::Digest;
 use crate::envelope::{self, EnvelopeError};
 use crate::golden::{Golden, ProofError};
+use crate::loader::{EngineLoader, LoadError, ModelLoader};
 use crate::manifest::{FORMAT, FileEntry, GoldenSummary, Manifest, Metrics, SourceInfo, Target};
 use crate::name::{ModelName, ModelVersion};
 use crate::pipeline::{Estimator, InvalidPipeline, Pipeline};
@@ -93,8 +94,8 @@ pub enum BundleError {
         #[source]
         source: serde_json::Error,
     },
-    /// The model does not encode.
-    #[error("{MODEL_FILE} cannot be written")]
+    /// The model does not encode, or does not come back as it was.
+    #[error("{MODEL_FILE} cannot be written and read back")]
     Envelope(#[from] EnvelopeError),
     /// The parts do not fit together.
     #[error("the bundle's parts do not fit together")]
@@ -102,6 +103,16 @@ pub enum BundleError {
     /// The model does not give the answers of its golden rows.
     #[error("the golden rows are not answered as they must be")]
     Proof(#[from] ProofError),
+}
+
+impl From<LoadError> for BundleError {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Bundle(error) => error,
+            LoadError::Envelope(error) => error.into(),
+            LoadError::Pipeline(error) => error.into(),
+        }
+    }
 }
 
 /// One version of one model; see the module for its invariant.
@@ -270,21 +281,23 @@ pub struct BundleBuilder {
 }
 
 impl BundleBuilder {
-    /// Compiles the model, proves it against its golden rows, and makes the bundle.
+    /// Makes the bundle, reads it back as a server will, and proves that against its golden rows.
     ///
     /// # Errors
     /// When the parts do not fit, or the golden rows are not answered as they must be.
     pub fn build(self) -> Result<Bundle, BundleError> {
         let (signature, target) = (self.signature.clone(), self.target.clone());
-        let pipeline = Pipeline::new(signature, &self.estimator, target, self.decision.clone())?;
-        self.golden.prove(&pipeline)?;
+        // The parts as they were given say best what is wrong with them.
+        Pipeline::new(signature, &self.estimator, target, self.decision.clone())?;
         let files = self.files()?;
         let manifest = self.manifest(&files);
         let json = |source| BundleError::Json { name: MANIFEST_FILE, source };
         let mut manifest_bytes = serde_json::to_vec_pretty(&manifest).map_err(json)?;
         manifest_bytes.push(b'\n');
         let manifest = read_manifest(&manifest_bytes)?;
-        Ok(Bundle { digest: Digest::of(&manifest_bytes), manifest, manifest_bytes, files })
+        let bundle = Bundle { digest: Digest::of(&manifest_bytes), manifest, manifest_bytes, files };
+        bundle.golden()?.prove(&EngineLoader.load(&bundle)?)?;
+        Ok(bundle)
     }
 
     fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {

@@ -85,14 +85,21 @@ impl DecisionPolicy {
             Self::Argmax if target.task == Task::Regression => Ok(Decide::Value),
             Self::Argmax => Ok(Decide::Argmax),
             Self::Thresholds { thresholds, otherwise } => {
-                if thresholds.len() != classes.len() || thresholds.iter().any(|t| t.is_nan()) {
+                if thresholds.len() != classes.len() {
                     let (expected, got) = (classes.len(), thresholds.len());
                     return Err(invalid(format!("expected {expected} thresholds, one per class, got {got}")));
+                }
+                if let Some(class) = thresholds.iter().position(|t| t.is_nan()) {
+                    return Err(invalid(format!(
+                        "the threshold of class {:?} is not a number",
+                        classes[class]
+                    )));
                 }
                 Ok(Decide::Thresholds(thresholds.clone(), class_number(otherwise)?))
             }
             Self::Bands { class, cuts, labels, abstain } => {
-                if labels.len() != cuts.len() + 1 || !cuts.is_sorted_by(|a, b| a < b) {
+                let numbers = !cuts.iter().any(|cut| cut.is_nan());
+                if labels.len() != cuts.len() + 1 || !numbers || !cuts.is_sorted_by(|a, b| a < b) {
                     return Err(invalid("expected ascending cuts and one label more than cuts".to_owned()));
                 }
                 if class.is_some() == classes.is_empty() {

@@ -54,7 +54,7 @@ impl FromStr for Digest {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not a SHA-256 digest: expected 64 hexadecimal digits");
         let mut bytes = [0; 32];
-        if text.len() != 64 || !text.is_ascii() {
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(wrong());
         }
         for (i, byte) in bytes.iter_mut().enumerate() {
@@ -89,5 +89,6 @@ mod tests {
         assert_eq!(digest.to_string().parse(), Ok(digest));
         assert!("e3b0".parse::<Digest>().is_err());
         assert!("zz".repeat(32).parse::<Digest>().is_err());
+        assert!("+f".repeat(32).parse::<Digest>().is_err());
     }
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::ensemble::{MAX_DEPTH, Model, WeightedEnsemble};
 use crate::linear::LinearModel;
-use crate::link::Link;
+use crate::link::{Link, LinkFunction};
 use crate::pipeline::Estimator;
 use crate::scaler::{InvalidScaler, Scaler};
 use crate::transform::{InvalidTransform, Plan};
@@ -98,11 +98,11 @@ impl Compiled {
         estimator: &Estimator,
         depth: usize,
     ) -> Result<Self, InvalidEstimator> {
-        if depth >= MAX_DEPTH {
+        if depth > MAX_DEPTH {
             return Err(InvalidEstimator::Depth);
         }
         let count = inputs.clone().count();
-        let plan = Plan::new(inputs, &estimator.transforms)?;
+        let (plan, names) = Plan::new(inputs, &estimator.transforms)?;
         if let Some(scaler) = &estimator.scaler {
             scaler.validate(plan.width())?;
         }
@@ -110,7 +110,7 @@ impl Compiled {
             Model::Linear(model) => (Kernel::Linear(model.clone()), model.inputs(), model.outputs()),
             Model::Trees(trees) => (Kernel::Trees(Walk::new(trees)), trees.inputs(), trees.outputs()),
             Model::Ensemble(ensemble) => {
-                let (kernel, raw) = compile_members(ensemble, &plan, depth)?;
+                let (kernel, raw) = compile_members(ensemble, &names, depth)?;
                 (kernel, plan.width(), raw)
             }
         };
@@ -118,7 +118,7 @@ impl Compiled {
             return Err(InvalidEstimator::Width { model, columns: plan.width() });
         }
         let link = estimator.link;
-        if link.outputs(raw) != raw && raw != 1 {
+        if raw != 1 && matches!(link.function, LinkFunction::Logistic { .. }) {
             return Err(InvalidEstimator::Link { raw });
         }
         Ok(Self { inputs: count, plan, scaler: estimator.scaler.clone(), kernel, raw, link })
@@ -188,10 +188,10 @@ impl Compiled {
 
 fn compile_members(
     ensemble: &WeightedEnsemble,
-    plan: &Plan,
+    names: &[String],
     depth: usize,
 ) -> Result<(Kernel, usize), InvalidEstimator> {
-    let names = || plan.names();
+    let names = || names.iter().map(String::as_str);
     let mut members = Vec::with_capacity(ensemble.members().len());
     let mut weights = Vec::with_capacity(ensemble.members().len());
     for member in ensemble.members() {

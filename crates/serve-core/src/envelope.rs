@@ -38,8 +38,8 @@ pub enum EnvelopeError {
     /// The first bytes are something else's.
     #[error("not a model file: it does not begin with SRVMODEL")]
     Magic,
-    /// Written by a newer release.
-    #[error("format {got} is newer than this release reads ({FORMAT}); use a newer serve")]
+    /// Written by a newer release, or by none.
+    #[error("format {got} is not the one this release reads ({FORMAT}); a newer serve may")]
     Format {
         /// The format.
         got: u16,

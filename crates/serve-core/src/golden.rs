@@ -90,6 +90,16 @@ pub enum ProofError {
         #[source]
         source: PredictError,
     },
+    /// A row got another number of scores.
+    #[error("golden row {row}: expected {expected} scores, got {got}")]
+    Width {
+        /// The row, from 0.
+        row: usize,
+        /// How many the file has.
+        expected: usize,
+        /// How many the pipeline gives.
+        got: usize,
+    },
     /// A row got another answer.
     #[error("golden row {row}, score {output}: expected {expected}, got {got}")]
     Differs {
@@ -151,7 +161,7 @@ impl Golden {
 
     fn compare(&self, row: usize, expected: &[f64], got: &[f64]) -> Result<(), ProofError> {
         if expected.len() != got.len() {
-            return Err(ProofError::Counts { rows: got.len(), scores: expected.len() });
+            return Err(ProofError::Width { row, expected: expected.len(), got: got.len() });
         }
         let differs = expected.iter().zip(got).position(|(e, g)| !self.tolerance.allows(*e, *g));
         match differs {

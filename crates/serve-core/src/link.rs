@@ -30,7 +30,8 @@ pub enum LinkFunction {
     },
     /// `exp(rᵢ - max r) / Σ exp(rⱼ - max r)`.
     Softmax,
-    /// `1 / (1 + exp(-scale · rᵢ))` for each class by itself; where `normalize`, divided by their sum.
+    /// `1 / (1 + exp(-scale · rᵢ))` for each class by itself; where `normalize`, divided by their sum. Where every class
+    /// comes out 0, all stay 0, as scikit-learn has it.
     OneVsRest {
         /// Steepness, as above.
         scale: f64,
@@ -76,8 +77,8 @@ impl Link {
             LinkFunction::Softmax => self.softmax(raw, out),
             LinkFunction::OneVsRest { scale, normalize } => {
                 out.iter_mut().zip(raw).for_each(|(p, r)| *p = self.sigmoid(*r, scale));
-                if normalize {
-                    let sum: f64 = out.iter().sum();
+                let sum: f64 = out.iter().sum();
+                if normalize && sum != 0.0 {
                     out.iter_mut().for_each(|p| *p = self.round(*p / sum));
                 }
             }
@@ -144,5 +145,6 @@ mod tests {
         let function = |normalize| LinkFunction::OneVsRest { scale: 1.0, normalize };
         assert_eq!(apply(function(false), &[0.0, 0.0]), [0.5, 0.5]);
         assert_eq!(apply(function(true), &[0.0, 0.0, 0.0]), [0.5 / 1.5; 3]);
+        assert_eq!(apply(function(true), &[-1e4, -1e4]), [0.0, 0.0]);
     }
 }

@@ -54,27 +54,31 @@ fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
     let row: Vec<f64> = row.iter().map(|x| narrow(*x, shape.input_precision)).collect();
     let mut scores = shape.base.clone();
     scores.resize(ensemble.outputs(), 0.0);
+    // Per output, how many trees have a say in it.
+    let mut trees = vec![0.0; scores.len()];
     for tree in ensemble.trees() {
+        let output = tree.output as usize;
         match (leaf(&tree, &row, shape.category_rounding), shape.aggregation) {
-            (Leaf::Scalar(class), Aggregation::Vote) => scores[*class as usize] += 1.0,
+            (Leaf::Scalar(class), Aggregation::Vote) => {
+                scores[*class as usize] += 1.0;
+                trees.iter_mut().for_each(|count| *count += 1.0);
+            }
             (Leaf::Scalar(value), _) => {
-                let output = tree.output as usize;
                 scores[output] = narrow(scores[output] + value, shape.sum_precision);
+                trees[output] += 1.0;
             }
             (Leaf::Vector(values), _) => {
                 for (score, value) in scores.iter_mut().zip(values) {
                     *score = narrow(*score + value, shape.sum_precision);
                 }
+                trees.iter_mut().for_each(|count| *count += 1.0);
             }
         }
     }
-    match shape.aggregation {
-        Aggregation::Sum => scores,
-        Aggregation::Average | Aggregation::Vote => {
-            let trees = ensemble.tree_count().max(1) as f64;
-            scores.into_iter().map(|score| score / trees).collect()
-        }
+    if shape.aggregation != Aggregation::Sum {
+        scores.iter_mut().zip(trees).for_each(|(score, trees)| *score /= f64::max(trees, 1.0));
     }
+    scores
 }
 
 fn leaf<'a>(tree: &'a Tree, row: &[f64], rounding: CategoryRounding) -> &'a Leaf {

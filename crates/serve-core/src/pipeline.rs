@@ -2,6 +2,7 @@
 //! embedding and offline scoring all call this, and nothing else predicts.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ use crate::transform::Transform;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Estimator {
     /// Applied first, in order.
+    #[serde(with = "crate::transform::as_json")]
     pub transforms: Vec<Transform>,
     /// Applied to the transformed columns.
     pub scaler: Option<Scaler>,
@@ -68,6 +70,14 @@ pub enum InvalidPipeline {
     /// The decision policy does not fit the target.
     #[error(transparent)]
     Policy(#[from] InvalidPolicy),
+    /// Two classes have the same label, so an answer could mean either.
+    #[error("the target {target:?} has the class {class:?} twice")]
+    Class {
+        /// The target's name.
+        target: String,
+        /// The class.
+        class: String,
+    },
     /// The model gives another number of scores than the target has.
     #[error("the target {target:?} needs {expected} scores, the model gives {got}")]
     Scores {
@@ -94,6 +104,8 @@ pub struct Pipeline {
 struct Scratch {
     row: CheckedRow,
     rows: Vec<f64>,
+    /// A row of a view that is not row-major.
+    loose: Vec<f64>,
     space: Workspace,
 }
 
@@ -118,6 +130,10 @@ impl Pipeline {
             Task::Regression => 1,
             Task::Classification { classes } => classes.len(),
         };
+        let mut seen = HashSet::new();
+        if let Some(class) = target.task.classes().iter().find(|class| !seen.insert(class.as_str())) {
+            return Err(InvalidPipeline::Class { class: class.clone(), target: target.name });
+        }
         if compiled.outputs() != expected {
             let (target, got) = (target.name, compiled.outputs());
             return Err(InvalidPipeline::Scores { target, expected, got });
@@ -198,12 +214,11 @@ impl Pipeline {
     fn admit_rows(&self, rows: ArrayView2<'_, f64>, scratch: &mut Scratch, out: &mut BatchPrediction) {
         let width = self.signature.len();
         scratch.rows.clear();
-        let mut loose = Vec::new();
         for row in rows.rows() {
             let row = row.to_slice().unwrap_or_else(|| {
-                loose.clear();
-                loose.extend(row.iter().copied());
-                &loose
+                scratch.loose.clear();
+                scratch.loose.extend(row);
+                &scratch.loose
             });
             match self.signature.read_numbers(row, &mut scratch.row) {
                 Ok(()) => {

@@ -23,7 +23,7 @@ pub enum Scaler {
     MaxAbs(Affine),
 }
 
-/// `(x - center) / scale`, per column.
+/// `(x - center) / scale`, per column, then held inside `clip`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Affine {
@@ -33,6 +33,9 @@ pub struct Affine {
     /// Divided by then, where given.
     #[serde(default)]
     pub scale: Option<Vec<f64>>,
+    /// Lower and upper end that the result is held in, where given.
+    #[serde(default)]
+    pub clip: Option<(f64, f64)>,
 }
 
 /// `x * scale + min`, per column, as `sklearn.preprocessing.MinMaxScaler`.
@@ -66,8 +69,9 @@ impl Scaler {
     pub fn fit_standard(rows: ArrayView2<'_, f64>) -> Self {
         let moments: Vec<_> = rows.columns().into_iter().map(|c| moments(c.iter().copied())).collect();
         Self::Standard(Affine {
-            center: Some(moments.iter().map(|m| m.0).collect()),
-            scale: Some(moments.iter().map(|m| spread(m.1.sqrt(), m.0)).collect()),
+            center: Some(moments.iter().map(|m| m.mean).collect()),
+            scale: Some(moments.iter().map(Moments::scale).collect()),
+            clip: None,
         })
     }
 
@@ -78,7 +82,9 @@ impl Scaler {
         for column in rows.columns() {
             let low = column.iter().copied().fold(f64::INFINITY, f64::min);
             let high = column.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let factor = 1.0 / spread(high - low, 1.0);
+            // Without a single value there is no range: nothing is moved or scaled.
+            let (low, range) = if low > high { (0.0, 1.0) } else { (low, high - low) };
+            let factor = 1.0 / divisor(range);
             scale.push(factor);
             min.push(0.0 - low * factor);
         }
@@ -93,9 +99,9 @@ impl Scaler {
             let mut sorted: Vec<f64> = column.iter().copied().filter(|x| !x.is_nan()).collect();
             sorted.sort_by(f64::total_cmp);
             center.push(quantile(&sorted, 0.5));
-            scale.push(spread(quantile(&sorted, 0.75) - quantile(&sorted, 0.25), 1.0));
+            scale.push(divisor(quantile(&sorted, 0.75) - quantile(&sorted, 0.25)));
         }
-        Self::Robust(Affine { center: Some(center), scale: Some(scale) })
+        Self::Robust(Affine { center: Some(center), scale: Some(scale), clip: None })
     }
 
     /// Fits `x / max |x|`.
@@ -103,8 +109,8 @@ impl Scaler {
     pub fn fit_max_abs(rows: ArrayView2<'_, f64>) -> Self {
         let greatest =
             |column: ndarray::ArrayView1<'_, f64>| column.iter().fold(0.0, |m: f64, x| m.max(x.abs()));
-        let scale = rows.columns().into_iter().map(|c| spread(greatest(c), 1.0)).collect();
-        Self::MaxAbs(Affine { center: None, scale: Some(scale) })
+        let scale = rows.columns().into_iter().map(|c| divisor(greatest(c))).collect();
+        Self::MaxAbs(Affine { center: None, scale: Some(scale), clip: None })
     }
 
     /// Scales one row in place.
@@ -130,11 +136,11 @@ impl Scaler {
     /// # Errors
     /// When a parameter has another length, is not finite, or is a scale of zero.
     pub fn validate(&self, width: usize) -> Result<(), InvalidScaler> {
-        let (scaler, offsets, scales) = match self {
-            Self::Standard(a) => ("standard", a.center.as_deref(), a.scale.as_deref()),
-            Self::MinMax(m) => ("min-max", Some(&m.min[..]), Some(&m.scale[..])),
-            Self::Robust(a) => ("robust", a.center.as_deref(), a.scale.as_deref()),
-            Self::MaxAbs(a) => ("max-abs", a.center.as_deref(), a.scale.as_deref()),
+        let (scaler, offsets, scales, clip) = match self {
+            Self::Standard(a) => ("standard", a.center.as_deref(), a.scale.as_deref(), a.clip),
+            Self::MinMax(m) => ("min-max", Some(&m.min[..]), Some(&m.scale[..]), m.clip),
+            Self::Robust(a) => ("robust", a.center.as_deref(), a.scale.as_deref(), a.clip),
+            Self::MaxAbs(a) => ("max-abs", a.center.as_deref(), a.scale.as_deref(), a.clip),
         };
         let invalid = |problem| Err(InvalidScaler { scaler, problem });
         for values in [offsets, scales].into_iter().flatten() {
@@ -144,6 +150,9 @@ impl Scaler {
             if let Some(column) = values.iter().position(|x| !x.is_finite()) {
                 return invalid(format!("a parameter of column {column} is not finite"));
             }
+        }
+        if let Some((low, high)) = clip.filter(|(low, high)| low.is_nan() || high.is_nan() || low > high) {
+            return invalid(format!("it holds values between {low} and {high}"));
         }
         match scales.and_then(|scales| scales.iter().position(|&x| x == 0.0)) {
             Some(column) => invalid(format!("the scale of column {column} is zero")),
@@ -156,6 +165,7 @@ impl Affine {
     fn transform(&self, row: &mut [f64]) {
         each(row, self.center.as_deref(), |x, center| x - center);
         each(row, self.scale.as_deref(), |x, scale| x / scale);
+        hold(row, self.clip);
     }
 
     fn inverse_transform(&self, row: &mut [f64]) {
@@ -168,16 +178,30 @@ impl MinMaxScaler {
     fn transform(&self, row: &mut [f64]) {
         each(row, Some(&self.scale), |x, scale| x * scale);
         each(row, Some(&self.min), |x, min| x + min);
-        if let Some((low, high)) = self.clip {
-            for x in row.iter_mut().filter(|x| !x.is_nan()) {
-                *x = x.max(low).min(high);
-            }
-        }
+        hold(row, self.clip);
     }
 
     fn inverse_transform(&self, row: &mut [f64]) {
         each(row, Some(&self.min), |x, min| x - min);
         each(row, Some(&self.scale), |x, scale| x / scale);
+    }
+}
+
+/// `x` held between two ends; NaN stays NaN. Comparisons rather than `f64::max`, which leaves open which of two zeros it
+/// answers with: numpy takes the end's.
+pub(crate) fn clip(x: f64, low: f64, high: f64) -> f64 {
+    if x <= low {
+        low
+    } else if x >= high {
+        high
+    } else {
+        x
+    }
+}
+
+fn hold(row: &mut [f64], ends: Option<(f64, f64)>) {
+    if let Some((low, high)) = ends {
+        row.iter_mut().for_each(|x| *x = clip(*x, low, high));
     }
 }
 
@@ -187,23 +211,40 @@ fn each(row: &mut [f64], parameters: Option<&[f64]>, operation: impl Fn(f64, f64
     }
 }
 
+struct Moments {
+    count: f64,
+    mean: f64,
+    variance: f64,
+}
+
 /// Mean and population variance of the values that are not NaN, by the corrected two-pass formula
 /// (Chan, Golub and LeVeque 1983), as scikit-learn computes them.
-fn moments(values: impl Iterator<Item = f64> + Clone) -> (f64, f64) {
+fn moments(values: impl Iterator<Item = f64> + Clone) -> Moments {
     let present = values.filter(|x| !x.is_nan());
     let count = present.clone().count() as f64;
     if count == 0.0 {
-        return (0.0, 0.0);
+        return Moments { count, mean: 0.0, variance: 0.0 };
     }
     let mean = present.clone().sum::<f64>() / count;
     let correction = present.clone().map(|x| x - mean).sum::<f64>();
     let squares = present.map(|x| (x - mean) * (x - mean)).sum::<f64>();
-    (mean, (squares - correction * correction / count) / count)
+    Moments { count, mean, variance: (squares - correction * correction / count) / count }
 }
 
-/// A scale that can be divided by: 1 where the spread is within rounding of zero.
-fn spread(scale: f64, magnitude: f64) -> f64 {
-    if scale.is_finite() && scale > 10.0 * f64::EPSILON * magnitude.abs() { scale } else { 1.0 }
+impl Moments {
+    /// The standard deviation, or 1 where the variance is within the rounding of its own computation, by
+    /// scikit-learn's bound (`_is_constant_feature`).
+    fn scale(&self) -> f64 {
+        let rounding = self.count * self.mean * f64::EPSILON;
+        let bound = self.count * f64::EPSILON * self.variance + rounding * rounding;
+        if self.variance <= bound { 1.0 } else { self.variance.sqrt() }
+    }
+}
+
+/// A spread that can be divided by: 1 where it is within rounding of zero, by scikit-learn's bound
+/// (`_handle_zeros_in_scale`).
+fn divisor(spread: f64) -> f64 {
+    if spread.is_finite() && spread >= 10.0 * f64::EPSILON { spread } else { 1.0 }
 }
 
 /// The quantile `q` of sorted values, interpolated linearly; 0 where there are none.
@@ -232,7 +273,7 @@ mod tests {
 
     #[test]
     fn parameters_of_another_width_are_refused() {
-        let scaler = Scaler::MaxAbs(Affine { center: None, scale: Some(vec![1.0, 0.0]) });
+        let scaler = Scaler::MaxAbs(Affine { scale: Some(vec![1.0, 0.0]), ..Affine::default() });
         let told = |width| scaler.validate(width).map_err(|e| e.to_string());
         assert_eq!(told(3), Err("max-abs scaler: expected parameters for 3 columns, got 2".to_owned()));
         assert_eq!(told(2), Err("max-abs scaler: the scale of column 1 is zero".to_owned()));

@@ -182,7 +182,12 @@ impl Signature {
                 return Err(InvalidSignature::Duplicate { name: input.name.clone() });
             }
         }
-        let needs_admission = inputs.iter().any(|i| i.missing != MissingPolicy::Nan || i.range.is_some());
+        let any_number = |i: &Input| {
+            i.missing == MissingPolicy::Nan
+                && i.range.is_none()
+                && !matches!(i.datatype, Datatype::Bool | Datatype::Int64)
+        };
+        let needs_admission = !inputs.iter().all(any_number);
         Ok(Self { inputs, positions, needs_admission })
     }
 
@@ -250,10 +255,13 @@ fn validate(input: &Input, index: usize) -> Result<(), InvalidSignature> {
         _ => {}
     }
     let bounds = |problem| InvalidSignature::Bounds { name: name(), problem };
-    if let Some(Range { min: Some(min), max: Some(max) }) = input.range
-        && (min > max || min.is_nan() || max.is_nan())
-    {
-        return Err(bounds("the range's minimum is above its maximum"));
+    if let Some(Range { min, max }) = input.range {
+        if min.is_some_and(f64::is_nan) || max.is_some_and(f64::is_nan) {
+            return Err(bounds("an end of the range is not a number"));
+        }
+        if min.zip(max).is_some_and(|(min, max)| min > max) {
+            return Err(bounds("the range's minimum is above its maximum"));
+        }
     }
     if let MissingPolicy::Constant(x) | MissingPolicy::TrainingMean(x) = input.missing {
         if !x.is_finite() {

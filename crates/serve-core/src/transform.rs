@@ -46,7 +46,8 @@ pub enum Transform {
         /// The divisor.
         denominator: String,
     },
-    /// One 0/1 column per category, named `a_1`, as `sklearn.preprocessing.OneHotEncoder`.
+    /// One 0/1 column per category, as `sklearn.preprocessing.OneHotEncoder` with `handle_unknown="ignore"`; a whole
+    /// category's column is named without its fraction: `a_1`.
     OneHot {
         /// The column to encode; it is taken away.
         column: String,
@@ -77,6 +78,28 @@ pub enum Transform {
         /// The columns.
         columns: Vec<String>,
     },
+}
+
+/// The transforms of an ensemble's member as they stand in `model.bin`: in the manifest's own JSON, since the codec cannot
+/// read an enum whose kind is a field.
+pub(crate) mod as_json {
+    use serde::de::{Deserialize, Deserializer, Error as _};
+    use serde::ser::{Error as _, Serializer};
+
+    use super::Transform;
+
+    pub(crate) fn serialize<S: Serializer>(
+        transforms: &[Transform],
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&serde_json::to_string(transforms).map_err(S::Error::custom)?)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Vec<Transform>, D::Error> {
+        serde_json::from_str(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 /// A transform that cannot be applied.
@@ -121,7 +144,7 @@ pub fn output_names<'a>(
     inputs: impl IntoIterator<Item = &'a str>,
     transforms: &[Transform],
 ) -> Result<Vec<String>, InvalidTransform> {
-    Plan::new(inputs, transforms).map(Plan::into_names)
+    Plan::new(inputs, transforms).map(|(_, names)| names)
 }
 
 /// Applies `transforms` to one row of columns named `inputs`. Convenient rather than fast: a pipeline plans once.
@@ -133,7 +156,7 @@ pub fn apply<'a>(
     transforms: &[Transform],
     row: &[f64],
 ) -> Result<Vec<f64>, InvalidTransform> {
-    let plan = Plan::new(inputs, transforms)?;
+    let (plan, _) = Plan::new(inputs, transforms)?;
     let (mut slots, mut out) = (Vec::new(), Vec::new());
     plan.apply(row, &mut slots, &mut out);
     Ok(out)

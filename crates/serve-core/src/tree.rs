@@ -29,7 +29,7 @@ pub enum Aggregation {
     /// `base + Σ leaf`, added in the order of the trees, base first.
     #[default]
     Sum,
-    /// `(Σ leaf) / trees`.
+    /// `(Σ leaf) / trees`, over the trees that add to the output.
     Average,
     /// The share of trees whose leaf names the class. A leaf's value is the class's number.
     Vote,

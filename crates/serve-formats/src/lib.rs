@@ -1,1 +1,46 @@
-//! Being written.
+//! Foreign model files lowered to the engine of serve-core: LightGBM's text models and XGBoost's JSON.
+//!
+//! A file is read as hostile: nothing in it is executed, no count in it is believed before the data bears it out, and
+//! whatever is wrong is told with its place. What cannot be answered exactly as the training library answers it is
+//! refused, with a sentence that says what is supported.
+//!
+//! ```
+//! use serve_core::{Pipeline, Target};
+//! use serve_formats::{Format, import};
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let file = b"tree\nversion=v4\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx=0\n\
+//!     objective=regression\nfeature_names=rain\nfeature_infos=[0:9]\n\n\
+//!     Tree=0\nnum_leaves=2\nnum_cat=0\nsplit_feature=0\nthreshold=0.5\ndecision_type=2\n\
+//!     left_child=-1\nright_child=-2\nleaf_value=10 20\n\nend of trees\n";
+//! let model = import(file, Format::Auto)?;
+//! let target = Target { name: "umbrellas".to_owned(), task: model.task.clone() };
+//! let pipeline = Pipeline::new(model.signature()?, &model.estimator, target, Default::default())?;
+//! assert_eq!(pipeline.predict(&[0.5])?.value(), Some(10.0));
+//! assert_eq!(pipeline.predict(&[0.6])?.value(), Some(20.0));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`format`](mod@format) | which formats there are, and what a file is by its content |
+//! | [`imported`] | what a foreign file says |
+//! | [`summary`] | what of it is worth telling a person |
+//! | [`golden`] | proof for an imported model: the reference's own answers, or sampled rows |
+//! | [`error`] | why a file was refused, and where in it |
+
+pub mod error;
+pub mod format;
+pub mod golden;
+mod import;
+pub mod imported;
+mod lightgbm;
+pub mod summary;
+mod xgboost;
+
+pub use error::{ImportError, Place};
+pub use format::{FileKind, Format, UnknownFormat};
+pub use golden::{GoldenError, read_golden, sample_golden};
+pub use import::import;
+pub use imported::{Feature, ImportedModel, InvalidOverride};
+pub use summary::Summary;

@@ -32,6 +32,8 @@ pub(super) struct Walk {
     /// Values up to this one are in no category.
     below_categories: f64,
     base: Vec<f64>,
+    /// Per output, what its sum is divided by.
+    divisors: Vec<f64>,
     /// Root and output of each tree.
     trees: Vec<(u32, u32)>,
     nodes: Vec<WalkNode>,
@@ -55,6 +57,7 @@ impl Walk {
                 CategoryRounding::Floor => (0.0_f64).next_down(),
             },
             base: if shape.base.is_empty() { vec![0.0; outputs] } else { shape.base.clone() },
+            divisors: Vec::new(),
             trees: Vec::with_capacity(ensemble.tree_count()),
             nodes: Vec::with_capacity(ensemble.node_count()),
             values: Vec::new(),
@@ -65,7 +68,18 @@ impl Walk {
             walk.trees.push((walk.nodes.len() as u32, tree.output));
             walk.lay_out(&tree.nodes);
         }
+        walk.divisors = walk.divisors();
         walk
+    }
+
+    /// A mean is over the trees that add to its output; a vote's shares are of all trees.
+    fn divisors(&self) -> Vec<f64> {
+        if self.vector_leaves || self.aggregation == Aggregation::Vote {
+            return vec![self.trees.len().max(1) as f64; self.outputs];
+        }
+        let mut divisors = vec![0.0; self.outputs];
+        self.trees.iter().for_each(|&(_, output)| divisors[output as usize] += 1.0);
+        divisors.iter().map(|trees| f64::max(*trees, 1.0)).collect()
     }
 
     /// Breadth first, siblings together.
@@ -130,9 +144,10 @@ impl Walk {
                 self.add(self.find(root, row), output as usize, out);
             }
         }
-        if self.aggregation != Aggregation::Sum && !self.trees.is_empty() {
-            let trees = self.trees.len() as f64;
-            out.iter_mut().for_each(|score| *score /= trees);
+        if self.aggregation != Aggregation::Sum {
+            for out in out.chunks_exact_mut(self.outputs) {
+                out.iter_mut().zip(&self.divisors).for_each(|(score, trees)| *score /= trees);
+            }
         }
     }
 

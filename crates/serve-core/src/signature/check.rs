@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use thiserror::Error;
 
-use super::{Input, MissingPolicy, Signature};
+use super::{Datatype, Input, MissingPolicy, Signature};
 
 /// What is wrong with one input.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -99,7 +99,7 @@ fn summary(violations: &[Violation]) -> String {
 }
 
 impl Signature {
-    /// Applies each input's missing-value policy and declared range to a row of numbers, in place. Positions that a
+    /// Applies each input's missing-value policy, datatype and declared range to a row of numbers, in place. Positions that a
     /// policy filled are pushed to `imputed`, offences to `violations`. NaN means missing. `O(inputs)`.
     pub(super) fn admit(&self, row: &mut [f64], imputed: &mut Vec<u32>, violations: &mut Vec<Violation>) {
         if !self.needs_admission {
@@ -117,6 +117,9 @@ impl Signature {
                 }
             } else if x.is_infinite() && input.missing != MissingPolicy::Nan {
                 push(violations, input, Problem::NotFinite { got: x.to_string() });
+            } else if !input.datatype.holds(*x) {
+                let problem = Problem::WrongType { expected: input.datatype.described(), got: x.to_string() };
+                push(violations, input, problem);
             } else if let Some(range) = input.range.filter(|range| !range.contains(*x)) {
                 push(violations, input, Problem::OutOfRange { expected: describe(range), got: *x });
             }
@@ -124,10 +127,28 @@ impl Signature {
     }
 }
 
-/// Adds an offence, unless the input already has one: the first is the cause.
 pub(super) fn push(violations: &mut Vec<Violation>, input: &Input, problem: Problem) {
-    if violations.iter().all(|v| v.feature != input.name) {
-        violations.push(Violation { feature: input.name.clone(), problem });
+    violations.push(Violation { feature: input.name.clone(), problem });
+}
+
+impl Datatype {
+    /// Whether a number that is not NaN can be of this type. Codes of texts are not asked: the model has its own rule
+    /// for those it does not know.
+    pub(super) fn holds(self, x: f64) -> bool {
+        match self {
+            Self::Bool => x == 0.0 || x == 1.0,
+            Self::Int64 => x.fract() == 0.0,
+            Self::Fp32 | Self::Fp64 | Self::Bytes => true,
+        }
+    }
+
+    pub(super) fn described(self) -> &'static str {
+        match self {
+            Self::Bool => "true or false",
+            Self::Int64 => "a whole number",
+            Self::Fp32 | Self::Fp64 => "a number",
+            Self::Bytes => "text",
+        }
     }
 }
 

@@ -54,7 +54,7 @@ impl Signature {
     /// Reads a row given by name. Names that the signature lacks are ignored and counted.
     ///
     /// # Errors
-    /// [`InvalidInput::Violations`] with every offending input; the buffer's content is then unspecified.
+    /// [`InvalidInput::Violations`] with every offending input; the buffer is then empty.
     ///
     /// ```
     /// use serve_core::{CheckedRow, Signature, Value};
@@ -126,10 +126,8 @@ impl Signature {
     /// # Errors
     /// [`InvalidInput::Length`] when the count differs, else as [`read_named`](Self::read_named).
     pub fn read_positional(&self, values: &[Value<'_>], row: &mut CheckedRow) -> Result<(), InvalidInput> {
-        if values.len() != self.len() {
-            return Err(InvalidInput::Length { expected: self.len(), got: values.len() });
-        }
         row.reset(self.len());
+        self.check_length(values.len(), row)?;
         let mut violations = Vec::new();
         for ((input, value), x) in self.inputs.iter().zip(values).zip(&mut row.values) {
             match number(input, value) {
@@ -145,12 +143,18 @@ impl Signature {
     /// # Errors
     /// As [`read_positional`](Self::read_positional).
     pub fn read_numbers(&self, values: &[f64], row: &mut CheckedRow) -> Result<(), InvalidInput> {
-        if values.len() != self.len() {
-            return Err(InvalidInput::Length { expected: self.len(), got: values.len() });
-        }
         row.reset(self.len());
+        self.check_length(values.len(), row)?;
         row.values.copy_from_slice(values);
         self.finish(row, Vec::new())
+    }
+
+    fn check_length(&self, got: usize, row: &mut CheckedRow) -> Result<(), InvalidInput> {
+        if got == self.len() {
+            return Ok(());
+        }
+        row.reset(0);
+        Err(InvalidInput::Length { expected: self.len(), got })
     }
 
     fn finish(&self, row: &mut CheckedRow, mut violations: Vec<Violation>) -> Result<(), InvalidInput> {
@@ -158,7 +162,11 @@ impl Signature {
         if violations.is_empty() {
             return Ok(());
         }
-        violations.sort_by_key(|violation| self.position(&violation.feature));
+        // What was not admitted must not look like a row to whoever goes on with the buffer.
+        row.reset(0);
+        // Of several offences of one input the first is the cause; the sort is stable.
+        violations.sort_by_cached_key(|violation| self.position(&violation.feature));
+        violations.dedup_by(|later, first| later.feature == first.feature);
         Err(InvalidInput::Violations { violations })
     }
 }
@@ -167,12 +175,11 @@ impl Signature {
 fn number(input: &Input, value: &Value<'_>) -> Result<f64, Problem> {
     match (value, input.datatype) {
         (Value::Missing, _) => Ok(f64::NAN),
-        (Value::Number(x), Datatype::Fp64 | Datatype::Fp32) => Ok(*x),
-        (Value::Number(x), Datatype::Int64) if x.is_nan() || x.fract() == 0.0 => Ok(*x),
-        (Value::Number(x), Datatype::Bool) if x.is_nan() || *x == 0.0 || *x == 1.0 => Ok(*x),
+        // Whether the number is one of this type is asked of every row alike, in `admit`.
+        (Value::Number(x), Datatype::Fp64 | Datatype::Fp32 | Datatype::Int64 | Datatype::Bool) => Ok(*x),
         (Value::Bool(x), Datatype::Bool) => Ok(f64::from(u8::from(*x))),
         (Value::Text(text), Datatype::Bytes) => category(input, text),
-        (other, datatype) => Err(Problem::WrongType { expected: expected(datatype), got: shown(other) }),
+        (other, datatype) => Err(Problem::WrongType { expected: datatype.described(), got: shown(other) }),
     }
 }
 
@@ -191,15 +198,6 @@ fn listed(words: &[String]) -> String {
     match words.len().saturating_sub(10) {
         0 => shown,
         more => format!("{shown} and {more} more"),
-    }
-}
-
-fn expected(datatype: Datatype) -> &'static str {
-    match datatype {
-        Datatype::Bool => "true or false",
-        Datatype::Int64 => "a whole number",
-        Datatype::Fp32 | Datatype::Fp64 => "a number",
-        Datatype::Bytes => "text",
     }
 }
 

@@ -1,12 +1,19 @@
 //! A list of transforms resolved to positions, once per model: each operation reads slots and appends new ones, and
 //! the result is a choice of slots. Nothing is looked up by name per row.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{InvalidTransform, Transform};
+use crate::scaler::clip;
 
 /// More columns than this are a mistake, or an attack.
 const MAX_COLUMNS: usize = 100_000;
+
+/// More steps than this, with what later transforms throw away.
+const MAX_OPERATIONS: usize = 10 * MAX_COLUMNS;
+
+/// More text than this in the names of new columns: a product's name holds those of its factors.
+const MAX_NAME_BYTES: usize = 64 << 20;
 
 #[derive(Debug)]
 enum Operation {
@@ -21,32 +28,34 @@ enum Operation {
 /// Transforms ready to run.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    inputs: usize,
     operations: Vec<Operation>,
-    columns: Vec<(String, u32)>,
-    /// The columns' names once more, to notice a second one at once.
-    taken: HashSet<String>,
+    /// The slot of each column that comes out.
+    columns: Vec<u32>,
     identity: bool,
 }
 
 impl Plan {
+    /// The plan, and the names of the columns that come out.
     pub(crate) fn new<'a>(
         inputs: impl IntoIterator<Item = &'a str>,
         transforms: &[Transform],
-    ) -> Result<Self, InvalidTransform> {
-        let columns: Vec<_> =
-            inputs.into_iter().zip(0..).map(|(name, slot)| (name.to_owned(), slot)).collect();
-        let identity = transforms.is_empty();
-        let taken = columns.iter().map(|(name, _)| name.clone()).collect();
-        let mut plan = Self { inputs: columns.len(), operations: Vec::new(), columns, taken, identity };
+    ) -> Result<(Self, Vec<String>), InvalidTransform> {
+        let columns: Vec<_> = inputs.into_iter().map(str::to_owned).collect();
+        let slots = columns.iter().cloned().zip(0..).collect();
+        let (inputs, operations) = (columns.len(), Vec::new());
+        let mut planner = Planner { inputs, operations, columns, slots, name_bytes: 0 };
         for (position, transform) in transforms.iter().enumerate() {
-            plan.add(transform).map_err(|problem| InvalidTransform {
-                position,
-                kind: transform.kind(),
-                problem,
-            })?;
+            let invalid = |problem| InvalidTransform { position, kind: transform.kind(), problem };
+            planner.distinct().and_then(|()| planner.add(transform)).map_err(invalid)?;
         }
-        Ok(plan)
+        let Planner { operations, columns, slots, .. } = planner;
+        let identity = transforms.is_empty();
+        let order = if identity {
+            (0..inputs as u32).collect()
+        } else {
+            columns.iter().map(|column| slots[column]).collect()
+        };
+        Ok((Self { operations, columns: order, identity }, columns))
     }
 
     /// How many columns come out.
@@ -59,15 +68,6 @@ impl Plan {
         self.identity
     }
 
-    /// The names of the columns that come out.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.columns.iter().map(|(name, _)| name.as_str())
-    }
-
-    pub(crate) fn into_names(self) -> Vec<String> {
-        self.columns.into_iter().map(|(name, _)| name).collect()
-    }
-
     /// Appends the transformed row to `out`. `slots` is scratch.
     pub(crate) fn apply(&self, row: &[f64], slots: &mut Vec<f64>, out: &mut Vec<f64>) {
         slots.clear();
@@ -76,7 +76,23 @@ impl Plan {
             let value = operation.value(slots);
             slots.push(value);
         }
-        out.extend(self.columns.iter().map(|(_, slot)| slots[*slot as usize]));
+        out.extend(self.columns.iter().map(|slot| slots[*slot as usize]));
+    }
+}
+
+/// A plan in the making. Invariant: `slots` has exactly the names of `columns`.
+struct Planner {
+    inputs: usize,
+    operations: Vec<Operation>,
+    columns: Vec<String>,
+    slots: HashMap<String, u32>,
+    name_bytes: usize,
+}
+
+impl Planner {
+    fn distinct(&self) -> Result<(), String> {
+        let distinct = self.slots.len() == self.columns.len();
+        if distinct { Ok(()) } else { Err("two columns have the same name".to_owned()) }
     }
 
     fn add(&mut self, transform: &Transform) -> Result<(), String> {
@@ -103,61 +119,77 @@ impl Plan {
                 }
                 self.replace(columns, |slot| Operation::Clip(slot, low, high))
             }
-            Transform::Select { columns } => {
-                let chosen = columns.iter().map(|name| Ok((name.clone(), self.slot(name)?)));
-                self.columns = chosen.collect::<Result<_, String>>()?;
-                self.taken = columns.iter().cloned().collect();
-                if self.taken.len() < columns.len() {
-                    return Err("a column is chosen twice".to_owned());
-                }
-                Ok(())
-            }
+            Transform::Select { columns } => self.select(columns),
         }
     }
 
     fn slot(&self, name: &str) -> Result<u32, String> {
-        let found = self.columns.iter().find(|(column, _)| column == name);
-        found.map(|(_, slot)| *slot).ok_or_else(|| format!("there is no column {name:?}"))
+        self.slots.get(name).copied().ok_or_else(|| format!("there is no column {name:?}"))
     }
 
-    fn new_slot(&mut self, operation: Operation) -> u32 {
+    fn new_slot(&mut self, operation: Operation) -> Result<u32, String> {
+        if self.operations.len() >= MAX_OPERATIONS {
+            return Err(format!("more than {MAX_OPERATIONS} steps"));
+        }
         self.operations.push(operation);
-        (self.inputs + self.operations.len() - 1) as u32
+        Ok((self.inputs + self.operations.len() - 1) as u32)
     }
 
     fn append(&mut self, name: String, operation: Operation) -> Result<(), String> {
         if self.columns.len() >= MAX_COLUMNS {
             return Err(format!("more than {MAX_COLUMNS} columns"));
         }
-        if !self.taken.insert(name.clone()) {
+        self.name_bytes += name.len();
+        if self.name_bytes > MAX_NAME_BYTES {
+            return Err(format!("the names of the columns it makes have more than {MAX_NAME_BYTES} bytes"));
+        }
+        if self.slots.contains_key(&name) {
             return Err(format!("there is a column {name:?} already"));
         }
-        let slot = self.new_slot(operation);
-        self.columns.push((name, slot));
+        let slot = self.new_slot(operation)?;
+        self.slots.insert(name.clone(), slot);
+        self.columns.push(name);
         Ok(())
     }
 
     fn replace(&mut self, names: &[String], operation: impl Fn(u32) -> Operation) -> Result<(), String> {
         for name in names {
-            let old = self.slot(name)?;
-            let new = self.new_slot(operation(old));
-            self.columns.iter_mut().filter(|(column, _)| column == name).for_each(|(_, slot)| *slot = new);
+            let slot = self.new_slot(operation(self.slot(name)?))?;
+            self.slots.insert(name.clone(), slot);
         }
         Ok(())
     }
 
-    fn take(&mut self, name: &str) -> Result<u32, String> {
-        let slot = self.slot(name)?;
-        self.columns.retain(|(column, _)| column != name);
-        self.taken.remove(name);
-        Ok(slot)
+    /// Takes columns away and answers with their slots.
+    fn take(&mut self, names: &[String]) -> Result<Vec<u32>, String> {
+        let mut taken = Vec::with_capacity(names.len());
+        for name in names {
+            taken.push(self.slot(name)?);
+            self.slots.remove(name);
+        }
+        self.columns.retain(|column| self.slots.contains_key(column));
+        Ok(taken)
+    }
+
+    fn select(&mut self, names: &[String]) -> Result<(), String> {
+        let mut slots = HashMap::with_capacity(names.len().min(self.slots.len()));
+        for name in names {
+            if slots.insert(name.clone(), self.slot(name)?).is_some() {
+                return Err(format!("column {name:?} is chosen twice"));
+            }
+        }
+        (self.columns, self.slots) = (names.to_vec(), slots);
+        Ok(())
     }
 
     fn one_hot(&mut self, column: &str, categories: &[f64], drop_first: bool) -> Result<(), String> {
         if categories.is_empty() {
             return Err("there are no categories".to_owned());
         }
-        let slot = self.take(column)?;
+        if categories.iter().any(|category| category.is_nan()) {
+            return Err("a category is not a number; a missing value is in no category".to_owned());
+        }
+        let slot = self.take(&[column.to_owned()])?[0];
         for category in categories.iter().skip(usize::from(drop_first)) {
             self.append(format!("{column}_{category}"), Operation::Equals(slot, *category))?;
         }
@@ -168,7 +200,7 @@ impl Plan {
         if !(1..=6).contains(&degree) || names.is_empty() {
             return Err(format!("expected columns and a degree of 1 to 6, got {} and {degree}", names.len()));
         }
-        let slots = names.iter().map(|name| self.take(name)).collect::<Result<Vec<_>, _>>()?;
+        let slots = self.take(names)?;
         if bias {
             self.append("1".to_owned(), Operation::Product(Vec::new()))?;
         }
@@ -218,10 +250,7 @@ impl Operation {
             },
             Self::Ratio(a, b) => slots[*a as usize] / slots[*b as usize],
             Self::Log1p(a) => libm::log1p(slots[*a as usize]),
-            Self::Clip(a, low, high) => {
-                let x = slots[*a as usize];
-                if x.is_nan() { x } else { x.max(*low).min(*high) }
-            }
+            Self::Clip(a, low, high) => clip(slots[*a as usize], *low, *high),
             Self::Equals(a, category) => f64::from(u8::from(slots[*a as usize] == *category)),
         }
     }

@@ -14,6 +14,10 @@ const ZERO_IS_MISSING: u8 = 8;
 /// Widest ensemble: the engine keeps a node's flags beside its feature in 32 bits.
 const MAX_INPUTS: u32 = 1 << 24;
 
+/// An ensemble has at most this many outputs, or one for every number it stores: what memory outputs take is then a small
+/// multiple of the file.
+const FREE_OUTPUTS: usize = 64;
+
 /// Arrays of equal length per tree (`start`, `output`) and per node (the next five). Children are counted within the
 /// tree. A leaf's `left` is the number of its value(s) in `values`; a categorical split's place in `sets` is found by
 /// its number in `set_nodes`, which is ascending.
@@ -184,6 +188,12 @@ impl Packed {
                 "expected 1 to {MAX_INPUTS} inputs and at least 1 output, got {inputs} and {outputs}"
             )));
         }
+        let most = FREE_OUTPUTS.max(self.values.len()).max(base.len());
+        if *outputs as usize > most {
+            return Err(shape_error(format!(
+                "expected at most {most} outputs for its leaf values, got {outputs}"
+            )));
+        }
         if !base.is_empty() && base.len() != *outputs as usize {
             return Err(shape_error(format!("expected {outputs} base values, got {}", base.len())));
         }
@@ -201,12 +211,15 @@ impl Packed {
 
     fn check_lengths(&self) -> Result<(), InvalidTrees> {
         let nodes = self.flags.len();
+        let leaves = self.flags.iter().filter(|&flags| flags & LEAF != 0).count();
         let per_node = [self.feature.len(), self.threshold.len(), self.left.len(), self.right.len()];
         let ascending = |list: &[u32], end: usize, strict: bool| {
             list.windows(2).all(|w| w[0] < w[1] || (!strict && w[0] == w[1]))
                 && list.last().is_none_or(|&last| (last as usize) < end + usize::from(!strict))
         };
         let sound = per_node.iter().all(|&length| length == nodes)
+            // Each leaf has values of its own: shared ones would let a small file ask for much memory.
+            && leaves.checked_mul(self.stride()) == Some(self.values.len())
             && self.output.len() == self.start.len()
             && self.start.first().is_none_or(|&first| first == 0)
             && (!self.start.is_empty() || nodes == 0)

@@ -1,0 +1,211 @@
+//! The program's arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use serve_core::{Alias, ModelName, ModelVersion};
+use serve_formats::Format;
+use serve_train::Algorithm;
+
+/// Imports, trains, inspects and promotes models, and fills feature stores.
+#[derive(Debug, Parser)]
+#[command(name = "serve-ctl", version, about, max_term_width = 100)]
+pub(crate) struct Args {
+    /// Folder of the registry
+    #[arg(long, value_name = "DIR", env = "SERVE_REGISTRY", global = true)]
+    pub(crate) registry: Option<PathBuf>,
+
+    /// Feature store, e.g. sqlite://features.db
+    #[arg(long, value_name = "URL", env = "SERVE_FEATURES", global = true)]
+    pub(crate) features: Option<String>,
+
+    /// Configuration file (YAML), the server's
+    #[arg(long, value_name = "FILE", env = "SERVE_CONFIG", global = true)]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Import a model file of another library as a new version
+    Import(Import),
+    /// Train a model as a new version
+    Train(Train),
+    /// List the models
+    List,
+    /// Show a model and its versions
+    Show {
+        /// The model: NAME or NAME@VERSION
+        model: String,
+    },
+    /// Prove versions: digests and golden rows
+    Verify {
+        /// The model: NAME for all its versions, or NAME@VERSION
+        model: String,
+    },
+    /// Point an alias to a version, once it has proven itself
+    Promote {
+        /// The model
+        name: ModelName,
+        /// The version
+        version: ModelVersion,
+        /// The alias
+        #[arg(long, default_value = "champion")]
+        alias: Alias,
+    },
+    /// Point the champion to the version it replaced
+    Rollback {
+        /// The model
+        name: ModelName,
+    },
+    /// Show who moved a model's aliases, and when
+    History {
+        /// The model
+        name: ModelName,
+    },
+    /// Say what a model file of another library holds
+    Inspect {
+        /// The file
+        file: PathBuf,
+        /// Its format
+        #[arg(long, default_value = "auto")]
+        format: Format,
+    },
+    /// Fill a feature store, or compute features
+    #[command(subcommand)]
+    Features(Features),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Import {
+    /// The model file
+    pub(crate) file: PathBuf,
+    /// Name of the model in the registry
+    #[arg(long)]
+    pub(crate) name: ModelName,
+    /// The file's format: auto, lightgbm, xgboost or onnx
+    #[arg(long, default_value = "auto")]
+    pub(crate) format: Format,
+    /// The version [default: the time now, as 20251003_211954]
+    #[arg(long)]
+    pub(crate) version: Option<ModelVersion>,
+    /// The feature set that it is served from
+    #[arg(long, value_name = "SET")]
+    pub(crate) feature_set: Option<String>,
+    /// The kind of model [default: the library]
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) model_type: Option<String>,
+    /// Name of what it predicts [default: label or value]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) target: Option<String>,
+    /// Labels of the classes, in order
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    pub(crate) classes: Option<Vec<String>>,
+    /// Names of the features in order: a,b,… or a file with one per line
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) feature_names: Option<String>,
+    /// Rows with the training library's own answers (CSV)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) golden: Option<PathBuf>,
+    /// Declared ranges of features, enforced on every request (YAML: name: {min, max})
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ranges: Option<PathBuf>,
+    /// A held-out metric, e.g. accuracy=0.72; the first is the primary one
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) metric: Vec<String>,
+    /// Make it the champion at once
+    #[arg(long)]
+    pub(crate) promote: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Train {
+    /// Name of the model in the registry
+    #[arg(long)]
+    pub(crate) name: ModelName,
+    /// logistic_regression, random_forest or gradient_boosting
+    #[arg(long)]
+    pub(crate) algorithm: Algorithm,
+    /// The data (CSV)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) data: PathBuf,
+    /// The column to predict
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) target: String,
+    /// The feature set that it is served from
+    #[arg(long, value_name = "SET")]
+    pub(crate) feature_set: Option<String>,
+    /// The version [default: the time now, as 20251003_211954]
+    #[arg(long)]
+    pub(crate) version: Option<ModelVersion>,
+    /// The column that orders the rows in time [default: timestamp, time or date, else the file's order]
+    #[arg(long, value_name = "COLUMN")]
+    pub(crate) time: Option<String>,
+    /// The share of rows, the last ones, that is held out and measured on
+    #[arg(long, value_name = "SHARE", default_value_t = 0.2)]
+    pub(crate) holdout: f64,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Columns that are no features
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub(crate) exclude: Vec<String>,
+    /// Labels of the classes, in order
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    pub(crate) classes: Option<Vec<String>>,
+    /// Number of trees
+    #[arg(long)]
+    pub(crate) trees: Option<u16>,
+    /// Greatest depth of a tree
+    #[arg(long)]
+    pub(crate) depth: Option<u16>,
+    /// Fewest rows in a leaf
+    #[arg(long)]
+    pub(crate) min_samples_leaf: Option<usize>,
+    /// Learning rate of boosting
+    #[arg(long)]
+    pub(crate) learning_rate: Option<f64>,
+    /// Make it the champion at once
+    #[arg(long)]
+    pub(crate) promote: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Features {
+    /// Make or update the store's tables
+    Migrate,
+    /// Read rows from a CSV file into the store
+    Ingest {
+        /// Raw rows for price_data or sentiment_data
+        #[arg(long, value_name = "TABLE", conflicts_with = "set", required_unless_present = "set")]
+        table: Option<String>,
+        /// Ready rows of this feature set: entity,timestamp and a column per feature
+        #[arg(long, value_name = "SET")]
+        set: Option<String>,
+        /// The file
+        file: PathBuf,
+    },
+    /// Compute a declared feature set from raw rows
+    Build {
+        /// The declarations (features.yaml)
+        #[arg(long, value_name = "FILE")]
+        declarations: Option<PathBuf>,
+        /// The feature set
+        #[arg(long, value_name = "SET")]
+        set: String,
+        /// Leave out rows before this time
+        #[arg(long, value_name = "TIME")]
+        from: Option<String>,
+        /// Leave out rows from this time on
+        #[arg(long, value_name = "TIME")]
+        to: Option<String>,
+        /// Write the rows to this CSV file
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+        /// Write the rows to the store
+        #[arg(long)]
+        store: bool,
+    },
+}

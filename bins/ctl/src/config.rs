@@ -1,0 +1,84 @@
+//! What the program needs of the server's configuration.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serve_app::{ConfigError, Exit, ExitReason, Layers};
+use serve_features::{FeaturesConfig, StoreUrl};
+use serve_registry::{Directory, Registry, RegistryConfig};
+
+use crate::args::Args;
+
+/// The sections that are used here; the server's others are allowed and not read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct CtlConfig {
+    registry: RegistryConfig,
+    pub(crate) features: FeaturesConfig,
+    #[serde(rename = "http")]
+    _http: Option<IgnoredAny>,
+    #[serde(rename = "auth")]
+    _auth: Option<IgnoredAny>,
+    #[serde(rename = "limits")]
+    _limits: Option<IgnoredAny>,
+    #[serde(rename = "log")]
+    _log: Option<IgnoredAny>,
+    #[serde(skip)]
+    has_registry: bool,
+}
+
+impl CtlConfig {
+    /// Defaults, then the file, the environment and the flags.
+    pub(crate) fn load(args: &Args) -> Result<Self, Exit> {
+        let mut layers = Layers::new();
+        let wrong = |error: ConfigError| {
+            let file = matches!(error, ConfigError::File { .. });
+            Exit::because(if file { ExitReason::NoInput } else { ExitReason::Config }, error)
+        };
+        if let Some(path) = &args.config {
+            layers.file(path).map_err(wrong)?;
+        }
+        layers.environment(std::env::vars());
+        if let Some(registry) = &args.registry {
+            layers.set("registry.url", registry.to_string_lossy().into_owned());
+        }
+        if let Some(features) = &args.features {
+            layers.set("features.url", features.clone());
+        }
+        for note in layers.notes() {
+            eprintln!("serve-ctl: {note}");
+        }
+        let config: Self = layers.read().map_err(wrong)?;
+        Ok(Self { has_registry: args.registry.is_some() || args.config.is_some(), ..config })
+    }
+
+    fn registry_path(&self) -> Result<&PathBuf, Exit> {
+        if self.has_registry || self.registry.url.exists() {
+            return Ok(&self.registry.url);
+        }
+        let message = "say where the registry is: --registry DIR, SERVE_REGISTRY, or registry.url in --config FILE";
+        Err(Exit::told(ExitReason::NoInput, message))
+    }
+
+    /// The registry's folder, which must be there.
+    pub(crate) fn directory(&self) -> Result<Directory, Exit> {
+        Directory::open(self.registry_path()?).map_err(|error| Exit::because(ExitReason::NoInput, error))
+    }
+
+    /// The registry's folder, made if it is not there.
+    pub(crate) fn new_directory(&self) -> Result<Directory, Exit> {
+        Directory::create(&self.registry.url).map_err(|error| Exit::because(ExitReason::CannotCreate, error))
+    }
+
+    /// The registry with what its aliases lead to loaded.
+    pub(crate) fn registry(&self) -> Result<Registry, Exit> {
+        Registry::open(self.registry_path()?).map_err(|error| Exit::because(ExitReason::NoInput, error))
+    }
+
+    /// The feature store's URL.
+    pub(crate) fn store_url(&self) -> Result<&StoreUrl, Exit> {
+        let message = "say where the feature store is: --features sqlite://FILE, SERVE_FEATURES, or features.url";
+        self.features.url.as_ref().ok_or_else(|| Exit::told(ExitReason::NoInput, message))
+    }
+}

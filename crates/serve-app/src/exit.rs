@@ -1,0 +1,77 @@
+//! How a program ends: one line for people, and a code as in sysexits.h for machines. Wrong usage is 2, as argument
+//! parsers have it.
+
+use std::error::Error;
+use std::fmt;
+
+/// A reason to end that is not success, with its code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitReason {
+    /// The input's content is wrong.
+    Data = 65,
+    /// An input is not there.
+    NoInput = 66,
+    /// Something needed is not available, such as the port or a store.
+    Unavailable = 69,
+    /// A mistake of ours.
+    Software = 70,
+    /// The operating system refused.
+    System = 71,
+    /// An output cannot be made.
+    CannotCreate = 73,
+    /// It may work later.
+    Temporary = 75,
+    /// The configuration is wrong.
+    Config = 78,
+}
+
+/// An end that is not success.
+#[derive(Debug)]
+pub struct Exit {
+    reason: ExitReason,
+    message: String,
+}
+
+impl Exit {
+    /// An end with a message.
+    pub fn told(reason: ExitReason, message: impl Into<String>) -> Self {
+        Self { reason, message: message.into() }
+    }
+
+    /// An end with an error and all its causes in one line.
+    pub fn because(reason: ExitReason, error: impl Error) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            message.push_str(": ");
+            message.push_str(&error.to_string());
+            cause = error.source();
+        }
+        Self { reason, message }
+    }
+
+    /// The exit code.
+    #[must_use]
+    pub fn code(&self) -> u8 {
+        self.reason as u8
+    }
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message.replace('\n', " "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_stand_in_one_line() {
+        let cause = std::io::Error::other("disk\nfull");
+        let exit = Exit::because(ExitReason::CannotCreate, cause);
+        assert_eq!((exit.code(), exit.to_string().as_str()), (73, "disk full"));
+    }
+}

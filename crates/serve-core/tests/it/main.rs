@@ -1,0 +1,16 @@
+//! The crate from outside: against scikit-learn's numbers, against its own naive evaluator, against hostile bytes.
+
+mod allocation;
+mod ensembles;
+mod forests;
+mod format_one;
+mod hostile_manifest;
+mod hostile_model;
+mod linear;
+mod memory;
+mod models;
+mod properties;
+mod reference;
+mod scalers;
+mod signature;
+mod transforms;

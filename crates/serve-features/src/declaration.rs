@@ -1,0 +1,185 @@
+//! The feature sets as `features.yaml` declares them. A [`FeatureSet`] can only be made from a declaration whose every
+//! expression, source and limit was checked, so computing it meets no surprises but in the data.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::expression::Expr;
+use crate::freshness::MaxAge;
+use crate::name::{Entity, FeatureSetName};
+use crate::raw::RawTable;
+
+pub use mistake::{DeclarationError, Mistake};
+
+mod decode;
+mod mistake;
+mod yaml;
+
+/// Every declared feature set.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Declarations {
+    sets: Vec<FeatureSet>,
+}
+
+impl Declarations {
+    /// Reads the text of a `features.yaml`.
+    ///
+    /// # Errors
+    /// [`DeclarationError`] with every mistake there is, each with its line, set and feature.
+    ///
+    /// ```
+    /// use serve_features::Declarations;
+    /// let declarations = Declarations::from_yaml("
+    /// feature_sets:
+    ///   btc_daily:
+    ///     entity: symbol
+    ///     default_entity: BTC/USD
+    ///     sources:
+    ///       price: { table: price_data }
+    ///     features:
+    ///       return_1: return(close, 1)
+    ///       sma_ratio_7: close / rolling_mean(close, 7) - 1
+    /// ")?;
+    /// let set = declarations.get("btc_daily").expect("is declared above");
+    /// assert_eq!(set.feature_names().collect::<Vec<_>>(), ["return_1", "sma_ratio_7"]);
+    /// # Ok::<(), serve_features::DeclarationError>(())
+    /// ```
+    pub fn from_yaml(text: &str) -> Result<Self, DeclarationError> {
+        decode::declarations(text).map(|sets| Self { sets })
+    }
+
+    /// Reads a `features.yaml`.
+    ///
+    /// # Errors
+    /// [`DeclarationError`]: the file cannot be read, or has mistakes.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self, DeclarationError> {
+        let path = path.as_ref();
+        let read = std::fs::read_to_string(path);
+        let text = read.map_err(|source| DeclarationError::Read { path: path.to_owned(), source })?;
+        Self::from_yaml(&text)
+    }
+
+    /// The sets, in the file's order.
+    #[must_use]
+    pub fn sets(&self) -> &[FeatureSet] {
+        &self.sets
+    }
+
+    /// The set of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&FeatureSet> {
+        self.sets.iter().find(|set| set.name.as_str() == name)
+    }
+}
+
+/// One declared group of features. One without sources and features describes rows that are computed elsewhere and
+/// ingested ready.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FeatureSet {
+    pub(crate) name: FeatureSetName,
+    pub(crate) entity_key: String,
+    pub(crate) default_entity: Option<Entity>,
+    pub(crate) max_age: Option<MaxAge>,
+    pub(crate) sources: Vec<Source>,
+    pub(crate) features: Vec<Feature>,
+}
+
+impl FeatureSet {
+    /// The set's name.
+    #[must_use]
+    pub fn name(&self) -> &FeatureSetName {
+        &self.name
+    }
+
+    /// What the entity is called, such as `symbol`.
+    #[must_use]
+    pub fn entity_key(&self) -> &str {
+        &self.entity_key
+    }
+
+    /// Whom a request means that names nobody.
+    #[must_use]
+    pub fn default_entity(&self) -> Option<&Entity> {
+        self.default_entity.as_ref()
+    }
+
+    /// The set's own age limit.
+    #[must_use]
+    pub fn max_age(&self) -> Option<MaxAge> {
+        self.max_age
+    }
+
+    /// The sources; rows follow the first.
+    #[must_use]
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// The features, as declared.
+    #[must_use]
+    pub fn features(&self) -> &[Feature] {
+        &self.features
+    }
+
+    /// The features' names, as declared: the columns of a built table.
+    pub fn feature_names(&self) -> impl Iterator<Item = &str> {
+        self.features.iter().map(Feature::name)
+    }
+}
+
+/// Where a set's columns come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Source {
+    /// The name that expressions use.
+    pub name: String,
+    /// The raw table.
+    pub table: RawTable,
+    /// Joined values older than this are missing.
+    pub max_age: Option<MaxAge>,
+    /// A row is visible that long after its timestamp.
+    pub delay: Duration,
+}
+
+/// One declared feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Feature {
+    pub(crate) name: Arc<str>,
+    pub(crate) text: String,
+    pub(crate) expr: Expr,
+    pub(crate) missing: MissingPolicy,
+}
+
+impl Feature {
+    /// The feature's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The expression, as written.
+    #[must_use]
+    pub fn expression(&self) -> &str {
+        &self.text
+    }
+
+    /// What happens where it has no value.
+    #[must_use]
+    pub fn missing(&self) -> MissingPolicy {
+        self.missing
+    }
+}
+
+/// What a computed row does where a feature has no value.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub enum MissingPolicy {
+    /// It is missing, and the model's signature says what that means.
+    #[default]
+    Nan,
+    /// It has this value instead.
+    Constant(f64),
+    /// The row is left out.
+    Reject,
+}

@@ -1,0 +1,204 @@
+//! From the YAML tree to feature sets, collecting every mistake on the way.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::mistake::{DeclarationError, Mistakes};
+use super::yaml::{self, Fields, Kind, Node};
+use super::{Feature, FeatureSet, MissingPolicy, Source};
+use crate::duration;
+use crate::expression::{self, Scope};
+use crate::freshness::MaxAge;
+use crate::name::FeatureSetName;
+use crate::raw::RawTable;
+
+/// The longest name of a feature, in bytes.
+const FEATURE_NAME_BYTES: usize = 128;
+
+/// Every set of a document.
+pub(super) fn declarations(text: &str) -> Result<Vec<FeatureSet>, DeclarationError> {
+    let document = yaml::read(text)?;
+    let mut mistakes = Mistakes::default();
+    let fields = document.map("a map with the key `feature_sets`", &["feature_sets"], &mut mistakes);
+    if fields.get("feature_sets").is_none() {
+        mistakes.add(document.line, "expected the key `feature_sets`");
+    }
+    let sets = fields.get("feature_sets");
+    let sets = sets.map_or(&[][..], |node| node.entries("a map of feature sets by name", &mut mistakes));
+    let mut decoded = Vec::with_capacity(sets.len());
+    for (name, node) in sets {
+        mistakes.set = Some(name.clone());
+        decoded.extend(set(name, node, &mut mistakes));
+    }
+    mistakes.finish().map(|()| decoded)
+}
+
+fn set(name: &str, node: &Node, mistakes: &mut Mistakes) -> Option<FeatureSet> {
+    let name = mistakes.check(node.line, name.parse::<FeatureSetName>());
+    let known = ["entity", "default_entity", "max_age", "sources", "features"];
+    let fields = node.map("a feature set as a map", &known, mistakes);
+    if fields.get("entity").is_none() {
+        mistakes.add(node.line, "expected the key `entity`, the name of what the features describe");
+    }
+    let entity_key = fields.get("entity").and_then(|node| entity_key(node, mistakes));
+    let default_entity = fields.get("default_entity").and_then(|node| parsed(node, "an entity", mistakes));
+    let max_age = max_age(fields, mistakes);
+    let sources = fields.get("sources").map_or_else(Vec::new, |node| sources(node, mistakes));
+    let features = match fields.get("features") {
+        Some(node) if fields.get("sources").is_none() => {
+            mistakes
+                .add(node.line, "features need the key `sources`, which says where their columns come from");
+            Vec::new()
+        }
+        Some(node) => features(node, &sources, mistakes),
+        None => Vec::new(),
+    };
+    Some(FeatureSet { name: name?, entity_key: entity_key?, default_entity, max_age, sources, features })
+}
+
+fn sources(node: &Node, mistakes: &mut Mistakes) -> Vec<Source> {
+    let entries = node.entries("a map of sources by name", mistakes);
+    if entries.is_empty() {
+        mistakes.add(node.line, "expected at least one source");
+    }
+    let mut sources = Vec::with_capacity(entries.len());
+    for (i, (name, node)) in entries.iter().enumerate() {
+        mistakes.part = Some(format!("source \"{name}\""));
+        sources.push(source(name, node, i == 0, mistakes));
+        mistakes.part = None;
+    }
+    sources
+}
+
+fn source(name: &str, node: &Node, first: bool, mistakes: &mut Mistakes) -> Source {
+    let fields = node.map("a source as a map", &["table", "join", "max_age", "delay"], mistakes);
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    if !name.bytes().all(word) || name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
+        mistakes.add(node.line, "expected a name of letters, digits and `_` that expressions can use");
+    }
+    if fields.get("table").is_none() {
+        mistakes.add(node.line, "expected the key `table`: `price_data` or `sentiment_data`");
+    }
+    let table = fields.get("table").and_then(|node| table(node, mistakes));
+    let join = fields.get("join").filter(|node| !matches!(&node.kind, Kind::Text(text) if text == "as_of"));
+    if let Some(other) = join {
+        mistakes.add(other.line, format!("`join`: expected `as_of`, got {}", other.called()));
+    }
+    if let Some(limit) = fields.get("max_age").filter(|_| first) {
+        mistakes.add(
+            limit.line,
+            "the first source gives the rows, so `max_age` would do nothing: put it on the set",
+        );
+    }
+    let max_age = max_age(fields, mistakes);
+    let delay = fields.get("delay").and_then(|node| delay(node, mistakes)).unwrap_or_default();
+    // After a mistake the set is thrown away; the table that takes any column keeps its features from being mistakes too.
+    Source { name: name.to_owned(), table: table.unwrap_or(RawTable::Sentiment), max_age, delay }
+}
+
+fn table(node: &Node, mistakes: &mut Mistakes) -> Option<RawTable> {
+    let text = node.text("a table's name", mistakes)?;
+    let table = RawTable::named(text);
+    if table.is_none() {
+        mistakes.add(node.line, format!("`table`: expected `price_data` or `sentiment_data`, got {text:?}"));
+    }
+    table
+}
+
+fn features(node: &Node, sources: &[Source], mistakes: &mut Mistakes) -> Vec<Feature> {
+    let entries = node.entries("a map of features by name", mistakes);
+    if entries.is_empty() {
+        mistakes.add(node.line, "expected at least one feature");
+    }
+    // Without any source, every column would be a mistake of its own.
+    if sources.is_empty() {
+        return Vec::new();
+    }
+    let named: Vec<_> = sources.iter().map(|source| (source.name.clone(), source.table)).collect();
+    let mut features = Vec::with_capacity(entries.len());
+    for (name, node) in entries {
+        mistakes.part = Some(format!("feature \"{name}\""));
+        features.extend(feature(name, node, &Scope { sources: &named }, mistakes));
+        mistakes.part = None;
+    }
+    features
+}
+
+fn feature(name: &str, node: &Node, scope: &Scope<'_>, mistakes: &mut Mistakes) -> Option<Feature> {
+    if name.is_empty() || name.len() > FEATURE_NAME_BYTES || name.chars().any(char::is_control) {
+        mistakes.add(
+            node.line,
+            format!("expected a name of 1 to {FEATURE_NAME_BYTES} bytes without control characters"),
+        );
+    }
+    if matches!(name, "entity" | "timestamp") {
+        mistakes.add(node.line, "the name is taken by a column of every built table");
+    }
+    let (text, missing) = match &node.kind {
+        Kind::Text(text) => (text.clone(), MissingPolicy::default()),
+        Kind::Number(x) => (x.to_string(), MissingPolicy::default()),
+        Kind::Map(_) => {
+            let fields = node.map("a feature", &["expr", "missing"], mistakes);
+            if fields.get("expr").is_none() {
+                mistakes.add(node.line, "expected the key `expr`");
+            }
+            let missing = fields.get("missing").and_then(|node| missing(node, mistakes)).unwrap_or_default();
+            (fields.get("expr")?.text("an expression", mistakes)?.to_owned(), missing)
+        }
+        Kind::Null | Kind::Bool | Kind::List => {
+            let expected = "expected an expression, or a map with `expr` and `missing`";
+            mistakes.add(node.line, format!("{expected}, got {}", node.called()));
+            return None;
+        }
+    };
+    let expr = mistakes.check(node.line, expression::compile(&text, scope))?;
+    Some(Feature { name: name.into(), text, expr, missing })
+}
+
+fn missing(node: &Node, mistakes: &mut Mistakes) -> Option<MissingPolicy> {
+    let expected = "`missing`: expected `nan`, `reject` or `{ constant: NUMBER }`";
+    match &node.kind {
+        // YAML knows `.nan` as a number; the bare word is text.
+        Kind::Text(text) if text == "nan" => Some(MissingPolicy::Nan),
+        Kind::Number(x) if x.is_nan() => Some(MissingPolicy::Nan),
+        Kind::Text(text) if text == "reject" => Some(MissingPolicy::Reject),
+        Kind::Map(_) => {
+            let fields = node.map("a policy", &["constant"], mistakes);
+            match fields.get("constant").map(|node| &node.kind) {
+                Some(Kind::Number(x)) if x.is_finite() => Some(MissingPolicy::Constant(*x)),
+                _ => {
+                    mistakes.add(node.line, expected);
+                    None
+                }
+            }
+        }
+        _ => {
+            mistakes.add(node.line, format!("{expected}, got {}", node.called()));
+            None
+        }
+    }
+}
+
+fn max_age(fields: Fields<'_>, mistakes: &mut Mistakes) -> Option<MaxAge> {
+    fields
+        .get("max_age")
+        .and_then(|node| parsed(node, "`max_age`: a duration such as `90m`, or `none`", mistakes))
+}
+
+fn delay(node: &Node, mistakes: &mut Mistakes) -> Option<Duration> {
+    let text = node.text("`delay`: a duration such as `1d`", mistakes)?;
+    mistakes.check(node.line, duration::parse(text))
+}
+
+fn entity_key(node: &Node, mistakes: &mut Mistakes) -> Option<String> {
+    let text = node.text("the name of what the features describe, such as `symbol`", mistakes)?;
+    if text.trim().is_empty() {
+        mistakes.add(node.line, "`entity`: expected a name, got nothing");
+    }
+    Some(text.to_owned())
+}
+
+fn parsed<T: FromStr<Err: std::fmt::Display>>(node: &Node, what: &str, mistakes: &mut Mistakes) -> Option<T> {
+    let text = node.text(what, mistakes)?;
+    mistakes.check(node.line, text.parse())
+}

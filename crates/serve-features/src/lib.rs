@@ -1,0 +1,53 @@
+//! Features: what a model is asked with. Where they are kept, how old they may be, and how they are computed from raw data.
+//!
+//! - **Serving**: a [`FeatureStore`] gives the newest [`FeatureRow`] of an [`Entity`] in a feature set, also "as of then".
+//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there. [`check_freshness`] holds
+//!   a row's age against its limit.
+//! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
+//!   [`FeatureSet::compute`] turns raw rows into feature rows.
+//! - **Filling**: [`read_prices`], [`read_sentiment`] and [`read_features`] read CSV, [`SqliteDatabase`] stores and builds,
+//!   [`TableWriter`] writes a built table.
+//!
+//! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
+//! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
+//!
+//! Only [`sqlite`](SqliteDatabase) knows rusqlite. There is no async runtime here: futures are woken by the store's thread.
+
+pub use compute::{ComputeError, Computed, SourceFrames};
+pub use config::FeaturesConfig;
+pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
+pub use expression::ExpressionError;
+pub use frame::{Frame, FrameError};
+pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
+pub use ingest::{CsvError, read_features, read_prices, read_sentiment};
+pub use location::{StoreUrl, UrlError, open_store};
+pub use memory::MemoryStore;
+pub use name::{Entity, FeatureSetName, NameError};
+pub use raw::{PriceRow, RawTable, SentimentRow, price_frame, sentiment_frame};
+pub use row::FeatureRow;
+pub use sqlite::{BuildError, Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
+pub use store::{BoxFuture, Fault, FeatureStore, FetchRequest, RetrieveError, WriteError};
+pub use table::TableWriter;
+pub use timestamp::{TimestampError, parse_timestamp};
+
+pub mod duration;
+pub mod vocabulary;
+
+mod compute;
+mod config;
+mod declaration;
+mod expression;
+mod frame;
+mod freshness;
+mod ingest;
+mod join;
+mod location;
+mod memory;
+mod name;
+mod raw;
+mod row;
+mod sqlite;
+mod store;
+mod stored;
+mod table;
+mod timestamp;

@@ -1,0 +1,82 @@
+//! Feature rows in this process's memory: for tests, embedding, and rows that a caller keeps up to date itself. History is
+//! kept whole, as in the other stores, so memory grows with every new timestamp.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future;
+use std::sync::{PoisonError, RwLock};
+
+use jiff::Timestamp;
+
+use crate::name::{Entity, FeatureSetName};
+use crate::row::FeatureRow;
+use crate::store::{BoxFuture, FeatureStore, FetchRequest, RetrieveError, WriteError};
+use crate::stored;
+
+type History = BTreeMap<Timestamp, FeatureRow>;
+
+/// A feature store without a database. Never blocks on anything but its own lock, which is held for a map look-up a row.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    /// A batch is inserted under one write lock, so a reader sees all of it or nothing. A panic between two insertions
+    /// leaves whole rows only, so a poisoned lock is used on.
+    sets: RwLock<HashMap<FeatureSetName, HashMap<Entity, History>>>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn read(&self, request: &FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+        request.check_deadline()?;
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(entities) = sets.get(&request.set) else {
+            return Ok(vec![None; request.entities.len()]);
+        };
+        let until = request.as_of.unwrap_or(Timestamp::MAX);
+        let newest = |entity| {
+            let history = entities.get(entity)?;
+            history.range(..=until).next_back().map(|(_, row)| row.clone())
+        };
+        Ok(request.entities.iter().map(newest).collect())
+    }
+
+    fn insert(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> Result<(), WriteError> {
+        for row in &rows {
+            if let Some((column, got)) = stored::unstorable(row) {
+                return Err(WriteError::NotStorable {
+                    entity: row.entity().clone(),
+                    timestamp: row.timestamp(),
+                    column: column.to_string(),
+                    got,
+                });
+            }
+        }
+        let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
+        let entities = sets.entry(set).or_default();
+        for row in rows {
+            entities.entry(row.entity().clone()).or_default().insert(row.timestamp(), row);
+        }
+        Ok(())
+    }
+}
+
+impl FeatureStore for MemoryStore {
+    fn kind(&self) -> &'static str {
+        "memory"
+    }
+
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+        Box::pin(future::ready(self.read(&request)))
+    }
+
+    fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
+        Box::pin(future::ready(self.insert(set, rows)))
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
+        Box::pin(future::ready(Ok(())))
+    }
+}

@@ -1,0 +1,44 @@
+//! Computing a declared set from the raw tables of this database: what `serve-ctl features build` does entity by entity.
+
+use super::SqliteDatabase;
+use crate::compute::{ComputeError, Computed, SourceFrames};
+use crate::declaration::FeatureSet;
+use crate::name::Entity;
+use crate::store::RetrieveError;
+
+/// Why a set could not be built from a database.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The raw rows cannot be read.
+    #[error(transparent)]
+    Read(#[from] RetrieveError),
+    /// The raw rows are not what the set needs.
+    #[error(transparent)]
+    Compute(#[from] ComputeError),
+}
+
+impl SqliteDatabase {
+    /// The entities that a set can be computed for: those of its first source, in order.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn set_entities(&self, set: &FeatureSet) -> Result<Vec<Entity>, BuildError> {
+        match set.sources().first() {
+            Some(first) => Ok(self.entities(first.table)?),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// A set's rows for one entity, computed from everything that the raw tables have of it.
+    ///
+    /// # Errors
+    /// [`BuildError`].
+    pub fn compute_set(&self, set: &FeatureSet, entity: &Entity) -> Result<Computed, BuildError> {
+        let mut frames = SourceFrames::new();
+        for source in set.sources() {
+            frames.insert(source.name.clone(), self.read_frame(source.table, entity)?);
+        }
+        Ok(set.compute(entity, &frames)?)
+    }
+}

@@ -1,0 +1,205 @@
+//! One connection to a feature database, used where it stands. Every call blocks; [`super::SqliteStore`] puts it on a
+//! thread. Writes are one transaction each: all rows or none.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+
+use super::schema::{self, State};
+use super::{Durability, OpenError, SqliteOptions, feature, raw, writing};
+use crate::frame::Frame;
+use crate::name::{Entity, FeatureSetName};
+use crate::raw::{PriceRow, RawTable, SentimentRow};
+use crate::row::FeatureRow;
+use crate::store::{FetchRequest, RetrieveError, WriteError};
+
+/// Statements kept prepared on the connection; there are fewer.
+const STATEMENTS: usize = 32;
+
+/// A feature database on a connection of its own.
+pub struct SqliteDatabase {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl SqliteDatabase {
+    /// Opens a file for reading and writing. A new one is created with its tables; one of an older schema is refused.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the file cannot be opened, or its schema is not this program's.
+    pub fn open(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
+        let database = Self::connect(path.as_ref(), options.busy_timeout)?;
+        match database.state()? {
+            State::New => database.configured(options)?.migrated(),
+            State::Version(found) if found == schema::CURRENT => database.configured(options),
+            State::Version(found) => Err(database.other_version(found)),
+        }
+    }
+
+    /// Opens a file and brings its schema to this program's version, from whatever older one it has. Tables of others in
+    /// the same file are left alone.
+    ///
+    /// # Errors
+    /// [`OpenError`]: also for a file of a newer schema.
+    pub fn migrate(path: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, OpenError> {
+        let database = Self::connect(path.as_ref(), options.busy_timeout)?;
+        match database.state()? {
+            State::Version(found) if found > schema::CURRENT => Err(database.other_version(found)),
+            State::New | State::Version(_) => database.configured(options)?.migrated(),
+        }
+    }
+
+    /// The newest rows for a request, as [`crate::FeatureStore::fetch`].
+    ///
+    /// # Errors
+    /// [`RetrieveError`]; `Deadline` also when it passes between two entities.
+    pub fn fetch(&self, request: &FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+        feature::fetch(&self.connection, request)
+    }
+
+    /// Stores feature rows, replacing those of the same set, entity and timestamp.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was written.
+    pub fn write_features(&mut self, set: &FeatureSetName, rows: &[FeatureRow]) -> Result<(), WriteError> {
+        self.transact("write feature rows", |transaction| feature::write(transaction, set, rows))
+    }
+
+    /// Stores prices, replacing those of the same symbol and timestamp.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was written.
+    pub fn write_prices(&mut self, rows: &[PriceRow]) -> Result<(), WriteError> {
+        self.transact("write prices", |transaction| raw::write_prices(transaction, rows))
+    }
+
+    /// Stores sentiment. A row of the same symbol, timestamp and text keeps the scores that the new one does not name, so
+    /// the scores of two models may come in two files.
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was written.
+    pub fn write_sentiment(&mut self, rows: &[SentimentRow]) -> Result<(), WriteError> {
+        self.transact("write sentiment", |transaction| raw::write_sentiment(transaction, rows))
+    }
+
+    /// Everything that a raw table has of one entity, oldest first.
+    ///
+    /// # Errors
+    /// [`RetrieveError`].
+    pub fn read_frame(&self, table: RawTable, entity: &Entity) -> Result<Frame, RetrieveError> {
+        match table {
+            RawTable::Price => raw::read_prices(&self.connection, entity),
+            RawTable::Sentiment => raw::read_sentiment(&self.connection, entity),
+        }
+    }
+
+    /// The entities of which a raw table has rows, in order.
+    ///
+    /// # Errors
+    /// [`RetrieveError`].
+    pub fn entities(&self, table: RawTable) -> Result<Vec<Entity>, RetrieveError> {
+        raw::entities(&self.connection, table)
+    }
+
+    /// One small read, to see whether the database answers.
+    ///
+    /// # Errors
+    /// [`RetrieveError`].
+    pub fn ping(&self) -> Result<(), RetrieveError> {
+        feature::ping(&self.connection)
+    }
+
+    fn connect(path: &Path, busy_timeout: Duration) -> Result<Self, OpenError> {
+        let opened = Connection::open(path).and_then(|connection| {
+            connection.busy_timeout(busy_timeout)?;
+            connection.set_prepared_statement_cache_capacity(STATEMENTS);
+            Ok(connection)
+        });
+        let failed = |error: rusqlite::Error| OpenError::Sqlite {
+            operation: "open",
+            path: path.to_owned(),
+            source: Box::new(error),
+        };
+        Ok(Self { connection: opened.map_err(failed)?, path: path.to_owned() })
+    }
+
+    fn state(&self) -> Result<State, OpenError> {
+        schema::state(&self.connection).map_err(self.failed("read the schema of"))
+    }
+
+    /// Sets what the connection needs; only after the file was found to be ours.
+    fn configured(self, options: SqliteOptions) -> Result<Self, OpenError> {
+        let mode = write_ahead(&self.connection, options.busy_timeout)
+            .map_err(self.failed("set the journal mode of"))?;
+        if mode != "wal" {
+            return Err(OpenError::NoWal { path: self.path, mode });
+        }
+        let synchronous = match options.durability {
+            Durability::Normal => "NORMAL",
+            Durability::ThrowAway => "OFF",
+        };
+        let set = self.connection.pragma_update(None, "synchronous", synchronous);
+        set.map_err(self.failed("configure"))?;
+        Ok(self)
+    }
+
+    fn migrated(mut self) -> Result<Self, OpenError> {
+        let failed = self.failed("migrate");
+        schema::migrate(&mut self.connection).map_err(failed)?;
+        match self.state()? {
+            State::Version(found) if found == schema::CURRENT => Ok(self),
+            State::Version(found) => Err(self.other_version(found)),
+            State::New => Err(self.other_version(0)),
+        }
+    }
+
+    fn other_version(&self, found: i64) -> OpenError {
+        let (path, expected) = (self.path.clone(), schema::CURRENT);
+        if found > expected {
+            OpenError::TooNew { path, found, expected }
+        } else {
+            OpenError::NotMigrated { path, found, expected }
+        }
+    }
+
+    fn failed(&self, operation: &'static str) -> impl FnOnce(rusqlite::Error) -> OpenError + use<> {
+        let path = self.path.clone();
+        move |source| OpenError::Sqlite { operation, path, source: Box::new(source) }
+    }
+
+    /// Runs `work` in a transaction that takes the write lock at once: one that began as a reader could not wait for it.
+    fn transact(
+        &mut self,
+        operation: &'static str,
+        work: impl FnOnce(&Transaction<'_>) -> Result<(), WriteError>,
+    ) -> Result<(), WriteError> {
+        let failed = writing(operation);
+        let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
+        let transaction = begun.map_err(&failed)?;
+        work(&transaction)?;
+        transaction.commit().map_err(failed)
+    }
+}
+
+/// Switches to the write-ahead log. SQLite does not wait for its busy timeout when two connections switch a new file at
+/// once, so we do.
+fn write_ahead(connection: &Connection, patience: Duration) -> rusqlite::Result<String> {
+    let give_up = Instant::now() + patience;
+    loop {
+        let mode = connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        match mode {
+            Err(error) if super::is_transient(&error) && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            answer => return answer,
+        }
+    }
+}
+
+impl fmt::Debug for SqliteDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteDatabase").field("path", &self.path).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! The `feature_data` table: ready feature rows by set, entity and timestamp.
+
+use jiff::Timestamp;
+use rusqlite::types::Type;
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
+
+use super::{reading, writing};
+use crate::name::{Entity, FeatureSetName};
+use crate::row::FeatureRow;
+use crate::store::{FetchRequest, RetrieveError, WriteError};
+use crate::stored;
+
+const NEWEST: &str = "SELECT timestamp, features FROM feature_data
+    WHERE feature_set_name = ?1 AND entity = ?2 AND timestamp <= ?3
+    ORDER BY timestamp DESC LIMIT 1";
+
+const UPSERT: &str =
+    "INSERT INTO feature_data (feature_set_name, entity, timestamp, features) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT DO UPDATE SET features = excluded.features";
+
+/// One slot an entity, in order: its newest row not later than `as_of`. One look-up in the primary key each.
+pub(super) fn fetch(
+    connection: &Connection,
+    request: &FetchRequest,
+) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+    let failed = reading("fetch features");
+    let until = crate::timestamp::to_micros(request.as_of.unwrap_or(Timestamp::MAX)).as_microsecond();
+    let mut statement = connection.prepare_cached(NEWEST).map_err(&failed)?;
+    let mut rows = Vec::with_capacity(request.entities.len());
+    for entity in &request.entities {
+        request.check_deadline()?;
+        let found: Option<(Timestamp, String)> = statement
+            .query_row(params![request.set.as_str(), entity.as_str(), until], |row| {
+                Ok((timestamp(row.get(0)?)?, row.get(1)?))
+            })
+            .optional()
+            .map_err(&failed)?;
+        rows.push(match found {
+            Some((at, json)) => Some(decode(&request.set, entity, at, &json)?),
+            None => None,
+        });
+    }
+    Ok(rows)
+}
+
+fn decode(
+    set: &FeatureSetName,
+    entity: &Entity,
+    at: Timestamp,
+    json: &str,
+) -> Result<FeatureRow, RetrieveError> {
+    let features = stored::decode(json).map_err(|source| RetrieveError::Corrupt {
+        table: set.to_string(),
+        entity: entity.clone(),
+        source: Box::new(source),
+    })?;
+    Ok(FeatureRow::new(entity.clone(), at, features))
+}
+
+/// Inserts or replaces every row.
+pub(super) fn write(
+    transaction: &Transaction<'_>,
+    set: &FeatureSetName,
+    rows: &[FeatureRow],
+) -> Result<(), WriteError> {
+    let failed = writing("write feature rows");
+    let mut statement = transaction.prepare_cached(UPSERT).map_err(&failed)?;
+    for row in rows {
+        let refused = |(column, got): (std::sync::Arc<str>, String)| WriteError::NotStorable {
+            entity: row.entity().clone(),
+            timestamp: row.timestamp(),
+            column: column.to_string(),
+            got,
+        };
+        stored::unstorable(row).map(refused).map_or(Ok(()), Err)?;
+        let json = stored::encode(row)
+            .map_err(|error| failed(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
+        statement
+            .execute(params![set.as_str(), row.entity().as_str(), row.timestamp().as_microsecond(), json])
+            .map_err(&failed)?;
+    }
+    Ok(())
+}
+
+/// Reads at most one row.
+pub(super) fn ping(connection: &Connection) -> Result<(), RetrieveError> {
+    let failed = reading("answer a ping");
+    let mut statement = connection.prepare_cached("SELECT 1 FROM feature_data LIMIT 1").map_err(&failed)?;
+    statement.query_row([], |_| Ok(())).optional().map_err(failed)?;
+    Ok(())
+}
+
+/// A timestamp column's value; one out of range was written by somebody else.
+pub(super) fn timestamp(micros: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_microsecond(micros)
+        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Integer, Box::new(error)))
+}

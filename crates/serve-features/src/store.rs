@@ -1,0 +1,93 @@
+//! The seam to where features are kept. Asynchronous and batched from the first: a batch of predictions is one call, and a
+//! store that blocks does so on a thread of its own. A row is found by feature set, entity and moment; nothing here knows
+//! what a feature means or how old is too old ([`crate::check_freshness`]).
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use crate::name::{Entity, FeatureSetName};
+use crate::row::FeatureRow;
+
+pub(crate) use error::Cause;
+pub use error::{Fault, RetrieveError, WriteError};
+
+mod error;
+
+/// What a store's calls return: object-safe, and needing no particular runtime.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Which rows are wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FetchRequest {
+    /// Of which feature set.
+    pub set: FeatureSetName,
+    /// Of whom, one answer each, in this order. An entity may stand here twice.
+    pub entities: Vec<Entity>,
+    /// The newest row not later than this; `None`: the newest of all.
+    pub as_of: Option<Timestamp>,
+    /// When nobody waits for the answer any more; work that comes up later is dropped.
+    pub deadline: Option<Instant>,
+}
+
+impl FetchRequest {
+    /// The newest rows there are, however long it takes.
+    #[must_use]
+    pub fn newest(set: FeatureSetName, entities: impl IntoIterator<Item = Entity>) -> Self {
+        Self { set, entities: entities.into_iter().collect(), as_of: None, deadline: None }
+    }
+
+    /// The request's work is no longer wanted.
+    pub(crate) fn check_deadline(&self) -> Result<(), RetrieveError> {
+        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            return Err(RetrieveError::Deadline { set: self.set.clone() });
+        }
+        Ok(())
+    }
+}
+
+/// A place that keeps feature rows.
+///
+/// ```
+/// use serve_features::{FeatureRow, FeatureStore, FetchRequest, MemoryStore, parse_timestamp};
+/// # fn block_on<T>(future: impl Future<Output = T>) -> T {
+/// #     let mut future = std::pin::pin!(future);
+/// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// #     loop {
+/// #         if let std::task::Poll::Ready(value) = future.as_mut().poll(&mut context) { return value; }
+/// #     }
+/// # }
+/// let store: Box<dyn FeatureStore> = Box::new(MemoryStore::new());
+/// let (set, bitcoin) = ("vader".parse()?, "BTC/USD".parse()?);
+/// let row = FeatureRow::new(bitcoin, parse_timestamp("2025-10-04T13:50:00Z")?, [("mood".into(), 0.25.into())]);
+/// # block_on(async {
+/// store.write(set, vec![row]).await?;
+///
+/// let request = FetchRequest::newest("vader".parse()?, ["BTC/USD".parse()?, "DOGE/XYZ".parse()?]);
+/// let rows = store.fetch(request).await?;
+/// assert_eq!(rows[0].as_ref().and_then(|row| row.get("mood")), Some(&0.25.into()));
+/// assert_eq!(rows[1], None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # })?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait FeatureStore: fmt::Debug + Send + Sync {
+    /// The store's kind for logs and the health page: `memory`, `sqlite`.
+    fn kind(&self) -> &'static str;
+
+    /// The newest row of each entity that is not later than `as_of`, one slot an entity in the order asked; `None` where
+    /// there is no such row.
+    ///
+    /// The request is handed over at the call, not at the first poll; dropping the future abandons it. `deadline` keeps the
+    /// store from working for nobody; how long the caller itself waits is the caller's to bound.
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>>;
+
+    /// Stores rows, all or none; a row of the same set, entity and timestamp is replaced. Whether the rows of a dropped
+    /// future are stored is not known.
+    fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>>;
+
+    /// Whether the store answers at all, at the cost of one small read.
+    fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>>;
+}

@@ -1,0 +1,159 @@
+//! What can go wrong between a caller and a store, and the two things an adapter must know of it: whose fault it is, and
+//! whether asking again can help. The libraries behind a store stay hidden: their errors are carried as `dyn Error`.
+
+use jiff::Timestamp;
+
+use crate::name::{Entity, FeatureSetName};
+
+/// Who has to act on an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The request cannot be answered as it was asked.
+    Client,
+    /// Something that we depend on is down, slow or broken.
+    Upstream,
+    /// We did something wrong.
+    Ours,
+}
+
+/// An error of a library behind a store.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why rows could not be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RetrieveError {
+    /// The deadline passed before the rows were read; the rest of the work was dropped.
+    #[error("the deadline passed before feature set \"{set}\" was read")]
+    Deadline {
+        /// The set asked for.
+        set: FeatureSetName,
+    },
+    /// Too many requests wait for the store.
+    #[error("the {store} feature store is busy: {waiting} requests wait for it already")]
+    Busy {
+        /// The store's kind.
+        store: &'static str,
+        /// How many wait at most.
+        waiting: usize,
+    },
+    /// The store's thread has ended.
+    #[error("the {store} feature store has stopped")]
+    Stopped {
+        /// The store's kind.
+        store: &'static str,
+    },
+    /// The database failed.
+    #[error("the {store} feature store cannot {operation}")]
+    Backend {
+        /// The store's kind.
+        store: &'static str,
+        /// What it was doing.
+        operation: &'static str,
+        /// The failure may be gone at the next try.
+        transient: bool,
+        /// What the database said.
+        source: Cause,
+    },
+    /// A stored row is not what a store writes.
+    #[error("the stored row of \"{entity}\" in \"{table}\" cannot be read")]
+    Corrupt {
+        /// The feature set or raw table.
+        table: String,
+        /// Whose row.
+        entity: Entity,
+        /// What is wrong with it.
+        source: Cause,
+    },
+}
+
+impl RetrieveError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Deadline { .. } | Self::Busy { .. } | Self::Backend { .. } | Self::Corrupt { .. } => {
+                Fault::Upstream
+            }
+            Self::Stopped { .. } => Fault::Ours,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn retry_helps(&self) -> bool {
+        match self {
+            Self::Deadline { .. } | Self::Busy { .. } => true,
+            Self::Backend { transient, .. } => *transient,
+            Self::Stopped { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+}
+
+/// Why rows could not be written. Nothing of the batch was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// Too many requests wait for the store.
+    #[error("the {store} feature store is busy: {waiting} requests wait for it already")]
+    Busy {
+        /// The store's kind.
+        store: &'static str,
+        /// How many wait at most.
+        waiting: usize,
+    },
+    /// The store's thread has ended.
+    #[error("the {store} feature store has stopped")]
+    Stopped {
+        /// The store's kind.
+        store: &'static str,
+    },
+    /// The database failed.
+    #[error("the {store} feature store cannot {operation}")]
+    Backend {
+        /// The store's kind.
+        store: &'static str,
+        /// What it was doing.
+        operation: &'static str,
+        /// The failure may be gone at the next try.
+        transient: bool,
+        /// What the database said.
+        source: Cause,
+    },
+    /// A value that a store has no form for: infinite, a list, an object.
+    #[error(
+        "`{column}` of \"{entity}\" at {timestamp}: expected a finite number, a boolean or text, got {got}"
+    )]
+    NotStorable {
+        /// Whose row.
+        entity: Entity,
+        /// The row's moment.
+        timestamp: Timestamp,
+        /// The feature or raw column.
+        column: String,
+        /// The value.
+        got: String,
+    },
+}
+
+impl WriteError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Busy { .. } | Self::Backend { .. } => Fault::Upstream,
+            Self::Stopped { .. } => Fault::Ours,
+            Self::NotStorable { .. } => Fault::Client,
+        }
+    }
+
+    /// Whether the same rows may be written later.
+    #[must_use]
+    pub fn retry_helps(&self) -> bool {
+        match self {
+            Self::Busy { .. } => true,
+            Self::Backend { transient, .. } => *transient,
+            Self::Stopped { .. } | Self::NotStorable { .. } => false,
+        }
+    }
+}

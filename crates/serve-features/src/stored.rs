@@ -1,0 +1,108 @@
+//! The JSON object in which the `features` column keeps a row's values, in the row's order. Numbers keep every bit; a
+//! missing value is `null`. JSON has no infinity, so a row that has one is refused rather than changed.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serve_core::Value;
+
+use crate::row::FeatureRow;
+
+/// Names and values as a [`FeatureRow`] holds them.
+pub(crate) type Features = Vec<(Arc<str>, Value<'static>)>;
+
+/// The first value of a row that no store can keep, with what it is.
+pub(crate) fn unstorable(row: &FeatureRow) -> Option<(Arc<str>, String)> {
+    row.features().iter().find_map(|(name, value)| match value {
+        Value::Number(x) if x.is_infinite() => Some((Arc::clone(name), x.to_string())),
+        Value::Other(kind) => Some((Arc::clone(name), (*kind).to_owned())),
+        Value::Number(_) | Value::Missing | Value::Bool(_) | Value::Text(_) => None,
+    })
+}
+
+/// A row's values as a JSON object.
+pub(crate) fn encode(row: &FeatureRow) -> serde_json::Result<String> {
+    let mut json = Vec::with_capacity(row.features().len() * 32);
+    let mut serializer = serde_json::Serializer::new(&mut json);
+    let mut map = serializer.serialize_map(Some(row.features().len()))?;
+    for (name, value) in row.features() {
+        map.serialize_entry(&**name, value)?;
+    }
+    map.end()?;
+    Ok(String::from_utf8_lossy(&json).into_owned())
+}
+
+/// The names and values of a JSON object, in its order.
+pub(crate) fn decode(json: &str) -> serde_json::Result<Features> {
+    let mut deserializer = serde_json::Deserializer::from_str(json);
+    let features = InOrder.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(features)
+}
+
+struct InOrder;
+
+impl<'de> DeserializeSeed<'de> for InOrder {
+    type Value = Features;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Features, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for InOrder {
+    type Value = Features;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of features")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Features, A::Error> {
+        let mut features = Features::new();
+        while let Some(name) = map.next_key::<String>()? {
+            features.push((name.into(), map.next_value::<Value<'de>>()?.into_owned()));
+        }
+        Ok(features)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(features: &[(&str, Value<'static>)]) -> FeatureRow {
+        let features: Features =
+            features.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+        FeatureRow::new("e".parse().expect("is an entity"), jiff::Timestamp::UNIX_EPOCH, features)
+    }
+
+    #[test]
+    fn values_keep_order_kind_and_every_bit() {
+        let row = row(&[
+            ("z", Value::Number(0.1 + 0.2)),
+            ("a", Value::Number(f64::MIN_POSITIVE)),
+            ("m", Value::Missing),
+            ("nan", Value::Missing),
+            ("b", Value::Bool(true)),
+            ("t", Value::Text("\"quoted\" é".into())),
+        ]);
+        let json = encode(&row).expect("encodes");
+        assert_eq!(decode(&json).expect("decodes"), row.features());
+    }
+
+    #[test]
+    fn infinities_are_named_before_they_are_lost() {
+        let unstorable =
+            unstorable(&row(&[("a", Value::Number(1.0)), ("b", Value::Number(f64::NEG_INFINITY))]));
+        assert_eq!(unstorable, Some(("b".into(), "-inf".to_owned())));
+    }
+
+    #[test]
+    fn only_an_object_is_a_row() {
+        for bad in ["[1]", "1", "", "{\"a\":1} x", "{\"a\":"] {
+            assert!(decode(bad).is_err(), "{bad}");
+        }
+    }
+}

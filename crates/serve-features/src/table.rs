@@ -1,0 +1,100 @@
+//! A built table as CSV: `entity,timestamp,<features as declared>`. What [`crate::read_features`] reads back is the same
+//! rows: numbers in their shortest form that keeps every bit, moments in RFC 3339 UTC, a missing value as an empty cell.
+
+use std::io::{self, Write};
+
+use serve_core::Value;
+
+use crate::row::FeatureRow;
+
+/// Writes rows as they are computed, entity by entity.
+///
+/// ```
+/// use serve_features::{FeatureRow, TableWriter, parse_timestamp};
+/// let features = [("mood".into(), 0.25.into()), ("trend".into(), serve_core::Value::Missing)];
+/// let row = FeatureRow::new("BTC/USD".parse()?, parse_timestamp("2019-01-01")?, features);
+/// let mut table = TableWriter::new(Vec::new(), ["mood", "trend"])?;
+/// table.write(&[row])?;
+/// assert_eq!(table.finish()?, b"entity,timestamp,mood,trend\nBTC/USD,2019-01-01T00:00:00Z,0.25,\n");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct TableWriter<W: Write> {
+    writer: csv::Writer<W>,
+    names: Vec<String>,
+}
+
+impl<W: Write> TableWriter<W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn new<N: Into<String>>(writer: W, names: impl IntoIterator<Item = N>) -> io::Result<Self> {
+        let names: Vec<String> = names.into_iter().map(Into::into).collect();
+        // An entity that begins with `#` is quoted, so that no reader takes it for a comment.
+        let mut writer = csv::WriterBuilder::new().comment(Some(b'#')).from_writer(writer);
+        writer.write_record(["entity", "timestamp"].into_iter().chain(names.iter().map(String::as_str)))?;
+        Ok(Self { writer, names })
+    }
+
+    /// Writes rows, each feature in its column whatever the row's order; one that a row lacks is missing.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write(&mut self, rows: &[FeatureRow]) -> io::Result<()> {
+        for row in rows {
+            self.writer.write_field(row.entity().as_str())?;
+            self.writer.write_field(row.timestamp().to_string())?;
+            for (i, name) in self.names.iter().enumerate() {
+                let here = row.features().get(i).filter(|(known, _)| **known == **name);
+                let value = here.map(|(_, value)| value).or_else(|| row.get(name));
+                self.writer.write_field(value.map(cell).unwrap_or_default())?;
+            }
+            self.writer.write_record(None::<&[u8]>)?;
+        }
+        Ok(())
+    }
+
+    /// Flushes, and gives the writer back.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn finish(self) -> io::Result<W> {
+        self.writer.into_inner().map_err(csv::IntoInnerError::into_error)
+    }
+}
+
+fn cell(value: &Value<'_>) -> String {
+    match value {
+        Value::Missing | Value::Other(_) => String::new(),
+        Value::Number(x) if x.is_nan() => String::new(),
+        Value::Number(x) => number(*x),
+        Value::Bool(x) => x.to_string(),
+        Value::Text(text) => text.clone().into_owned(),
+    }
+}
+
+/// The fewest digits that read back as the same number; with an exponent where zeros would fill the cell.
+fn number(x: f64) -> String {
+    if x == 0.0 || (1e-5..1e16).contains(&x.abs()) { x.to_string() } else { format!("{x:e}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_keep_every_bit_in_few_digits() {
+        for (x, text) in [
+            (0.1 + 0.2, "0.30000000000000004"),
+            (5.0, "5"),
+            (-0.0, "-0"),
+            (1e16, "1e16"),
+            (1.5e-7, "1.5e-7"),
+            (f64::MAX, "1.7976931348623157e308"),
+            (5e-324, "5e-324"),
+        ] {
+            assert_eq!(number(x), text);
+            assert_eq!(text.parse::<f64>().map(f64::to_bits), Ok(x.to_bits()));
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What every store must do, run against each of them.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serve_core::Value;
+use serve_features::{
+    Fault, FeatureRow, FeatureStore, FetchRequest, MemoryStore, RetrieveError, SqliteOptions, SqliteStore,
+    WriteError,
+};
+
+use super::{at, block_on, entity, row, set, x};
+
+/// Runs a check against an empty store of each kind.
+fn every_store(check: impl Fn(&dyn FeatureStore)) {
+    check(&MemoryStore::new());
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = SqliteStore::open(folder.path().join("features.db"), SqliteOptions::default());
+    check(&store.expect("opens"));
+}
+
+fn write(store: &dyn FeatureStore, name: &str, rows: Vec<FeatureRow>) {
+    block_on(store.write(set(name), rows)).expect("writes");
+}
+
+fn fetch(store: &dyn FeatureStore, names: &[&str], as_of: Option<Timestamp>) -> Vec<Option<FeatureRow>> {
+    let mut request = FetchRequest::newest(set("vader"), names.iter().map(|name| entity(name)));
+    request.as_of = as_of;
+    block_on(store.fetch(request)).expect("fetches")
+}
+
+#[test]
+fn one_slot_an_entity_in_the_order_asked() {
+    every_store(|store| {
+        write(store, "vader", vec![row("A", "2024-01-01", 1.0), row("B", "2024-01-01", 2.0)]);
+        write(store, "finbert", vec![row("C", "2024-01-01", 3.0)]);
+        let rows = fetch(store, &["B", "C", "A", "B"], None);
+        let values: Vec<_> = rows.iter().map(|row| x(row.as_ref())).collect();
+        let number = |x| Some(Value::Number(x));
+        assert_eq!(values, [number(2.0), None, number(1.0), number(2.0)], "{store:?}");
+        assert_eq!(fetch(store, &[], None), []);
+    });
+}
+
+#[test]
+fn the_newest_row_not_later_than_the_moment_is_found() {
+    every_store(|store| {
+        // Written out of order, as a backfill does.
+        for (timestamp, value) in [("2024-01-02", 2.0), ("2024-01-03", 3.0), ("2024-01-01", 1.0)] {
+            write(store, "vader", vec![row("A", timestamp, value)]);
+        }
+        let found = |as_of: Option<&str>| x(fetch(store, &["A"], as_of.map(at))[0].as_ref());
+        assert_eq!(found(None), Some(Value::Number(3.0)));
+        assert_eq!(found(Some("2024-01-02")), Some(Value::Number(2.0)));
+        assert_eq!(found(Some("2024-01-01T23:59:59.999999Z")), Some(Value::Number(1.0)));
+        assert_eq!(found(Some("2023-12-31T23:59:59.999999Z")), None);
+        assert_eq!(found(Some("1969-01-01")), None);
+    });
+}
+
+#[test]
+fn a_row_of_the_same_moment_is_replaced() {
+    every_store(|store| {
+        write(store, "vader", vec![row("A", "2024-01-01", 1.0)]);
+        write(store, "vader", vec![row("A", "2024-01-01T00:00:00Z", 2.0)]);
+        assert_eq!(x(fetch(store, &["A"], None)[0].as_ref()), Some(Value::Number(2.0)));
+    });
+}
+
+#[test]
+fn every_kind_of_value_comes_back_with_every_bit_in_order() {
+    every_store(|store| {
+        let features = vec![
+            ("z".into(), Value::Number(0.1 + 0.2)),
+            ("a".into(), Value::Number(-1e-300)),
+            ("m".into(), Value::Missing),
+            ("b".into(), Value::Bool(false)),
+            ("t".into(), Value::Text("näive \"text\"\n".into())),
+        ];
+        let before_1970: Timestamp = "1969-12-31T23:59:59.9999999Z".parse().expect("is a timestamp");
+        let row = FeatureRow::new(entity("A \"quoted\" 'n'"), before_1970, features);
+        write(store, "vader", vec![row.clone()]);
+        assert_eq!(fetch(store, &["A \"quoted\" 'n'"], None), [Some(row.clone())], "{store:?}");
+        assert_eq!(row.timestamp().as_nanosecond(), -1_000);
+    });
+}
+
+#[test]
+fn a_value_that_no_store_keeps_refuses_the_whole_batch() {
+    every_store(|store| {
+        let rows = vec![row("A", "2024-01-01", 1.0), row("B", "2024-01-01", f64::INFINITY)];
+        let error = block_on(store.write(set("vader"), rows)).expect_err("is refused");
+        assert_eq!(
+            error.to_string(),
+            "`x` of \"B\" at 2024-01-01T00:00:00Z: expected a finite number, a boolean or text, got inf"
+        );
+        assert!(matches!(error, WriteError::NotStorable { .. }));
+        assert_eq!((error.fault(), error.retry_helps()), (Fault::Client, false));
+        assert_eq!(fetch(store, &["A"], None), [None], "{store:?}");
+    });
+}
+
+#[test]
+fn work_past_its_deadline_is_refused() {
+    every_store(|store| {
+        let mut request = FetchRequest::newest(set("vader"), [entity("A")]);
+        request.deadline = Some(Instant::now());
+        let error = block_on(store.fetch(request.clone())).expect_err("is too late");
+        assert!(matches!(&error, RetrieveError::Deadline { set } if set.as_str() == "vader"));
+        assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, true));
+        request.deadline = Some(Instant::now() + Duration::from_mins(1));
+        assert_eq!(block_on(store.fetch(request)).expect("is in time"), [None]);
+    });
+}
+
+#[test]
+fn a_ping_is_answered_by_an_empty_store() {
+    every_store(|store| block_on(store.ping()).expect("answers"));
+}

@@ -1,0 +1,212 @@
+//! What only a SQLite file can do: be new, old, foreign, shared by two processes, busy or broken.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rusqlite::Connection;
+use serve_core::Value;
+use serve_features::{
+    Durability, Fault, FeatureStore, FetchRequest, OpenError, RetrieveError, SqliteDatabase, SqliteOptions,
+    SqliteStore, StoreUrl, WriteError, open_store,
+};
+use tempfile::TempDir;
+
+use super::{block_on, entity, row, set, x};
+
+fn file() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("features.db");
+    (folder, path)
+}
+
+fn options() -> SqliteOptions {
+    SqliteOptions::default()
+}
+
+fn newest(name: &str) -> FetchRequest {
+    FetchRequest::newest(set("vader"), [entity(name)])
+}
+
+/// All levels of an error in one line.
+fn told(error: &dyn Error) -> String {
+    let below = error.source().map(|source| format!(": {}", told(source)));
+    format!("{error}{}", below.unwrap_or_default())
+}
+
+#[test]
+fn a_new_file_gets_its_tables_and_keeps_them() {
+    let (_folder, path) = file();
+    let store = open_store(&StoreUrl::sqlite(&path)).expect("opens a new file");
+    block_on(store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)])).expect("writes");
+    drop(store);
+    let store = open_store(&StoreUrl::sqlite(&path)).expect("opens it again");
+    let rows = block_on(store.fetch(newest("A"))).expect("fetches");
+    assert_eq!(x(rows[0].as_ref()), Some(Value::Number(1.0)));
+}
+
+#[test]
+fn a_file_of_another_program_is_refused_unharmed_until_migrated() {
+    let (_folder, path) = file();
+    let foreign = Connection::open(&path).expect("opens");
+    foreign.execute_batch("CREATE TABLE theirs (x)").expect("creates");
+    let error = SqliteDatabase::open(&path, options()).expect_err("is refused");
+    assert!(matches!(error, OpenError::NotMigrated { found: 0, expected: 1, .. }));
+    assert!(error.to_string().contains("run `serve-ctl features migrate --features sqlite:///"), "{error}");
+    let mode: String = foreign.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("reads");
+    assert_eq!(mode, "delete");
+    SqliteDatabase::migrate(&path, options()).expect("migrates");
+    SqliteDatabase::open(&path, options()).expect("opens").ping().expect("answers");
+    foreign.query_row("SELECT count(*) FROM theirs", [], |_| Ok(())).expect("is still there");
+}
+
+#[test]
+fn a_file_of_a_newer_program_is_refused() {
+    let (_folder, path) = file();
+    Connection::open(&path).and_then(|file| file.pragma_update(None, "user_version", 7)).expect("is written");
+    for opened in [SqliteDatabase::open(&path, options()), SqliteDatabase::migrate(&path, options())] {
+        assert!(matches!(opened, Err(OpenError::TooNew { found: 7, expected: 1, .. })));
+    }
+}
+
+#[test]
+fn what_is_no_database_is_refused_with_the_reason() {
+    let (folder, path) = file();
+    std::fs::write(&path, "symbol,timestamp\n".repeat(100)).expect("writes");
+    let error = SqliteDatabase::open(&path, options()).expect_err("is refused");
+    assert!(told(&error).contains("file is not a database"), "{}", told(&error));
+    let error =
+        SqliteDatabase::open(folder.path().join("no/such/folder.db"), options()).expect_err("is refused");
+    assert!(told(&error).starts_with("cannot open"), "{}", told(&error));
+}
+
+#[test]
+fn several_may_open_a_new_file_at_once() {
+    for _ in 0..20 {
+        let (_folder, path) = file();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    SqliteDatabase::open(&path, options()).expect("opens").ping().expect("answers");
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn a_server_reads_while_another_process_ingests() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path, options()).expect("opens");
+    let mut ingesting = SqliteDatabase::open(&path, options()).expect("opens");
+    ingesting.write_features(&set("vader"), &[row("A", "2024-01-01", 1.0)]).expect("writes");
+    let writing = Connection::open(&path).expect("opens");
+    writing.execute_batch("BEGIN IMMEDIATE; DELETE FROM feature_data").expect("begins");
+    let found = || x(block_on(store.fetch(newest("A"))).expect("reads beside a writer")[0].as_ref());
+    assert_eq!(found(), Some(Value::Number(1.0)));
+    writing.execute_batch("COMMIT").expect("commits");
+    assert_eq!(found(), None);
+}
+
+#[test]
+fn a_writer_that_waits_too_long_says_that_a_retry_helps() {
+    let (_folder, path) = file();
+    let mut database =
+        SqliteDatabase::open(&path, SqliteOptions { busy_timeout: Duration::from_millis(10), ..options() })
+            .expect("opens");
+    let other = Connection::open(&path).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("begins");
+    let error =
+        database.write_features(&set("vader"), &[row("A", "2024-01-01", 1.0)]).expect_err("is locked out");
+    assert!(
+        told(&error).starts_with("the sqlite feature store cannot write feature rows: database is locked")
+    );
+    assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, true));
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_expired_work_is_dropped_when_it_comes_up() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path, SqliteOptions { queue: 1, ..options() }).expect("opens");
+    let other = Connection::open(&path).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("begins");
+    // The thread takes this and waits for the lock, after which one more job may wait. Until it has taken it, the next is
+    // refused as well.
+    let blocked = store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)]);
+    let mut request = newest("A");
+    let late = loop {
+        request.deadline = Some(Instant::now() + Duration::from_millis(20));
+        let mut fetch = store.fetch(request.clone());
+        let polled = fetch.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        if polled.is_pending() {
+            break fetch;
+        }
+        thread::yield_now();
+    };
+    let error = block_on(store.fetch(newest("A"))).expect_err("the queue is full");
+    assert_eq!(error.to_string(), "the sqlite feature store is busy: 1 requests wait for it already");
+    assert!(error.retry_helps());
+    let error = block_on(store.write(set("vader"), Vec::new())).expect_err("the queue is full");
+    assert!(matches!(error, WriteError::Busy { waiting: 1, .. }));
+    while Instant::now() < request.deadline.expect("is set above") {
+        thread::yield_now();
+    }
+    other.execute_batch("COMMIT").expect("releases the lock");
+    block_on(blocked).expect("writes at last");
+    assert!(matches!(block_on(late), Err(RetrieveError::Deadline { .. })));
+}
+
+#[test]
+fn dropping_the_store_waits_for_its_thread_and_frees_the_file() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path, options()).expect("opens");
+    drop(store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)]));
+    drop(store);
+    // The last connection to close puts the log back into the file.
+    assert!(!path.with_extension("db-wal").exists());
+}
+
+#[test]
+fn a_store_may_be_dropped_on_another_thread_while_it_is_asked() {
+    let (_folder, path) = file();
+    let store = std::sync::Arc::new(SqliteStore::open(&path, options()).expect("opens"));
+    let (done, wait) = mpsc::channel();
+    let asking = {
+        let store = std::sync::Arc::clone(&store);
+        thread::spawn(move || {
+            for _ in 0..100 {
+                block_on(store.fetch(newest("A"))).expect("fetches");
+            }
+            done.send(()).expect("is waited for");
+        })
+    };
+    drop(store);
+    wait.recv().expect("all were answered");
+    asking.join().expect("ends");
+}
+
+#[test]
+fn a_row_that_is_no_row_is_named() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path, options()).expect("opens");
+    let other = Connection::open(&path).expect("opens");
+    other.execute_batch("INSERT INTO feature_data VALUES ('vader', 'A', 0, '[1]')").expect("inserts");
+    let error = block_on(store.fetch(newest("A"))).expect_err("is refused");
+    assert!(matches!(error, RetrieveError::Corrupt { .. }));
+    assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, false));
+    assert!(
+        told(&error)
+            .starts_with("the stored row of \"A\" in \"vader\" cannot be read: invalid type: sequence")
+    );
+}
+
+#[test]
+fn a_throw_away_file_works_like_any_other() {
+    let (_folder, path) = file();
+    let thrown = SqliteOptions { durability: Durability::ThrowAway, ..options() };
+    let mut database = SqliteDatabase::open(&path, thrown).expect("opens");
+    database.write_features(&set("vader"), &[row("A", "2024-01-01", 1.0)]).expect("writes");
+    assert_eq!(x(database.fetch(&newest("A")).expect("fetches")[0].as_ref()), Some(Value::Number(1.0)));
+}

@@ -1,0 +1,72 @@
+//! From bytes to an imported model: find out what the file is, then hand it to its format.
+
+use crate::error::ImportError;
+use crate::format::{FileKind, Format};
+use crate::imported::ImportedModel;
+use crate::{lightgbm, xgboost};
+
+/// Reads a foreign model file. All its trees are used, as the libraries' own `Booster.predict` does, whatever
+/// `best_iteration` it carries. `O(bytes)`.
+///
+/// # Errors
+/// When the file is of another kind than `format` says, of a kind that is not read, uses what cannot be answered
+/// exactly, or is broken. See [`ImportError`].
+pub fn import(bytes: &[u8], format: Format) -> Result<ImportedModel, ImportError> {
+    if bytes.is_empty() {
+        return Err(ImportError::Empty);
+    }
+    let kind = FileKind::of(bytes);
+    match (format, kind) {
+        (Format::Auto | Format::LightGbm, FileKind::LightGbmText) => lightgbm::import(bytes),
+        (Format::Auto | Format::XgBoost, FileKind::XgBoostJson) => xgboost::import(bytes),
+        (_, FileKind::Unknown) => Err(ImportError::Unknown { start: start_of(bytes) }),
+        (Format::Auto, _) | (Format::Onnx, FileKind::Onnx) | (Format::XgBoost, FileKind::XgBoostUbjson) => {
+            let reason = kind.refusal().unwrap_or_default();
+            Err(ImportError::Kind { kind, reason })
+        }
+        (expected, got) => Err(ImportError::Mismatch { expected, got }),
+    }
+}
+
+fn start_of(bytes: &[u8]) -> String {
+    const SHOWN: usize = 24;
+    bytes[..bytes.len().min(SHOWN)].escape_ascii().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(bytes: &[u8], format: Format) -> String {
+        import(bytes, format).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn what_is_no_model_is_told_by_what_it_is() {
+        assert_eq!(error(b"", Format::Auto), "the file is empty");
+        assert_eq!(
+            error(b"hello\x00world", Format::Auto),
+            "not a model file we know: it begins with \"hello\\x00world\"; \
+             supported now: LightGBM text models and XGBoost JSON"
+        );
+        let pickle = error(b"\x80\x04\x95", Format::Auto);
+        assert!(pickle.starts_with("the file is a Python pickle: it is never read"), "{pickle}");
+        let onnx = error(b"\x08\x08\x12\x08skl2onnx", Format::Onnx);
+        assert!(onnx.contains("an ONNX model: it comes with a later release; supported now"), "{onnx}");
+    }
+
+    #[test]
+    fn a_forced_format_that_the_file_has_not_names_both() {
+        assert_eq!(
+            error(b"tree\nversion=v4\n", Format::XgBoost),
+            "expected a file of format xgboost, the file is a LightGBM text model"
+        );
+        let pickle = error(b"\x80\x04\x95", Format::LightGbm);
+        assert!(
+            pickle
+                .starts_with("expected a file of format lightgbm, the file is a Python pickle: it is never")
+        );
+        let text = error(b"tree\nversion=v4\n", Format::Onnx);
+        assert_eq!(text, "expected a file of format onnx, the file is a LightGBM text model");
+    }
+}

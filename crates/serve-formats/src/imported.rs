@@ -1,0 +1,161 @@
+//! What a foreign file says, in the terms of serve-core: enough to make a bundle of, and to tell a person about.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serve_core::signature::{InvalidSignature, Signature};
+use serve_core::{Datatype, Estimator, Input, MissingPolicy, SourceInfo, Task, Tolerance};
+use thiserror::Error;
+
+/// One feature, in the model's order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Feature {
+    /// Its name: the file's, or the one that the library gives a feature without a name.
+    pub name: String,
+    /// Whether the model asks for its category.
+    pub categorical: bool,
+    /// The texts of its categories where the file has them; a text's position is the number that the model sees.
+    pub vocabulary: Option<Vec<String>>,
+}
+
+impl Feature {
+    /// Takes over the categories that a file has for the codes 0, 1, …. Texts become the vocabulary. Others stay codes,
+    /// and the note that is returned says so: a client that sent 10 for the category 10 would else get the answer for
+    /// another one.
+    pub(crate) fn take_categories(&mut self, list: Vec<serde_json::Value>) -> Option<String> {
+        let words =
+            list.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>();
+        if words.is_some() {
+            self.vocabulary = words.filter(|words| !words.is_empty());
+            return None;
+        }
+        let first = list.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let (more, last) = (if list.len() > 5 { ", …" } else { "" }, list.len() - 1);
+        Some(format!(
+            "feature {:?} is given as the codes 0 to {last} of its categories {first}{more}",
+            self.name
+        ))
+    }
+}
+
+/// A model read from a foreign file.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ImportedModel {
+    /// The model and its link function.
+    pub estimator: Estimator,
+    /// Its features in order.
+    pub features: Vec<Feature>,
+    /// Regression, or classification with its labels; `"0"`, `"1"`, … where the file has none.
+    pub task: Task,
+    /// The library that wrote the file, and its version where the file tells it.
+    pub source: SourceInfo,
+    /// The objective as the file names it, with its parameters.
+    pub objective: String,
+    /// The trainer's settings that the file carries, for people.
+    pub hyperparameters: BTreeMap<String, serde_json::Value>,
+    /// How exact our answers must be: the library's own arithmetic, up to the last bits of the link function.
+    pub tolerance: Tolerance,
+    /// What a person should know about how the file was read.
+    pub notes: Vec<String>,
+}
+
+/// Names given by a person that do not fit the model.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidOverride {
+    /// Another number of names than there are things to name.
+    #[error("the model has {expected} {what}, got {got} names")]
+    Count {
+        /// What is named: `features` or `classes`.
+        what: &'static str,
+        /// How many there are.
+        expected: usize,
+        /// How many names were given.
+        got: usize,
+    },
+    /// A name is empty or stands twice.
+    #[error("{name:?} cannot name one of the model's {what}: it is {problem}")]
+    Name {
+        /// What is named.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
+    /// A regression has no classes.
+    #[error("the model is a regression and has no classes to name")]
+    NoClasses,
+}
+
+impl ImportedModel {
+    /// The features' names in order.
+    #[must_use]
+    pub fn feature_names(&self) -> Vec<String> {
+        self.features.iter().map(|feature| feature.name.clone()).collect()
+    }
+
+    /// What the model takes: numbers, and texts where the file has a feature's categories as text. Every value may be
+    /// missing, since the formats have a rule of their own for that, and every number is legal.
+    ///
+    /// # Errors
+    /// When the features make no signature; those of an imported file do.
+    pub fn signature(&self) -> Result<Signature, InvalidSignature> {
+        let input = |feature: &Feature| Input {
+            datatype: if feature.vocabulary.is_some() { Datatype::Bytes } else { Datatype::Fp64 },
+            vocabulary: feature.vocabulary.clone(),
+            missing: MissingPolicy::Nan,
+            ..Input::number(&feature.name)
+        };
+        Signature::new(self.features.iter().map(input).collect())
+    }
+
+    /// The same model with other feature names, in the model's order.
+    ///
+    /// # Errors
+    /// When there are more or fewer names than features, or a name is empty or stands twice.
+    pub fn with_feature_names(mut self, names: Vec<String>) -> Result<Self, InvalidOverride> {
+        check_names("features", self.features.len(), &names)?;
+        self.features.iter_mut().zip(names).for_each(|(feature, name)| feature.name = name);
+        Ok(self)
+    }
+
+    /// The same model with other class labels, in class order.
+    ///
+    /// # Errors
+    /// When the model is a regression, there are more or fewer labels than classes, or a label is empty or stands
+    /// twice.
+    pub fn with_classes(mut self, labels: Vec<String>) -> Result<Self, InvalidOverride> {
+        let Task::Classification { classes } = &mut self.task else {
+            return Err(InvalidOverride::NoClasses);
+        };
+        check_names("classes", classes.len(), &labels)?;
+        *classes = labels;
+        Ok(self)
+    }
+}
+
+fn check_names(what: &'static str, expected: usize, names: &[String]) -> Result<(), InvalidOverride> {
+    if names.len() != expected {
+        return Err(InvalidOverride::Count { what, expected, got: names.len() });
+    }
+    let error = |name: &str, problem| InvalidOverride::Name { what, name: name.to_owned(), problem };
+    match unusable(names.iter().map(String::as_str)) {
+        Some((name, problem)) => Err(error(name, problem)),
+        None => Ok(()),
+    }
+}
+
+/// The first name that is empty or stands twice.
+pub(crate) fn unusable<'a>(mut names: impl Iterator<Item = &'a str>) -> Option<(&'a str, &'static str)> {
+    let mut seen = HashSet::new();
+    names.find_map(|name| match name {
+        "" => Some((name, "empty")),
+        _ => (!seen.insert(name)).then_some((name, "given twice")),
+    })
+}
+
+/// `"0"`, `"1"`, …
+pub(crate) fn numbered_classes(count: usize) -> Task {
+    Task::Classification { classes: (0..count).map(|class| class.to_string()).collect() }
+}

@@ -1,0 +1,102 @@
+//! LightGBM's text model. The format has no description but LightGBM's source (`src/io/tree.cpp`,
+//! `src/boosting/gbdt_model_text.cpp`); its rules were checked against LightGBM 4.7.
+//!
+//! A file is a header of `key=value` lines, a block of them per tree, `end of trees`, and what is for people: feature
+//! importances, parameters, and the categories of pandas columns. Only format versions `v3` and `v4` are read, which
+//! LightGBM writes since 2.3. All its arithmetic is `f64`, and so is ours.
+
+mod header;
+mod objective;
+mod pandas;
+mod parameters;
+mod section;
+mod tree;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serve_core::ensemble::Model;
+use serve_core::link::{Link, LinkFunction};
+use serve_core::tree::{InvalidTrees, Shape, Tree};
+use serve_core::{Estimator, SourceInfo, Task, Tolerance, TreeEnsemble};
+
+use crate::error::{ImportError, Place};
+use crate::imported::{ImportedModel, numbered_classes};
+use header::Header;
+use section::{Section, Sections};
+
+/// Reads a LightGBM text model.
+///
+/// # Errors
+/// When it is broken or uses what cannot be answered exactly.
+pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
+    let sections = Sections::read(text(bytes)?)?;
+    let header = Header::read(&sections)?;
+    let outputs = header.objective.outputs;
+    let mut trees = Vec::with_capacity(sections.trees.len());
+    for (number, section) in sections.trees.iter().enumerate() {
+        trees.push(tree::lower(section, (number % outputs) as u32)?);
+    }
+    let shape = Shape {
+        inputs: header.features.len() as u32,
+        outputs: outputs as u32,
+        aggregation: header.aggregation,
+        ..Shape::default()
+    };
+    let ensemble = TreeEnsemble::new(shape, &trees).map_err(|error| located(error, &sections))?;
+    let mut features = header.features;
+    tree::mark_categorical(&trees, &mut features);
+    let notes = pandas::read(sections.pandas, &mut features, &header.highest_codes)?;
+    let function = header.objective.link;
+    Ok(ImportedModel {
+        task: if function == LinkFunction::Identity {
+            Task::Regression
+        } else {
+            numbered_classes(outputs.max(2))
+        },
+        estimator: Estimator::of(Model::Trees(ensemble), Link::new(function)),
+        features,
+        source: SourceInfo { library: "lightgbm".to_owned(), ..SourceInfo::default() },
+        objective: header.objective.text,
+        hyperparameters: hyperparameters(&sections, &trees, header.version),
+        tolerance: Tolerance::F64,
+        notes,
+    })
+}
+
+fn text(bytes: &[u8]) -> Result<&str, ImportError> {
+    let failed = |end: usize, got: &str| {
+        let line = bytes[..end].split(|&byte| byte == b'\n').count();
+        ImportError::invalid(Place::Line { line, tree: None, key: String::new() }, "text in UTF-8", got)
+    };
+    if let Some(place) = bytes.iter().position(|&byte| byte == 0) {
+        return Err(failed(place, "a zero byte"));
+    }
+    std::str::from_utf8(bytes).map_err(|error| failed(error.valid_up_to(), "other bytes"))
+}
+
+/// What serve-core found wrong with the trees, at the line where the tree begins. Nodes are told as the file counts
+/// them: splits, and after them the leaves.
+fn located(error: InvalidTrees, sections: &Sections<'_>) -> ImportError {
+    let place = |tree: usize| {
+        let line = sections.trees.get(tree).map_or(0, |section: &Section<'_>| section.line);
+        Place::Line { line, tree: Some(tree), key: String::new() }
+    };
+    match error {
+        InvalidTrees::Node { tree, node, problem } => {
+            let splits = sections.trees.get(tree).map_or(0, tree::split_count);
+            let node =
+                if node < splits { format!("split {node}") } else { format!("leaf {}", node - splits) };
+            ImportError::Graph { place: place(tree), problem: format!("{node}: {problem}") }
+        }
+        InvalidTrees::Tree { tree, problem } => ImportError::Graph { place: place(tree), problem },
+        other => ImportError::Graph { place: place(0), problem: other.to_string() },
+    }
+}
+
+fn hyperparameters(sections: &Sections<'_>, trees: &[Tree], version: &str) -> BTreeMap<String, Value> {
+    let mut parameters = parameters::read(&sections.parameters);
+    parameters.insert("trees".to_owned(), trees.len().into());
+    parameters.insert("file_format".to_owned(), version.into());
+    parameters
+}

@@ -1,0 +1,89 @@
+//! The header: features, classes, objective. Counts are held against what the file has before anything relies on them.
+
+use serve_core::tree::Aggregation;
+
+use super::objective::Objective;
+use super::section::{AVERAGE, Sections};
+use crate::error::{ImportError, Place, shown};
+use crate::imported::{Feature, unusable};
+
+/// What the header says.
+#[derive(Debug)]
+pub(super) struct Header<'a> {
+    pub(super) version: &'a str,
+    pub(super) features: Vec<Feature>,
+    /// Per feature, the highest code of a category that was seen in training.
+    pub(super) highest_codes: Vec<Option<u32>>,
+    pub(super) objective: Objective,
+    pub(super) aggregation: Aggregation,
+}
+
+impl<'a> Header<'a> {
+    pub(super) fn read(sections: &Sections<'a>) -> Result<Self, ImportError> {
+        let header = &sections.header;
+        let version = header.require("version")?;
+        if !matches!(version.value, "v3" | "v4") {
+            let what = format!("format version {}", shown(version.value));
+            return Err(ImportError::Unsupported { place: version.place(), what, supported: "v3, v4" });
+        }
+        let per_round = trees_per_round(sections)?;
+        let objective = match header.get("objective") {
+            Some(entry) => Objective::read(&entry, per_round)?,
+            None => return Err(Objective::missing(Place::Line { line: 1, tree: None, key: String::new() })),
+        };
+        let aggregation = if header.get(AVERAGE).is_some() { Aggregation::Average } else { Aggregation::Sum };
+        let mut features = features(sections)?;
+        let highest_codes = read_infos(sections, &mut features)?;
+        Ok(Self { version: version.value, features, highest_codes, objective, aggregation })
+    }
+}
+
+fn trees_per_round(sections: &Sections<'_>) -> Result<usize, ImportError> {
+    let trees = sections.trees.len();
+    if let Some(sizes) = sections.header.get("tree_sizes") {
+        let expected = sizes.value.split_ascii_whitespace().count();
+        if expected != trees {
+            return Err(sizes.invalid("one size for each tree", format!("{expected} for {trees} trees")));
+        }
+    }
+    let classes = sections.header.require("num_class")?;
+    let entry = sections.header.require("num_tree_per_iteration")?;
+    let per_round = entry.number::<usize>("a count")?;
+    if classes.number::<usize>("a count")? != per_round {
+        return Err(classes.invalid("the same as num_tree_per_iteration", shown(classes.value)));
+    }
+    if trees == 0 || per_round == 0 || !trees.is_multiple_of(per_round) {
+        return Err(entry.invalid(format!("a divisor of the {trees} trees"), shown(entry.value)));
+    }
+    Ok(per_round)
+}
+
+fn features(sections: &Sections<'_>) -> Result<Vec<Feature>, ImportError> {
+    let names = sections.header.require("feature_names")?;
+    let feature = |name: &str| Feature { name: name.to_owned(), ..Feature::default() };
+    let features: Vec<Feature> = names.value.split_ascii_whitespace().map(feature).collect();
+    let count = features.len();
+    let last = sections.header.require("max_feature_idx")?;
+    if last.number::<usize>("a count")?.checked_add(1) != Some(count) {
+        return Err(last.invalid(format!("one below the {count} feature names"), shown(last.value)));
+    }
+    if let Some((name, problem)) = unusable(features.iter().map(|feature| feature.name.as_str())) {
+        return Err(names.invalid("distinct names", format!("{}, {problem}", shown(name))));
+    }
+    Ok(features)
+}
+
+/// Marks categorical features. A numeric column has its observed range, `[0.5:7]`, one that was never split on `none`,
+/// a categorical one its codes, `0:2:1`, with -1 for NaN.
+fn read_infos(sections: &Sections<'_>, features: &mut [Feature]) -> Result<Vec<Option<u32>>, ImportError> {
+    let Some(entry) = sections.header.get("feature_infos") else { return Ok(Vec::new()) };
+    let infos: Vec<&str> = entry.value.split_ascii_whitespace().collect();
+    if infos.len() != features.len() {
+        return Err(entry.invalid(format!("{} values", features.len()), infos.len().to_string()));
+    }
+    for (feature, info) in features.iter_mut().zip(&infos) {
+        feature.categorical = *info != "none" && !info.starts_with('[');
+    }
+    let highest = |info: &str| info.split(':').filter_map(|code| code.parse::<u32>().ok()).max();
+    Ok(infos.into_iter().map(highest).collect())
+}

@@ -1,0 +1,16 @@
+//! Tests of the crate through its public API, on files that the training libraries wrote (`tests/golden`).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "helpers of tests do what tests may"
+)]
+
+mod cases;
+mod edge_cases;
+mod engine_properties;
+mod golden_cases;
+mod golden_rows;
+mod hostile;
+mod refused;
