@@ -1,4 +1,4 @@
-//! The demonstration: six models and two years of features, carried inside the program and unpacked into a temporary
+//! The demonstration: six models and six years of features, carried inside the program and unpacked into a temporary
 //! folder, so that it runs anywhere and leaves nothing behind.
 //!
 //! Prices are real Bitcoin days and the VADER scores real news; the FinBERT scores are generated (`examples/data` says
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serve_app::{Exit, ExitReason, Layers};
-use serve_features::{Declarations, Entity, FeatureStore, Frame};
+use serve_features::{Declarations, Durability, SqliteDatabase, SqliteOptions, read_prices, read_sentiment};
 use tempfile::TempDir;
 
 
@@ -92,10 +92,22 @@ impl Demo {
         Declarations::parse(DECLARATIONS).map_err(|error| Exit::because(ExitReason::Software, error))
     }
 
-    /// Computes every feature of every day and stores it.
-    pub(crate) async fn fill(&self, store: &dyn FeatureStore, declarations: &Declarations) -> Result<(), Exit> {
-        let _ = (store, declarations, PRICES, SENTIMENT);
-        let _: Option<(Entity, Frame)> = None;
+    /// Computes every feature of every day and stores it, as `serve-ctl features` does.
+    pub(crate) fn fill(&self, declarations: &Declarations) -> Result<(), Exit> {
+        let broken = |error: &dyn std::error::Error| Exit::told(ExitReason::Software, format!("the demo's data: {error}"));
+        let options = SqliteOptions { durability: Durability::ThrowAway, ..SqliteOptions::default() };
+        let Some(path) = self.features.strip_prefix("sqlite://") else { return Ok(()) };
+        let mut database = SqliteDatabase::open(path, options).map_err(|e| Exit::because(ExitReason::Unavailable, e))?;
+        let prices = read_prices(PRICES).map_err(|e| broken(&e))?;
+        let sentiment = read_sentiment(SENTIMENT).map_err(|e| broken(&e))?;
+        database.write_prices(&prices).map_err(|e| broken(&e))?;
+        database.write_sentiment(&sentiment).map_err(|e| broken(&e))?;
+        for set in declarations.sets() {
+            for entity in database.set_entities(set).map_err(|e| broken(&e))? {
+                let computed = database.compute_set(set, &entity).map_err(|e| broken(&e))?;
+                database.write_features(set.name(), &computed.rows).map_err(|e| broken(&e))?;
+            }
+        }
         Ok(())
     }
 

@@ -43,7 +43,7 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
 
 async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let registry = Arc::new(open_registry(&config)?);
-    let (store, feature_sets) = open_features(&config, demo.as_ref()).await?;
+    let (store, feature_sets) = open_features(&config, demo.as_ref())?;
     let service = Service::new(ServiceParts {
         registry: Arc::clone(&registry),
         store,
@@ -97,7 +97,7 @@ fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
 
 type Policies = HashMap<FeatureSetName, FeatureSetPolicy>;
 
-async fn open_features(
+fn open_features(
     config: &ServerConfig,
     demo: Option<&Demo>,
 ) -> Result<(Option<Arc<dyn FeatureStore>>, Policies), Exit> {
@@ -118,10 +118,10 @@ async fn open_features(
     let policies = declarations.iter().flat_map(Declarations::sets).map(|set| (set.name().clone(), policy(set)));
     let policies = policies.collect();
     let Some(url) = &config.features.url else { return Ok((None, policies)) };
-    let store = open_store(url).map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
     if let (Some(demo), Some(declarations)) = (demo, &declarations) {
-        demo.fill(&*store, declarations).await?;
+        demo.fill(declarations)?;
     }
+    let store = open_store(url).map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
     Ok((Some(store), policies))
 }
 

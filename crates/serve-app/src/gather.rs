@@ -7,7 +7,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serve_core::response::FeatureSource;
 use serve_core::{CheckedRow, Value};
-use serve_features::freshness::check_freshness;
+use serve_features::check_freshness;
 use serve_features::{Entity, FeatureRow, FeatureSetName, FetchRequest};
 use serve_registry::Deployment;
 

@@ -32,7 +32,7 @@ pub const REFERENCE_FILE: &str = "reference.json";
 pub const SOURCE_FOLDER: &str = "source";
 
 /// Longest manifest that is read.
-const MAX_MANIFEST_BYTES: usize = 64 << 20;
+pub const MAX_MANIFEST_BYTES: usize = 64 << 20;
 
 /// Why files make no bundle.
 #[derive(Debug, Error)]

@@ -113,7 +113,7 @@ mod tests {
         for text in ["15m", "50ms", "1d", "90s", "2w", "3h", "250us", "90m", "0s"] {
             assert_eq!(format(parse(text).expect("is well formed")), text);
         }
-        assert_eq!(format(Duration::from_secs(86_400 * 7)), "1w");
+        assert_eq!(format(Duration::from_hours(24 * 7)), "1w");
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl FeatureSet {
     ///
     /// ```
     /// use serve_features::{Declarations, SourceFrames, read_prices};
-    /// let declarations = Declarations::from_yaml("
+    /// let declarations = Declarations::parse("
     /// feature_sets:
     ///   daily:
     ///     entity: symbol

@@ -30,7 +30,7 @@ impl Declarations {
     ///
     /// ```
     /// use serve_features::Declarations;
-    /// let declarations = Declarations::from_yaml("
+    /// let declarations = Declarations::parse("
     /// feature_sets:
     ///   btc_daily:
     ///     entity: symbol
@@ -45,7 +45,7 @@ impl Declarations {
     /// assert_eq!(set.feature_names().collect::<Vec<_>>(), ["return_1", "sma_ratio_7"]);
     /// # Ok::<(), serve_features::DeclarationError>(())
     /// ```
-    pub fn from_yaml(text: &str) -> Result<Self, DeclarationError> {
+    pub fn parse(text: &str) -> Result<Self, DeclarationError> {
         decode::declarations(text).map(|sets| Self { sets })
     }
 
@@ -57,7 +57,7 @@ impl Declarations {
         let path = path.as_ref();
         let read = std::fs::read_to_string(path);
         let text = read.map_err(|source| DeclarationError::Read { path: path.to_owned(), source })?;
-        Self::from_yaml(&text)
+        Self::parse(&text)
     }
 
     /// The sets, in the file's order.

@@ -75,10 +75,16 @@ impl Aliases {
     /// # Errors
     /// When it is no alias file, or a newer one, or a target is not a list of one version.
     pub fn read(bytes: &[u8]) -> Result<Self, String> {
-        let aliases: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if aliases.format != FORMAT {
-            return Err(format!("format {} is not the one this release reads ({FORMAT})", aliases.format));
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
         }
+        // A newer format has keys that this release does not know, so the format is looked at first.
+        let Format { format } = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if format != FORMAT {
+            return Err(format!("format {format} is not the one this release reads ({FORMAT})"));
+        }
+        let aliases: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         match aliases.aliases.iter().find(|(_, pointer)| pointer.target.len() != 1) {
             Some((alias, pointer)) => {
                 let count = pointer.target.len();
@@ -180,6 +186,7 @@ mod tests {
         let newer = String::from_utf8(bytes).expect("text").replace("\"format\": 1", "\"format\": 2");
         let error = Aliases::read(newer.as_bytes()).expect_err("refused");
         assert_eq!(error, "format 2 is not the one this release reads (1)");
+        assert_eq!(Aliases::read(br#"{"format":2,"canaries":{}}"#), Err(error));
         assert!(Aliases::read(b"{\"format\":1").is_err());
     }
 }

@@ -16,7 +16,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serve_core::bundle::{BundleError, MANIFEST_FILE, read_manifest};
+use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, read_manifest};
 use serve_core::{Alias, Bundle, Digest, Manifest, ModelName, ModelVersion};
 use thiserror::Error;
 
@@ -26,6 +26,9 @@ pub use publish::PublishError;
 
 const ALIASES_FILE: &str = "aliases.json";
 const LOCK_FILE: &str = ".lock";
+
+/// Longest alias file that is read: histories of tens of thousands of moves.
+const MAX_ALIASES_BYTES: u64 = 16 << 20;
 
 /// Why the folder could not be read or changed.
 #[derive(Debug, Error)]
@@ -86,6 +89,12 @@ pub(crate) fn io_at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io:
     move |source| StorageError::Io { action, path: path.to_owned(), source }
 }
 
+/// Whether nothing lies at a path, rather than something that cannot be read just now. Only the first may make a model
+/// or a version count as gone.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
 /// A registry's folder.
 #[derive(Debug, Clone)]
 pub struct Directory {
@@ -112,7 +121,12 @@ impl Directory {
     pub fn create(root: impl Into<PathBuf>) -> Result<Self, StorageError> {
         let root = root.into();
         fs::create_dir_all(&root).map_err(io_at("created", &root))?;
-        Self::open(root)
+        let directory = Self::open(root)?;
+        if let Some(parent) = directory.root.parent() {
+            // Not every parent may be opened by who may create a folder in it.
+            drop(publish::sync_folder(parent));
+        }
+        Ok(directory)
     }
 
     /// The folder.
@@ -121,27 +135,26 @@ impl Directory {
         &self.root
     }
 
-    /// The models that have at least one version, in order.
+    /// The models that have at least one version, or whose versions cannot be read now, in order.
     ///
     /// # Errors
     /// When the folder cannot be read.
     pub fn models(&self) -> Result<Vec<ModelName>, StorageError> {
         let mut models = self.names_in::<ModelName>(&self.root)?;
-        models.retain(|name| self.versions(name).is_ok_and(|versions| !versions.is_empty()));
+        models.retain(|name| !self.versions(name).is_ok_and(|versions| versions.is_empty()));
         Ok(models)
     }
 
     /// The published versions of a model, oldest first; none for an unknown model.
     ///
     /// # Errors
-    /// When its folder cannot be read.
+    /// When its folder is there and cannot be read.
     pub fn versions(&self, name: &ModelName) -> Result<Vec<ModelVersion>, StorageError> {
-        let folder = self.model_folder(name);
-        if !folder.is_dir() {
-            return Ok(Vec::new());
-        }
-        let mut versions = self.names_in::<ModelVersion>(&folder)?;
-        versions.retain(|version| self.manifest_path(name, version).is_file());
+        let mut versions = self.names_in::<ModelVersion>(&self.model_folder(name))?;
+        versions.retain(|version| match fs::metadata(self.manifest_path(name, version)) {
+            Ok(data) => data.is_file(),
+            Err(error) => !is_absent(&error),
+        });
         Ok(versions)
     }
 
@@ -166,17 +179,17 @@ impl Directory {
         let manifest = self.manifest_bytes(name, version)?;
         let folder = self.version_folder(name, version);
         Bundle::open(manifest, |file, entry| {
-            let path = self.inside(folder.join(file)).map_err(|error| match error {
-                StorageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                    BundleError::Missing { name: file.to_owned() }.into()
+            let path = folder.join(file);
+            let (resolved, got) = match self.regular_file(&path) {
+                Err(StorageError::Io { source, .. }) if is_absent(&source) => {
+                    return Err(BundleError::Missing { name: file.to_owned() }.into());
                 }
-                other => other,
-            })?;
-            let got = fs::metadata(&path).map_err(io_at("read", &path))?.len();
+                other => other?,
+            };
             if got != entry.bytes {
                 return Err(BundleError::Length { name: file.to_owned(), expected: entry.bytes, got }.into());
             }
-            fs::read(&path).map_err(io_at("read", &path))
+            fs::read(&resolved).map_err(io_at("read", &path))
         })
     }
 
@@ -185,12 +198,25 @@ impl Directory {
     /// # Errors
     /// When the file does not read.
     pub fn aliases(&self, name: &ModelName) -> Result<Aliases, StorageError> {
+        Ok(match self.aliases_file(name)? {
+            Some(aliases) => aliases,
+            None => self.default_aliases(name)?,
+        })
+    }
+
+    /// The content of the alias file, if there is one.
+    fn aliases_file(&self, name: &ModelName) -> Result<Option<Aliases>, StorageError> {
         let path = self.model_folder(name).join(ALIASES_FILE);
-        match fs::read(&path) {
-            Ok(bytes) => Aliases::read(&bytes).map_err(|problem| StorageError::Aliases { path, problem }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(self.default_aliases(name)?),
-            Err(error) => Err(io_at("read", &path)(error)),
+        let (resolved, bytes) = match self.regular_file(&path) {
+            Err(StorageError::Io { source, .. }) if is_absent(&source) => return Ok(None),
+            other => other?,
+        };
+        let unusable = |problem| StorageError::Aliases { path: path.clone(), problem };
+        if bytes > MAX_ALIASES_BYTES {
+            return Err(unusable(format!("it has {bytes} bytes, expected at most {MAX_ALIASES_BYTES}")));
         }
+        let bytes = fs::read(&resolved).map_err(io_at("read", &path))?;
+        Aliases::read(&bytes).map(Some).map_err(unusable)
     }
 
     fn default_aliases(&self, name: &ModelName) -> Result<Aliases, StorageError> {
@@ -243,13 +269,19 @@ impl Directory {
         files
     }
 
+    /// The folders in `folder` whose names are of a type, in order; none where there is no such folder. What leads out of
+    /// the registry or nowhere is not seen.
     fn names_in<T: std::str::FromStr + Ord>(&self, folder: &Path) -> Result<Vec<T>, StorageError> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if is_absent(&error) && folder != self.root => return Ok(Vec::new()),
+            entries => entries.map_err(io_at("read", folder))?,
+        };
         let mut names = Vec::new();
-        for entry in fs::read_dir(folder).map_err(io_at("read", folder))? {
+        for entry in entries {
             let entry = entry.map_err(io_at("read", folder))?;
             let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if let Some(name) = name
-                && self.inside(entry.path()).is_ok_and(|path| path.is_dir())
+                && self.is_folder(entry.path())?
             {
                 names.push(name);
             }
@@ -258,10 +290,32 @@ impl Directory {
         Ok(names)
     }
 
+    fn is_folder(&self, path: PathBuf) -> Result<bool, StorageError> {
+        // A link may also lead in a circle.
+        let link = path.is_symlink();
+        match self.inside(path) {
+            Ok(path) => Ok(path.is_dir()),
+            Err(StorageError::Outside { .. }) => Ok(false),
+            Err(StorageError::Io { source, .. }) if link || is_absent(&source) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// The path with links resolved, which must lie inside the root.
     fn inside(&self, path: PathBuf) -> Result<PathBuf, StorageError> {
         let resolved = path.canonicalize().map_err(io_at("read", &path))?;
         if resolved.starts_with(&self.root) { Ok(resolved) } else { Err(StorageError::Outside { path }) }
+    }
+
+    /// The resolved path of a file inside the root, and its length. A pipe or a device would be read for ever.
+    fn regular_file(&self, path: &Path) -> Result<(PathBuf, u64), StorageError> {
+        let resolved = self.inside(path.to_owned())?;
+        let data = fs::metadata(&resolved).map_err(io_at("read", path))?;
+        if data.is_file() {
+            Ok((resolved, data.len()))
+        } else {
+            Err(io_at("read", path)(io::Error::other("it is no regular file")))
+        }
     }
 
     fn model_folder(&self, name: &ModelName) -> PathBuf {
@@ -278,20 +332,20 @@ impl Directory {
 
     fn manifest_bytes(&self, name: &ModelName, version: &ModelVersion) -> Result<Vec<u8>, StorageError> {
         let path = self.manifest_path(name, version);
-        match fs::read(self.inside(path.clone()).unwrap_or_else(|_| path.clone())) {
-            Ok(bytes) => {
-                self.inside(path)?;
-                Ok(bytes)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                if self.versions(name)?.is_empty() {
-                    Err(StorageError::UnknownModel { name: name.clone() })
+        let (resolved, bytes) = match self.regular_file(&path) {
+            Err(StorageError::Io { source, .. }) if is_absent(&source) => {
+                return Err(if self.versions(name)?.is_empty() {
+                    StorageError::UnknownModel { name: name.clone() }
                 } else {
-                    Err(StorageError::UnknownVersion { name: name.clone(), version: version.clone() })
-                }
+                    StorageError::UnknownVersion { name: name.clone(), version: version.clone() }
+                });
             }
-            Err(error) => Err(io_at("read", &path)(error)),
+            other => other?,
+        };
+        if bytes > MAX_MANIFEST_BYTES as u64 {
+            return Err(BundleError::ManifestSize { bytes: bytes as usize }.into());
         }
+        fs::read(&resolved).map_err(io_at("read", &path))
     }
 
     /// An exclusive lock on a model, held until the file is dropped, also between processes.

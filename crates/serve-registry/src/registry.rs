@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use lru::LruCache;
-use serve_core::{Alias, EngineLoader, ModelLoader, ModelName, ModelRef, ModelVersion};
+use serve_core::{Alias, EngineLoader, ModelLoader, ModelName, ModelRef, ModelVersion, Selector};
 use thiserror::Error;
 
 pub use change::PromoteError;
@@ -59,6 +59,14 @@ pub enum DeploymentError {
         name: ModelName,
         /// Why not.
         reason: &'static str,
+    },
+    /// The model's folder cannot be read, so nobody knows what it has.
+    #[error("model {name:?} cannot be read: {reason}")]
+    Unreadable {
+        /// The model.
+        name: ModelName,
+        /// Why, with every cause.
+        reason: Arc<str>,
     },
     /// The version is there and not loaded; [`Registry::deployment`] loads it, off the request path.
     #[error("{name}@{version} is not loaded yet")]
@@ -110,8 +118,8 @@ pub struct Registry {
     catalog: Slot<Catalog>,
     /// Invariant: held while the catalog or any snapshot is replaced, so each has one writer.
     writer: Mutex<Writer>,
-    /// Versions loaded because somebody asked for them by name, least recently used first to go. The lock is held for a
-    /// look-up only, and only on requests that name a version.
+    /// Versions loaded because somebody asked for them and not for an alias, least recently used first to go. The lock is
+    /// held for a look-up only, and only on requests that ask so.
     explicit: Mutex<LruCache<(ModelName, ModelVersion), ()>>,
     reaper: Reaper,
 }
@@ -174,7 +182,7 @@ impl Registry {
         let name = || reference.name.clone();
         match resolution.ok_or_else(|| DeploymentError::UnknownModel { name: name() })? {
             Resolution::Ready(deployment) => {
-                if matches!(reference.selector, serve_core::Selector::Version(_)) {
+                if !matches!(reference.selector, Selector::Alias(_)) {
                     self.touch(&deployment);
                 }
                 Ok(deployment)
@@ -187,6 +195,7 @@ impl Registry {
             Resolution::UnknownVersion(version) => {
                 Err(DeploymentError::UnknownVersion { name: name(), version })
             }
+            Resolution::Unreadable(reason) => Err(DeploymentError::Unreadable { name: name(), reason }),
             Resolution::Nothing(reason) => Err(DeploymentError::Nothing { name: name(), reason }),
         }
     }
@@ -196,9 +205,16 @@ impl Registry {
     /// # Errors
     /// When there is no such version, or it is refused.
     pub fn deployment(&self, reference: &ModelRef) -> Result<Arc<Deployment>, DeploymentError> {
-        match self.resolve(reference) {
-            Err(DeploymentError::NotLoaded { name, version }) => self.load_explicit(&name, &version),
-            other => other,
+        loop {
+            let Err(DeploymentError::NotLoaded { name, version }) = self.resolve(reference) else {
+                return self.resolve(reference);
+            };
+            match self.load_explicit(&name, &version) {
+                // A refused version is neither the latest nor the best any more: another one is. Each turn refuses one.
+                Err(DeploymentError::Refused(_))
+                    if matches!(reference.selector, Selector::Latest | Selector::Best) => {}
+                loaded => return loaded,
+            }
         }
     }
 

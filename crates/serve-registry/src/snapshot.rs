@@ -89,6 +89,8 @@ pub struct ModelSnapshot {
     pub deployments: HashMap<ModelVersion, Arc<Deployment>>,
     /// What may not serve.
     pub refused: HashMap<ModelVersion, Refusal>,
+    /// Why the folder is not followed now, where it cannot be read; what was served before is served on.
+    pub problem: Option<Arc<str>>,
 }
 
 /// Which version a selector means, before it is known whether it is loaded.
@@ -99,6 +101,8 @@ pub(crate) enum Resolution {
     Refused(ModelVersion, Refusal),
     UnknownAlias(Alias),
     UnknownVersion(ModelVersion),
+    /// There may be such an alias or version, but the folder cannot be read.
+    Unreadable(Arc<str>),
     /// The selector is understood and means no version, for this reason.
     Nothing(&'static str),
 }
@@ -112,6 +116,7 @@ impl ModelSnapshot {
             pointing: BTreeMap::new(),
             deployments: HashMap::new(),
             refused: HashMap::new(),
+            problem: None,
         }
     }
 
@@ -180,7 +185,7 @@ impl ModelSnapshot {
             Selector::Alias(alias) => match self.pointing.get(alias) {
                 Some(Pointing { serving: Some(version), .. }) => self.version(version),
                 Some(pointing) => self.version(&pointing.target),
-                None => Resolution::UnknownAlias(alias.clone()),
+                None => self.unknown(|| Resolution::UnknownAlias(alias.clone())),
             },
             Selector::Version(version) => self.version(version),
             Selector::Latest => self.found(self.latest(), "every version is refused"),
@@ -203,7 +208,11 @@ impl ModelSnapshot {
         } else if self.versions.iter().any(|published| published.version == *version) {
             Resolution::NotLoaded(version.clone())
         } else {
-            Resolution::UnknownVersion(version.clone())
+            self.unknown(|| Resolution::UnknownVersion(version.clone()))
         }
+    }
+
+    fn unknown(&self, otherwise: impl FnOnce() -> Resolution) -> Resolution {
+        self.problem.clone().map_or_else(otherwise, Resolution::Unreadable)
     }
 }

@@ -65,7 +65,7 @@ fn a_warm_batch_into_a_used_buffer_allocates_nothing() {
         for view in [by_rows.view(), by_columns.view()] {
             let mut batch = BatchPrediction::new();
             pipeline.predict_batch(view, &mut batch).expect("the widths fit");
-            let (_, usage) = measure(|| pipeline.predict_batch(view, &mut batch).expect("the widths fit"));
+            let ((), usage) = measure(|| pipeline.predict_batch(view, &mut batch).expect("the widths fit"));
             assert_eq!((usage.allocations, batch.len()), (0, 150), "{what}");
         }
     }

@@ -23,7 +23,7 @@ use serve_core::{
 
 use crate::models::{leaf, linear, logistic, split, trees};
 
-const DIGEST: &str = "";
+const DIGEST: &str = "df6cd495cfb824926e28ecbd36a5068c6083ea7db191698e4acb079264450a28";
 
 fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bundle-format-1")
@@ -77,7 +77,7 @@ fn the_fixture_answers_a_request_to_the_last_bit() {
     pipeline.signature().read_named(&given, &mut row).expect("admitted");
     assert_eq!((row.values(), row.imputed()), (&[2.5, 0.25, 1.0][..], &[1][..]));
     let prediction = pipeline.predict_checked(&row).expect("answered");
-    assert_eq!(prediction.scores(), [0.0, 0.0]);
+    assert_eq!(prediction.scores(), [0.195_626_128_956_804_6, 0.804_373_871_043_195_5]);
     assert_eq!((prediction.answer(), pipeline.label(&prediction)), (Answer::Class(1), Some("up")));
     assert_eq!(prediction.confidence(), Some(prediction.scores()[1]));
 }

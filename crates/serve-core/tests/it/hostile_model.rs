@@ -17,7 +17,7 @@ use crate::models::{leaf, lenient, linear, regression, split, trees};
 const HEADER: usize = 52;
 
 /// What the length limit of a small payload allows, with room for the decoder's own growth.
-const BOUND: i64 = 4 << 20;
+const BOUND: isize = 4 << 20;
 
 fn sealed(payload: &[u8]) -> Vec<u8> {
     let mut bytes = envelope::seal(&()).expect("encodes")[..12].to_vec();

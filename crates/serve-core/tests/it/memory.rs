@@ -9,8 +9,8 @@ pub(crate) struct Usage {
     /// How often memory was asked for, or asked to grow.
     pub(crate) allocations: u64,
     /// The most bytes held at once beyond those held at the start.
-    pub(crate) peak_bytes: i64,
-    held_bytes: i64,
+    pub(crate) peak_bytes: isize,
+    held_bytes: isize,
 }
 
 thread_local! {
@@ -22,7 +22,7 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-fn record(allocations: u64, bytes: i64) {
+fn record(allocations: u64, bytes: isize) {
     // A thread that is ending has no counter any more.
     let _ = USAGE.try_with(|usage| {
         let mut now = usage.get();
@@ -40,25 +40,25 @@ fn record(allocations: u64, bytes: i64) {
 // SAFETY: every method passes its arguments unchanged to `System`, which upholds the contract; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        record(1, layout.size() as i64);
+        record(1, layout.size().cast_signed());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        record(1, layout.size() as i64);
+        record(1, layout.size().cast_signed());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.alloc_zeroed(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        record(1, size as i64 - layout.size() as i64);
+        record(1, size.cast_signed() - layout.size().cast_signed());
         // SAFETY: the caller's promises are passed on.
         unsafe { System.realloc(pointer, layout, size) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        record(0, -(layout.size() as i64));
+        record(0, -(layout.size().cast_signed()));
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(pointer, layout) }
     }

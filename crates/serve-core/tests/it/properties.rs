@@ -111,7 +111,7 @@ fn value() -> impl Strategy<Value = f64> {
 }
 
 fn rows(most: usize) -> impl Strategy<Value = Array2<f64>> {
-    proptest::collection::vec([value(), value(), value()], 1..most).prop_map(|rows| Array2::from(rows))
+    proptest::collection::vec([value(), value(), value()], 1..most).prop_map(Array2::from)
 }
 
 fn built(estimator: &Estimator) -> Pipeline {

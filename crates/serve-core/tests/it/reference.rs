@@ -47,7 +47,7 @@ pub(crate) fn texts(value: &Value) -> Vec<String> {
 /// Units in the last place between two numbers; NaN is no distance from NaN.
 pub(crate) fn ulps(a: f64, b: f64) -> u64 {
     let ordered = |x: f64| {
-        let bits = x.to_bits() as i64;
+        let bits = x.to_bits().cast_signed();
         if bits < 0 { i64::MIN - bits } else { bits }
     };
     match (a.is_nan(), b.is_nan()) {

@@ -24,7 +24,7 @@ fn compute(sources: &str, feature: &str, price: Frame, news: Frame) -> Result<Co
     let yaml = format!(
         "feature_sets: {{ s: {{ entity: symbol, sources: {{ {sources} }}, features: {{ f: {feature} }} }} }}"
     );
-    let declarations = Declarations::from_yaml(&yaml).unwrap_or_else(|error| unreachable!("{error}"));
+    let declarations = Declarations::parse(&yaml).unwrap_or_else(|error| unreachable!("{error}"));
     let frames = SourceFrames::from([("price".to_owned(), price), ("news".to_owned(), news)]);
     declarations.get("s").expect("is declared").compute(&entity("A"), &frames)
 }
@@ -145,7 +145,7 @@ fn a_column_or_source_that_is_not_there_is_named() {
     let sources = "candles: { table: price_data }";
     let error = compute(sources, "close", price(), Frame::default()).expect_err("is refused");
     assert_eq!(error.to_string(), "feature set \"s\" needs the rows of source \"candles\"");
-    let declarations = Declarations::from_yaml("feature_sets: { s: { entity: x } }").expect("is sound");
+    let declarations = Declarations::parse("feature_sets: { s: { entity: x } }").expect("is sound");
     let error = declarations.sets()[0].compute(&entity("A"), &SourceFrames::new()).expect_err("is refused");
     assert_eq!(error.to_string(), "feature set \"s\" declares no features to compute");
 }

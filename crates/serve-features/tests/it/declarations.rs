@@ -27,7 +27,7 @@ feature_sets:
 "#;
 
 fn lines(yaml: &str) -> Vec<String> {
-    match Declarations::from_yaml(yaml) {
+    match Declarations::parse(yaml) {
         Ok(_) => Vec::new(),
         Err(error) => error.to_string().lines().map(str::to_owned).collect(),
     }
@@ -35,7 +35,7 @@ fn lines(yaml: &str) -> Vec<String> {
 
 #[test]
 fn a_sound_file_says_all_there_is() {
-    let declarations = Declarations::from_yaml(SOUND).expect("is sound");
+    let declarations = Declarations::parse(SOUND).expect("is sound");
     let [hourly, ready] = declarations.sets() else { unreachable!("two sets are declared") };
     assert_eq!((hourly.name().as_str(), hourly.entity_key()), ("btc_hourly", "symbol"));
     assert_eq!(hourly.default_entity().map(Entity::as_str), Some("BTC/USD"));
@@ -129,15 +129,15 @@ fn an_age_limit_on_the_first_source_is_refused_because_it_would_do_nothing() {
 
 #[test]
 fn what_is_no_yaml_or_no_map_is_refused() {
-    assert!(matches!(Declarations::from_yaml("a: [1"), Err(DeclarationError::Yaml { .. })));
-    assert!(matches!(Declarations::from_yaml("a: 1\na: 2"), Err(DeclarationError::Yaml { .. })));
-    assert!(matches!(Declarations::from_yaml(&"[".repeat(100_000)), Err(DeclarationError::Yaml { .. })));
+    assert!(matches!(Declarations::parse("a: [1"), Err(DeclarationError::Yaml { .. })));
+    assert!(matches!(Declarations::parse("a: 1\na: 2"), Err(DeclarationError::Yaml { .. })));
+    assert!(matches!(Declarations::parse(&"[".repeat(100_000)), Err(DeclarationError::Yaml { .. })));
     let empty = [
         "line 1: expected a map with the key `feature_sets`, got nothing",
         "line 1: expected the key `feature_sets`",
     ];
     assert_eq!(lines(""), empty);
-    assert_eq!(Declarations::from_yaml("feature_sets: {}").map(|sets| sets.sets().len()).ok(), Some(0));
+    assert_eq!(Declarations::parse("feature_sets: {}").map(|sets| sets.sets().len()).ok(), Some(0));
 }
 
 #[test]

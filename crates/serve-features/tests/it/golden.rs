@@ -43,7 +43,7 @@ fn every_function_agrees_with_pandas_and_talib() {
     database.write_prices(&read_prices(open("prices.csv")).expect("reads")).expect("writes");
     database.write_sentiment(&read_sentiment(open("news.csv")).expect("reads")).expect("writes");
     let yaml = fs::read_to_string(golden("features.yaml")).expect("reads");
-    let declarations = Declarations::from_yaml(&yaml).expect("is sound");
+    let declarations = Declarations::parse(&yaml).expect("is sound");
     let set = declarations.get("golden").expect("is declared");
     let expected = read_features(open("expected.csv")).expect("reads");
 

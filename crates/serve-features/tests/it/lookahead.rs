@@ -46,7 +46,7 @@ feature_sets:
 ";
 
 fn set() -> FeatureSet {
-    Declarations::from_yaml(DECLARED).expect("is sound").sets()[0].clone()
+    Declarations::parse(DECLARED).expect("is sound").sets()[0].clone()
 }
 
 /// Rows some minutes apart, some values missing. No gap: several rows of one moment, where the source allows it.

@@ -53,7 +53,7 @@ impl Directory {
     pub fn publish(&self, bundle: &Bundle, by: &str) -> Result<(), PublishError> {
         let (name, version) = (&bundle.manifest().name, &bundle.manifest().version);
         let model = self.model_folder(name);
-        fs::create_dir_all(&model).map_err(io_at("created", &model))?;
+        self.make_folder(&model)?;
         let _lock = self.lock(name)?;
         let versions = self.versions(name)?;
         if versions.contains(version) {
@@ -62,6 +62,10 @@ impl Directory {
         if let Some(existing) = versions.iter().find(|existing| existing.kind() != version.kind()) {
             let (name, version, existing) = (name.clone(), version.clone(), existing.clone());
             return Err(PublishError::MixedKinds { name, version, existing });
+        }
+        if !versions.is_empty() && self.aliases_file(name)?.is_none() {
+            // Without the file the champion is the oldest version, which this one may become: arriving must not promote.
+            self.write_aliases(name, &self.default_aliases(name)?)?;
         }
         self.write_version(bundle)?;
         if versions.is_empty() {
@@ -76,9 +80,12 @@ impl Directory {
         let (name, version) = (&bundle.manifest().name, &bundle.manifest().version);
         let folder = self.version_folder(name, version);
         let source = folder.join(SOURCE_FOLDER);
-        fs::create_dir_all(&folder).map_err(io_at("created", &folder))?;
+        self.make_folder(&folder)?;
+        // What is there has no manifest: the model's lock is held, so its publisher is gone.
+        fs::remove_dir_all(&folder).map_err(io_at("replaced", &folder))?;
+        self.make_folder(&folder)?;
         if bundle.files().any(|(file, _)| file.starts_with(SOURCE_FOLDER)) {
-            fs::create_dir_all(&source).map_err(io_at("created", &source))?;
+            self.make_folder(&source)?;
         }
         for (file, bytes) in bundle.files() {
             let path = folder.join(file);
@@ -92,6 +99,23 @@ impl Directory {
             other => other.into(),
         })
     }
+}
+
+impl Directory {
+    /// A folder that is there now and after a crash, and lies inside the root.
+    fn make_folder(&self, path: &Path) -> Result<(), StorageError> {
+        match fs::create_dir(path) {
+            Ok(()) => path.parent().map_or(Ok(()), sync_folder).map_err(io_at("written", path))?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(io_at("created", path)(error)),
+        }
+        self.inside(path.to_owned()).map(drop)
+    }
+}
+
+/// Forces a folder's entries to disk.
+pub(super) fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 /// Writes a file under a temporary name in `folder`, forces it to disk, and gives it its name: by rename where
@@ -111,7 +135,7 @@ pub(super) fn write_file(
         } else {
             file.persist_noclobber(path)?;
         }
-        File::open(folder)?.sync_all()
+        sync_folder(folder)
     };
     written().map_err(io_at("written", path))
 }

@@ -1,0 +1,149 @@
+//! `features migrate`, `features ingest`, `features build`.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use jiff::Timestamp;
+use serve_app::{Exit, ExitReason};
+use serve_features::{
+    Declarations, FeatureRow, FeatureSet, FeatureSetName, RawTable, SqliteDatabase, SqliteOptions, StoreUrl,
+    TableWriter, parse_timestamp, read_features, read_prices, read_sentiment,
+};
+
+use crate::args::Features;
+use crate::config::CtlConfig;
+use crate::print;
+
+pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
+    match command {
+        Features::Migrate => {
+            let path = sqlite_path(config)?;
+            SqliteDatabase::migrate(path, SqliteOptions::default()).map_err(unavailable)?;
+            print(&format!("{} is up to date", path.display()))
+        }
+        Features::Ingest { table, set, file } => ingest(config, table.as_deref(), set.as_deref(), &file),
+        Features::Build { declarations, set, from, to, output, store } => {
+            let window = Window { from: time(from)?, to: time(to)? };
+            let declared = declared(config, declarations.as_deref(), &set)?;
+            build(config, &declared, &window, output.as_deref(), store)
+        }
+    }
+}
+
+fn data(error: impl std::error::Error) -> Exit {
+    Exit::because(ExitReason::Data, error)
+}
+
+fn unavailable(error: impl std::error::Error) -> Exit {
+    Exit::because(ExitReason::Unavailable, error)
+}
+
+fn sqlite_path(config: &CtlConfig) -> Result<&Path, Exit> {
+    match config.store_url()? {
+        StoreUrl::Sqlite { path, .. } => Ok(path),
+        _ => Err(Exit::told(ExitReason::Config, "a store in memory ends with this program; use sqlite://FILE")),
+    }
+}
+
+fn database(config: &CtlConfig) -> Result<SqliteDatabase, Exit> {
+    SqliteDatabase::open(sqlite_path(config)?, SqliteOptions::default()).map_err(unavailable)
+}
+
+fn ingest(config: &CtlConfig, table: Option<&str>, set: Option<&str>, path: &Path) -> Result<(), Exit> {
+    let open = || {
+        File::open(path).map_err(|error| Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display())))
+    };
+    let named = |error: serve_features::CsvError| {
+        let exit = data(error);
+        Exit::told(ExitReason::Data, format!("{}: {exit}", path.display()))
+    };
+    let mut database = database(config)?;
+    let (rows, place) = match (table, set) {
+        (_, Some(set)) => {
+            let name: FeatureSetName = set.parse().map_err(data)?;
+            let rows = read_features(open()?).map_err(named)?;
+            database.write_features(&name, &rows).map_err(unavailable)?;
+            (rows.len(), format!("feature set {name}"))
+        }
+        (Some(table), None) => match RawTable::named(table) {
+            Some(RawTable::Price) => {
+                let rows = read_prices(open()?).map_err(named)?;
+                database.write_prices(&rows).map_err(unavailable)?;
+                (rows.len(), table.to_owned())
+            }
+            Some(RawTable::Sentiment) => {
+                let rows = read_sentiment(open()?).map_err(named)?;
+                database.write_sentiment(&rows).map_err(unavailable)?;
+                (rows.len(), table.to_owned())
+            }
+            Some(_) | None => {
+                let message = format!("unknown table {table:?}; expected price_data or sentiment_data");
+                return Err(Exit::told(ExitReason::Data, message));
+            }
+        },
+        (None, None) => return Err(Exit::told(ExitReason::Data, "say where the rows go: --table or --set")),
+    };
+    print(&format!("{rows} rows written to {place}"))
+}
+
+fn declared(config: &CtlConfig, path: Option<&Path>, set: &str) -> Result<FeatureSet, Exit> {
+    let path = path.or(config.features.declarations.as_deref());
+    let Some(path) = path else {
+        return Err(Exit::told(ExitReason::NoInput, "say where the sets are declared: --declarations features.yaml"));
+    };
+    let declarations = Declarations::load(path).map_err(data)?;
+    let found = declarations.get(set).cloned();
+    found.ok_or_else(|| Exit::told(ExitReason::Data, format!("{} declares no feature set {set:?}", path.display())))
+}
+
+/// Which rows are kept: from the first time, up to and without the second.
+struct Window {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+}
+
+impl Window {
+    fn holds(&self, row: &FeatureRow) -> bool {
+        let at = row.timestamp();
+        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
+    }
+}
+
+fn time(text: Option<String>) -> Result<Option<Timestamp>, Exit> {
+    text.map(|text| parse_timestamp(&text).map_err(data)).transpose()
+}
+
+fn build(
+    config: &CtlConfig,
+    set: &FeatureSet,
+    window: &Window,
+    output: Option<&Path>,
+    store: bool,
+) -> Result<(), Exit> {
+    if output.is_none() && !store {
+        return Err(Exit::told(ExitReason::Data, "say where the rows go: --output FILE.csv, --store, or both"));
+    }
+    let mut database = database(config)?;
+    let mut rows = Vec::new();
+    for entity in database.set_entities(set).map_err(unavailable)? {
+        let computed = database.compute_set(set, &entity).map_err(data)?;
+        rows.extend(computed.rows.into_iter().filter(|row| window.holds(row)));
+    }
+    if let Some(path) = output {
+        write(path, set, &rows)
+            .map_err(|error| Exit::told(ExitReason::CannotCreate, format!("{} cannot be written: {error}", path.display())))?;
+        print(&format!("{} rows of {} written to {}", rows.len(), set.name(), path.display()))?;
+    }
+    if store {
+        database.write_features(set.name(), &rows).map_err(unavailable)?;
+        print(&format!("{} rows of {} written to the store", rows.len(), set.name()))?;
+    }
+    Ok(())
+}
+
+fn write(path: &Path, set: &FeatureSet, rows: &[FeatureRow]) -> std::io::Result<()> {
+    let mut table = TableWriter::new(BufWriter::new(File::create(path)?), set.feature_names())?;
+    table.write(rows)?;
+    table.finish()?.flush()
+}
