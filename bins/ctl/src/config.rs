@@ -57,7 +57,8 @@ impl CtlConfig {
         if self.has_registry || self.registry.url.exists() {
             return Ok(&self.registry.url);
         }
-        let message = "say where the registry is: --registry DIR, SERVE_REGISTRY, or registry.url in --config FILE";
+        let message =
+            "say where the registry is: --registry DIR, SERVE_REGISTRY, or registry.url in --config FILE";
         Err(Exit::told(ExitReason::NoInput, message))
     }
 
@@ -78,7 +79,8 @@ impl CtlConfig {
 
     /// The feature store's URL.
     pub(crate) fn store_url(&self) -> Result<&StoreUrl, Exit> {
-        let message = "say where the feature store is: --features sqlite://FILE, SERVE_FEATURES, or features.url";
+        let message =
+            "say where the feature store is: --features sqlite://FILE, SERVE_FEATURES, or features.url";
         self.features.url.as_ref().ok_or_else(|| Exit::told(ExitReason::NoInput, message))
     }
 }

@@ -42,7 +42,9 @@ fn unavailable(error: impl std::error::Error) -> Exit {
 fn sqlite_path(config: &CtlConfig) -> Result<&Path, Exit> {
     match config.store_url()? {
         StoreUrl::Sqlite { path, .. } => Ok(path),
-        _ => Err(Exit::told(ExitReason::Config, "a store in memory ends with this program; use sqlite://FILE")),
+        _ => {
+            Err(Exit::told(ExitReason::Config, "a store in memory ends with this program; use sqlite://FILE"))
+        }
     }
 }
 
@@ -52,7 +54,9 @@ fn database(config: &CtlConfig) -> Result<SqliteDatabase, Exit> {
 
 fn ingest(config: &CtlConfig, table: Option<&str>, set: Option<&str>, path: &Path) -> Result<(), Exit> {
     let open = || {
-        File::open(path).map_err(|error| Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display())))
+        File::open(path).map_err(|error| {
+            Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
+        })
     };
     let named = |error: serve_features::CsvError| {
         let exit = data(error);
@@ -90,11 +94,16 @@ fn ingest(config: &CtlConfig, table: Option<&str>, set: Option<&str>, path: &Pat
 fn declared(config: &CtlConfig, path: Option<&Path>, set: &str) -> Result<FeatureSet, Exit> {
     let path = path.or(config.features.declarations.as_deref());
     let Some(path) = path else {
-        return Err(Exit::told(ExitReason::NoInput, "say where the sets are declared: --declarations features.yaml"));
+        return Err(Exit::told(
+            ExitReason::NoInput,
+            "say where the sets are declared: --declarations features.yaml",
+        ));
     };
     let declarations = Declarations::load(path).map_err(data)?;
     let found = declarations.get(set).cloned();
-    found.ok_or_else(|| Exit::told(ExitReason::Data, format!("{} declares no feature set {set:?}", path.display())))
+    found.ok_or_else(|| {
+        Exit::told(ExitReason::Data, format!("{} declares no feature set {set:?}", path.display()))
+    })
 }
 
 /// Which rows are kept: from the first time, up to and without the second.
@@ -122,7 +131,10 @@ fn build(
     store: bool,
 ) -> Result<(), Exit> {
     if output.is_none() && !store {
-        return Err(Exit::told(ExitReason::Data, "say where the rows go: --output FILE.csv, --store, or both"));
+        return Err(Exit::told(
+            ExitReason::Data,
+            "say where the rows go: --output FILE.csv, --store, or both",
+        ));
     }
     let mut database = database(config)?;
     let mut rows = Vec::new();
@@ -131,8 +143,9 @@ fn build(
         rows.extend(computed.rows.into_iter().filter(|row| window.holds(row)));
     }
     if let Some(path) = output {
-        write(path, set, &rows)
-            .map_err(|error| Exit::told(ExitReason::CannotCreate, format!("{} cannot be written: {error}", path.display())))?;
+        write(path, set, &rows).map_err(|error| {
+            Exit::told(ExitReason::CannotCreate, format!("{} cannot be written: {error}", path.display()))
+        })?;
         print(&format!("{} rows of {} written to {}", rows.len(), set.name(), path.display()))?;
     }
     if store {

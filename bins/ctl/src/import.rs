@@ -73,15 +73,18 @@ fn data(error: impl std::error::Error) -> Exit {
 }
 
 fn bytes(path: &Path) -> Result<Vec<u8>, Exit> {
-    std::fs::read(path)
-        .map_err(|error| Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display())))
+    std::fs::read(path).map_err(|error| {
+        Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
+    })
 }
 
 /// The model under the names that a person gave.
 fn named(mut imported: ImportedModel, args: &Import) -> Result<ImportedModel, Exit> {
     if let Some(names) = &args.feature_names {
         let names = match std::fs::read_to_string(names) {
-            Ok(text) => text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect(),
+            Ok(text) => {
+                text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect()
+            }
             Err(_) => names.split(',').map(|name| name.trim().to_owned()).collect(),
         };
         imported = imported.with_feature_names(names).map_err(data)?;
@@ -99,10 +102,14 @@ fn ranged(signature: Signature, path: Option<&Path>) -> Result<Signature, Exit> 
     let mut ranges: BTreeMap<String, Range> = serde_saphyr::from_str(&text)
         .map_err(|error| Exit::told(ExitReason::Data, format!("{}: {error}", path.display())))?;
     let inputs = signature.inputs().iter();
-    let inputs = inputs.map(|input| Input { range: ranges.remove(&input.name).or(input.range), ..input.clone() });
+    let inputs =
+        inputs.map(|input| Input { range: ranges.remove(&input.name).or(input.range), ..input.clone() });
     let signature = Signature::new(inputs.collect()).map_err(data)?;
     match ranges.keys().next() {
-        Some(name) => Err(Exit::told(ExitReason::Data, format!("{}: the model has no feature {name:?}", path.display()))),
+        Some(name) => Err(Exit::told(
+            ExitReason::Data,
+            format!("{}: the model has no feature {name:?}", path.display()),
+        )),
         None => Ok(signature),
     }
 }

@@ -13,9 +13,9 @@ pub(crate) const BY: &str = "serve-ctl";
 
 fn storage(error: StorageError) -> Exit {
     let reason = match &error {
-        StorageError::UnknownModel { .. } | StorageError::UnknownVersion { .. } | StorageError::NoRegistry { .. } => {
-            ExitReason::NoInput
-        }
+        StorageError::UnknownModel { .. }
+        | StorageError::UnknownVersion { .. }
+        | StorageError::NoRegistry { .. } => ExitReason::NoInput,
         StorageError::Bundle(_) | StorageError::Aliases { .. } => ExitReason::Data,
         _ => ExitReason::System,
     };
@@ -44,7 +44,10 @@ pub(crate) fn list(config: &CtlConfig) -> Result<(), Exit> {
     if rows.is_empty() {
         return print("the registry is empty");
     }
-    print(&aligned(["MODEL", "CHAMPION", "STATE", "VERSIONS", "FEATURE SET", "TYPE", "FEATURES", "HELD-OUT"], &rows))
+    print(&aligned(
+        ["MODEL", "CHAMPION", "STATE", "VERSIONS", "FEATURE SET", "TYPE", "FEATURES", "HELD-OUT"],
+        &rows,
+    ))
 }
 
 fn primary(manifest: &Manifest) -> Option<String> {
@@ -57,12 +60,14 @@ pub(crate) fn show(config: &CtlConfig, model: &str) -> Result<(), Exit> {
     let registry = config.registry()?;
     let snapshot = registry.model(reference.name.as_str()).ok_or_else(|| unknown(&reference.name))?;
     if model.contains('@') {
-        let deployment = registry.deployment(&reference).map_err(|error| Exit::because(ExitReason::Data, error))?;
+        let deployment =
+            registry.deployment(&reference).map_err(|error| Exit::because(ExitReason::Data, error))?;
         let manifest = deployment.manifest();
         let json = serde_json::to_string_pretty(manifest);
         return print(&json.map_err(|error| Exit::because(ExitReason::Software, error))?);
     }
-    let rows: Vec<_> = snapshot.versions.iter().rev().map(|published| version_row(&snapshot, published)).collect();
+    let rows: Vec<_> =
+        snapshot.versions.iter().rev().map(|published| version_row(&snapshot, published)).collect();
     if let Some(manifest) = snapshot.manifest() {
         print(&described(manifest))?;
     }
@@ -93,8 +98,12 @@ fn described(manifest: &Manifest) -> String {
 
 fn version_row(model: &ModelSnapshot, published: &serve_registry::snapshot::Published) -> [String; 5] {
     let version = &published.version;
-    let aliases: Vec<_> =
-        model.pointing.iter().filter(|(_, to)| to.target == *version).map(|(alias, _)| alias.as_str()).collect();
+    let aliases: Vec<_> = model
+        .pointing
+        .iter()
+        .filter(|(_, to)| to.target == *version)
+        .map(|(alias, _)| alias.as_str())
+        .collect();
     let manifest = published.manifest.as_deref();
     let golden = manifest.map(|m| format!("{} by {}", m.golden.rows, m.golden.by));
     let dash = || "-".to_owned();
@@ -134,7 +143,10 @@ fn verify_one(directory: &Directory, name: &ModelName, version: &ModelVersion) -
             let golden = &deployment.manifest().golden;
             let ms = deployment.load_time().as_secs_f64() * 1e3;
             let digest = deployment.digest();
-            print(&format!("{name}@{version} proven: {} golden rows by {}, {ms:.1} ms, digest {digest}", golden.rows, golden.by))?;
+            print(&format!(
+                "{name}@{version} proven: {} golden rows by {}, {ms:.1} ms, digest {digest}",
+                golden.rows, golden.by
+            ))?;
             Ok(true)
         }
         Err(error) => {

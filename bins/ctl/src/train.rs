@@ -24,20 +24,30 @@ pub(crate) fn run(config: &CtlConfig, args: Train) -> Result<(), Exit> {
         classes: args.classes.clone(),
         ..DatasetOptions::new(&args.target)
     };
-    let dataset = Dataset::from_csv(file, &options).map_err(|error| Exit::because(ExitReason::Data, error))?;
+    let dataset =
+        Dataset::from_csv(file, &options).map_err(|error| Exit::because(ExitReason::Data, error))?;
     let start = Instant::now();
-    let trained = train(&dataset, &settings(&args)).map_err(|error| Exit::because(ExitReason::Data, error))?;
+    let trained =
+        train(&dataset, &settings(&args)).map_err(|error| Exit::because(ExitReason::Data, error))?;
     eprintln!("fitted in {:.1} s", start.elapsed().as_secs_f64());
     let report = trained.report().clone();
     let directory = config.new_directory()?;
     let version = version(&directory, &args.name, args.version.clone())?;
     let created = format!("{:.0}", jiff::Timestamp::now());
-    let identity =
-        Identity { name: args.name.clone(), version: version.clone(), feature_set: args.feature_set.clone(), created };
+    let identity = Identity {
+        name: args.name.clone(),
+        version: version.clone(),
+        feature_set: args.feature_set.clone(),
+        created,
+    };
     publish(&directory, trained.into_builder(identity))?;
     print(&told(&report))?;
     print(&format!("published {}@{version}", args.name))?;
-    if args.promote { registry::promote(config, &args.name, &version, &serve_core::Alias::champion()) } else { Ok(()) }
+    if args.promote {
+        registry::promote(config, &args.name, &version, &serve_core::Alias::champion())
+    } else {
+        Ok(())
+    }
 }
 
 fn settings(args: &Train) -> TrainOptions {
@@ -69,7 +79,8 @@ pub(crate) fn version(
     let mut now = jiff::Timestamp::now();
     loop {
         let text = now.strftime("%Y%m%d_%H%M%S").to_string();
-        let version: ModelVersion = text.parse().map_err(|error| Exit::because(ExitReason::Software, error))?;
+        let version: ModelVersion =
+            text.parse().map_err(|error| Exit::because(ExitReason::Software, error))?;
         if !taken.contains(&version) {
             return Ok(version);
         }
@@ -93,8 +104,16 @@ fn told(report: &Report) -> String {
     };
     let left_out = report.rows.missing_feature + report.rows.missing_target;
     let mut lines = vec![
-        format!("{} on {} features, classes {}", report.algorithm, report.features, report.classes.join(", ")),
-        format!("rows: {} read, {} used, {left_out} left out for missing values", report.rows.read, report.rows.used),
+        format!(
+            "{} on {} features, classes {}",
+            report.algorithm,
+            report.features,
+            report.classes.join(", ")
+        ),
+        format!(
+            "rows: {} read, {} used, {left_out} left out for missing values",
+            report.rows.read, report.rows.used
+        ),
         format!("trained on {} rows, {}", report.training.rows, window(&report.training)),
         format!("held out  {} rows, {}", report.holdout.rows, window(&report.holdout)),
         String::new(),

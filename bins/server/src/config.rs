@@ -101,6 +101,7 @@ impl ServerConfig {
 }
 
 fn config_error(error: ConfigError) -> Exit {
-    let code = if matches!(error, ConfigError::File { .. }) { ExitReason::NoInput } else { ExitReason::Config };
+    let code =
+        if matches!(error, ConfigError::File { .. }) { ExitReason::NoInput } else { ExitReason::Config };
     Exit::because(code, error)
 }

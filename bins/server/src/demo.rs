@@ -13,7 +13,6 @@ use serve_app::{Exit, ExitReason, Layers};
 use serve_features::{Declarations, Durability, SqliteDatabase, SqliteOptions, read_prices, read_sentiment};
 use tempfile::TempDir;
 
-
 const DECLARATIONS: &str = include_str!("../../../models/features.yaml");
 const PRICES: &[u8] = include_bytes!("../../../examples/data/price_data.csv");
 const SENTIMENT: &[u8] = include_bytes!("../../../examples/data/sentiment_data.csv");
@@ -94,10 +93,13 @@ impl Demo {
 
     /// Computes every feature of every day and stores it, as `serve-ctl features` does.
     pub(crate) fn fill(&self, declarations: &Declarations) -> Result<(), Exit> {
-        let broken = |error: &dyn std::error::Error| Exit::told(ExitReason::Software, format!("the demo's data: {error}"));
+        let broken = |error: &dyn std::error::Error| {
+            Exit::told(ExitReason::Software, format!("the demo's data: {error}"))
+        };
         let options = SqliteOptions { durability: Durability::ThrowAway, ..SqliteOptions::default() };
         let Some(path) = self.features.strip_prefix("sqlite://") else { return Ok(()) };
-        let mut database = SqliteDatabase::open(path, options).map_err(|e| Exit::because(ExitReason::Unavailable, e))?;
+        let mut database =
+            SqliteDatabase::open(path, options).map_err(|e| Exit::because(ExitReason::Unavailable, e))?;
         let prices = read_prices(PRICES).map_err(|e| broken(&e))?;
         let sentiment = read_sentiment(SENTIMENT).map_err(|e| broken(&e))?;
         database.write_prices(&prices).map_err(|e| broken(&e))?;

@@ -1,7 +1,7 @@
 //! From arguments to a running server, and from a signal to its end.
 
 use std::collections::HashMap;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -26,9 +26,12 @@ const BLOCKING_THREADS: usize = 16;
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if args.check_config {
         let (config, _) = ServerConfig::load(&args, Layers::new())?;
-        return print(&serde_json::to_string_pretty(&config).map_err(|e| Exit::because(ExitReason::Software, e))?);
+        return print(
+            &serde_json::to_string_pretty(&config).map_err(|e| Exit::because(ExitReason::Software, e))?,
+        );
     }
-    let demo = args.demo.then(|| Demo::unpack(args.registry.as_deref(), args.features.as_deref())).transpose()?;
+    let demo =
+        args.demo.then(|| Demo::unpack(args.registry.as_deref(), args.features.as_deref())).transpose()?;
     let base = demo.as_ref().map_or_else(Layers::new, Demo::settings);
     let (config, notes) = ServerConfig::load(&args, base)?;
     start_log(&config.log)?;
@@ -72,21 +75,35 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
             info!("stopped; every request under way was answered");
             Ok(())
         }
-        Stopped::CutOff => Err(Exit::told(ExitReason::Temporary, "stopped; requests that outlasted http.drain_timeout were cut off")),
+        Stopped::CutOff => Err(Exit::told(
+            ExitReason::Temporary,
+            "stopped; requests that outlasted http.drain_timeout were cut off",
+        )),
     }
 }
 
 fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
-    let directory = Directory::open(&config.registry.url).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
+    let directory =
+        Directory::open(&config.registry.url).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
     let registry = Registry::with_loader(directory, Box::new(EngineLoader), config.registry.cache)
         .map_err(|error| Exit::because(ExitReason::System, error))?;
     for model in registry.models() {
         for (version, refusal) in &model.refused {
-            warn!(model = model.name.as_str(), version = version.as_str(), reason = &*refusal.reason, "version refused");
+            warn!(
+                model = model.name.as_str(),
+                version = version.as_str(),
+                reason = &*refusal.reason,
+                "version refused"
+            );
         }
         if let Some(deployment) = model.champion_deployment() {
             let load_ms = deployment.load_time().as_secs_f64() * 1e3;
-            info!(model = model.name.as_str(), version = deployment.manifest().version.as_str(), load_ms, "model is live");
+            info!(
+                model = model.name.as_str(),
+                version = deployment.manifest().version.as_str(),
+                load_ms,
+                "model is live"
+            );
         }
     }
     if registry.models().is_empty() {
@@ -104,7 +121,10 @@ fn open_features(
     let declarations = match (&config.features.declarations, demo) {
         (Some(path), _) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
-                Exit::told(ExitReason::NoInput, format!("features.declarations {} cannot be read: {error}", path.display()))
+                Exit::told(
+                    ExitReason::NoInput,
+                    format!("features.declarations {} cannot be read: {error}", path.display()),
+                )
             })?;
             Some(Declarations::parse(&text).map_err(|error| Exit::because(ExitReason::Config, error))?)
         }
@@ -115,7 +135,8 @@ fn open_features(
         default_entity: set.default_entity().cloned(),
         max_age: set.max_age(),
     };
-    let policies = declarations.iter().flat_map(Declarations::sets).map(|set| (set.name().clone(), policy(set)));
+    let policies =
+        declarations.iter().flat_map(Declarations::sets).map(|set| (set.name().clone(), policy(set)));
     let policies = policies.collect();
     let Some(url) = &config.features.url else { return Ok((None, policies)) };
     if let (Some(demo), Some(declarations)) = (demo, &declarations) {
@@ -152,7 +173,10 @@ fn bind_error(error: BindError) -> Exit {
 fn start_log(config: &LogConfig) -> Result<(), Exit> {
     let filter = EnvFilter::try_new(&config.level)
         .map_err(|error| Exit::told(ExitReason::Config, format!("log.level {:?}: {error}", config.level)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.format {
         LogFormat::Text => log.with_target(false).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
@@ -171,7 +195,9 @@ fn announce(address: SocketAddr, demo: Option<&Demo>) -> Result<(), Exit> {
 /// Results go to standard output; that it is closed is no reason to stop serving.
 fn print(text: &str) -> Result<(), Exit> {
     match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(Exit::because(ExitReason::System, error)),
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Exit::because(ExitReason::System, error))
+        }
         _ => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serve_core::{ModelName, ModelRef, Selector};
+use serve_core::{ModelName, ModelRef};
 use serve_features::{Entity, FeatureSetName, FeatureStore, MaxAge};
 use serve_registry::{Deployment, DeploymentError, Registry};
 
@@ -99,13 +99,6 @@ impl Service {
         self.started
     }
 
-    /// Whether every model that an alias leads to is live, or refused with its reason.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        // Opening the registry loads or refuses everything that aliases lead to before there is a service.
-        true
-    }
-
     /// Whether the feature store answers; `None` where there is none.
     pub async fn store_health(&self) -> Option<Result<(), String>> {
         let store = self.parts.store.as_ref()?;
@@ -191,12 +184,6 @@ impl Service {
 
     pub(crate) fn policy(&self, set: &FeatureSetName) -> FeatureSetPolicy {
         self.parts.feature_sets.get(set).cloned().unwrap_or_default()
-    }
-
-    /// The selector of a model by name and version, as a path gives them.
-    #[must_use]
-    pub fn query(name: ModelName, selector: Option<Selector>) -> ModelQuery {
-        ModelQuery::named(name, selector)
     }
 }
 

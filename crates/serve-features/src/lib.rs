@@ -30,7 +30,8 @@ pub use store::{BoxFuture, Fault, FeatureStore, FetchRequest, RetrieveError, Wri
 pub use table::TableWriter;
 pub use timestamp::{TimestampError, parse_timestamp};
 
-pub mod duration;
+pub use serve_core::duration;
+
 pub mod vocabulary;
 
 mod compute;

@@ -90,7 +90,10 @@ fn summary(model: &ModelSnapshot) -> Json {
         .refused
         .iter()
         .map(|(version, refusal)| {
-            (version.as_str(), json!({ "reason": refusal.reason.as_ref(), "at": reply::timestamp(refusal.at) }))
+            (
+                version.as_str(),
+                json!({ "reason": refusal.reason.as_ref(), "at": reply::timestamp(refusal.at) }),
+            )
         })
         .collect();
     if let Some(object) = body.as_object_mut() {

@@ -24,7 +24,7 @@ use crate::deployment::{Deployment, RefusedError};
 use crate::directory::{Directory, StorageError};
 use crate::reaper::Reaper;
 use crate::slot::Slot;
-use crate::snapshot::{ModelSnapshot, Resolution};
+use crate::snapshot::{ModelSnapshot, Refusal, Resolution};
 
 /// Why a reference leads to no deployment.
 #[derive(Debug, Clone, Error)]
@@ -206,8 +206,9 @@ impl Registry {
     /// When there is no such version, or it is refused.
     pub fn deployment(&self, reference: &ModelRef) -> Result<Arc<Deployment>, DeploymentError> {
         loop {
-            let Err(DeploymentError::NotLoaded { name, version }) = self.resolve(reference) else {
-                return self.resolve(reference);
+            let (name, version) = match self.resolve(reference) {
+                Err(DeploymentError::NotLoaded { name, version }) => (name, version),
+                resolved => return resolved,
             };
             match self.load_explicit(&name, &version) {
                 // A refused version is neither the latest nor the best any more: another one is. Each turn refuses one.
@@ -272,6 +273,21 @@ impl Registry {
         let kept: Vec<_> = snapshot.deployments.values().cloned().collect();
         let old = slot.store(snapshot);
         self.retire(&old, &kept);
+    }
+
+    /// Keeps a refusal, so that a version is proven again only when asked to or after its files changed.
+    fn refuse(
+        &self,
+        slot: &Slot<ModelSnapshot>,
+        writer: &mut Writer,
+        error: &RefusedError,
+        fingerprint: Fingerprint,
+    ) {
+        writer.seen_refused.insert((error.name.clone(), error.version.clone()), fingerprint);
+        let mut snapshot = (*slot.load()).clone();
+        let refusal = Refusal { reason: Arc::clone(&error.reason), at: jiff::Timestamp::now() };
+        snapshot.refused.insert(error.version.clone(), refusal);
+        self.publish_snapshot(slot, snapshot);
     }
 
     fn retire(&self, old: &ModelSnapshot, kept: &[Arc<Deployment>]) {

@@ -3,14 +3,15 @@
 
 use std::sync::Arc;
 
-use serve_core::{Alias, ModelName, ModelVersion};
+use serve_core::{Alias, ModelName, ModelRef, ModelVersion, Selector};
 use thiserror::Error;
 
 use super::{DeploymentError, Registry, Writer};
 use crate::aliases::{Action, Aliases};
 use crate::deployment::{Deployment, RefusedError};
 use crate::directory::StorageError;
-use crate::snapshot::{ModelSnapshot, Refusal};
+use crate::slot::Slot;
+use crate::snapshot::ModelSnapshot;
 
 /// Why an alias was not moved.
 #[derive(Debug, Error)]
@@ -44,7 +45,7 @@ impl Registry {
         alias: &Alias,
         by: &str,
     ) -> Result<Option<ModelVersion>, PromoteError> {
-        self.move_alias(name, alias, Action::Promote, by, |_, _| Ok(version.clone()))
+        self.move_alias(name, alias, Action::Promote, by, |_| Ok(version.clone()))
     }
 
     /// Points the champion to the version it replaced, and answers with both: from, to.
@@ -54,7 +55,7 @@ impl Registry {
     pub fn rollback(&self, name: &ModelName, by: &str) -> Result<(ModelVersion, ModelVersion), PromoteError> {
         let nothing = || PromoteError::NoPrevious { name: name.clone() };
         let mut to = None;
-        let from = self.move_alias(name, &Alias::champion(), Action::Rollback, by, |aliases, _| {
+        let from = self.move_alias(name, &Alias::champion(), Action::Rollback, by, |aliases| {
             let standing = aliases.standing("champion");
             let previous =
                 standing.len().checked_sub(2).map(|at| standing[at].clone()).ok_or_else(nothing)?;
@@ -63,90 +64,99 @@ impl Registry {
         from.zip(to).ok_or_else(nothing)
     }
 
-    /// Proves the version that `choose` picks, moves the alias on disk, then publishes.
+    /// Picks a version, proves it, moves the alias on disk, all under the model's lock, then publishes: what was read when
+    /// choosing still holds when the alias moves, also where several processes move it.
+    ///
+    /// The order of locks is the model's, then the writer's: who waits for another process keeps no writer waiting.
     fn move_alias(
         &self,
         name: &ModelName,
         alias: &Alias,
         action: Action,
         by: &str,
-        choose: impl FnOnce(&Aliases, &ModelSnapshot) -> Result<ModelVersion, PromoteError>,
+        choose: impl FnOnce(&Aliases) -> Result<ModelVersion, PromoteError>,
     ) -> Result<Option<ModelVersion>, PromoteError> {
-        let mut writer = self.writer();
-        let versions = self.directory.versions(name)?;
-        if versions.is_empty() {
-            return Err(StorageError::UnknownModel { name: name.clone() }.into());
-        }
-        let slot = self.slot(name);
-        let old =
-            slot.as_ref().map_or_else(|| Arc::new(ModelSnapshot::empty(name.clone())), |slot| slot.load());
-        let version = choose(&self.directory.aliases(name)?, &old)?;
-        if !versions.contains(&version) {
-            return Err(StorageError::UnknownVersion { name: name.clone(), version }.into());
-        }
-        let mut proven = (*old).clone();
-        self.prove(&version, &mut proven)?;
-        let mut before = None;
-        let aliases = self.directory.change_aliases(name, |aliases| {
-            before = aliases.target(alias.as_str()).cloned();
+        let mut proof = None;
+        let moved = self.directory.change_aliases(name, |aliases| {
+            let version = choose(aliases)?;
+            let versions = self.directory.versions(name)?;
+            if !versions.contains(&version) {
+                return Err(StorageError::UnknownVersion { name: name.clone(), version }.into());
+            }
+            let mut writer = self.writer();
+            let (snapshot, _) = self.proven(self.slot(name).as_deref(), name, &version, &mut writer)?;
+            let before = aliases.target(alias.as_str()).cloned();
             aliases.point(alias, &version, action, by, jiff::Timestamp::now());
-            Ok::<_, StorageError>(())
-        })?;
-        self.publish_change(&old, proven, versions, aliases, &mut writer);
+            proof = Some((writer, snapshot, versions, before));
+            Ok::<_, PromoteError>(())
+        });
+        let aliases = moved?;
+        let Some((mut writer, snapshot, versions, before)) = proof else { return Ok(None) };
+        self.publish_change(&snapshot, versions, aliases, &mut writer);
         Ok(before)
     }
 
-    /// Makes sure that `snapshot` holds the version's deployment.
-    fn prove(
+    /// The model's snapshot with the version's deployment in it. A refusal is kept with the model, if it is known.
+    fn proven(
         &self,
+        slot: Option<&Slot<ModelSnapshot>>,
+        name: &ModelName,
         version: &ModelVersion,
-        snapshot: &mut ModelSnapshot,
-    ) -> Result<Arc<Deployment>, RefusedError> {
-        if let Some(deployment) = snapshot.deployments.get(version) {
-            return Ok(Arc::clone(deployment));
+        writer: &mut Writer,
+    ) -> Result<(ModelSnapshot, Arc<Deployment>), RefusedError> {
+        let old = slot.map(Slot::load);
+        let mut snapshot = old.map_or_else(|| ModelSnapshot::empty(name.clone()), |old| (*old).clone());
+        if let Some(deployment) = snapshot.deployments.get(version).cloned() {
+            return Ok((snapshot, deployment));
         }
-        let deployment = Arc::new(Deployment::load(&self.directory, &*self.loader, &snapshot.name, version)?);
-        snapshot.refused.remove(version);
-        snapshot.deployments.insert(version.clone(), Arc::clone(&deployment));
-        Ok(deployment)
+        let fingerprint = self.directory.fingerprint(name, version);
+        match Deployment::load(&self.directory, &*self.loader, name, version).map(Arc::new) {
+            Ok(deployment) => {
+                snapshot.refused.remove(version);
+                snapshot.deployments.insert(version.clone(), Arc::clone(&deployment));
+                Ok((snapshot, deployment))
+            }
+            Err(error) => {
+                if let Some(slot) = slot {
+                    self.refuse(slot, writer, &error, fingerprint);
+                }
+                Err(error)
+            }
+        }
     }
 
     fn publish_change(
         &self,
-        old: &ModelSnapshot,
-        proven: ModelSnapshot,
+        proven: &ModelSnapshot,
         versions: Vec<ModelVersion>,
         aliases: Aliases,
         writer: &mut Writer,
     ) {
-        let (snapshot, _) = self.next_snapshot(&proven, versions, aliases, writer, false);
+        let (snapshot, _) = self.next_snapshot(proven, versions, aliases, writer, false);
         let mut models = self.catalog.with(|catalog| catalog.models.clone());
-        let fresh = || Arc::new(crate::slot::Slot::new(ModelSnapshot::empty(old.name.clone())));
-        let slot = models.entry(old.name.clone()).or_insert_with(fresh);
+        let fresh = || Arc::new(Slot::new(ModelSnapshot::empty(proven.name.clone())));
+        let slot = models.entry(proven.name.clone()).or_insert_with(fresh);
         self.publish_snapshot(slot, snapshot);
         self.publish_catalog(models);
     }
 
-    /// Loads a version that somebody asked for by name. Requests for the same version wait for one load.
+    /// Loads a version that somebody asked for by name. Requests for the same version wait for one load, and share its
+    /// refusal.
     pub(super) fn load_explicit(
         &self,
         name: &ModelName,
         version: &ModelVersion,
     ) -> Result<Arc<Deployment>, DeploymentError> {
-        let _writer = self.writer();
-        let Some(slot) = self.slot(name) else {
-            return Err(DeploymentError::UnknownModel { name: name.clone() });
-        };
-        let mut snapshot = (*slot.load()).clone();
-        let deployment = match self.prove(version, &mut snapshot) {
-            Ok(deployment) => deployment,
-            Err(error) => {
-                let refusal = Refusal { reason: Arc::clone(&error.reason), at: jiff::Timestamp::now() };
-                snapshot.refused.insert(version.clone(), refusal);
-                self.publish_snapshot(&slot, snapshot);
-                return Err(error.into());
-            }
-        };
+        let mut writer = self.writer();
+        // What others did while this one waited for the lock.
+        let reference = ModelRef { name: name.clone(), selector: Selector::Version(version.clone()) };
+        match self.resolve(&reference) {
+            Err(DeploymentError::NotLoaded { .. }) => {}
+            done => return done,
+        }
+        let unknown = || DeploymentError::UnknownModel { name: name.clone() };
+        let slot = self.slot(name).ok_or_else(unknown)?;
+        let (snapshot, deployment) = self.proven(Some(&*slot), name, version, &mut writer)?;
         self.publish_snapshot(&slot, snapshot);
         let evicted = self.explicit().push((name.clone(), version.clone()), ());
         if let Some((key, ())) = evicted.filter(|(key, ())| (&key.0, &key.1) != (name, version)) {

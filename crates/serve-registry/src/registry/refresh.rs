@@ -104,6 +104,7 @@ impl Registry {
                 outcomes.push(outcome(&name, old.champion().cloned(), None, ReloadStatus::Removed, None));
                 self.retire(&old, &[]);
             }
+            self.forget(&name, &[], &mut writer);
         }
         self.publish_catalog(models);
         outcomes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -120,20 +121,8 @@ impl Registry {
         let slot = models.get(name).cloned();
         let old =
             slot.as_ref().map_or_else(|| Arc::new(ModelSnapshot::empty(name.clone())), |slot| slot.load());
-        let from = old.champion().cloned();
-        let read =
-            self.directory.versions(name).and_then(|versions| Ok((versions, self.directory.aliases(name)?)));
-        let (versions, aliases) = match read {
-            Ok(read) => read,
-            Err(error) => {
-                let reason = Some(Arc::from(with_causes(&error)));
-                let to = from.clone();
-                models.entry(name.clone()).or_insert_with(|| Arc::new(Slot::new((*old).clone())));
-                return outcome(name, from, to, ReloadStatus::Refused, reason);
-            }
-        };
-        let (snapshot, reason) = self.next_snapshot(&old, versions, aliases, writer, retry);
-        let to = snapshot.champion().cloned();
+        let (snapshot, reason) = self.reread(&old, writer, retry);
+        let (from, to) = (old.champion().cloned(), snapshot.champion().cloned());
         match slot {
             Some(slot) => self.publish_snapshot(&slot, snapshot),
             None => drop(models.insert(name.clone(), Arc::new(Slot::new(snapshot)))),
@@ -147,6 +136,29 @@ impl Registry {
         outcome(name, from, to, status, reason)
     }
 
+    /// What the folder says now. Where it cannot be read, everything stays as it was, with the problem noted; the reason is
+    /// then told once, or whenever `retry`.
+    fn reread(
+        &self,
+        old: &ModelSnapshot,
+        writer: &mut Writer,
+        retry: bool,
+    ) -> (ModelSnapshot, Option<Arc<str>>) {
+        let versions = self.directory.versions(&old.name);
+        let problem = match (versions, self.directory.aliases(&old.name)) {
+            (Ok(versions), Ok(aliases)) => return self.next_snapshot(old, versions, aliases, writer, retry),
+            (Ok(versions), Err(error)) => {
+                let problem: Arc<str> = with_causes(&error).into();
+                let versions = self.published(old, versions);
+                (Some(problem), versions)
+            }
+            (Err(error), _) => (Some(with_causes(&error).into()), old.versions.clone()),
+        };
+        let (problem, versions) = problem;
+        let reason = problem.clone().filter(|_| retry || problem != old.problem);
+        (ModelSnapshot { problem, versions, ..old.clone() }, reason)
+    }
+
     /// The snapshot that follows `old`, and why a version was refused now, if one was.
     pub(super) fn next_snapshot(
         &self,
@@ -158,9 +170,13 @@ impl Registry {
     ) -> (ModelSnapshot, Option<Arc<str>>) {
         let mut next =
             ModelSnapshot { refused: old.refused.clone(), ..ModelSnapshot::empty(old.name.clone()) };
-        next.refused.retain(|version, _| versions.contains(version));
-        let mut reason = None;
         let targets: Vec<_> = aliases.iter().map(|(alias, target)| (alias.clone(), target.clone())).collect();
+        next.refused.retain(|version, _| {
+            let target = targets.iter().any(|(_, target)| target == version);
+            // What no alias leads to is tried again when it is next asked for.
+            target || (versions.contains(version) && !retry && self.is_as_refused(&old.name, version, writer))
+        });
+        let mut reason = None;
         for (alias, target) in targets {
             let serving = match self.obtain(&target, old, &mut next, writer, retry) {
                 Ok(()) => Some(target.clone()),
@@ -171,7 +187,8 @@ impl Registry {
             };
             next.pointing.insert(alias, Pointing { target, serving });
         }
-        self.keep_explicit(old, &versions, &mut next);
+        self.forget(&old.name, &versions, writer);
+        self.keep_explicit(old, &mut next);
         next.versions = self.published(old, versions);
         next.aliases = aliases;
         (next, reason)
@@ -194,12 +211,11 @@ impl Registry {
             next.deployments.insert(version.clone(), Arc::clone(deployment));
             return Ok(());
         }
-        let key = (old.name.clone(), version.clone());
-        let fingerprint = self.directory.fingerprint(&old.name, version);
-        if !retry && next.refused.contains_key(version) && writer.seen_refused.get(&key) == Some(&fingerprint)
-        {
+        if !retry && next.refused.contains_key(version) && self.is_as_refused(&old.name, version, writer) {
             return Err(None);
         }
+        let key = (old.name.clone(), version.clone());
+        let fingerprint = self.directory.fingerprint(&old.name, version);
         match Deployment::load(&self.directory, &*self.loader, &old.name, version) {
             Ok(deployment) => {
                 next.refused.remove(version);
@@ -214,6 +230,12 @@ impl Registry {
                 Err(Some(error.reason))
             }
         }
+    }
+
+    /// Whether a refused version's files are still those that were refused.
+    fn is_as_refused(&self, name: &ModelName, version: &ModelVersion, writer: &Writer) -> bool {
+        let seen = writer.seen_refused.get(&(name.clone(), version.clone()));
+        seen.is_some_and(|seen| *seen == self.directory.fingerprint(name, version))
     }
 
     /// What an alias serves whose target is refused: what it serves now, else the newest earlier target that proves.
@@ -233,13 +255,22 @@ impl Registry {
     }
 
     /// Versions that were asked for by name stay loaded while they are in the list.
-    fn keep_explicit(&self, old: &ModelSnapshot, versions: &[ModelVersion], next: &mut ModelSnapshot) {
+    fn keep_explicit(&self, old: &ModelSnapshot, next: &mut ModelSnapshot) {
         let explicit = self.explicit();
         for (version, deployment) in &old.deployments {
-            if versions.contains(version) && explicit.contains(&(old.name.clone(), version.clone())) {
+            if explicit.contains(&(old.name.clone(), version.clone())) {
                 next.deployments.entry(version.clone()).or_insert_with(|| Arc::clone(deployment));
             }
         }
+    }
+
+    /// Keeps no note of versions of a model that are not there any more.
+    fn forget(&self, name: &ModelName, versions: &[ModelVersion], writer: &mut Writer) {
+        let gone = |key: &(ModelName, ModelVersion)| key.0 == *name && !versions.contains(&key.1);
+        let mut explicit = self.explicit();
+        let keys: Vec<_> = explicit.iter().map(|(key, ())| key).filter(|key| gone(key)).cloned().collect();
+        keys.iter().for_each(|key| drop(explicit.pop(key)));
+        writer.seen_refused.retain(|key, _| !gone(key) || versions.is_empty() != versions.is_empty());
     }
 
     /// Published versions never change, so a manifest that was read once is not read again.
