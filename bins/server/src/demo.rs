@@ -87,7 +87,7 @@ impl Demo {
     }
 
     /// The demonstration's feature sets.
-    pub(crate) fn declarations(&self) -> Result<Declarations, Exit> {
+    pub(crate) fn declarations() -> Result<Declarations, Exit> {
         Declarations::parse(DECLARATIONS).map_err(|error| Exit::because(ExitReason::Software, error))
     }
 

@@ -128,7 +128,7 @@ fn open_features(
             })?;
             Some(Declarations::parse(&text).map_err(|error| Exit::because(ExitReason::Config, error))?)
         }
-        (None, Some(demo)) => Some(demo.declarations()?),
+        (None, Some(_)) => Some(Demo::declarations()?),
         (None, None) => None,
     };
     let policy = |set: &serve_features::FeatureSet| FeatureSetPolicy {

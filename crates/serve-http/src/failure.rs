@@ -1,4 +1,4 @@
-//! Errors on their way out: every error has a stable code, and [`status`] is the one place that gives codes a status.
+//! Errors on their way out: every error has a stable code, and `status` is the one place that gives codes a status.
 
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};

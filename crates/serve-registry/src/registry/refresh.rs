@@ -104,7 +104,8 @@ impl Registry {
                 outcomes.push(outcome(&name, old.champion().cloned(), None, ReloadStatus::Removed, None));
                 self.retire(&old, &[]);
             }
-            self.forget(&name, &[], &mut writer);
+            self.forget_explicit(&name, &[]);
+            writer.seen_refused.retain(|key, _| key.0 != name);
         }
         self.publish_catalog(models);
         outcomes.sort_by(|a, b| a.name.cmp(&b.name));
@@ -144,19 +145,15 @@ impl Registry {
         writer: &mut Writer,
         retry: bool,
     ) -> (ModelSnapshot, Option<Arc<str>>) {
-        let versions = self.directory.versions(&old.name);
-        let problem = match (versions, self.directory.aliases(&old.name)) {
+        let read = (self.directory.versions(&old.name), self.directory.aliases(&old.name));
+        let (versions, error) = match read {
             (Ok(versions), Ok(aliases)) => return self.next_snapshot(old, versions, aliases, writer, retry),
-            (Ok(versions), Err(error)) => {
-                let problem: Arc<str> = with_causes(&error).into();
-                let versions = self.published(old, versions);
-                (Some(problem), versions)
-            }
-            (Err(error), _) => (Some(with_causes(&error).into()), old.versions.clone()),
+            (Ok(versions), Err(error)) => (self.published(old, versions), error),
+            (Err(error), _) => (old.versions.clone(), error),
         };
-        let (problem, versions) = problem;
+        let problem = Some(Arc::from(with_causes(&error)));
         let reason = problem.clone().filter(|_| retry || problem != old.problem);
-        (ModelSnapshot { problem, versions, ..old.clone() }, reason)
+        (ModelSnapshot { versions, problem, ..old.clone() }, reason)
     }
 
     /// The snapshot that follows `old`, and why a version was refused now, if one was.
@@ -187,7 +184,8 @@ impl Registry {
             };
             next.pointing.insert(alias, Pointing { target, serving });
         }
-        self.forget(&old.name, &versions, writer);
+        writer.seen_refused.retain(|key, _| key.0 != old.name || next.refused.contains_key(&key.1));
+        self.forget_explicit(&old.name, &versions);
         self.keep_explicit(old, &mut next);
         next.versions = self.published(old, versions);
         next.aliases = aliases;
@@ -264,13 +262,14 @@ impl Registry {
         }
     }
 
-    /// Keeps no note of versions of a model that are not there any more.
-    fn forget(&self, name: &ModelName, versions: &[ModelVersion], writer: &mut Writer) {
-        let gone = |key: &(ModelName, ModelVersion)| key.0 == *name && !versions.contains(&key.1);
+    /// Versions that are gone take no place among those that were asked for by name.
+    fn forget_explicit(&self, name: &ModelName, versions: &[ModelVersion]) {
         let mut explicit = self.explicit();
-        let keys: Vec<_> = explicit.iter().map(|(key, ())| key).filter(|key| gone(key)).cloned().collect();
-        keys.iter().for_each(|key| drop(explicit.pop(key)));
-        writer.seen_refused.retain(|key, _| !gone(key) || versions.is_empty() != versions.is_empty());
+        let gone = |key: &&(ModelName, ModelVersion)| key.0 == *name && !versions.contains(&key.1);
+        let gone: Vec<_> = explicit.iter().map(|(key, ())| key).filter(gone).cloned().collect();
+        for key in &gone {
+            explicit.pop(key);
+        }
     }
 
     /// Published versions never change, so a manifest that was read once is not read again.

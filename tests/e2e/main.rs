@@ -1,0 +1,8 @@
+//! The programs as people run them: real processes, real sockets, a registry on disk.
+
+mod errors;
+mod oip;
+mod predict;
+mod registry;
+mod server;
+mod swap;

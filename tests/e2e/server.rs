@@ -1,0 +1,252 @@
+//! The programs under test, built once, and a client that speaks just enough HTTP/1.1.
+
+use std::ffi::OsStr;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use serde_json::Value as Json;
+
+/// Longest wait for anything that should happen at once.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The path of a program of this workspace, built if it is not up to date.
+pub(crate) fn program(name: &str) -> PathBuf {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let test = std::env::current_exe().expect("the test has a path");
+        let folder = test.parent().and_then(Path::parent).expect("the test lies in deps/").to_owned();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "--offline", "--bin", "serve-server", "--bin", "serve-ctl"]);
+        build.arg("--target-dir").arg(folder.parent().expect("a profile lies in the target folder"));
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        let built = build.current_dir(repository()).status().expect("cargo starts");
+        assert!(built.success(), "the programs do not build");
+        folder
+    });
+    folder.join(name)
+}
+
+/// The repository's root.
+pub(crate) fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the repository")
+}
+
+/// A program with nothing of this environment's that could configure it.
+pub(crate) fn command(name: &str) -> Command {
+    let mut command = Command::new(program(name));
+    let ours = |key: &str| {
+        key.starts_with("SERVE_") || matches!(key, "API_HOST" | "API_PORT" | "MODEL_REGISTRY_PATH")
+    };
+    std::env::vars().filter(|(key, _)| ours(key)).for_each(|(key, _)| {
+        command.env_remove(key);
+    });
+    command.env_remove("RUST_LOG");
+    command
+}
+
+/// Runs `serve-ctl` to its end.
+pub(crate) fn ctl<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Output {
+    command("serve-ctl").args(args).output().expect("serve-ctl starts")
+}
+
+/// Runs `serve-ctl`, which must succeed.
+pub(crate) fn ctl_ok<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) {
+    let output = ctl(args);
+    assert!(output.status.success(), "serve-ctl: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// An end's code and what stood on standard error.
+pub(crate) fn told(output: &Output) -> (Option<i32>, String) {
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// A server that runs until this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    /// Held open: a server whose output is closed would still run, and this way nothing else is tested.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Starts `serve-server` on a free port and waits until it listens.
+    pub(crate) fn start<S: AsRef<OsStr>>(
+        args: impl IntoIterator<Item = S>,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let mut command = command("serve-server");
+        command.args(args).args(["--port", "0"]).envs(environment.iter().copied());
+        let mut child = command
+            .env("SERVE__LOG__LEVEL", "error")
+            .stdout(Stdio::piped())
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("serve-server starts");
+        let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
+        let mut line = String::new();
+        stdout.read_line(&mut line).expect("serve-server writes text");
+        let address = line.trim().rsplit_once("listens on http://").and_then(|(_, at)| at.parse().ok());
+        let Some(address) = address else {
+            drop(child.kill());
+            panic!("serve-server does not listen: {line:?}, {:?}", child.wait());
+        };
+        Self { child, address, _stdout: stdout }
+    }
+
+    /// Serves a registry.
+    pub(crate) fn of(registry: &Path) -> Self {
+        Self::start([OsStr::new("--registry"), registry.as_os_str()], &[("SERVE__REGISTRY__POLL", "0s")])
+    }
+
+    /// Serves the demonstration.
+    pub(crate) fn demo() -> Self {
+        Self::start(["--demo"], &[])
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(self.address)
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Reply {
+        self.connect().request("GET", path, None)
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Json) -> Reply {
+        self.connect().request("POST", path, Some(body))
+    }
+
+    pub(crate) fn put(&self, path: &str, body: &Json) -> Reply {
+        self.connect().request("PUT", path, Some(body))
+    }
+
+    /// Asks the server to stop, as a service manager does.
+    pub(crate) fn terminate(&self) {
+        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        assert!(sent.expect("kill starts").success());
+    }
+
+    /// How the server ended.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
+                return status;
+            }
+            assert!(Instant::now() < until, "the server does not stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    headers: Vec<(String, String)>,
+    pub(crate) body: Json,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body of an answer that must be a success.
+    pub(crate) fn ok(self) -> Json {
+        assert_eq!(self.status, 200, "{}", self.body);
+        self.body
+    }
+
+    /// Status, code and message of an answer that must be an error in our own words.
+    pub(crate) fn error(&self) -> (u16, &str, &str) {
+        assert_eq!(self.body["success"], false, "{}", self.body);
+        assert_eq!(self.body["request_id"].as_str(), self.header("x-request-id"), "{}", self.body);
+        assert!(self.body["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')), "{}", self.body);
+        let text = |key: &str| self.body[key].as_str().unwrap_or_default();
+        (self.status, text("code"), text("error"))
+    }
+}
+
+/// One connection, kept alive.
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        stream.set_nodelay(true).expect("an option can be set");
+        Self { stream: BufReader::new(stream) }
+    }
+
+    pub(crate) fn request(&mut self, method: &str, path: &str, body: Option<&Json>) -> Reply {
+        let body = body.map(Json::to_string).unwrap_or_default();
+        self.text(method, path, &[("content-type", "application/json")], &body)
+    }
+
+    /// A request with any body.
+    pub(crate) fn text(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+        self.try_text(method, path, headers, body).expect("an answer")
+    }
+
+    pub(crate) fn try_text(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> io::Result<Reply> {
+        let headers: String = headers.iter().map(|(key, value)| format!("{key}: {value}\r\n")).collect();
+        let length = body.len();
+        self.send(&format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+        ))?;
+        self.receive()
+    }
+
+    /// Bytes as they are, be they a request or a part of one.
+    pub(crate) fn send(&mut self, bytes: &str) -> io::Result<()> {
+        self.stream.get_mut().write_all(bytes.as_bytes())
+    }
+
+    /// The next answer. An end of the connection in its place is `UnexpectedEof`.
+    pub(crate) fn receive(&mut self) -> io::Result<Reply> {
+        let status = self.line()?;
+        let code = status.strip_prefix("HTTP/1.1 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let code = code.unwrap_or_else(|| panic!("not a status line: {status:?}"));
+        let mut headers = Vec::new();
+        loop {
+            let line = self.line()?;
+            let Some((key, value)) = line.split_once(':') else { break };
+            headers.push((key.to_ascii_lowercase(), value.trim().to_owned()));
+        }
+        let length = headers.iter().find(|(key, _)| key == "content-length");
+        let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body)?;
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(Reply { status: code, headers, body })
+    }
+
+    fn line(&mut self) -> io::Result<String> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
