@@ -55,6 +55,12 @@ macro_rules! text_type {
                 f.write_str(&self.0)
             }
         }
+        /// As text in quotes, which is how errors name it.
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
         impl AsRef<str> for $type {
             fn as_ref(&self) -> &str {
                 &self.0
@@ -80,7 +86,7 @@ macro_rules! text_type {
 }
 
 /// A model's name: one URL-safe segment, `[a-z0-9][a-z0-9._-]*`, at most 64 bytes, e.g. `vader-random-forest`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelName(Arc<str>);
 
@@ -106,7 +112,7 @@ impl FromStr for ModelName {
 ///
 /// Versions of one kind are ordered by time or by number, so the newest is the greatest. The kinds never mix within
 /// a model; between kinds the order is by kind, timestamps last.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct ModelVersion(Arc<str>);
 
@@ -178,7 +184,7 @@ impl PartialOrd for ModelVersion {
 }
 
 /// A movable pointer to a version: `champion`, `challenger`. It can never be read as a version.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Alias(Arc<str>);
 

@@ -1,0 +1,18 @@
+//! The registry from outside: real folders, real threads, real processes; what loads is counted and held back by an
+//! injected loader.
+
+mod aliases;
+mod confinement;
+mod degraded;
+mod explicit;
+mod memory;
+mod polling;
+mod processes;
+mod publishing;
+mod refusal;
+mod retirement;
+mod selectors;
+mod shop;
+mod single_flight;
+mod stress;
+mod unreadable;

@@ -1,0 +1,132 @@
+//! The demonstration's calls: every way to ask the same question has the same answer.
+
+use serde_json::{Value as Json, json};
+
+use crate::server::Server;
+
+const QUERY: &str = "/predict?feature_set=vader&model_type=random_forest";
+
+/// The names of the default model's features, with a value for each.
+fn some_features(server: &Server) -> Vec<(String, f64)> {
+    let model = server.get("/models/vader-random-forest").ok();
+    let names = model["features"].as_array().expect("a list").iter();
+    names.enumerate().map(|(at, name)| (name.as_str().expect("text").to_owned(), at as f64 / 64.0)).collect()
+}
+
+#[test]
+fn the_default_entity_is_answered_by_every_name() {
+    let server = Server::demo();
+    let by_query = server.connect().request("POST", QUERY, None).ok();
+    let prediction = &by_query["prediction"];
+    let (down, up) = (&prediction["probability"]["down"], &prediction["probability"]["up"]);
+    let (down, up) = (down.as_f64().expect("a number"), up.as_f64().expect("a number"));
+    assert!((down + up - 1.0).abs() < 1e-12 && prediction["confidence"] == down.max(up), "{prediction}");
+    assert_eq!(prediction["direction"], if up > down { "up" } else { "down" });
+    assert_eq!(prediction["direction_numeric"], i32::from(up > down));
+
+    let info = &by_query["model_info"];
+    assert_eq!((&info["name"], &info["feature_set"]), (&json!("vader-random-forest"), &json!("vader")));
+    assert_eq!((&info["features_used"], &info["imputed_features"]), (&json!(56), &json!([])));
+    let digest = info["digest"].as_str().expect("a digest");
+    assert!(digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit()), "{digest}");
+    let features = &by_query["features"];
+    assert_eq!((&features["source"], &features["entity"]), (&json!("cached"), &json!("BTC/USD")));
+
+    for (path, body) in [
+        ("/predict", json!({"model": "vader-random-forest"})),
+        ("/predict", json!({"feature_set": "vader", "model_type": "random_forest", "symbol": "BTC/USD"})),
+        (
+            "/predict",
+            json!({"model": "vader-random-forest", "entity": "BTC/USD", "model_version": "champion"}),
+        ),
+        ("/api/v1/predict", json!({"entity": "BTC/USD"})),
+    ] {
+        let answer = server.post(path, &body).ok();
+        assert_eq!((&answer["prediction"], &answer["model_info"]), (prediction, info), "{path} {body}");
+    }
+    let prefixed = server.connect().request("POST", &format!("/api/v1{QUERY}"), None).ok();
+    assert_eq!(&prefixed["prediction"], prediction);
+    assert_eq!(&server.connect().request("POST", "/predict", None).ok()["prediction"], prediction);
+}
+
+#[test]
+fn features_by_name_by_position_and_bare_are_the_same() {
+    let server = Server::demo();
+    let features = some_features(&server);
+    assert_eq!(features.len(), 56);
+    let named: Json = features.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+    let row: Json = features.iter().map(|(_, value)| json!(value)).collect();
+    let expected = server.post("/predict", &json!({"model": "vader-random-forest", "features": named})).ok();
+    assert_eq!(expected["features"]["source"], "request");
+    for body in [
+        json!({"model": "vader-random-forest", "data": row}),
+        json!({"model": "vader-random-forest", "data": [row]}),
+        json!({"features": named}),
+        named.clone(),
+    ] {
+        assert_eq!(server.post("/predict", &body).ok()["prediction"], expected["prediction"], "{body}");
+    }
+}
+
+#[test]
+fn a_time_is_as_of_then() {
+    let server = Server::demo();
+    let at = "2024-01-15T00:00:00Z";
+    let body = json!({"model": "vader-gradient-boosting", "entity": "BTC/USD", "timestamp": at});
+    let then = server.post("/predict", &body).ok();
+    assert_eq!(then["features"]["timestamp"], "2024-01-15T00:00:00.000Z");
+    assert_eq!(then["features"]["age_seconds"], 0.0);
+    let later = json!({"model": "vader-gradient-boosting", "timestamp": "2024-01-15T01:30:00Z"});
+    let later = server.post("/predict", &later).ok();
+    assert_eq!(later["features"]["age_seconds"], 5400.0);
+    assert_eq!(later["prediction"], then["prediction"]);
+}
+
+#[test]
+fn both_sets_stand_side_by_side() {
+    let server = Server::demo();
+    let both = server.connect().request("POST", "/predict/both", None).ok();
+    for set in ["vader", "finbert"] {
+        let body = json!({"feature_set": set, "model_type": "random_forest"});
+        let alone = server.post("/predict", &body).ok();
+        assert_eq!(both[set]["prediction"], alone["prediction"]);
+        assert_eq!(both[set]["model_info"], alone["model_info"]);
+    }
+    let label = |set: &str| both[set]["prediction"]["direction"].clone();
+    assert_eq!(both["agreement"], label("vader") == label("finbert"));
+    assert!(both["performance"]["total_response_time_ms"].is_number());
+}
+
+#[test]
+fn a_bad_row_fails_alone() {
+    let server = Server::demo();
+    let alone = server.connect().request("POST", QUERY, None).ok();
+    let rows = json!([{"entity": "BTC/USD"}, {"entity": "DOGE/XYZ"}, {"features": {"mood": "x"}}, {"entity": "BTC/USD"}]);
+    let body = json!({"model": "vader-random-forest", "requests": rows});
+    let batch = server.post("/predict/batch", &body).ok();
+    assert_eq!((&batch["success"], &batch["count"], &batch["failed"]), (&json!(true), &json!(4), &json!(2)));
+    let answers = &batch["predictions"];
+    assert_eq!(answers[0]["prediction"], alone["prediction"]);
+    assert_eq!(answers[3]["prediction"], alone["prediction"]);
+    let expected = json!({
+        "success": false, "code": "features_unavailable",
+        "error": "no features for entity \"DOGE/XYZ\" in feature set \"vader\"",
+    });
+    assert_eq!(answers[1], expected);
+    assert_eq!(answers[2]["code"], "invalid_features");
+    assert_eq!(answers[2]["details"].as_array().map(Vec::len), Some(56), "{}", answers[2]);
+}
+
+#[test]
+fn a_request_keeps_its_id() {
+    let server = Server::demo();
+    let mut client = server.connect();
+    let headers = [("x-request-id", "order-4711"), ("content-type", "application/json")];
+    let reply = client.text("POST", "/predict", &headers, "{}");
+    assert_eq!(reply.header("x-request-id"), Some("order-4711"));
+    assert_eq!(reply.ok()["request_id"], "order-4711");
+    let (first, second) = (client.request("POST", QUERY, None), client.request("POST", QUERY, None));
+    assert_eq!(first.header("x-request-id"), first.body["request_id"].as_str());
+    assert_ne!(first.body["request_id"], second.body["request_id"]);
+    assert_ne!(first.body["prediction_id"], second.body["prediction_id"]);
+}
