@@ -99,7 +99,9 @@ fn what_is_no_regular_file_is_not_read_for_ever() {
     let made = std::process::Command::new("mkfifo").arg(shop.path("v1/model.bin")).status().expect("it runs");
     assert!(made.success());
     let error = shop.directory.bundle(&model(), &version("v1")).expect_err("refused");
-    assert!(matches!(&error, StorageError::Io { source, .. } if source.to_string() == "it is no regular file"));
+    assert!(
+        matches!(&error, StorageError::Io { source, .. } if source.to_string() == "it is no regular file")
+    );
 }
 
 #[test]

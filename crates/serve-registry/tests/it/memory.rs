@@ -12,7 +12,10 @@ struct Counting;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-#[allow(unsafe_code, reason = "an allocator is unsafe by its nature; each call goes on to the system's as it came")]
+#[allow(
+    unsafe_code,
+    reason = "an allocator is unsafe by its nature; each call goes on to the system's as it came"
+)]
 // SAFETY: every method passes its arguments unchanged to `System`, which upholds the contract; counting allocates nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {

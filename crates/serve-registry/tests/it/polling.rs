@@ -50,7 +50,9 @@ fn a_first_model_is_loaded_and_a_deleted_one_removed_and_freed() {
 fn a_refused_version_is_proven_again_only_after_its_files_changed() {
     let shop = Shop::with(&["v1", "v2"]);
     let loader = Watched::gated(|bundle| {
-        assert!(bundle.manifest().created != "2026-01-01T00:00:00Z" || bundle.manifest().version.as_str() == "v1");
+        assert!(
+            bundle.manifest().created != "2026-01-01T00:00:00Z" || bundle.manifest().version.as_str() == "v1"
+        );
     });
     let registry = shop.watched(&loader, 10);
     shop.point("champion", "v2");

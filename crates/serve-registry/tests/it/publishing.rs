@@ -117,7 +117,8 @@ fn others_may_read_what_was_published() {
     let probe = shop.directory.root().join("probe");
     fs::write(&probe, b"").expect("written");
     let mode = |path: std::path::PathBuf| fs::metadata(path).expect("there").permissions().mode() & 0o444;
-    for file in ["v1/manifest.json", "v1/model.bin", "v1/golden.json", "v1/source/model.txt", "aliases.json"] {
+    for file in ["v1/manifest.json", "v1/model.bin", "v1/golden.json", "v1/source/model.txt", "aliases.json"]
+    {
         assert_eq!(mode(shop.path(file)), mode(probe.clone()), "{file}");
     }
 }

@@ -10,7 +10,8 @@ use crate::shop::{Shop, Watched, model, reference, served, version};
 fn promote_moves_the_champion_and_rollback_goes_back_one_at_a_time() {
     let shop = Shop::with(&["v1", "v2", "v3"]);
     let registry = shop.open();
-    let promote = |to: &str| registry.promote(&model(), &version(to), &Alias::champion(), "test").expect("moved");
+    let promote =
+        |to: &str| registry.promote(&model(), &version(to), &Alias::champion(), "test").expect("moved");
     assert_eq!(served(&registry, "m"), "v1");
     assert_eq!(promote("v2"), Some(version("v1")));
     assert_eq!(promote("v3"), Some(version("v2")));
@@ -103,11 +104,16 @@ fn best_without_metrics_says_so() {
 
 #[test]
 fn what_is_not_there_is_told_apart() {
-    let registry = Shop::with(&["v1"]).open();
+    let shop = Shop::with(&["v1"]);
+    let registry = shop.open();
     let error = |text: &str| registry.deployment(&reference(text)).expect_err("unknown");
     assert!(matches!(error("x"), DeploymentError::UnknownModel { name } if name.as_str() == "x"));
-    assert!(matches!(error("m@v7"), DeploymentError::UnknownVersion { version: v, .. } if v == version("v7")));
-    assert!(matches!(error("m@challenger"), DeploymentError::UnknownAlias { alias, .. } if alias.as_str() == "challenger"));
+    assert!(
+        matches!(error("m@v7"), DeploymentError::UnknownVersion { version: v, .. } if v == version("v7"))
+    );
+    assert!(
+        matches!(error("m@challenger"), DeploymentError::UnknownAlias { alias, .. } if alias.as_str() == "challenger")
+    );
     let promote = |name: &str, to: &str| {
         let name: ModelName = name.parse().expect("a name");
         registry.promote(&name, &version(to), &Alias::champion(), "test").expect_err("refused")

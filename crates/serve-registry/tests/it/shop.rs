@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serve_core::doctest::logistic;
-use serve_core::{Alias, Bundle, Digest, EngineLoader, LoadError, ModelLoader, ModelName, ModelRef, ModelVersion, Pipeline};
+use serve_core::{
+    Alias, Bundle, Digest, EngineLoader, LoadError, ModelLoader, ModelName, ModelRef, ModelVersion, Pipeline,
+};
 use serve_registry::config::CacheConfig;
 use serve_registry::{Deployment, Directory, Registry};
 use tempfile::TempDir;

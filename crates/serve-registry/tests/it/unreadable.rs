@@ -1,6 +1,9 @@
 //! A folder that cannot be read takes nothing away from what serves.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 
 use serve_core::Alias;
 use serve_registry::{DeploymentError, PromoteError, ReloadStatus, StorageError};
@@ -58,16 +61,35 @@ fn at_start_a_torn_alias_file_is_told_as_what_it_is() {
     assert_eq!(v2.manifest().version, version("v2"));
 }
 
+/// Nothing is unreadable to root, so root runs this test once more as somebody else.
 #[test]
 fn a_model_whose_folder_is_unreadable_is_not_a_model_that_is_gone() {
     let shop = Shop::with(&["v1"]);
+    if fs::metadata(shop.path("")).expect("there").uid() == 0 {
+        let this = shop.directory.root().join("it");
+        fs::copy(std::env::current_exe().expect("a path"), &this).expect("copied");
+        fs::set_permissions(shop.directory.root(), Permissions::from_mode(0o755)).expect("opened to all");
+        let name = "unreadable::a_model_whose_folder_is_unreadable_is_not_a_model_that_is_gone";
+        let other =
+            Command::new(this).args(["--exact", name]).uid(65_534).gid(65_534).current_dir("/").output();
+        let other = other.expect("it runs");
+        assert!(other.status.success(), "{}", String::from_utf8_lossy(&other.stdout));
+        return;
+    }
     let registry = shop.open();
-    fs::remove_file(shop.path("aliases.json")).expect("removed");
-    fs::create_dir(shop.path("aliases.json")).expect("made");
-    fs::remove_file(shop.path("v1/manifest.json")).expect("removed");
-    fs::create_dir(shop.path("v1/manifest.json")).expect("made");
-    shop.publish("v2");
-    assert_eq!(served(&registry, "m"), "v1");
+    let allow = |mode| fs::set_permissions(shop.path(""), Permissions::from_mode(mode)).expect("set");
+    allow(0o000);
+    let outcomes = registry.poll();
+    let again = registry.poll();
+    let answered = served(&registry, "m");
+    allow(0o755);
+    let outcomes = outcomes.expect("the registry itself reads");
+    assert_eq!((outcomes[0].status, answered.as_str()), (ReloadStatus::Refused, "v1"));
+    let reason = outcomes[0].reason.as_deref().expect("a reason");
+    assert!(reason.ends_with("/m cannot be read: Permission denied (os error 13)"), "{reason}");
+    assert!(again.expect("the registry itself reads").is_empty(), "told once");
+    assert!(registry.poll().expect("reads").is_empty());
+    assert_eq!(registry.model("m").expect("known").problem, None);
 }
 
 #[test]
