@@ -73,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     });
     let mut out = BatchPrediction::new();
     group.bench_function("predict_batch", |b| {
-        b.iter(|| pipeline.predict_batch(black_box(rows.view()), &mut out))
+        b.iter(|| pipeline.predict_batch(black_box(rows.view()), &mut out));
     });
     group.finish();
     criterion.final_summary();
