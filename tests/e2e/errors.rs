@@ -53,7 +53,7 @@ fn what_is_not_there_is_404() {
 #[test]
 fn names_lead_nowhere_else() {
     let (_folder, server) = cells();
-    let message = "\"../../etc/passwd\" is not a model name: expected 1 to 64 of a-z, 0-9, '.', '_' and '-', starting \
+    let message = "\"../../etc/passwd\" is no model name: expected 1 to 64 of a-z, 0-9, '.', '_' and '-', starting \
                    with a letter or digit";
     let reply = server.post("/predict", &json!({"model": "../../etc/passwd"}));
     assert_eq!(reply.error(), (422, "invalid_name", message));

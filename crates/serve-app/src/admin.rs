@@ -46,7 +46,14 @@ impl Service {
         alias: Alias,
         by: String,
     ) -> Result<Option<ModelVersion>, ServiceError> {
-        self.on_thread(move |registry| Ok(registry.promote(&name, &version, &alias, &by)?)).await
+        self.on_thread(move |registry| {
+            let promoted = registry.promote(&name, &version, &alias, &by);
+            if let Err(error) = &promoted {
+                tracing::warn!(model = name.as_str(), version = version.as_str(), %error, "not promoted");
+            }
+            Ok(promoted?)
+        })
+        .await
     }
 
     /// Points the champion to the version it replaced: from, to.

@@ -16,7 +16,7 @@ const RESERVED: [&str; 3] = ["latest", "previous", "best"];
 
 /// Text that is not the identifier it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{text:?} is not a {what}: expected {expected}")]
+#[error("{text:?} is no {what}: expected {expected}")]
 #[non_exhaustive]
 pub struct InvalidName {
     /// What was being read, e.g. `model name`.

@@ -31,6 +31,10 @@ const REQUEST_ID: &str = "x-request-id";
 /// Longest id of a client's that is taken over.
 const LONGEST_ID: usize = 128;
 
+/// How long a stopping server goes on taking requests, each answered with `Connection: close`, before it closes idle
+/// connections: a client that is about to send on a connection it thinks open is answered, and told to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// How long accepting waits after the system refused a connection, e.g. for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -101,7 +105,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Answers until `stop` completes, then takes no more connections and waits for requests under way.
+    /// Answers until `stop` completes and a second longer, asking clients to leave; then takes no more connections and waits
+    /// for requests under way.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let graceful = GracefulShutdown::new();
         let timeout = self.app.config.request_timeout;
@@ -118,6 +123,12 @@ impl Server {
             .http2()
             .timer(TokioTimer::new())
             .keep_alive_interval(Some(Duration::from_secs(20)));
+        let draining = Arc::clone(&self.app);
+        let stop = async move {
+            stop.await;
+            draining.draining.store(true, Ordering::Relaxed);
+            tokio::time::sleep(FAREWELL.min(draining.config.drain_timeout)).await;
+        };
         let mut stop = std::pin::pin!(stop);
         loop {
             let accepted = tokio::select! {
@@ -143,7 +154,6 @@ impl Server {
                 }
             });
         }
-        self.app.draining.store(true, Ordering::Relaxed);
         drop(self.listener);
         match tokio::time::timeout(self.app.config.drain_timeout, graceful.shutdown()).await {
             Ok(()) => Stopped::Drained,

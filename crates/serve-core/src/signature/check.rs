@@ -42,6 +42,9 @@ pub enum Problem {
     },
     /// The same name given twice in one request.
     Duplicate,
+    /// A name that the signature lacks. Told only beside other offences, where a typo is the likely cause; by itself it is
+    /// ignored and counted.
+    Unknown,
 }
 
 /// One offending input.
@@ -58,7 +61,7 @@ impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { feature, problem } = self;
         match problem {
-            Problem::Missing => write!(f, "{feature}: missing, and its policy is to refuse"),
+            Problem::Missing => write!(f, "{feature}: missing, and the model has no value to stand in"),
             Problem::NotFinite { got } => write!(f, "{feature}: expected a finite number, got {got}"),
             Problem::OutOfRange { expected, got } => write!(f, "{feature}: expected {expected}, got {got}"),
             Problem::WrongType { expected, got } => write!(f, "{feature}: expected {expected}, got {got}"),
@@ -66,6 +69,7 @@ impl fmt::Display for Violation {
                 write!(f, "{feature}: expected one of {expected}, got {got:?}")
             }
             Problem::Duplicate => write!(f, "{feature}: given twice"),
+            Problem::Unknown => write!(f, "{feature}: not an input of the model"),
         }
     }
 }

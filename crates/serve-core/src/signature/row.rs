@@ -87,7 +87,7 @@ impl Signature {
         let mut violations = Vec::new();
         self.read_layer(given, true, row, &mut violations);
         self.read_layer(stored, false, row, &mut violations);
-        self.finish(row, violations)
+        self.finish(row, violations).map_err(|error| self.with_unknown(error, given))
     }
 
     /// One layer of names. Most clients send the signature's own order, so the next position is tried first.
@@ -119,6 +119,20 @@ impl Signature {
                 Err(problem) => push(violations, input, problem),
             }
         }
+    }
+
+    /// The offences of a refused row, with the given names that the signature lacks: a typo is the likely cause.
+    fn with_unknown<N: AsRef<str>>(&self, error: InvalidInput, given: &[(N, Value<'_>)]) -> InvalidInput {
+        let InvalidInput::Violations { mut violations } = error else { return error };
+        let unknown =
+            given.iter().map(|(name, _)| name.as_ref()).filter(|name| self.position(name).is_none());
+        violations.extend(
+            unknown.map(|name| Violation {
+                feature: name.chars().take(80).collect(),
+                problem: Problem::Unknown,
+            }),
+        );
+        InvalidInput::Violations { violations }
     }
 
     /// Reads a row given by position.
@@ -245,6 +259,7 @@ mod tests {
         let mut row = CheckedRow::new();
         let given = [
             ("d", Value::Text("x".into())),
+            ("A", Value::Number(1.0)),
             ("colour", Value::Text("blue".into())),
             ("b", Value::Number(101.0)),
         ];
@@ -256,10 +271,11 @@ mod tests {
         assert_eq!(
             told,
             [
-                "a: missing, and its policy is to refuse",
+                "a: missing, and the model has no value to stand in",
                 "b: expected 0 to 100, got 101",
                 "colour: expected one of \"red\", \"green\", got \"blue\"",
                 "d: expected a number, got text \"x\"",
+                "A: not an input of the model",
             ]
         );
     }

@@ -65,7 +65,7 @@ fn an_input_offends_once_and_a_thousand_are_listed_in_order() {
     let wrong = [("x999", Value::Bool(true))];
     let told = told(signature.read_named(&wrong, &mut CheckedRow::new()));
     assert_eq!(told.len(), 1000);
-    assert_eq!(told[998], "x998: missing, and its policy is to refuse");
+    assert_eq!(told[998], "x998: missing, and the model has no value to stand in");
     assert_eq!(told[999], "x999: expected a number, got a boolean");
 }
 
