@@ -72,6 +72,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     /// Held open: a server whose output is closed would still run, and this way nothing else is tested.
     _stdout: BufReader<ChildStdout>,
+    /// Where the server puts what it would leave behind when it is killed.
+    _temporary: tempfile::TempDir,
 }
 
 impl Server {
@@ -80,8 +82,13 @@ impl Server {
         args: impl IntoIterator<Item = S>,
         environment: &[(&str, &str)],
     ) -> Self {
+        let temporary = tempfile::tempdir().expect("a temporary folder");
         let mut command = command("serve-server");
-        command.args(args).args(["--port", "0"]).envs(environment.iter().copied());
+        command
+            .env("TMPDIR", temporary.path())
+            .args(args)
+            .args(["--port", "0"])
+            .envs(environment.iter().copied());
         let mut child = command
             .env("SERVE__LOG__LEVEL", "error")
             .stdout(Stdio::piped())
@@ -94,7 +101,8 @@ impl Server {
         let address = line.trim().rsplit_once("listens on http://").and_then(|(_, at)| at.parse().ok());
         // Made first, so that a server that does not listen is ended all the same.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let server = Self { child, address: address.unwrap_or(nowhere), _stdout: stdout };
+        let server =
+            Self { child, address: address.unwrap_or(nowhere), _stdout: stdout, _temporary: temporary };
         assert!(address.is_some(), "serve-server does not listen: {line:?}");
         server
     }
