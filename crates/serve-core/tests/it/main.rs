@@ -1,6 +1,7 @@
 //! The crate from outside: against scikit-learn's numbers, against its own naive evaluator, against hostile bytes.
 
 mod allocation;
+mod bundles;
 mod ensembles;
 mod forests;
 mod format_one;

@@ -22,11 +22,12 @@ fn held_back() -> (Watched, Receiver<()>, Sender<()>) {
     (loader, begins, go)
 }
 
-/// A hundred threads do the same; the first load is held back until all of them are under way.
+/// A hundred threads do the same; the first load is held back until all of them are under way. A second load would find
+/// nobody to tell it to go on, and panic.
 fn crowd<R: Send>(
     registry: &Registry,
     begins: &Receiver<()>,
-    go: &Sender<()>,
+    go: Sender<()>,
     ask: impl Fn(&Registry) -> R + Sync,
 ) -> Vec<R> {
     let barrier = Barrier::new(CROWD + 1);
@@ -40,6 +41,7 @@ fn crowd<R: Send>(
         begins.recv().expect("one of them loads");
         assert_eq!(served(registry, "m"), "v1", "answers do not wait for the load");
         go.send(()).expect("the loader waits");
+        drop(go);
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
     })
 }
@@ -50,7 +52,7 @@ fn a_hundred_reloads_load_a_new_version_once() {
     let (loader, begins, go) = held_back();
     let registry = shop.watched(&loader, 10);
     shop.point("champion", "v2");
-    let outcomes = crowd(&registry, &begins, &go, |registry| registry.reload().expect("reads").remove(0));
+    let outcomes = crowd(&registry, &begins, go, |registry| registry.reload().expect("reads").remove(0));
     let swapped = outcomes.iter().filter(|outcome| outcome.status == ReloadStatus::Swapped).count();
     let unchanged = outcomes.iter().filter(|outcome| outcome.status == ReloadStatus::Unchanged).count();
     assert_eq!((swapped, unchanged), (1, CROWD - 1));
@@ -65,7 +67,7 @@ fn a_hundred_requests_for_a_version_load_it_once() {
     let (loader, begins, go) = held_back();
     let registry = shop.watched(&loader, 10);
     let ask = |registry: &Registry| registry.deployment(&reference("m@v2")).expect("loads").digest();
-    let digests = crowd(&registry, &begins, &go, ask);
+    let digests = crowd(&registry, &begins, go, ask);
     assert!(digests.iter().all(|digest| *digest == digests[0]));
     assert_eq!(loader.loads(), ["v1", "v2"]);
 }
@@ -79,7 +81,7 @@ fn a_hundred_requests_for_a_version_that_is_refused_prove_it_once() {
     let (loader, begins, go) = held_back();
     let registry = shop.watched(&loader, 10);
     let ask = |registry: &Registry| registry.deployment(&reference("m@v2")).expect_err("refused");
-    for error in crowd(&registry, &begins, &go, ask) {
+    for error in crowd(&registry, &begins, go, ask) {
         assert!(matches!(&error, DeploymentError::Refused(refused)
             if refused.reason.starts_with("its proof fails: golden row 0, score 0: expected 0.5, got ")));
     }
