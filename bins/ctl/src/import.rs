@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serve_app::{Exit, ExitReason};
 use serve_core::signature::Signature;
-use serve_core::{BundleBuilder, DecisionPolicy, Input, Metrics, Range, SourceInfo, Target, Task};
+use serve_core::{BundleBuilder, DecisionPolicy, Input, Metrics, Range, SourceInfo, Target};
 use serve_formats::{Format, ImportedModel, read_golden, sample_golden};
 
 use crate::args::Import;
@@ -33,7 +33,7 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
         golden.rows.len(),
         golden.by
     );
-    let default_target = if imported.task == Task::Regression { "value" } else { "label" };
+    let default_target = if imported.task.is_classification() { "label" } else { "value" };
     let builder = BundleBuilder {
         name: args.name.clone(),
         version: version.clone(),

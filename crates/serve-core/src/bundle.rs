@@ -392,8 +392,8 @@ mod tests {
 
     #[test]
     fn a_newer_format_is_told_apart_from_a_broken_manifest() {
-        let error = read_manifest(br#"{"format": 2, "unheard": "of"}"#).expect_err("refused");
-        assert!(matches!(error, BundleError::Format { got: 2 }));
+        let error = read_manifest(br#"{"format": 3, "unheard": "of"}"#).expect_err("refused");
+        assert!(matches!(error, BundleError::Format { got: 3 }));
         assert!(matches!(read_manifest(b"{"), Err(BundleError::Manifest(_))));
     }
 }

@@ -82,7 +82,7 @@ impl DecisionPolicy {
             found.ok_or_else(|| invalid(format!("there is no class {name:?}")))
         };
         match self {
-            Self::Argmax if target.task == Task::Regression => Ok(Decide::Value),
+            Self::Argmax if !target.task.is_classification() => Ok(Decide::Value),
             Self::Argmax => Ok(Decide::Argmax),
             Self::Thresholds { thresholds, otherwise } => {
                 if thresholds.len() != classes.len() {
@@ -96,6 +96,9 @@ impl DecisionPolicy {
                     )));
                 }
                 Ok(Decide::Thresholds(thresholds.clone(), class_number(otherwise)?))
+            }
+            Self::Bands { .. } if matches!(target.task, Task::MultiRegression { .. }) => {
+                Err(invalid("bands need one score, the target has several".to_owned()))
             }
             Self::Bands { class, cuts, labels, abstain } => {
                 let numbers = !cuts.iter().any(|cut| cut.is_nan());

@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::ensemble::{MAX_DEPTH, Model, WeightedEnsemble};
 use crate::linear::LinearModel;
-use crate::link::{Link, LinkFunction};
+use crate::link::Link;
 use crate::pipeline::Estimator;
 use crate::scaler::{InvalidScaler, Scaler};
 use crate::transform::{InvalidTransform, Plan};
@@ -37,7 +37,7 @@ pub enum InvalidEstimator {
         columns: usize,
     },
     /// The link function takes one raw score, the model gives several.
-    #[error("the logistic link takes one raw score, the model gives {raw}")]
+    #[error("the link function takes one raw score, the model gives {raw}")]
     Link {
         /// What the model gives.
         raw: usize,
@@ -118,7 +118,7 @@ impl Compiled {
             return Err(InvalidEstimator::Width { model, columns: plan.width() });
         }
         let link = estimator.link;
-        if raw != 1 && matches!(link.function, LinkFunction::Logistic { .. }) {
+        if raw != 1 && link.takes_one_score() {
             return Err(InvalidEstimator::Link { raw });
         }
         Ok(Self { inputs: count, plan, scaler: estimator.scaler.clone(), kernel, raw, link })

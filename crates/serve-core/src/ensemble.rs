@@ -94,19 +94,21 @@ impl WeightedEnsemble {
 }
 
 /// Counts how deep in each other ensembles are while they are read, so that a hostile file cannot exhaust the stack.
-struct Depth;
+pub(crate) struct Depth;
 
 thread_local! {
     static DEPTH: Cell<usize> = const { Cell::new(0) };
 }
 
 impl Depth {
-    fn enter() -> Option<Self> {
+    /// One level deeper, until the value is dropped.
+    pub(crate) fn enter() -> Result<Self, String> {
         let depth = DEPTH.get();
-        (depth < MAX_DEPTH).then(|| {
-            DEPTH.set(depth + 1);
-            Self
-        })
+        if depth >= MAX_DEPTH {
+            return Err(format!("ensembles are nested more than {MAX_DEPTH} deep"));
+        }
+        DEPTH.set(depth + 1);
+        Ok(Self)
     }
 }
 
@@ -118,8 +120,7 @@ impl Drop for Depth {
 
 impl<'de> Deserialize<'de> for WeightedEnsemble {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let too_deep = || D::Error::custom(format!("ensembles are nested more than {MAX_DEPTH} deep"));
-        let _depth = Depth::enter().ok_or_else(too_deep)?;
+        let _depth = Depth::enter().map_err(D::Error::custom)?;
         Self::new(Vec::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }

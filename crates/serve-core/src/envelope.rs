@@ -3,7 +3,7 @@
 //! ```text
 //! offset  bytes  content
 //!      0      8  magic  "SRVMODEL"
-//!      8      2  format, little-endian: 1
+//!      8      2  format, little-endian: 2; 1 is read too
 //!     10      2  codec, little-endian: 1 = bincode 2, fixed-width little-endian integers
 //!     12      8  length of the payload, little-endian
 //!     20     32  SHA-256 of the payload
@@ -13,15 +13,21 @@
 //! Reading treats the bytes as hostile: the length is held against the file's size and the digest against the payload
 //! before anything is decoded, and decoding may claim no more memory than a small multiple of the payload.
 
+mod format_one;
+
 use bincode::config::{Configuration, Fixint, LittleEndian, standard};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::digest::Digest;
+use crate::ensemble::Model;
+use crate::link::Link;
+use format_one::SealedOne;
 
 const MAGIC: &[u8; 8] = b"SRVMODEL";
-const FORMAT: u16 = 1;
+const FORMAT: u16 = 2;
+const FORMAT_ONE: u16 = 1;
 const BINCODE_2: u16 = 1;
 const HEADER: usize = 52;
 
@@ -39,7 +45,7 @@ pub enum EnvelopeError {
     #[error("not a model file: it does not begin with SRVMODEL")]
     Magic,
     /// Written by a newer release, or by none.
-    #[error("format {got} is not the one this release reads ({FORMAT}); a newer serve may")]
+    #[error("format {got} is none that this release reads ({FORMAT_ONE} to {FORMAT}); a newer serve may")]
     Format {
         /// The format.
         got: u16,
@@ -101,12 +107,32 @@ pub fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>, EnvelopeError> {
     Ok(bytes)
 }
 
-/// The value in an envelope.
+/// The value in an envelope of the present format.
 ///
 /// # Errors
 /// When the bytes are not an envelope, not whole, or do not decode.
 pub fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvelopeError> {
-    let payload = payload(bytes)?;
+    match payload(bytes)? {
+        (FORMAT, payload) => decode_whole(payload),
+        (got, _) => Err(EnvelopeError::Format { got }),
+    }
+}
+
+/// The model and its link function in an envelope of any format that there has been.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_model(bytes: &[u8]) -> Result<(Model, Link), EnvelopeError> {
+    match payload(bytes)? {
+        (FORMAT_ONE, payload) => {
+            let sealed: SealedOne = decode_whole(payload)?;
+            sealed.upgrade().map_err(|reason| EnvelopeError::Decode { reason })
+        }
+        _ => open(bytes),
+    }
+}
+
+fn decode_whole<T: DeserializeOwned>(payload: &[u8]) -> Result<T, EnvelopeError> {
     let decoded = decode(payload).map_err(|reason| EnvelopeError::Decode { reason })?;
     match decoded {
         (value, read) if read == payload.len() => Ok(value),
@@ -117,7 +143,8 @@ pub fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, EnvelopeError> {
     }
 }
 
-fn payload(bytes: &[u8]) -> Result<&[u8], EnvelopeError> {
+/// The format and the payload, whole.
+fn payload(bytes: &[u8]) -> Result<(u16, &[u8]), EnvelopeError> {
     if !bytes.starts_with(&MAGIC[..bytes.len().min(MAGIC.len())]) {
         return Err(EnvelopeError::Magic);
     }
@@ -125,8 +152,9 @@ fn payload(bytes: &[u8]) -> Result<&[u8], EnvelopeError> {
         return Err(EnvelopeError::Header { got: bytes.len() });
     };
     let number = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
-    if number(8) != FORMAT {
-        return Err(EnvelopeError::Format { got: number(8) });
+    let format = number(8);
+    if !(FORMAT_ONE..=FORMAT).contains(&format) {
+        return Err(EnvelopeError::Format { got: format });
     }
     if number(10) != BINCODE_2 {
         return Err(EnvelopeError::Codec { got: number(10) });
@@ -143,7 +171,7 @@ fn payload(bytes: &[u8]) -> Result<&[u8], EnvelopeError> {
     if expected != got {
         return Err(EnvelopeError::Digest { expected, got });
     }
-    Ok(payload)
+    Ok((format, payload))
 }
 
 /// Decodes under a limit on claimed memory, which the codec wants as a constant: the first of these steps that is at

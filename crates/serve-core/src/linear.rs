@@ -4,7 +4,12 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::link::Precision;
+
 /// `score[k] = intercept[k] + Σᵢ weights[k, i] · x[i]`, summed in the order of the inputs.
+///
+/// In `f64` the intercept is added last, as scikit-learn does; in `f32` it is what the sum starts from, every step is
+/// rounded and a missing input adds nothing, as XGBoost's `gblinear` has it.
 ///
 /// Invariant: `weights` has `outputs · inputs` numbers, `intercept` has `outputs`, all finite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -13,6 +18,7 @@ pub struct LinearModel {
     inputs: usize,
     weights: Vec<f64>,
     intercept: Vec<f64>,
+    precision: Precision,
 }
 
 /// Why numbers make no linear model.
@@ -42,6 +48,23 @@ struct LinearFile {
     inputs: u64,
     weights: Vec<f64>,
     intercept: Vec<f64>,
+    precision: Precision,
+}
+
+/// The same in the first format of `model.bin`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct LinearOne {
+    inputs: u64,
+    weights: Vec<f64>,
+    intercept: Vec<f64>,
+}
+
+impl TryFrom<LinearOne> for LinearModel {
+    type Error = InvalidLinear;
+
+    fn try_from(LinearOne { inputs, weights, intercept }: LinearOne) -> Result<Self, InvalidLinear> {
+        LinearFile { inputs, weights, intercept, precision: Precision::F64 }.try_into()
+    }
 }
 
 impl LinearModel {
@@ -56,8 +79,32 @@ impl LinearModel {
         }
         match weights.iter().chain(&intercept).position(|x| !x.is_finite()) {
             Some(index) => Err(InvalidLinear::NotFinite { index }),
-            None => Ok(Self { inputs, weights, intercept }),
+            None => Ok(Self { inputs, weights, intercept, precision: Precision::F64 }),
         }
+    }
+
+    /// The same model in another precision.
+    #[must_use]
+    pub fn with_precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
+    /// The precision it is computed in.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// The weights, row-major `[outputs, inputs]`.
+    #[must_use]
+    pub fn weights(&self) -> &[f64] {
+        &self.weights
+    }
+
+    /// One intercept per output.
+    #[must_use]
+    pub fn intercept(&self) -> &[f64] {
+        &self.intercept
     }
 
     /// Number of inputs.
@@ -76,23 +123,32 @@ impl LinearModel {
     pub fn score(&self, row: &[f64], out: &mut [f64]) {
         let outputs = self.weights.chunks_exact(self.inputs).zip(&self.intercept).zip(out);
         for ((weights, intercept), score) in outputs {
-            let sum: f64 = weights.iter().zip(row).map(|(w, x)| w * x).sum();
-            *score = sum + intercept;
+            *score = match self.precision {
+                Precision::F64 => weights.iter().zip(row).map(|(w, x)| w * x).sum::<f64>() + intercept,
+                Precision::F32 => f64::from(single(weights, row, *intercept as f32)),
+            };
         }
     }
+}
+
+fn single(weights: &[f64], row: &[f64], intercept: f32) -> f32 {
+    let present = weights.iter().zip(row).filter(|(_, x)| !x.is_nan());
+    present.fold(intercept, |sum, (w, x)| sum + *w as f32 * *x as f32)
 }
 
 impl TryFrom<LinearFile> for LinearModel {
     type Error = InvalidLinear;
 
     fn try_from(file: LinearFile) -> Result<Self, InvalidLinear> {
-        Self::new(usize::try_from(file.inputs).unwrap_or(usize::MAX), file.weights, file.intercept)
+        let inputs = usize::try_from(file.inputs).unwrap_or(usize::MAX);
+        Ok(Self::new(inputs, file.weights, file.intercept)?.with_precision(file.precision))
     }
 }
 
 impl From<LinearModel> for LinearFile {
     fn from(model: LinearModel) -> Self {
-        Self { inputs: model.inputs as u64, weights: model.weights, intercept: model.intercept }
+        let LinearModel { inputs, weights, intercept, precision } = model;
+        Self { inputs: inputs as u64, weights, intercept, precision }
     }
 }
 

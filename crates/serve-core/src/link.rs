@@ -38,6 +38,18 @@ pub enum LinkFunction {
         /// Whether the probabilities are made to sum to 1, as scikit-learn does and LightGBM does not.
         normalize: bool,
     },
+    /// `exp(rᵢ)`: Poisson, gamma and Tweedie regression, Cox and accelerated failure times.
+    Exp,
+    /// `ln(1 + exp(rᵢ))`: LightGBM's `cross_entropy_lambda`.
+    Softplus,
+    /// `sign(rᵢ) · rᵢ²`: LightGBM's `regression` trained on square roots.
+    SignedSquare,
+    /// One raw score `r` becomes `[0, 1]` where `r > 0` and `[1, 0]` elsewhere: XGBoost's `binary:hinge`.
+    Hinge,
+    /// One raw score that is a probability already, `p`, becomes `[1 - p, p]`.
+    Complement,
+    /// Raw scores, one per class, divided by their sum; all stay 0 where it is 0.
+    Normalize,
 }
 
 /// A link function and the precision it is computed in.
@@ -62,7 +74,13 @@ impl Link {
     /// How many numbers come out for `raw` raw scores.
     #[must_use]
     pub fn outputs(&self, raw: usize) -> usize {
-        if matches!(self.function, LinkFunction::Logistic { .. }) { 2 } else { raw }
+        if self.takes_one_score() { 2 } else { raw }
+    }
+
+    /// Whether it makes two probabilities of one raw score.
+    pub(crate) fn takes_one_score(&self) -> bool {
+        use LinkFunction::{Complement, Hinge, Logistic};
+        matches!(self.function, Logistic { .. } | Hinge | Complement)
     }
 
     /// Applies the function to one row. `out` has [`outputs`](Self::outputs) places.
@@ -77,11 +95,40 @@ impl Link {
             LinkFunction::Softmax => self.softmax(raw, out),
             LinkFunction::OneVsRest { scale, normalize } => {
                 out.iter_mut().zip(raw).for_each(|(p, r)| *p = self.sigmoid(*r, scale));
-                let sum: f64 = out.iter().sum();
-                if normalize && sum != 0.0 {
-                    out.iter_mut().for_each(|p| *p = self.round(*p / sum));
+                if normalize {
+                    self.normalize(out);
                 }
             }
+            LinkFunction::Exp => self.each(raw, out, |r| self.exp(r)),
+            LinkFunction::Softplus => self.each(raw, out, |r| libm::log1p(libm::exp(r))),
+            LinkFunction::SignedSquare => self.each(raw, out, |r| r * r.abs()),
+            LinkFunction::Hinge => {
+                let positive = raw[0] > 0.0;
+                out.copy_from_slice(&[f64::from(u8::from(!positive)), f64::from(u8::from(positive))]);
+            }
+            LinkFunction::Complement => out.copy_from_slice(&[self.round(1.0 - raw[0]), raw[0]]),
+            LinkFunction::Normalize => {
+                out.copy_from_slice(raw);
+                self.normalize(out);
+            }
+        }
+    }
+
+    fn each(&self, raw: &[f64], out: &mut [f64], function: impl Fn(f64) -> f64) {
+        out.iter_mut().zip(raw).for_each(|(value, r)| *value = self.round(function(*r)));
+    }
+
+    fn normalize(&self, out: &mut [f64]) {
+        let sum: f64 = out.iter().sum();
+        if sum != 0.0 {
+            out.iter_mut().for_each(|p| *p = self.round(*p / sum));
+        }
+    }
+
+    fn exp(&self, x: f64) -> f64 {
+        match self.precision {
+            Precision::F64 => libm::exp(x),
+            Precision::F32 => f64::from(libm::expf(x as f32)),
         }
     }
 
@@ -138,6 +185,18 @@ mod tests {
     #[test]
     fn softmax_survives_large_scores() {
         assert_eq!(apply(LinkFunction::Softmax, &[1000.0, 1000.0]), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn values_follow_their_formulas() {
+        assert_eq!(apply(LinkFunction::Exp, &[0.0, 700.0]), [1.0, 1.014_232_054_735_004_5e304]);
+        assert_eq!(apply(LinkFunction::Softplus, &[0.0]), [std::f64::consts::LN_2]);
+        assert_eq!(apply(LinkFunction::SignedSquare, &[-3.0, 0.5]), [-9.0, 0.25]);
+        assert_eq!(apply(LinkFunction::Hinge, &[0.0]), [1.0, 0.0]);
+        assert_eq!(apply(LinkFunction::Hinge, &[0.1]), [0.0, 1.0]);
+        assert_eq!(apply(LinkFunction::Complement, &[0.25]), [0.75, 0.25]);
+        assert_eq!(apply(LinkFunction::Normalize, &[1.0, 3.0]), [0.25, 0.75]);
+        assert_eq!(apply(LinkFunction::Normalize, &[0.0, 0.0]), [0.0, 0.0]);
     }
 
     #[test]

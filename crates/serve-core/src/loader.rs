@@ -37,7 +37,7 @@ pub struct EngineLoader;
 
 impl ModelLoader for EngineLoader {
     fn load(&self, bundle: &Bundle) -> Result<Pipeline, LoadError> {
-        let (model, link) = envelope::open(bundle.file(MODEL_FILE)?)?;
+        let (model, link) = envelope::open_model(bundle.file(MODEL_FILE)?)?;
         let manifest = bundle.manifest();
         let estimator = Estimator {
             transforms: manifest.transforms.clone(),

@@ -14,7 +14,7 @@ use crate::signature::Signature;
 use crate::transform::Transform;
 
 /// The format that this release writes, and the newest it reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// What a model predicts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,11 @@ pub enum Task {
         /// The classes' labels, in the order of the probabilities.
         classes: Vec<String>,
     },
+    /// Several numbers at once. Since manifest format 2.
+    MultiRegression {
+        /// Their names, in the order of the scores.
+        outputs: Vec<String>,
+    },
 }
 
 impl Task {
@@ -45,8 +50,24 @@ impl Task {
     #[must_use]
     pub fn classes(&self) -> &[String] {
         match self {
-            Self::Regression => &[],
+            Self::Regression | Self::MultiRegression { .. } => &[],
             Self::Classification { classes } => classes,
+        }
+    }
+
+    /// Whether it has classes.
+    #[must_use]
+    pub fn is_classification(&self) -> bool {
+        matches!(self, Self::Classification { .. })
+    }
+
+    /// How many scores a model for it gives.
+    #[must_use]
+    pub fn scores(&self) -> usize {
+        match self {
+            Self::Regression => 1,
+            Self::Classification { classes } => classes.len(),
+            Self::MultiRegression { outputs } => outputs.len(),
         }
     }
 
@@ -54,7 +75,7 @@ impl Task {
     #[must_use]
     pub fn as_str(&self) -> &'static str {
         match self {
-            Self::Regression => "regression",
+            Self::Regression | Self::MultiRegression { .. } => "regression",
             Self::Classification { .. } => "classification",
         }
     }

@@ -52,31 +52,49 @@ fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
     let shape = ensemble.shape();
     let narrow = |x: f64, precision| if precision == Precision::F32 { f64::from(x as f32) } else { x };
     let row: Vec<f64> = row.iter().map(|x| narrow(*x, shape.input_precision)).collect();
-    let mut scores = shape.base.clone();
-    scores.resize(ensemble.outputs(), 0.0);
+    let start = match shape.aggregation {
+        Aggregation::Min => f64::INFINITY,
+        Aggregation::Max => f64::NEG_INFINITY,
+        _ => 0.0,
+    };
+    let mut scores = if shape.base.is_empty() { vec![start; ensemble.outputs()] } else { shape.base.clone() };
     // Per output, how many trees have a say in it.
     let mut trees = vec![0.0; scores.len()];
     for tree in ensemble.trees() {
-        let output = tree.output as usize;
-        match (leaf(&tree, &row, shape.category_rounding), shape.aggregation) {
-            (Leaf::Scalar(class), Aggregation::Vote) => {
+        let values = match leaf(&tree, &row, shape.category_rounding) {
+            Leaf::Scalar(class) if shape.aggregation == Aggregation::Vote => {
                 scores[*class as usize] += 1.0;
                 trees.iter_mut().for_each(|count| *count += 1.0);
+                continue;
             }
-            (Leaf::Scalar(value), _) => {
-                scores[output] = narrow(scores[output] + value, shape.sum_precision);
-                trees[output] += 1.0;
+            Leaf::Scalar(value) => vec![(tree.output as usize, *value)],
+            Leaf::Vector(values) => values.iter().copied().enumerate().collect(),
+            Leaf::Linear { constant, terms, otherwise } => {
+                let missing = terms.iter().any(|(feature, _)| row[*feature as usize].is_nan());
+                let add =
+                    |sum, (feature, coefficient): &(u32, f64)| sum + coefficient * row[*feature as usize];
+                let value = if missing { *otherwise } else { terms.iter().fold(*constant, add) };
+                vec![(tree.output as usize, value)]
             }
-            (Leaf::Vector(values), _) => {
-                for (score, value) in scores.iter_mut().zip(values) {
-                    *score = narrow(*score + value, shape.sum_precision);
-                }
-                trees.iter_mut().for_each(|count| *count += 1.0);
-            }
+        };
+        for (output, value) in values {
+            let score = &mut scores[output];
+            *score = match shape.aggregation {
+                Aggregation::Min => score.min(value),
+                Aggregation::Max => score.max(value),
+                _ => narrow(*score + value, shape.sum_precision),
+            };
+            trees[output] += 1.0;
         }
     }
-    if shape.aggregation != Aggregation::Sum {
-        scores.iter_mut().zip(trees).for_each(|(score, trees)| *score /= f64::max(trees, 1.0));
+    for (score, trees) in scores.iter_mut().zip(trees) {
+        match shape.aggregation {
+            Aggregation::Sum => {}
+            Aggregation::Average | Aggregation::Vote => *score /= f64::max(trees, 1.0),
+            // An output without trees has neither a least nor a greatest leaf.
+            Aggregation::Min | Aggregation::Max if trees == 0.0 => *score = 0.0,
+            Aggregation::Min | Aggregation::Max => {}
+        }
     }
     scores
 }

@@ -13,7 +13,7 @@ pub use crate::engine::InvalidEstimator;
 use crate::engine::{Compiled, Workspace};
 use crate::ensemble::Model;
 use crate::link::Link;
-use crate::manifest::{Target, Task};
+use crate::manifest::Target;
 use crate::prediction::{BatchPrediction, Prediction, Scores};
 use crate::scaler::Scaler;
 use crate::signature::{CheckedRow, InvalidInput, Signature};
@@ -126,10 +126,7 @@ impl Pipeline {
         decision: DecisionPolicy,
     ) -> Result<Self, InvalidPipeline> {
         let compiled = Compiled::new(signature.inputs().iter().map(|input| input.name.as_str()), estimator)?;
-        let expected = match &target.task {
-            Task::Regression => 1,
-            Task::Classification { classes } => classes.len(),
-        };
+        let expected = target.task.scores();
         let mut seen = HashSet::new();
         if let Some(class) = target.task.classes().iter().find(|class| !seen.insert(class.as_str())) {
             return Err(InvalidPipeline::Class { class: class.clone(), target: target.name });
@@ -199,7 +196,7 @@ impl Pipeline {
             return Err(InvalidInput::Length { expected, got });
         }
         out.width = self.compiled.outputs();
-        out.classification = self.target.task != Task::Regression;
+        out.classification = self.target.task.is_classification();
         out.rows.clear();
         out.scores.clear();
         out.scores.resize(rows.nrows() * out.width, 0.0);
@@ -249,7 +246,7 @@ impl Pipeline {
         self.compiled.scores(row, &mut scores, space);
         finite(&scores)?;
         let (answer, confidence) = self.decide.answer(&scores);
-        Ok(Prediction { scores, answer, confidence, classification: self.target.task != Task::Regression })
+        Ok(Prediction { scores, answer, confidence, classification: self.target.task.is_classification() })
     }
 }
 

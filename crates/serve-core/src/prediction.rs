@@ -11,7 +11,7 @@ pub(crate) type Scores = SmallVec<[f64; 4]>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// The value of a regression: the first score.
+    /// The value of a regression: the first score, or all of them where there are several.
     Value,
     /// A class, by its position in class order.
     Class(usize),
@@ -34,7 +34,7 @@ pub struct Prediction {
 }
 
 impl Prediction {
-    /// Probabilities in class order, or the one value of a regression.
+    /// Probabilities in class order, or the values of a regression.
     #[must_use]
     pub fn scores(&self) -> &[f64] {
         &self.scores
@@ -46,7 +46,7 @@ impl Prediction {
         self.classification.then_some(&self.scores[..])
     }
 
-    /// The value of a regression.
+    /// The value of a regression; the first where there are several.
     #[must_use]
     pub fn value(&self) -> Option<f64> {
         (!self.classification).then(|| self.scores[0])

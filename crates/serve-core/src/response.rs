@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 use crate::digest::Digest;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, Task};
 use crate::pipeline::Pipeline;
 use crate::prediction::{Answer, Prediction};
 
@@ -44,7 +44,7 @@ impl Serialize for dyn Text + '_ {
 }
 
 /// `{"<target>": label, "<target>_numeric": number, "probability": {…}, "confidence": p}`, or `{"<target>": value}` for a
-/// regression.
+/// regression, or `{"<target>": {"<output>": value, …}}` for one of several numbers.
 #[derive(Debug)]
 pub struct PredictionBody<'a> {
     /// The pipeline that answered.
@@ -62,10 +62,17 @@ impl Serialize for PredictionBody<'_> {
                 map.serialize_entry(&target.name, label)?;
                 map.serialize_entry(&Suffixed(&target.name), &class)?;
             }
-            _ => map.serialize_entry(&target.name, &self.prediction.scores()[0])?,
+            _ => match &target.task {
+                Task::MultiRegression { outputs } => {
+                    let values = Named { names: outputs, values: self.prediction.scores() };
+                    map.serialize_entry(&target.name, &values)?;
+                }
+                _ => map.serialize_entry(&target.name, &self.prediction.scores()[0])?,
+            },
         }
         if let Some(probabilities) = self.prediction.probabilities() {
-            map.serialize_entry("probability", &ByClass { classes: target.task.classes(), probabilities })?;
+            let probabilities = Named { names: target.task.classes(), values: probabilities };
+            map.serialize_entry("probability", &probabilities)?;
         }
         if let Some(confidence) = self.prediction.confidence() {
             map.serialize_entry("confidence", &confidence)?;
@@ -85,14 +92,14 @@ impl Serialize for Suffixed<'_> {
     }
 }
 
-struct ByClass<'a> {
-    classes: &'a [String],
-    probabilities: &'a [f64],
+struct Named<'a> {
+    names: &'a [String],
+    values: &'a [f64],
 }
 
-impl Serialize for ByClass<'_> {
+impl Serialize for Named<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.classes.iter().zip(self.probabilities))
+        serializer.collect_map(self.names.iter().zip(self.values))
     }
 }
 

@@ -82,6 +82,9 @@ pub struct Input {
     /// For [`Datatype::Bytes`]: the texts allowed; a text's position is its code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vocabulary: Option<Vec<String>>,
+    /// The code of a text that is not in the vocabulary; where left out, such a text is refused. Since manifest format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<f64>,
     /// The declared range, if a person declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
@@ -252,6 +255,10 @@ fn validate(input: &Input, index: usize) -> Result<(), InvalidSignature> {
         (None, Datatype::Bytes) => return Err(vocabulary("needs a vocabulary")),
         (Some(_), other) if other != Datatype::Bytes => return Err(vocabulary("can have no vocabulary")),
         (Some(words), _) if words.is_empty() => return Err(vocabulary("has an empty vocabulary")),
+        (None, _) if input.unknown.is_some() => return Err(vocabulary("has a code for unknown texts")),
+        _ if input.unknown.is_some_and(|code| !code.is_finite()) => {
+            return Err(vocabulary("has a code for unknown texts that is not finite"));
+        }
         _ => {}
     }
     let bounds = |problem| InvalidSignature::Bounds { name: name(), problem };

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::link::Precision;
-use packed::Packed;
+pub(crate) use packed::PackedOne;
+use packed::{Leaves, Packed};
 
 /// Magnitudes up to this count as zero where [`Missing::zero`] is set: LightGBM's `kZeroThreshold`, an `f32` constant.
 pub const ZERO_THRESHOLD: f64 = 1e-35_f32 as f64;
@@ -33,6 +34,10 @@ pub enum Aggregation {
     Average,
     /// The share of trees whose leaf names the class. A leaf's value is the class's number.
     Vote,
+    /// The least leaf of the trees that add to the output.
+    Min,
+    /// The greatest leaf of the trees that add to the output.
+    Max,
 }
 
 /// How a number becomes a category.
@@ -72,6 +77,16 @@ pub enum Leaf {
     Scalar(f64),
     /// One value per output.
     Vector(Vec<f64>),
+    /// A linear model of the row, as LightGBM's `linear_tree` has it: `constant + Σ coefficient · x`, added in the order
+    /// of the terms.
+    Linear {
+        /// What the sum starts from.
+        constant: f64,
+        /// Inputs and their coefficients.
+        terms: Vec<(u32, f64)>,
+        /// The leaf's value where one of these inputs is missing.
+        otherwise: f64,
+    },
 }
 
 /// A node of a tree. Children are positions in the tree's list of nodes; the root is node 0.
@@ -101,6 +116,19 @@ pub struct Tree {
     pub output: u32,
     /// Its nodes, the root first.
     pub nodes: Vec<Node>,
+    /// What training left at its nodes.
+    pub statistics: Statistics,
+}
+
+/// What training left at the nodes of a tree. Predictions do not use it; explanations and importances do. Both lists are
+/// empty where the trainer's file has none, in all trees of an ensemble alike.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Statistics {
+    /// Per node, how much of the training data reached it: rows for LightGBM and scikit-learn, sum of hessians for
+    /// XGBoost. Never negative.
+    pub cover: Vec<f64>,
+    /// Per node, how much its split lowered the loss; 0 for leaves.
+    pub gain: Vec<f64>,
 }
 
 /// Everything about an ensemble but its trees.
@@ -167,7 +195,7 @@ impl TreeEnsemble {
     /// use serve_core::tree::{Leaf, Missing, Node, Shape, Test, Tree, TreeEnsemble};
     /// let split = Node::Split { feature: 0, test: Test::AtMost(0.5), missing: Missing::default(), left: 1, right: 2 };
     /// let leaf = |value| Node::Leaf(Leaf::Scalar(value));
-    /// let tree = Tree { output: 0, nodes: vec![split, leaf(-1.0), leaf(1.0)] };
+    /// let tree = Tree { nodes: vec![split, leaf(-1.0), leaf(1.0)], ..Tree::default() };
     /// let ensemble = TreeEnsemble::new(Shape { inputs: 1, outputs: 1, ..Shape::default() }, &[tree])?;
     /// assert_eq!(ensemble.node_count(), 3);
     /// # Ok::<(), serve_core::tree::InvalidTrees>(())
@@ -206,6 +234,30 @@ impl TreeEnsemble {
         self.0.shape.outputs as usize
     }
 
+    /// Whether its leaves have one value per output.
+    #[must_use]
+    pub fn has_vector_leaves(&self) -> bool {
+        self.0.leaves == Leaves::Vector
+    }
+
+    /// Whether its leaves are linear models.
+    #[must_use]
+    pub fn has_linear_leaves(&self) -> bool {
+        self.0.leaves == Leaves::Linear
+    }
+
+    /// Whether its nodes know how much training data reached them, which explanations need.
+    #[must_use]
+    pub fn has_cover(&self) -> bool {
+        !self.0.cover.is_empty()
+    }
+
+    /// Whether its nodes know how much their splits lowered the loss.
+    #[must_use]
+    pub fn has_gain(&self) -> bool {
+        !self.0.gain.is_empty()
+    }
+
     /// The trees, read back one at a time.
     pub fn trees(&self) -> impl ExactSizeIterator<Item = Tree> {
         (0..self.tree_count()).map(|tree| self.0.unpack(tree))
@@ -226,7 +278,7 @@ mod tests {
 
     fn error(nodes: Vec<Node>) -> String {
         let shape = Shape { inputs: 2, outputs: 1, ..Shape::default() };
-        TreeEnsemble::new(shape, &[Tree { output: 0, nodes }]).expect_err("refused").to_string()
+        TreeEnsemble::new(shape, &[Tree { nodes, ..Tree::default() }]).expect_err("refused").to_string()
     }
 
     #[test]
@@ -258,15 +310,43 @@ mod tests {
             left: 4,
             right: 3,
         };
-        let tree = Tree { output: 0, nodes: vec![set, leaf(), zero, leaf(), Node::Leaf(Leaf::Scalar(-0.0))] };
-        let single = Tree { output: 0, nodes: vec![leaf()] };
+        let nodes = vec![set, leaf(), zero, leaf(), Node::Leaf(Leaf::Scalar(-0.0))];
+        let statistics = Statistics { cover: vec![9.0, 4.0, 5.0, 2.0, 3.0], gain: vec![] };
+        let tree = Tree { output: 0, nodes, statistics };
+        let statistics = Statistics { cover: vec![9.0], gain: vec![] };
+        let single = Tree { output: 0, nodes: vec![leaf()], statistics };
         let shape = Shape { inputs: 2, outputs: 1, ..Shape::default() };
         let ensemble = TreeEnsemble::new(shape, &[tree.clone(), single.clone()]).expect("valid");
         assert_eq!(ensemble.trees().collect::<Vec<_>>(), [tree, single]);
     }
 
     #[test]
-    fn leaves_are_all_scalars_or_all_vectors() {
+    fn linear_leaves_come_back_as_they_went_in() {
+        let linear = |terms| Node::Leaf(Leaf::Linear { constant: 0.5, terms, otherwise: 1.0 });
+        let nodes = vec![split(0, 1, 2), linear(vec![(1, 2.0), (0, -1.0)]), linear(vec![])];
+        let tree = Tree { nodes, ..Tree::default() };
+        let shape = Shape { inputs: 2, outputs: 1, ..Shape::default() };
+        let ensemble = TreeEnsemble::new(shape, &[tree.clone(), tree.clone()]).expect("valid");
+        assert!(ensemble.has_linear_leaves());
+        assert_eq!(ensemble.trees().collect::<Vec<_>>(), [tree.clone(), tree]);
+        assert!(error(vec![linear(vec![(2, 1.0)])]).contains("feature 2 is out of range"));
+    }
+
+    #[test]
+    fn statistics_stand_for_every_node_or_for_none() {
+        let shape = || Shape { inputs: 2, outputs: 1, ..Shape::default() };
+        let tree = |cover| Tree {
+            nodes: vec![leaf()],
+            statistics: Statistics { cover, gain: vec![] },
+            ..Tree::default()
+        };
+        let error = |trees: &[Tree]| TreeEnsemble::new(shape(), trees).expect_err("refused").to_string();
+        assert!(error(&[tree(vec![1.0]), tree(vec![])]).contains("statistics"));
+        assert!(error(&[tree(vec![-1.0])]).contains("cover"));
+    }
+
+    #[test]
+    fn leaves_are_all_of_one_kind() {
         let vector = |n| Node::Leaf(Leaf::Vector(vec![0.0; n]));
         assert!(error(vec![split(0, 1, 2), leaf(), vector(1)]).contains("mix"));
         assert!(error(vec![vector(3)]).contains("expected 1"));

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashSet};
 
 use serve_core::signature::{InvalidSignature, Signature};
-use serve_core::{Datatype, Estimator, Input, MissingPolicy, SourceInfo, Task, Tolerance};
+use serve_core::{Datatype, Estimator, Golden, Input, MissingPolicy, SourceInfo, Task, Tolerance};
 use thiserror::Error;
 
 /// One feature, in the model's order.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Feature {
     /// Its name: the file's, or the one that the library gives a feature without a name.
     pub name: String,
@@ -15,6 +15,10 @@ pub struct Feature {
     pub categorical: bool,
     /// The texts of its categories where the file has them; a text's position is the number that the model sees.
     pub vocabulary: Option<Vec<String>>,
+    /// The code of a text outside the vocabulary, where the model has a rule for such texts.
+    pub unknown: Option<f64>,
+    /// Whether the model has no rule for a missing value: a row without it is refused.
+    pub required: bool,
 }
 
 impl Feature {
@@ -57,6 +61,8 @@ pub struct ImportedModel {
     pub tolerance: Tolerance,
     /// What a person should know about how the file was read.
     pub notes: Vec<String>,
+    /// Rows that the training library answered when the file was written, where the file has some.
+    pub golden: Option<Golden>,
 }
 
 /// Names given by a person that do not fit the model.
@@ -95,8 +101,8 @@ impl ImportedModel {
         self.features.iter().map(|feature| feature.name.clone()).collect()
     }
 
-    /// What the model takes: numbers, and texts where the file has a feature's categories as text. Every value may be
-    /// missing, since the formats have a rule of their own for that, and every number is legal.
+    /// What the model takes: numbers, and texts where the file has a feature's categories as text. A value may be missing
+    /// where the model has a rule of its own for that, and then every number is legal.
     ///
     /// # Errors
     /// When the features make no signature; those of an imported file do.
@@ -104,7 +110,8 @@ impl ImportedModel {
         let input = |feature: &Feature| Input {
             datatype: if feature.vocabulary.is_some() { Datatype::Bytes } else { Datatype::Fp64 },
             vocabulary: feature.vocabulary.clone(),
-            missing: MissingPolicy::Nan,
+            unknown: feature.unknown,
+            missing: if feature.required { MissingPolicy::Reject } else { MissingPolicy::Nan },
             ..Input::number(&feature.name)
         };
         Signature::new(self.features.iter().map(input).collect())

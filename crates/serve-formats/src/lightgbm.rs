@@ -61,6 +61,7 @@ pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
         hyperparameters: hyperparameters(&sections, &trees, header.version),
         tolerance: Tolerance::F64,
         notes,
+        golden: None,
     })
 }
 

@@ -64,6 +64,7 @@ pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
         hyperparameters: hyperparameters(&head, &file),
         tolerance: Tolerance::F32,
         notes,
+        golden: None,
     })
 }
 

@@ -59,7 +59,7 @@ impl Labels {
     fn of(manifest: &Manifest) -> Self {
         let labels = manifest.decision.labels(&manifest.target);
         match (&manifest.target.task, &manifest.decision) {
-            (Task::Regression, DecisionPolicy::Argmax) => Self::Values,
+            (Task::Regression | Task::MultiRegression { .. }, DecisionPolicy::Argmax) => Self::Values,
             _ if labels.iter().all(|label| label.parse::<i64>().is_ok()) => Self::Numbers,
             _ => Self::Words,
         }

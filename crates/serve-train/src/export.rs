@@ -40,7 +40,7 @@ impl TreeFile {
     /// The tree for the engine; a leaf's value is `leaf(output)`.
     pub(crate) fn lower(&self, output: u32, leaf: impl Fn(f64) -> f64) -> Result<Tree, TrainError> {
         let nodes = self.nodes.iter().map(|node| node.lower(&leaf));
-        Ok(Tree { output, nodes: nodes.collect::<Result<_, _>>()? })
+        Ok(Tree { output, nodes: nodes.collect::<Result<_, _>>()?, ..Tree::default() })
     }
 
     /// The leaf that a row reaches, found on smartcore's nodes as they are: the forest's golden answers come from here
@@ -87,7 +87,7 @@ mod tests {
         ]));
         assert_eq!(
             file.lower(2, |x| x * 2.0).expect("lowers"),
-            Tree { output: 2, nodes: vec![Node::Leaf(Leaf::Scalar(14.0))] }
+            Tree { output: 2, nodes: vec![Node::Leaf(Leaf::Scalar(14.0))], ..Tree::default() }
         );
         assert_eq!(file.walk(&[]), 7.0);
     }

@@ -21,6 +21,9 @@ struct WalkNode {
     next: u32,
 }
 
+/// A constant, and inputs with their coefficients.
+type LinearLeaf = (f64, Box<[(u32, f64)]>);
+
 /// A tree ensemble laid out for walking.
 #[derive(Debug)]
 pub(super) struct Walk {
@@ -39,7 +42,36 @@ pub(super) struct Walk {
     nodes: Vec<WalkNode>,
     values: Vec<f64>,
     vector_leaves: bool,
+    /// Per leaf value, the linear model of a leaf that has one; empty where none has.
+    linear: Vec<LinearLeaf>,
     sets: Vec<Box<[u32]>>,
+}
+
+/// What the score of each output starts from.
+fn base(ensemble: &TreeEnsemble) -> Vec<f64> {
+    let shape = ensemble.shape();
+    let mut base = if shape.base.is_empty() { vec![0.0; ensemble.outputs()] } else { shape.base.clone() };
+    let bound = match shape.aggregation {
+        Aggregation::Min => f64::INFINITY,
+        Aggregation::Max => f64::NEG_INFINITY,
+        _ => return base,
+    };
+    // An output without trees has neither a least nor a greatest leaf.
+    for tree in ensemble.trees() {
+        if ensemble.has_vector_leaves() {
+            base.fill(bound);
+        } else {
+            base[tree.output as usize] = bound;
+        }
+    }
+    base
+}
+
+fn linear_leaf(constant: f64, terms: &[(u32, f64)], otherwise: f64, row: &[f64]) -> f64 {
+    if terms.iter().any(|&(feature, _)| row[feature as usize].is_nan()) {
+        return otherwise;
+    }
+    terms.iter().fold(constant, |sum, &(feature, coefficient)| sum + coefficient * row[feature as usize])
 }
 
 impl Walk {
@@ -56,12 +88,13 @@ impl Walk {
                 CategoryRounding::Truncate => -1.0,
                 CategoryRounding::Floor => (0.0_f64).next_down(),
             },
-            base: if shape.base.is_empty() { vec![0.0; outputs] } else { shape.base.clone() },
+            base: base(ensemble),
             divisors: Vec::new(),
             trees: Vec::with_capacity(ensemble.tree_count()),
             nodes: Vec::with_capacity(ensemble.node_count()),
             values: Vec::new(),
             vector_leaves: false,
+            linear: Vec::new(),
             sets: Vec::new(),
         };
         for tree in ensemble.trees() {
@@ -109,6 +142,10 @@ impl Walk {
                 self.vector_leaves = true;
                 self.values.extend_from_slice(values);
             }
+            Leaf::Linear { constant, terms, otherwise } => {
+                self.values.push(*otherwise);
+                self.linear.push((*constant, terms.as_slice().into()));
+            }
         }
         WalkNode { threshold: 0.0, feature: LEAF, next }
     }
@@ -141,29 +178,37 @@ impl Walk {
         out.chunks_exact_mut(self.outputs).for_each(|out| out.copy_from_slice(&self.base));
         for &(root, output) in &self.trees {
             for (row, out) in rows.chunks_exact(self.inputs).zip(out.chunks_exact_mut(self.outputs)) {
-                self.add(self.find(root, row), output as usize, out);
+                self.add(self.find(root, row), row, output as usize, out);
             }
         }
-        if self.aggregation != Aggregation::Sum {
+        if matches!(self.aggregation, Aggregation::Average | Aggregation::Vote) {
             for out in out.chunks_exact_mut(self.outputs) {
                 out.iter_mut().zip(&self.divisors).for_each(|(score, trees)| *score /= trees);
             }
         }
     }
 
-    fn add(&self, value: usize, output: usize, out: &mut [f64]) {
+    fn add(&self, value: usize, row: &[f64], output: usize, out: &mut [f64]) {
         if self.vector_leaves {
             let values = &self.values[value..value + self.outputs];
             out.iter_mut().zip(values).for_each(|(sum, value)| *sum = self.sum(*sum, *value));
         } else if self.aggregation == Aggregation::Vote {
             out[self.values[value] as usize] += 1.0;
         } else {
-            out[output] = self.sum(out[output], self.values[value]);
+            let value = self.linear.get(value).map_or(self.values[value], |(constant, terms)| {
+                linear_leaf(*constant, terms, self.values[value], row)
+            });
+            out[output] = self.sum(out[output], value);
         }
     }
 
     fn sum(&self, a: f64, b: f64) -> f64 {
-        if self.round_sums { f64::from(a as f32 + b as f32) } else { a + b }
+        match self.aggregation {
+            Aggregation::Min => a.min(b),
+            Aggregation::Max => a.max(b),
+            _ if self.round_sums => f64::from(a as f32 + b as f32),
+            _ => a + b,
+        }
     }
 
     /// The number of the leaf value that a row reaches.

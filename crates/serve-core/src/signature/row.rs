@@ -199,8 +199,8 @@ fn number(input: &Input, value: &Value<'_>) -> Result<f64, Problem> {
 
 fn category(input: &Input, text: &str) -> Result<f64, Problem> {
     let words = input.vocabulary.as_deref().unwrap_or_default();
-    match words.iter().position(|word| word == text) {
-        Some(code) => Ok(code as f64),
+    match words.iter().position(|word| word == text).map(|code| code as f64).or(input.unknown) {
+        Some(code) => Ok(code),
         None => {
             Err(Problem::UnknownCategory { expected: listed(words), got: text.chars().take(80).collect() })
         }

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Aggregation, InvalidTrees, Leaf, Missing, Node, Shape, Test, Tree, TreeEnsemble};
+use super::{Aggregation, InvalidTrees, Leaf, Missing, Node, Shape, Statistics, Test, Tree, TreeEnsemble};
 
 const LEAF: u8 = 1;
 const CATEGORICAL: u8 = 2;
@@ -21,10 +21,13 @@ const FREE_OUTPUTS: usize = 64;
 /// Arrays of equal length per tree (`start`, `output`) and per node (the next five). Children are counted within the
 /// tree. A leaf's `left` is the number of its value(s) in `values`; a categorical split's place in `sets` is found by
 /// its number in `set_nodes`, which is ascending.
+///
+/// A linear leaf's `values` is its value where an input is missing; its constant stands in `constants`, and its terms
+/// begin in `terms` and `coefficients` at `term_starts`. `cover` and `gain` are empty, or have a number per node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Packed {
     pub(super) shape: Shape,
-    vector_leaves: bool,
+    pub(super) leaves: Leaves,
     start: Vec<u32>,
     pub(super) output: Vec<u32>,
     flags: Vec<u8>,
@@ -36,6 +39,62 @@ pub(super) struct Packed {
     set_nodes: Vec<u32>,
     set_starts: Vec<u32>,
     set_words: Vec<u32>,
+    constants: Vec<f64>,
+    term_starts: Vec<u32>,
+    terms: Vec<u32>,
+    coefficients: Vec<f64>,
+    pub(super) cover: Vec<f64>,
+    pub(super) gain: Vec<f64>,
+}
+
+/// What all leaves of an ensemble hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) enum Leaves {
+    #[default]
+    Scalar,
+    Vector,
+    Linear,
+}
+
+/// The same in the first format of `model.bin`.
+#[derive(Debug, Deserialize)]
+pub(crate) struct PackedOne {
+    shape: Shape,
+    vector_leaves: bool,
+    start: Vec<u32>,
+    output: Vec<u32>,
+    flags: Vec<u8>,
+    feature: Vec<u32>,
+    threshold: Vec<f64>,
+    left: Vec<u32>,
+    right: Vec<u32>,
+    values: Vec<f64>,
+    set_nodes: Vec<u32>,
+    set_starts: Vec<u32>,
+    set_words: Vec<u32>,
+}
+
+impl TryFrom<PackedOne> for TreeEnsemble {
+    type Error = InvalidTrees;
+
+    fn try_from(one: PackedOne) -> Result<Self, InvalidTrees> {
+        let leaves = if one.vector_leaves { Leaves::Vector } else { Leaves::Scalar };
+        let packed = Packed {
+            start: one.start,
+            output: one.output,
+            flags: one.flags,
+            feature: one.feature,
+            threshold: one.threshold,
+            left: one.left,
+            right: one.right,
+            values: one.values,
+            set_nodes: one.set_nodes,
+            set_starts: one.set_starts,
+            set_words: one.set_words,
+            ..Packed::empty(one.shape, leaves)
+        };
+        packed.try_into()
+    }
 }
 
 fn shape_error(problem: impl Into<String>) -> InvalidTrees {
@@ -47,14 +106,12 @@ fn node_error(tree: usize, node: usize, problem: impl Into<String>) -> InvalidTr
 }
 
 impl Packed {
-    pub(super) fn pack(shape: Shape, trees: &[Tree]) -> Result<Self, InvalidTrees> {
-        let vector_leaves =
-            trees.iter().flat_map(|t| &t.nodes).any(|node| matches!(node, Node::Leaf(Leaf::Vector(_))));
-        let mut packed = Self {
+    fn empty(shape: Shape, leaves: Leaves) -> Self {
+        Self {
             shape,
-            vector_leaves,
-            start: Vec::with_capacity(trees.len()),
-            output: Vec::with_capacity(trees.len()),
+            leaves,
+            start: Vec::new(),
+            output: Vec::new(),
             flags: Vec::new(),
             feature: Vec::new(),
             threshold: Vec::new(),
@@ -64,13 +121,30 @@ impl Packed {
             set_nodes: Vec::new(),
             set_starts: Vec::new(),
             set_words: Vec::new(),
-        };
+            constants: Vec::new(),
+            term_starts: Vec::new(),
+            terms: Vec::new(),
+            coefficients: Vec::new(),
+            cover: Vec::new(),
+            gain: Vec::new(),
+        }
+    }
+
+    pub(super) fn pack(shape: Shape, trees: &[Tree]) -> Result<Self, InvalidTrees> {
+        let mut leaves = trees.iter().flat_map(|tree| &tree.nodes).filter_map(|node| match node {
+            Node::Leaf(Leaf::Scalar(_)) => Some(Leaves::Scalar),
+            Node::Leaf(Leaf::Vector(_)) => Some(Leaves::Vector),
+            Node::Leaf(Leaf::Linear { .. }) => Some(Leaves::Linear),
+            Node::Split { .. } => None,
+        });
+        let mut packed = Self::empty(shape, leaves.next().unwrap_or_default());
         for (number, tree) in trees.iter().enumerate() {
             packed.start.push(packed.flags.len() as u32);
             packed.output.push(tree.output);
             for (place, node) in tree.nodes.iter().enumerate() {
                 packed.push(node).map_err(|problem| node_error(number, place, problem))?;
             }
+            packed.push_statistics(number, tree)?;
             if u32::try_from(packed.flags.len()).is_err() || u32::try_from(packed.values.len()).is_err() {
                 return Err(shape_error("more than 2^32 nodes or leaf values"));
             }
@@ -106,24 +180,51 @@ impl Packed {
         Ok(())
     }
 
+    fn push_statistics(&mut self, number: usize, tree: &Tree) -> Result<(), InvalidTrees> {
+        let nodes = tree.nodes.len();
+        let before = self.flags.len() - nodes;
+        let lists = [(&mut self.cover, &tree.statistics.cover), (&mut self.gain, &tree.statistics.gain)];
+        for (all, own) in lists {
+            let whole = all.len() == before && own.len() == nodes;
+            let unknown = all.is_empty() && own.is_empty();
+            if !(whole || unknown) {
+                let problem = "statistics must stand for every node of every tree, or for none".to_owned();
+                return Err(InvalidTrees::Tree { tree: number, problem });
+            }
+            all.extend_from_slice(own);
+        }
+        Ok(())
+    }
+
     fn push_leaf(&mut self, leaf: &Leaf) -> Result<u32, String> {
         let stride = self.stride();
         let number = (self.values.len() / stride) as u32;
-        match leaf {
-            Leaf::Scalar(value) if !self.vector_leaves => self.values.push(*value),
-            Leaf::Scalar(_) => {
-                return Err("an ensemble cannot mix leaves with one value and with several".to_owned());
+        match (leaf, self.leaves) {
+            (Leaf::Scalar(value), Leaves::Scalar) => self.values.push(*value),
+            (Leaf::Vector(values), Leaves::Vector) if values.len() == stride => {
+                self.values.extend_from_slice(values);
             }
-            Leaf::Vector(values) if values.len() == stride => self.values.extend_from_slice(values),
-            Leaf::Vector(values) => {
+            (Leaf::Vector(values), Leaves::Vector) => {
                 return Err(format!("the leaf has {} values, expected {stride}", values.len()));
+            }
+            (Leaf::Linear { constant, terms, otherwise }, Leaves::Linear) => {
+                self.values.push(*otherwise);
+                self.constants.push(*constant);
+                self.term_starts.push(self.terms.len() as u32);
+                self.terms.extend(terms.iter().map(|(feature, _)| feature));
+                self.coefficients.extend(terms.iter().map(|(_, coefficient)| coefficient));
+            }
+            _ => {
+                return Err(
+                    "an ensemble cannot mix leaves with one value, several, and linear ones".to_owned()
+                );
             }
         }
         Ok(number)
     }
 
     fn stride(&self) -> usize {
-        if self.vector_leaves { (self.shape.outputs as usize).max(1) } else { 1 }
+        if self.leaves == Leaves::Vector { (self.shape.outputs as usize).max(1) } else { 1 }
     }
 
     pub(super) fn nodes_of(&self, tree: usize) -> Range<usize> {
@@ -132,20 +233,36 @@ impl Packed {
     }
 
     pub(super) fn unpack(&self, tree: usize) -> Tree {
-        let nodes = self.nodes_of(tree).map(|node| self.node(node)).collect();
-        Tree { output: self.output[tree], nodes }
+        let range = self.nodes_of(tree);
+        let own = |list: &[f64]| list.get(range.clone()).map(<[f64]>::to_vec).unwrap_or_default();
+        let statistics = Statistics { cover: own(&self.cover), gain: own(&self.gain) };
+        let nodes = range.clone().map(|node| self.node(node)).collect();
+        Tree { output: self.output[tree], nodes, statistics }
+    }
+
+    fn leaf(&self, number: usize) -> Leaf {
+        let first = number * self.stride();
+        match self.leaves {
+            Leaves::Scalar => Leaf::Scalar(self.values[first]),
+            Leaves::Vector => Leaf::Vector(self.values[first..first + self.stride()].to_vec()),
+            Leaves::Linear => {
+                let terms = self.terms_of(number);
+                let coefficients = self.coefficients[terms.clone()].iter().copied();
+                let terms = self.terms[terms].iter().copied().zip(coefficients).collect();
+                Leaf::Linear { constant: self.constants[number], terms, otherwise: self.values[number] }
+            }
+        }
+    }
+
+    fn terms_of(&self, leaf: usize) -> Range<usize> {
+        let end = self.term_starts.get(leaf + 1).map_or(self.terms.len(), |&end| end as usize);
+        self.term_starts[leaf] as usize..end
     }
 
     fn node(&self, node: usize) -> Node {
         let flags = self.flags[node];
         if flags & LEAF != 0 {
-            let stride = self.stride();
-            let first = self.left[node] as usize * stride;
-            return Node::Leaf(if self.vector_leaves {
-                Leaf::Vector(self.values[first..first + stride].to_vec())
-            } else {
-                Leaf::Scalar(self.values[first])
-            });
+            return Node::Leaf(self.leaf(self.left[node] as usize));
         }
         let test = if flags & CATEGORICAL != 0 {
             Test::InSet(self.set(node).to_vec())
@@ -200,7 +317,7 @@ impl Packed {
         if *aggregation != Aggregation::Sum && base.iter().any(|&b| b != 0.0) {
             return Err(shape_error("base values belong to sums only"));
         }
-        if *aggregation == Aggregation::Vote && self.vector_leaves {
+        if *aggregation == Aggregation::Vote && self.leaves != Leaves::Scalar {
             return Err(shape_error("a vote's leaves name one class each"));
         }
         match base.iter().position(|b| !b.is_finite()) {
@@ -227,7 +344,14 @@ impl Packed {
             && self.set_nodes.len() == self.set_starts.len()
             && self.set_starts.first().is_none_or(|&first| first == 0)
             && ascending(&self.set_nodes, nodes, true)
-            && ascending(&self.set_starts, self.set_words.len(), false);
+            && ascending(&self.set_starts, self.set_words.len(), false)
+            && self.constants.len() == if self.leaves == Leaves::Linear { leaves } else { 0 }
+            && self.term_starts.len() == self.constants.len()
+            && self.term_starts.first().is_none_or(|&first| first == 0)
+            && ascending(&self.term_starts, self.terms.len(), false)
+            && self.terms.len() == self.coefficients.len()
+            && (!self.constants.is_empty() || self.terms.is_empty())
+            && [&self.cover, &self.gain].iter().all(|list| list.is_empty() || list.len() == nodes);
         if sound { Ok(()) } else { Err(shape_error("its arrays do not fit together")) }
     }
 
@@ -269,6 +393,9 @@ impl Packed {
 
     fn check_node(&self, node: usize) -> Result<(), String> {
         let flags = self.flags[node];
+        if self.cover.get(node).is_some_and(|cover| cover.is_nan() || *cover < 0.0) {
+            return Err(format!("its cover is {}, expected 0 or more", self.cover[node]));
+        }
         if flags & LEAF != 0 {
             return self.check_leaf(self.left[node] as usize);
         }
@@ -296,6 +423,9 @@ impl Packed {
         if values.iter().any(|value| value.is_nan()) {
             return Err("its leaf value is not a number".to_owned());
         }
+        if self.leaves == Leaves::Linear {
+            self.check_terms(number)?;
+        }
         let classes = f64::from(self.shape.outputs);
         if self.shape.aggregation == Aggregation::Vote
             && !values.iter().all(|v| v.fract() == 0.0 && (0.0..classes).contains(v))
@@ -303,6 +433,21 @@ impl Packed {
             return Err(format!("its leaf votes for class {}, of {classes}", values[0]));
         }
         Ok(())
+    }
+}
+
+impl Packed {
+    fn check_terms(&self, leaf: usize) -> Result<(), String> {
+        let terms = self.terms_of(leaf);
+        if let Some(feature) = self.terms[terms.clone()].iter().find(|&&term| term >= self.shape.inputs) {
+            return Err(format!("feature {feature} is out of range ({} inputs)", self.shape.inputs));
+        }
+        let numbers = self.coefficients[terms].iter().chain(self.constants.get(leaf));
+        if numbers.copied().all(f64::is_finite) {
+            Ok(())
+        } else {
+            Err("its linear model has a number that is not finite".to_owned())
+        }
     }
 }
 

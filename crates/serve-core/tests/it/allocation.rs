@@ -32,7 +32,7 @@ fn prepared() -> Estimator {
 fn stumps() -> Estimator {
     let nodes = vec![split(3, 0.25, true, 1, 2), leaf(-0.5), leaf(0.75)];
     let shape = Shape { inputs: 4, outputs: 1, ..Shape::default() };
-    let tree = Tree { output: 0, nodes };
+    let tree = Tree { output: 0, nodes, ..Tree::default() };
     Estimator::of(trees(shape, &[tree.clone(), tree]), logistic(1.0))
 }
 

@@ -21,7 +21,7 @@ fn tree(arrays: &Value) -> Tree {
         -1 => Node::Leaf(Leaf::Vector(value[i].clone())),
         below => split(feature[i] as u32, threshold[i], missing_left[i] == 1, below as u32, right[i] as u32),
     };
-    Tree { output: 0, nodes: (0..left.len()).map(node).collect() }
+    Tree { output: 0, nodes: (0..left.len()).map(node).collect(), ..Tree::default() }
 }
 
 fn forest(case: &Value) -> Model {
@@ -90,7 +90,7 @@ fn inputs_are_rounded_to_f32_before_they_are_compared() {
     let nodes = vec![split(0, threshold, false, 1, 2), crate::models::leaf(-1.0), crate::models::leaf(1.0)];
     let value = |precision, x: f64| {
         let shape = Shape { inputs: 1, outputs: 1, input_precision: precision, ..Shape::default() };
-        let model = trees(shape, &[Tree { output: 0, nodes: nodes.clone() }]);
+        let model = trees(shape, &[Tree { output: 0, nodes: nodes.clone(), ..Tree::default() }]);
         let pipeline = pipeline(1, &Estimator::of(model, Link::default()), regression());
         pipeline.predict(&[x]).expect("answered").value()
     };

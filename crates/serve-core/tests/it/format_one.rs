@@ -66,7 +66,8 @@ fn the_fixture_means_what_it_meant() {
     assert_eq!((manifest.format, manifest.name.as_str(), manifest.version.as_str()), (1, "fixture", "v1.0"));
     assert_eq!((&manifest.transforms, &manifest.scaler), (&transforms(), &Some(scaler())));
     assert_eq!(manifest.metrics.holdout["accuracy"], 0.75);
-    let (model, link) = serve_core::envelope::open(bundle.file("model.bin").expect("there")).expect("opens");
+    let (model, link) =
+        serve_core::envelope::open_model(bundle.file("model.bin").expect("there")).expect("opens");
     assert_eq!((model, link), (self::model(), Link::default()));
 }
 
@@ -131,7 +132,7 @@ fn model() -> Model {
         input_precision: Precision::F32,
         ..Shape::default()
     };
-    let trees = [first, second].map(|nodes| Tree { output: 0, nodes });
+    let trees = [first, second].map(|nodes| Tree { output: 0, nodes, ..Tree::default() });
     let prepared = Estimator {
         transforms: vec![
             Transform::Select { columns: vec!["share".into(), "price".into()] },

@@ -46,7 +46,7 @@ fn categorical() -> Vec<Node> {
 
 fn forest() -> Model {
     let shape = Shape { inputs: 2, outputs: 1, base: vec![0.25], ..Shape::default() };
-    let tree = Tree { output: 0, nodes: categorical() };
+    let tree = Tree { output: 0, nodes: categorical(), ..Tree::default() };
     trees(shape, &[tree.clone(), tree])
 }
 
@@ -152,7 +152,7 @@ fn a_long_chain_of_splits_is_walked_without_recursion() {
     nodes.push(leaf(-1.0));
     let shape = Shape { inputs: 1, outputs: 1, ..Shape::default() };
     let work = move || {
-        let model = trees(shape, &[Tree { output: 0, nodes }]);
+        let model = trees(shape, &[Tree { output: 0, nodes, ..Tree::default() }]);
         let (model, link) = open(&payload(&model)).expect("opens");
         let estimator = Estimator::of(model, link);
         let pipeline =
@@ -168,7 +168,8 @@ fn outputs_without_numbers_behind_them_are_refused() {
     let nodes = vec![leaf(1.0)];
     let built = |outputs| {
         let shape = Shape { inputs: 1, outputs, ..Shape::default() };
-        TreeEnsemble::new(shape, &[Tree { output: 0, nodes: nodes.clone() }]).map_err(|e| e.to_string())
+        TreeEnsemble::new(shape, &[Tree { output: 0, nodes: nodes.clone(), ..Tree::default() }])
+            .map_err(|e| e.to_string())
     };
     assert!(built(64).is_ok());
     for outputs in [65, u32::MAX] {
@@ -193,7 +194,7 @@ fn leaves_that_share_their_values_are_refused() {
         input_precision: Precision::F32,
         ..Shape::default()
     };
-    let mut bytes = payload(&trees(shape, &[Tree { output: 0, nodes }]));
+    let mut bytes = payload(&trees(shape, &[Tree { output: 0, nodes, ..Tree::default() }]));
     // The values: their length, then six numbers. One leaf's are taken out.
     let list = [6_u64.to_le_bytes().to_vec(), 0.5_f64.to_le_bytes().repeat(6)].concat();
     let at = bytes.windows(list.len()).position(|window| window == list).expect("the values are there");

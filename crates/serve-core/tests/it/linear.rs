@@ -106,5 +106,5 @@ fn a_logistic_link_behind_two_scores_is_refused() {
         serve_core::DecisionPolicy::Argmax,
     );
     let error = built.expect_err("refused");
-    assert_eq!(error.to_string(), "the logistic link takes one raw score, the model gives 2");
+    assert_eq!(error.to_string(), "the link function takes one raw score, the model gives 2");
 }

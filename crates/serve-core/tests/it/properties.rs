@@ -68,7 +68,7 @@ fn tree(width: usize) -> impl Strategy<Value = Tree> {
             };
             let splits = [node(0, 1, 2), node(1, 3, 4), node(2, 5, 6)];
             let nodes = splits.into_iter().chain(values.into_iter().map(leaf)).collect();
-            Tree { output: 0, nodes }
+            Tree { output: 0, nodes, ..Tree::default() }
         },
     )
 }

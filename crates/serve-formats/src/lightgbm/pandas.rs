@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     fn categorical(name: &str) -> Feature {
-        Feature { name: name.to_owned(), categorical: true, vocabulary: None }
+        Feature { name: name.to_owned(), categorical: true, ..Feature::default() }
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub(super) fn lower(section: &Section<'_>, output: u32) -> Result<Tree, ImportEr
     let splits = leaves.len() - 1;
     let mut nodes = if splits == 0 { Vec::new() } else { Splits::read(section, splits)?.lower()? };
     nodes.extend(leaves.into_iter().map(|value| Node::Leaf(Leaf::Scalar(value))));
-    Ok(Tree { output, nodes })
+    Ok(Tree { output, nodes, ..Tree::default() })
 }
 
 /// How many splits the block claims; 0 where it does not read.

@@ -27,7 +27,7 @@ pub(super) fn lower_all(model: &BoosterModel, features: &mut [Feature]) -> Resul
         let mut lowering = Lowering { tree, number, features, sets: Vec::new(), set_words };
         let nodes = lowering.nodes()?;
         set_words = lowering.set_words;
-        Ok(Tree { output: class as u32, nodes })
+        Ok(Tree { output: class as u32, nodes, ..Tree::default() })
     };
     trees.map(lower).collect()
 }

@@ -93,7 +93,7 @@ impl Plan {
             let split = std::mem::replace(&mut nodes[*place.get(&leaves)], split);
             nodes.extend([split, next()]);
         }
-        Tree { output: self.output.index(outputs) as u32, nodes }
+        Tree { output: self.output.index(outputs) as u32, nodes, ..Tree::default() }
     }
 }
 

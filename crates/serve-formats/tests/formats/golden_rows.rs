@@ -154,7 +154,7 @@ fn sampled_rows_find_out_a_change_of_any_node() {
             Node::Leaf(Leaf::Scalar(value)) => *value = value.next_up() + 1e-9,
             Node::Split { test: Test::AtMost(threshold), .. } => *threshold = threshold.next_up(),
             Node::Split { test: Test::InSet(words), .. } => words[0] ^= 2,
-            Node::Leaf(Leaf::Vector(_)) => panic!("it has scalar leaves"),
+            Node::Leaf(_) => panic!("it has scalar leaves"),
         }
         let mut model = model.clone();
         model.estimator.model =

@@ -126,7 +126,8 @@ fn output<'a>(
         }
         Labels::Words => OutputData::Words(words().collect()),
     };
-    OutputTensor { name, shape: [rows, 1], datatype: labels.datatype(), data }
+    let columns = if labels == Labels::Values { deployment.manifest().target.task.scores() } else { 1 };
+    OutputTensor { name, shape: [rows, columns], datatype: labels.datatype(), data }
 }
 
 /// The rows that the tensors hold, in the signature's order; NaN is missing.

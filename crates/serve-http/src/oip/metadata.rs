@@ -81,7 +81,8 @@ fn inputs(manifest: &Manifest) -> Vec<Json> {
 
 fn outputs(manifest: &Manifest) -> Vec<Json> {
     let labels = Labels::of(manifest).datatype();
-    let mut outputs = vec![json!({ "name": "predict", "datatype": labels, "shape": [-1, 1] })];
+    let columns = if labels == "FP64" { manifest.target.task.scores() } else { 1 };
+    let mut outputs = vec![json!({ "name": "predict", "datatype": labels, "shape": [-1, columns] })];
     let classes = manifest.target.task.classes();
     if !classes.is_empty() {
         outputs.push(json!({
