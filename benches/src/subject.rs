@@ -19,18 +19,12 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Imports a file by its ending: `.txt` is LightGBM, `.json` and `.ubj` are XGBoost, `.onnx` is ONNX.
+    /// Imports a file by its [ending](format_of).
     ///
     /// # Errors
     /// When it cannot be read or does not import.
     pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let format = match path.extension().and_then(|extension| extension.to_str()) {
-            Some("txt") => Format::LightGbm,
-            Some("json" | "ubj") => Format::XgBoost,
-            Some("onnx") => Format::Onnx,
-            _ => Format::Auto,
-        };
-        let model = import(&std::fs::read(path)?, format)?;
+        let model = import(&std::fs::read(path)?, format_of(path))?;
         let target = Target { name: "label".to_owned(), task: model.task.clone() };
         let score = usize::from(target.task != Task::Regression);
         let pipeline =
@@ -79,6 +73,17 @@ impl Subject {
             }
             Ok(())
         })
+    }
+}
+
+/// The format that a file's ending stands for: `.txt` is LightGBM, `.json` and `.ubj` are XGBoost, `.onnx` is ONNX.
+#[must_use]
+pub fn format_of(path: &Path) -> Format {
+    match path.extension().and_then(|extension| extension.to_str()) {
+        Some("txt") => Format::LightGbm,
+        Some("json" | "ubj") => Format::XgBoost,
+        Some("onnx") => Format::Onnx,
+        _ => Format::Auto,
     }
 }
 
