@@ -77,7 +77,7 @@ pub fn measure(rows: usize, batch: usize, mut call: impl FnMut(Range<usize>)) ->
         let chunk = Instant::now();
         (0..calls).for_each(|_| call(rotation.step()));
         chunks.push(chunk.elapsed().as_nanos() as f64 / per_chunk);
-        let cpu = process_cpu() - start_cpu;
+        let cpu = process_cpu().saturating_sub(start_cpu);
         let done = cpu > ENOUGH_CPU || start.elapsed() > ENOUGH_WALL;
         if done && chunks.len() >= MIN_CHUNKS {
             let cpu_ns = cpu.as_nanos() as f64 / (chunks.len() as f64 * per_chunk);

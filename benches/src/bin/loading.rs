@@ -69,7 +69,7 @@ fn measure(file: &Path) -> Result<Line, Failure> {
     let folder = tempfile::tempdir()?;
     let directory = Directory::create(folder.path())?;
     let (name, version): (ModelName, ModelVersion) = ("bench".parse()?, "v1".parse()?);
-    directory.publish(&bundle(import(&bytes, format)?, &name, &version, bytes.clone())?)?;
+    directory.publish(&bundle(import(&bytes, format)?, &name, &version, bytes.clone())?, "loading")?;
 
     let bundle = directory.bundle(&name, &version)?;
     let pipeline = EngineLoader.load(&bundle)?;

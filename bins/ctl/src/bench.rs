@@ -70,7 +70,7 @@ pub(crate) fn run(config: &CtlConfig, model: &str, json: bool) -> Result<(), Exi
         features: loaded.pipeline.signature().len(),
         bundle_bytes: loaded.bundle_bytes,
         load_ms,
-        cells: cells(&loaded)?,
+        cells: cells(&loaded),
     };
     if json {
         let text = serde_json::to_string_pretty(&report);
@@ -105,7 +105,7 @@ fn load(directory: &Directory, name: &ModelName, version: &ModelVersion) -> Resu
     Ok((loaded, Load { read, compile, prove }))
 }
 
-fn cells(loaded: &Loaded) -> Result<Vec<Cell>, Exit> {
+fn cells(loaded: &Loaded) -> Vec<Cell> {
     let width = loaded.pipeline.signature().len().max(1);
     let fits = |batch: &usize| batch.saturating_mul(width) <= MAX_NUMBERS;
     let batches: Vec<usize> = BATCHES.into_iter().filter(fits).collect();
@@ -121,7 +121,7 @@ fn cells(loaded: &Loaded) -> Result<Vec<Cell>, Exit> {
             cells.push(Cell { batch, threads, ns_per_row });
         }
     }
-    Ok(cells)
+    cells
 }
 
 fn cost(pipeline: &Pipeline, rows: &Array2<f64>, batch: usize, threads: usize) -> f64 {
