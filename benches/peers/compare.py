@@ -54,7 +54,10 @@ def engines(args, model):
         yield "XGBoost C", [driver, "xgboost", library(xgboost, "lib/libxgboost.so"), file], cells
     kind = "tl2cgen-f32" if family == "xgboost" else "tl2cgen"
     yield "tl2cgen C", [driver, kind, args.dir / f"{name}.tl2cgen.so", file], cells
-    yield "ONNX Runtime", [sys.executable, HERE / "onnx_runtime.py", args.dir / f"{name}.onnx"], cells
+    python = [sys.executable, HERE / "python_peers.py"]
+    yield "ONNX Runtime", [*python, "onnxruntime", args.dir / f"{name}.onnx"], cells
+    if family == "forest":
+        yield "scikit-learn", [*python, "sklearn", file], cells
 
 
 def run(program, options, args, described, reference):

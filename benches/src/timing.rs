@@ -126,11 +126,10 @@ mod tests {
     #[test]
     fn every_call_gets_a_whole_batch() {
         let mut calls = 0_usize;
-        let cost = measure(10, 5, |rows| {
-            assert!(rows.len() == 5 && rows.end <= 10);
-            std::thread::sleep(Duration::from_millis(1));
+        let cost = measure(10, 4, |rows| {
+            assert!(rows == (0..4) || rows == (4..8), "{rows:?}");
             calls += 1;
         });
-        assert!(calls >= MIN_CHUNKS && cost.wall_ns >= 200_000.0, "{calls} calls, {cost:?}");
+        assert!(calls >= MIN_CHUNKS && cost.wall_ns > 0.0 && cost.cpu_ns > 0.0, "{calls} calls, {cost:?}");
     }
 }

@@ -62,10 +62,12 @@ mod tests {
     #[test]
     fn batches_rotate_and_are_whole() {
         let mut seen = Vec::new();
-        ns_per_row(7, 3, |range| {
-            std::thread::sleep(CHUNK);
-            seen.push(range);
+        let cost = ns_per_row(7, 3, |range| {
+            if seen.len() < 3 {
+                seen.push(range);
+            }
         });
-        assert_eq!(seen[..3], [0..3, 3..6, 0..3]);
+        assert_eq!(seen, [0..3, 3..6, 0..3]);
+        assert!(cost > 0.0);
     }
 }

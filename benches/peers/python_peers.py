@@ -1,6 +1,6 @@
-"""Times ONNX Runtime, called from Python; prints what engine-compare prints.
+"""Times the engines that are called from Python; prints what engine-compare prints.
 
-    onnx_runtime.py MODEL.onnx X.f64 ROWS FEATURES PRED_OUT CELLS
+    python_peers.py onnxruntime|sklearn MODEL X.f64 ROWS FEATURES PRED_OUT CELLS
 """
 
 import json
@@ -9,17 +9,28 @@ import sys
 import time
 
 import numpy as np
-import onnxruntime
 
 CHUNK, ENOUGH_CPU, ENOUGH_WALL, MIN_CHUNKS = 0.5e6, 120e6, 3e9, 3
 
 
-def session(model, threads):
+def onnxruntime(model, threads):
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 3
     made = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     probabilities, name = [made.get_outputs()[1].name], made.get_inputs()[0].name
     return lambda rows: made.run(probabilities, {name: rows})[0][:, 1]
+
+
+def sklearn(model, threads):
+    import joblib
+
+    made = joblib.load(model).set_params(n_jobs=threads)
+    return lambda rows: made.predict_proba(rows)[:, 1]
+
+
+ENGINES = {"onnxruntime": (onnxruntime, np.float32), "sklearn": (sklearn, np.float64)}
 
 
 def measure(predict, rows, batch):
@@ -50,18 +61,19 @@ def measure(predict, rows, batch):
 
 
 def main():
-    model, file, count, features, out, cells = sys.argv[1:]
-    rows = np.fromfile(file).reshape(int(count), int(features)).astype(np.float32)
-    # Threads of a session spin for a while, so each number of threads has a session of its own, one at a time.
+    engine, model, file, count, features, out, cells = sys.argv[1:]
+    load, dtype = ENGINES[engine]
+    rows = np.fromfile(file).reshape(int(count), int(features)).astype(dtype)
+    # Idle threads of an ONNX session spin for a while, so each number of threads has a session of its own, one at a time.
     for threads in (1, 2):
-        predict = session(model, threads)
+        predict = load(model, threads)
         for cell in cells.split(","):
             batch, wanted = map(int, cell.split("/"))
             if wanted == threads and batch <= len(rows):
                 wall, cpu = measure(predict, rows, batch)
                 print(json.dumps({"batch": batch, "threads": threads, "wall_ns": round(wall, 1), "cpu_ns": round(cpu, 1)}))
         del predict
-    session(model, 1)(rows).astype(np.float64).tofile(out)
+    load(model, 1)(rows).astype(np.float64).tofile(out)
 
 
 main()
