@@ -113,6 +113,10 @@ pub(super) struct FileTree {
     pub(super) split_conditions: Vec<f32>,
     pub(super) default_left: Vec<Flag>,
     #[serde(default)]
+    pub(super) sum_hessian: Vec<f32>,
+    #[serde(default)]
+    pub(super) loss_changes: Vec<f32>,
+    #[serde(default)]
     pub(super) split_type: Vec<u8>,
     #[serde(default)]
     pub(super) categories: Vec<i64>,

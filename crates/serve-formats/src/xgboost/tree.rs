@@ -6,7 +6,7 @@
 //! - Nodes that pruning deleted keep their places. They are never reached, and left out here; that there are as many of
 //!   them as `num_deleted` says is checked, so a tree that lost a branch is refused.
 
-use serve_core::tree::{Leaf, Missing, Node, Test, Tree};
+use serve_core::tree::{Leaf, Missing, Node, Statistics, Test, Tree};
 
 use super::MODEL;
 use super::file::{BoosterModel, FileTree, count};
@@ -25,11 +25,20 @@ pub(super) fn lower_all(model: &BoosterModel, features: &mut [Feature]) -> Resul
     let trees = model.trees.iter().zip(&model.tree_info).enumerate();
     let lower = |(number, (tree, &class)): (usize, (&FileTree, &i64))| {
         let mut lowering = Lowering { tree, number, features, sets: Vec::new(), set_words };
-        let nodes = lowering.nodes()?;
+        let (nodes, statistics) = lowering.nodes()?;
         set_words = lowering.set_words;
-        Ok(Tree { output: class as u32, nodes, ..Tree::default() })
+        Ok(Tree { output: class as u32, nodes, statistics })
     };
-    trees.map(lower).collect()
+    let mut trees: Vec<Tree> = trees.map(lower).collect::<Result<_, _>>()?;
+    // One tree without them, and they can explain nothing.
+    let lists: [fn(&mut Tree) -> &mut Vec<f64>; 2] =
+        [|tree| &mut tree.statistics.cover, |tree| &mut tree.statistics.gain];
+    for list in lists {
+        if trees.iter_mut().any(|tree| list(tree).is_empty()) {
+            trees.iter_mut().for_each(|tree| list(tree).clear());
+        }
+    }
+    Ok(trees)
 }
 
 struct Lowering<'a> {
@@ -42,7 +51,7 @@ struct Lowering<'a> {
 }
 
 impl Lowering<'_> {
-    fn nodes(&mut self) -> Result<Vec<Node>, ImportError> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Statistics), ImportError> {
         let count = self.check_lengths()?;
         self.find_sets(count)?;
         // Breadth first: a child's place in the result is known when its parent is lowered.
@@ -67,7 +76,23 @@ impl Lowering<'_> {
             nodes.push(lowered);
         }
         self.check_deleted(count - nodes.len())?;
-        Ok(nodes)
+        Ok((nodes, self.statistics(&order)))
+    }
+
+    /// What training left at the nodes in this order. Hessians of an objective of the user's own can be negative, and then
+    /// weigh nothing.
+    fn statistics(&self, order: &[usize]) -> Statistics {
+        let ordered = |list: &[f32], usable: fn(f32) -> bool| {
+            let known: Option<Vec<f64>> = order
+                .iter()
+                .map(|&node| list.get(node).filter(|x| usable(**x)).map(|x| f64::from(*x)))
+                .collect();
+            known.unwrap_or_default()
+        };
+        Statistics {
+            cover: ordered(&self.tree.sum_hessian, |cover| cover >= 0.0 && cover.is_finite()),
+            gain: ordered(&self.tree.loss_changes, f32::is_finite),
+        }
     }
 
     fn place(&self, key: &str) -> Place {
@@ -104,13 +129,15 @@ impl Lowering<'_> {
             let expected = format!("{nodes}, as many as left_children");
             return Err(self.invalid("tree_param.num_nodes", expected, shown(&param.num_nodes)));
         }
-        let types = self.tree.split_type.len();
+        let absent_or = |length: usize| if length == 0 { nodes } else { length };
         for (key, length) in [
             ("right_children", self.tree.right_children.len()),
             ("split_indices", self.tree.split_indices.len()),
             ("split_conditions", self.tree.split_conditions.len()),
             ("default_left", self.tree.default_left.len()),
-            ("split_type", if types == 0 { nodes } else { types }),
+            ("split_type", absent_or(self.tree.split_type.len())),
+            ("sum_hessian", absent_or(self.tree.sum_hessian.len())),
+            ("loss_changes", absent_or(self.tree.loss_changes.len())),
         ] {
             if length != nodes {
                 return Err(self.invalid(key, format!("{nodes} values"), length.to_string()));
