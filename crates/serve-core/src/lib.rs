@@ -68,7 +68,7 @@ pub use explain::{Explainer, Explanation};
 pub use golden::{Golden, GoldenSource, ProofError, Tolerance};
 pub use linear::LinearModel;
 pub use link::Link;
-pub use loader::{EngineLoader, LoadError, ModelLoader};
+pub use loader::{EngineLoader, Insight, LoadError, ModelLoader};
 pub use manifest::{Manifest, Metrics, SourceInfo, Target, Task};
 pub use name::{Alias, InvalidName, ModelName, ModelRef, ModelVersion, Selector};
 pub use pipeline::{Estimator, Pipeline, PredictError};
