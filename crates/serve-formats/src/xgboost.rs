@@ -11,6 +11,7 @@ mod document;
 mod file;
 mod forest;
 mod linear;
+mod logarithm;
 mod notes;
 mod objective;
 mod tree;
@@ -90,7 +91,7 @@ fn read(document: Document) -> Result<ImportedModel, ImportError> {
 
 fn trees(head: &Head, forest: Forest) -> Result<(Objective, Lowered), ImportError> {
     let objective = Objective::read(head, forest.most_outputs())?;
-    let base = base_score::margins(head, &objective)?;
+    let base = base_score::margins(head, &objective, !forest.model.trees.is_empty())?;
     let (mut features, mut notes) = categories::features(&head.learner, forest.path, &forest.model.cats.enc)?;
     let model = forest.lower(base, &mut features)?;
     notes.extend(notes::best_iteration(head, forest.rounds(objective.outputs)));
@@ -103,7 +104,7 @@ fn trees(head: &Head, forest: Forest) -> Result<(Objective, Lowered), ImportErro
 
 fn linear(head: &Head, booster: &LinearBooster) -> Result<(Objective, Lowered), ImportError> {
     let objective = Objective::read(head, booster.most_outputs())?;
-    let base = base_score::margins(head, &objective)?;
+    let base = base_score::margins(head, &objective, !booster.model.weights.is_empty())?;
     let (features, notes) = categories::features(&head.learner, "learner.gradient_booster.model", &[])?;
     let model = booster.lower(&base, features.len())?;
     Ok((objective, Lowered { model, features, notes, hyperparameters: BTreeMap::new() }))

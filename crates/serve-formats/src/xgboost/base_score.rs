@@ -3,14 +3,16 @@
 //!
 //! Since version 3.1 a probability may be 0 or 1, and is moved away from both by 1e-6.
 //!
-//! The logarithm is taken in `f64` and rounded, which gave the bits of XGBoost (glibc's `logf`) for every golden model;
-//! `libm::logf` is one unit off for some, and with it every sum.
+//! A model without a round of training starts from 0.5, whatever its base score, if that was to be estimated: that is
+//! what XGBoost 3.2 computes, where older versions use the base score.
 
 use super::file::Head;
+use super::logarithm::ln;
 use super::objective::{Intercept, Objective};
 use crate::error::{ImportError, Place, shown};
 
 const NEAREST: f32 = 1e-6;
+const UNFITTED: f64 = 0.5;
 
 /// The numbers that the file has: one for all outputs, or one per output.
 pub(super) fn scores(head: &Head) -> Result<Vec<f32>, ImportError> {
@@ -20,8 +22,12 @@ pub(super) fn scores(head: &Head) -> Result<Vec<f32>, ImportError> {
     scores.collect::<Result<_, _>>().map_err(|_| invalid(head, "a number, or a list of them"))
 }
 
-/// What the sum of each output starts from.
-pub(super) fn margins(head: &Head, objective: &Objective) -> Result<Vec<f64>, ImportError> {
+/// What the sum of each output starts from. `fitted` is whether there was a round of training.
+pub(super) fn margins(head: &Head, objective: &Objective, fitted: bool) -> Result<Vec<f64>, ImportError> {
+    let estimated = head.learner.param.boost_from_average.as_deref().is_some_and(|flag| flag.trim() != "0");
+    if !fitted && estimated && head.since([3, 1]) {
+        return Ok(vec![UNFITTED; objective.outputs]);
+    }
     let mut scores = scores(head)?;
     if scores.len() == 1 {
         scores = vec![scores[0]; objective.outputs];
@@ -29,14 +35,13 @@ pub(super) fn margins(head: &Head, objective: &Objective) -> Result<Vec<f64>, Im
     if scores.len() != objective.outputs {
         return Err(invalid(head, &format!("1 or {} numbers", objective.outputs)));
     }
-    let log = |x: f32| libm::log(f64::from(x)) as f32;
     let margin = |score: f32| match objective.intercept {
         Intercept::Margin => Ok(score),
-        Intercept::Mean => Ok(log(score)),
+        Intercept::Mean => Ok(ln(score)),
         Intercept::Probability if head.since([3, 1]) && (0.0..=1.0).contains(&score) => {
-            Ok(-log(1.0 / score.clamp(NEAREST, 1.0 - NEAREST) - 1.0))
+            Ok(-ln(1.0 / score.clamp(NEAREST, 1.0 - NEAREST) - 1.0))
         }
-        Intercept::Probability if score > 0.0 && score < 1.0 => Ok(-log(1.0 / score - 1.0)),
+        Intercept::Probability if score > 0.0 && score < 1.0 => Ok(-ln(1.0 / score - 1.0)),
         Intercept::Probability => Err(invalid(head, "above 0 and below 1")),
     };
     let margins = scores.into_iter().map(margin).collect::<Result<Vec<f32>, _>>()?;

@@ -51,6 +51,7 @@ pub(super) struct QuantileParam {
 #[derive(Debug, Deserialize)]
 pub(super) struct LearnerParam {
     pub(super) base_score: String,
+    pub(super) boost_from_average: Option<String>,
     pub(super) num_class: String,
     pub(super) num_feature: String,
     pub(super) num_target: Option<String>,

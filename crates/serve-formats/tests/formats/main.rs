@@ -8,6 +8,7 @@
 )]
 
 mod cases;
+mod catboost;
 mod contributions;
 mod edge_cases;
 mod engine_properties;
@@ -16,3 +17,5 @@ mod golden_rows;
 mod hostile;
 mod refused;
 mod xgboost_statistics;
+mod xgboost_ubjson;
+mod xgboost_versions;
