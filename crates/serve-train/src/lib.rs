@@ -32,6 +32,7 @@
 //! | [`metrics`] | accuracy, log loss, Brier score, ROC AUC |
 
 mod boosting;
+mod covers;
 pub mod dataset;
 mod error;
 mod evaluation;
