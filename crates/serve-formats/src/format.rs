@@ -68,7 +68,7 @@ impl FromStr for Format {
 pub enum FileKind {
     /// LightGBM's text model.
     LightGbmText,
-    /// LightGBM's `dump_model`, which is for people.
+    /// LightGBM's `dump_model`.
     LightGbmDump,
     /// XGBoost's JSON model.
     XgBoostJson,
@@ -153,10 +153,8 @@ impl FileKind {
     #[must_use]
     pub fn refusal(self) -> Option<&'static str> {
         Some(match self {
-            Self::LightGbmText | Self::XgBoostJson => return None,
-            Self::LightGbmDump | Self::XgBoostDump => {
-                "it is written for people and not exact; use save_model"
-            }
+            Self::LightGbmText | Self::LightGbmDump | Self::XgBoostJson => return None,
+            Self::XgBoostDump => "it is written for people and not exact; use save_model",
             Self::XgBoostUbjson => {
                 "it comes with a later release; save it again with save_model(\"model.json\")"
             }

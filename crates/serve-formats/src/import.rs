@@ -18,6 +18,7 @@ pub fn import(bytes: &[u8], format: Format) -> Result<ImportedModel, ImportError
     let kind = FileKind::of(bytes);
     match (format, kind) {
         (Format::Auto | Format::LightGbm, FileKind::LightGbmText) => lightgbm::import(bytes),
+        (Format::Auto | Format::LightGbm, FileKind::LightGbmDump) => lightgbm::import_dump(bytes),
         (Format::Auto | Format::XgBoost, FileKind::XgBoostJson) => xgboost::import(bytes),
         (_, FileKind::Unknown) => Err(ImportError::Unknown { start: start_of(bytes) }),
         (Format::Auto, _) | (Format::Onnx, FileKind::Onnx) | (Format::XgBoost, FileKind::XgBoostUbjson) => {
