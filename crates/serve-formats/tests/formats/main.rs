@@ -8,6 +8,7 @@
 )]
 
 mod cases;
+mod catboost;
 mod edge_cases;
 mod engine_properties;
 mod golden_cases;
@@ -15,3 +16,5 @@ mod golden_rows;
 mod hostile;
 mod refused;
 mod xgboost_statistics;
+mod xgboost_ubjson;
+mod xgboost_versions;
