@@ -3,7 +3,7 @@
 use crate::error::ImportError;
 use crate::format::{FileKind, Format};
 use crate::imported::ImportedModel;
-use crate::{lightgbm, xgboost};
+use crate::{catboost, lightgbm, xgboost};
 
 /// Reads a foreign model file. All its trees are used, as the libraries' own `Booster.predict` does, whatever
 /// `best_iteration` it carries. `O(bytes)`.
@@ -20,6 +20,7 @@ pub fn import(bytes: &[u8], format: Format) -> Result<ImportedModel, ImportError
         (Format::Auto | Format::LightGbm, FileKind::LightGbmText) => lightgbm::import(bytes),
         (Format::Auto | Format::XgBoost, FileKind::XgBoostJson) => xgboost::import(bytes),
         (Format::Auto | Format::XgBoost, FileKind::XgBoostUbjson) => xgboost::import_ubjson(bytes),
+        (Format::Auto | Format::CatBoost, FileKind::CatBoostJson) => catboost::import(bytes),
         (_, FileKind::Unknown) => Err(ImportError::Unknown { start: start_of(bytes) }),
         (Format::Auto, _) | (Format::Onnx, FileKind::Onnx) => {
             let reason = kind.refusal().unwrap_or_default();
@@ -48,7 +49,7 @@ mod tests {
         assert_eq!(
             error(b"hello\x00world", Format::Auto),
             "not a model file we know: it begins with \"hello\\x00world\"; \
-             supported now: LightGBM text models and XGBoost JSON"
+             supported now: LightGBM text models, XGBoost JSON and CatBoost JSON"
         );
         let pickle = error(b"\x80\x04\x95", Format::Auto);
         assert!(pickle.starts_with("the file is a Python pickle: it is never read"), "{pickle}");

@@ -29,6 +29,7 @@
 //! | [`golden`] | proof for an imported model: the reference's own answers, or sampled rows |
 //! | [`error`] | why a file was refused, and where in it |
 
+mod catboost;
 pub mod error;
 pub mod format;
 pub mod golden;

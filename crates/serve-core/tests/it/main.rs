@@ -14,4 +14,5 @@ mod properties;
 mod reference;
 mod scalers;
 mod signature;
+mod text_hashes;
 mod transforms;

@@ -8,6 +8,7 @@
 )]
 
 mod cases;
+mod catboost;
 mod edge_cases;
 mod engine_properties;
 mod golden_cases;
