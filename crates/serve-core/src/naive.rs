@@ -28,6 +28,7 @@ pub fn scores(estimator: &Estimator, names: &[String], row: &[f64]) -> Result<Ve
             out
         }
         Model::Trees(trees) => tree_scores(trees, &columns),
+        Model::Graph(graph) => graph.evaluate(&columns),
         Model::Ensemble(ensemble) => {
             let names = transform::output_names(inputs(), &estimator.transforms)?;
             let mut sums: Vec<f64> = Vec::new();
@@ -48,7 +49,7 @@ pub fn scores(estimator: &Estimator, names: &[String], row: &[f64]) -> Result<Ve
     Ok(out)
 }
 
-fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
+pub(crate) fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
     let shape = ensemble.shape();
     let narrow = |x: f64, precision| if precision == Precision::F32 { f64::from(x as f32) } else { x };
     let row: Vec<f64> = row.iter().map(|x| narrow(*x, shape.input_precision)).collect();
@@ -71,8 +72,10 @@ fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
             Leaf::Vector(values) => values.iter().copied().enumerate().collect(),
             Leaf::Linear { constant, terms, otherwise } => {
                 let missing = terms.iter().any(|(feature, _)| row[*feature as usize].is_nan());
-                let add =
-                    |sum, (feature, coefficient): &(u32, f64)| sum + coefficient * row[*feature as usize];
+                let set_to_zero = |x: f64| if x.abs() <= ZERO_THRESHOLD { 0.0 } else { x };
+                let add = |sum, (feature, coefficient): &(u32, f64)| {
+                    sum + coefficient * set_to_zero(row[*feature as usize])
+                };
                 let value = if missing { *otherwise } else { terms.iter().fold(*constant, add) };
                 vec![(tree.output as usize, value)]
             }

@@ -16,3 +16,5 @@ mod golden_rows;
 mod hostile;
 mod refused;
 mod xgboost_statistics;
+mod xgboost_ubjson;
+mod xgboost_versions;
