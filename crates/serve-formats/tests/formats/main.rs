@@ -9,6 +9,7 @@
 
 mod cases;
 mod catboost;
+mod contributions;
 mod edge_cases;
 mod engine_properties;
 mod golden_cases;
