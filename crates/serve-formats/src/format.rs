@@ -7,7 +7,7 @@ use serde::de::IgnoredAny;
 use thiserror::Error;
 
 /// Said wherever a file is refused for what it is.
-pub(crate) const SUPPORTED: &str = "supported now: LightGBM text models, XGBoost JSON and CatBoost JSON";
+pub(crate) const SUPPORTED: &str = "supported now: LightGBM text and JSON dump, XGBoost JSON and UBJSON, CatBoost JSON, ONNX of tabular models";
 
 /// The format that a caller asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,7 +20,7 @@ pub enum Format {
     LightGbm,
     /// XGBoost's JSON model, as `Booster.save_model("model.json")` writes it.
     XgBoost,
-    /// ONNX. Comes with a later release.
+    /// ONNX, of tabular models.
     Onnx,
     /// CatBoost's JSON model, as `save_model("model.json", format="json")` writes it.
     CatBoost,
@@ -164,12 +164,12 @@ impl FileKind {
             | Self::LightGbmDump
             | Self::XgBoostJson
             | Self::XgBoostUbjson
-            | Self::CatBoostJson => return None,
+            | Self::CatBoostJson
+            | Self::Onnx => return None,
             Self::XgBoostDump => "it is written for people and not exact; use save_model",
             Self::XgBoostBinary => {
                 "XGBoost itself no longer reads it; load it with XGBoost 2 and save it as JSON"
             }
-            Self::Onnx => "it comes with a later release",
             Self::Pickle => "it is never read, because loading it would execute code",
             Self::Compressed => {
                 "unpack it first; if joblib made it, it is a pickle, and never read, because loading it would execute code"

@@ -36,6 +36,7 @@ pub mod golden;
 mod import;
 pub mod imported;
 mod lightgbm;
+mod onnx;
 pub mod summary;
 mod xgboost;
 
