@@ -8,6 +8,7 @@ mod walk;
 use thiserror::Error;
 
 use crate::ensemble::{MAX_DEPTH, Model, WeightedEnsemble};
+use crate::graph::{Program, Scratch};
 use crate::linear::LinearModel;
 use crate::link::Link;
 use crate::pipeline::Estimator;
@@ -62,6 +63,7 @@ enum Kernel {
     Linear(LinearModel),
     Trees(Walk),
     Ensemble { weights: Vec<f64>, members: Vec<Compiled> },
+    Graph(Program),
 }
 
 /// An estimator ready to run.
@@ -83,6 +85,7 @@ pub(crate) struct Workspace {
     raw: Vec<f64>,
     member: Vec<f64>,
     nested: Option<Box<Workspace>>,
+    graph: Scratch,
 }
 
 impl Compiled {
@@ -113,6 +116,7 @@ impl Compiled {
                 let (kernel, raw) = compile_members(ensemble, &names, depth)?;
                 (kernel, plan.width(), raw)
             }
+            Model::Graph(graph) => (Kernel::Graph(Program::new(graph)?), graph.inputs(), graph.outputs()),
         };
         if model != plan.width() {
             return Err(InvalidEstimator::Width { model, columns: plan.width() });
@@ -182,6 +186,7 @@ impl Compiled {
                 space.member = member;
                 space.nested = Some(nested);
             }
+            Kernel::Graph(program) => program.scores(rows, raw, &mut space.graph),
         }
     }
 }

@@ -7,6 +7,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 
+use crate::graph::Graph;
 use crate::linear::LinearModel;
 use crate::pipeline::Estimator;
 use crate::tree::TreeEnsemble;
@@ -25,6 +26,8 @@ pub enum Model {
     Trees(TreeEnsemble),
     /// A weighted average of estimators.
     Ensemble(WeightedEnsemble),
+    /// A dataflow graph.
+    Graph(Graph),
 }
 
 impl Model {
@@ -35,6 +38,7 @@ impl Model {
             Self::Linear(model) => Some(model.inputs()),
             Self::Trees(model) => Some(model.inputs()),
             Self::Ensemble(_) => None,
+            Self::Graph(graph) => Some(graph.inputs()),
         }
     }
 }

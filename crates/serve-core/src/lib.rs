@@ -22,7 +22,7 @@
 //! | [`signature`] | what a model takes: ordered inputs, their types, ranges and missing-value policies |
 //! | [`value`] | one input value as it arrives at the edge, before it is a number |
 //! | [`transform`], [`scaler`] | what is done to a row before inference, as data |
-//! | [`linear`], [`tree`], [`ensemble`] | the engine's models |
+//! | [`linear`], [`tree`], [`ensemble`], [`graph`] | the engine's models |
 //! | [`link`] | from raw scores to probabilities |
 //! | [`decision`] | from probabilities to an answer |
 //! | [`pipeline`], [`prediction`] | all of the above in order, and what comes out |
@@ -41,6 +41,7 @@ mod engine;
 pub mod ensemble;
 pub mod envelope;
 pub mod golden;
+pub mod graph;
 pub mod linear;
 pub mod link;
 pub mod loader;
@@ -63,6 +64,7 @@ pub use decision::DecisionPolicy;
 pub use digest::Digest;
 pub use ensemble::{Member, Model, WeightedEnsemble};
 pub use golden::{Golden, GoldenSource, ProofError, Tolerance};
+pub use graph::Graph;
 pub use linear::LinearModel;
 pub use link::Link;
 pub use loader::{EngineLoader, LoadError, ModelLoader};

@@ -28,6 +28,7 @@ pub fn scores(estimator: &Estimator, names: &[String], row: &[f64]) -> Result<Ve
             out
         }
         Model::Trees(trees) => tree_scores(trees, &columns),
+        Model::Graph(graph) => graph.evaluate(&columns),
         Model::Ensemble(ensemble) => {
             let names = transform::output_names(inputs(), &estimator.transforms)?;
             let mut sums: Vec<f64> = Vec::new();
@@ -48,7 +49,7 @@ pub fn scores(estimator: &Estimator, names: &[String], row: &[f64]) -> Result<Ve
     Ok(out)
 }
 
-fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
+pub(crate) fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
     let shape = ensemble.shape();
     let narrow = |x: f64, precision| if precision == Precision::F32 { f64::from(x as f32) } else { x };
     let row: Vec<f64> = row.iter().map(|x| narrow(*x, shape.input_precision)).collect();
