@@ -73,6 +73,14 @@ pub(crate) enum Command {
         #[arg(long, default_value = "auto")]
         format: Format,
     },
+    /// Measure what a row of a model costs on this machine
+    Bench {
+        /// The model: NAME, NAME@VERSION or NAME@ALIAS
+        model: String,
+        /// Print JSON, for machines
+        #[arg(long)]
+        json: bool,
+    },
     /// Fill a feature store, or compute features
     #[command(subcommand)]
     Features(Features),

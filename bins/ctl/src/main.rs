@@ -2,6 +2,7 @@
 //! in the crates. Results go to standard output, everything else to standard error.
 
 mod args;
+mod bench;
 mod config;
 mod features;
 mod import;
@@ -42,6 +43,7 @@ fn run(args: Args) -> Result<(), Exit> {
         Command::Rollback { name } => registry::rollback(&config, &name),
         Command::History { name } => registry::history(&config, &name),
         Command::Inspect { file, format } => inspect::run(&file, format),
+        Command::Bench { model, json } => bench::run(&config, &model, json),
         Command::Features(command) => features::run(&config, command),
     }
 }

@@ -128,7 +128,7 @@ impl Link {
     fn exp(&self, x: f64) -> f64 {
         match self.precision {
             Precision::F64 => libm::exp(x),
-            Precision::F32 => f64::from(libm::expf(x as f32)),
+            Precision::F32 => f64::from(exp32(x as f32)),
         }
     }
 
@@ -142,7 +142,10 @@ impl Link {
     fn sigmoid(&self, raw: f64, scale: f64) -> f64 {
         match self.precision {
             Precision::F64 => 1.0 / (1.0 + libm::exp(-scale * raw)),
-            Precision::F32 => f64::from(1.0 / (1.0 + libm::expf(-(scale as f32) * raw as f32))),
+            // The bound is XGBoost's: the least probability is not 0, but 1 / exp(88.7).
+            Precision::F32 => {
+                f64::from(1.0 / (exp32((-(scale as f32) * raw as f32).min(LARGEST_EXPONENT)) + 1.0))
+            }
         }
     }
 
@@ -153,7 +156,7 @@ impl Link {
         for (p, r) in out.iter_mut().zip(raw) {
             *p = match self.precision {
                 Precision::F64 => libm::exp(r - max),
-                Precision::F32 => f64::from(libm::expf((*r as f32) - (max as f32))),
+                Precision::F32 => f64::from(exp32(*r as f32 - max as f32)),
             };
             sum += *p;
         }
@@ -162,6 +165,13 @@ impl Link {
         }
         out.iter_mut().for_each(|p| *p = self.round(*p / sum));
     }
+}
+
+const LARGEST_EXPONENT: f32 = 88.7;
+
+/// Correctly rounded but for a few arguments in a billion, as glibc's `expf` is; `libm::expf` is often a unit off.
+fn exp32(x: f32) -> f32 {
+    libm::exp(f64::from(x)) as f32
 }
 
 #[cfg(test)]

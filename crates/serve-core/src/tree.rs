@@ -78,7 +78,7 @@ pub enum Leaf {
     /// One value per output.
     Vector(Vec<f64>),
     /// A linear model of the row, as LightGBM's `linear_tree` has it: `constant + Σ coefficient · x`, added in the order
-    /// of the terms.
+    /// of the terms, where magnitudes up to [`ZERO_THRESHOLD`] count as 0.
     Linear {
         /// What the sum starts from.
         constant: f64,

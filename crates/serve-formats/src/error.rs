@@ -21,6 +21,13 @@ pub enum Place {
     },
     /// In a JSON file: a path such as `learner.objective.name`.
     Path(String),
+    /// In a binary file.
+    Byte {
+        /// The byte, from 0.
+        byte: usize,
+        /// The path of keys to it, where there is one.
+        path: String,
+    },
 }
 
 impl fmt::Display for Place {
@@ -34,6 +41,8 @@ impl fmt::Display for Place {
                 if key.is_empty() { Ok(()) } else { write!(f, ", {key}") }
             }
             Self::Path(path) => f.write_str(path),
+            Self::Byte { byte, path } if path.is_empty() => write!(f, "byte {byte}"),
+            Self::Byte { byte, path } => write!(f, "byte {byte}, {path}"),
         }
     }
 }
@@ -111,6 +120,14 @@ pub enum ImportError {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// It is no UBJSON, or UBJSON of another form than XGBoost's.
+    #[error("{place}: the UBJSON does not read as an XGBoost model: {problem}")]
+    Ubjson {
+        /// Where.
+        place: Place,
+        /// Why.
+        problem: String,
     },
 }
 

@@ -153,12 +153,9 @@ impl FileKind {
     #[must_use]
     pub fn refusal(self) -> Option<&'static str> {
         Some(match self {
-            Self::LightGbmText | Self::XgBoostJson => return None,
+            Self::LightGbmText | Self::XgBoostJson | Self::XgBoostUbjson => return None,
             Self::LightGbmDump | Self::XgBoostDump => {
                 "it is written for people and not exact; use save_model"
-            }
-            Self::XgBoostUbjson => {
-                "it comes with a later release; save it again with save_model(\"model.json\")"
             }
             Self::XgBoostBinary => {
                 "XGBoost itself no longer reads it; load it with XGBoost 2 and save it as JSON"

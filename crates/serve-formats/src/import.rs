@@ -19,8 +19,9 @@ pub fn import(bytes: &[u8], format: Format) -> Result<ImportedModel, ImportError
     match (format, kind) {
         (Format::Auto | Format::LightGbm, FileKind::LightGbmText) => lightgbm::import(bytes),
         (Format::Auto | Format::XgBoost, FileKind::XgBoostJson) => xgboost::import(bytes),
+        (Format::Auto | Format::XgBoost, FileKind::XgBoostUbjson) => xgboost::import_ubjson(bytes),
         (_, FileKind::Unknown) => Err(ImportError::Unknown { start: start_of(bytes) }),
-        (Format::Auto, _) | (Format::Onnx, FileKind::Onnx) | (Format::XgBoost, FileKind::XgBoostUbjson) => {
+        (Format::Auto, _) | (Format::Onnx, FileKind::Onnx) => {
             let reason = kind.refusal().unwrap_or_default();
             Err(ImportError::Kind { kind, reason })
         }

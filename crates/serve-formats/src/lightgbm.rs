@@ -10,6 +10,7 @@ mod objective;
 mod pandas;
 mod parameters;
 mod section;
+mod statistics;
 mod tree;
 
 use std::collections::BTreeMap;
@@ -37,6 +38,7 @@ pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
     for (number, section) in sections.trees.iter().enumerate() {
         trees.push(tree::lower(section, (number % outputs) as u32)?);
     }
+    statistics::agree(&mut trees);
     let shape = Shape {
         inputs: header.features.len() as u32,
         outputs: outputs as u32,

@@ -71,7 +71,12 @@ fn linear_leaf(constant: f64, terms: &[(u32, f64)], otherwise: f64, row: &[f64])
     if terms.iter().any(|&(feature, _)| row[feature as usize].is_nan()) {
         return otherwise;
     }
-    terms.iter().fold(constant, |sum, &(feature, coefficient)| sum + coefficient * row[feature as usize])
+    let value = |feature: u32| row[feature as usize];
+    let add = |sum, &(feature, coefficient): &(u32, f64)| match value(feature) {
+        x if x.abs() <= ZERO_THRESHOLD => sum,
+        x => sum + coefficient * x,
+    };
+    terms.iter().fold(constant, add)
 }
 
 impl Walk {

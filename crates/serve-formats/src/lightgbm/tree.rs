@@ -10,6 +10,7 @@
 use serve_core::tree::{Leaf, Missing, Node, Test, Tree, ZERO_THRESHOLD};
 
 use super::section::{Entry, Section};
+use super::statistics;
 use crate::error::{ImportError, shown};
 use crate::imported::Feature;
 
@@ -30,7 +31,7 @@ pub(super) fn lower(section: &Section<'_>, output: u32) -> Result<Tree, ImportEr
     let splits = leaves.len() - 1;
     let mut nodes = if splits == 0 { Vec::new() } else { Splits::read(section, splits)?.lower()? };
     nodes.extend(leaves.into_iter().map(|value| Node::Leaf(Leaf::Scalar(value))));
-    Ok(Tree { output, nodes, ..Tree::default() })
+    Ok(Tree { output, nodes, statistics: statistics::read(section, splits)? })
 }
 
 /// How many splits the block claims; 0 where it does not read.

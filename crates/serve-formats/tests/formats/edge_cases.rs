@@ -1,5 +1,6 @@
 //! Rules and limits that no golden file shows by itself, on models written by hand.
 
+use serve_core::ensemble::Model;
 use serve_core::pipeline::Estimator;
 use serve_core::signature::Datatype;
 use serve_core::{Task, naive};
@@ -131,6 +132,30 @@ fn lightgbm_trees_of_one_leaf_need_no_split_arrays() {
     assert!(refusal(&lightgbm("num_leaves=0\nleaf_value=")).contains("at least one leaf"));
     let infinite = refusal(&lightgbm("num_leaves=1\nleaf_value=inf"));
     assert!(infinite.contains("leaf_value: expected finite numbers, got inf (value 0)"), "{infinite}");
+}
+
+#[test]
+fn lightgbm_counts_and_gains_stand_in_the_order_of_the_nodes() {
+    let split = "num_leaves=2\nsplit_feature=0\nthreshold=0.5\ndecision_type=2\nleft_child=-1\nright_child=-2\n\
+                 leaf_value=1 2";
+    let statistics = |more: &str| {
+        let text = lightgbm(&format!("{split}{more}\n\nTree=1\nnum_leaves=1\nleaf_value=3"));
+        let model = read(&text);
+        let Model::Trees(trees) = &model.estimator.model else { panic!("it has trees") };
+        trees.trees().map(|tree| tree.statistics).collect::<Vec<_>>()
+    };
+    let all = statistics("\nsplit_gain=7.5\nleaf_count=30 12\ninternal_count=42");
+    assert_eq!((&all[0].cover, &all[0].gain), (&vec![42.0, 30.0, 12.0], &vec![7.5, 0.0, 0.0]));
+    assert_eq!((&all[1].cover, &all[1].gain), (&vec![0.0], &vec![0.0]));
+    // what one tree lacks is left out of all; gains that are not above 0 count as 0
+    let some = statistics("\nsplit_gain=-inf\nleaf_count=30 12");
+    assert!(some.iter().all(|tree| tree.cover.is_empty()));
+    assert_eq!(some[0].gain, [0.0; 3]);
+    assert!(statistics("").iter().all(|tree| tree.cover.is_empty() && tree.gain.is_empty()));
+    let negative = refusal(&lightgbm(&format!("{split}\nleaf_count=30 -1\ninternal_count=29")));
+    assert!(negative.contains("leaf_count: expected counts of rows, got -1 (value 1)"), "{negative}");
+    let few = refusal(&lightgbm(&format!("{split}\nleaf_count=30 1\ninternal_count=29 1")));
+    assert!(few.contains("internal_count: expected 1 values, got 2"), "{few}");
 }
 
 #[test]

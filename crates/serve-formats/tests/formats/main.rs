@@ -14,3 +14,4 @@ mod golden_cases;
 mod golden_rows;
 mod hostile;
 mod refused;
+mod xgboost_statistics;
