@@ -767,7 +767,7 @@ def tree_arrays(est, leaf, columns=None):
     missing = getattr(t, "missing_go_to_left", np.zeros(t.node_count))
     return {"left": listed(np.where(split, left, -1)), "right": listed(np.where(split, right, -1)),
             "feature": listed(np.where(split, feature, -1)),
-            "threshold": [float(v) if s else 0 for s, v in zip(split, t.threshold)],
+            "threshold": [listed(v) if s else 0 for s, v in zip(split, t.threshold)],
             "missing_left": listed(np.where(split, missing, 0)),
             "leaves": [leaf(node, t.value[node]) for node in np.flatnonzero(~split)],
             "cover": listed(weight), "gain": listed(np.maximum(gain, 0.0))}
@@ -824,6 +824,10 @@ def stage_trees(est):
     return trees
 
 
+IN_DOUBLE = ("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor", "GaussianNB",
+             "RandomForestClassifier", "RandomForestRegressor")
+
+
 def boosted(g, est, x):
     """The raw scores of gradient boosting."""
     trees, outputs = stage_trees(est), est.estimators_.shape[1]
@@ -832,7 +836,10 @@ def boosted(g, est, x):
         base = est._raw_predict_init(np.zeros((1, est.n_features_in_), dtype=np.float32))[0]
         return g.trees(x, trees, outputs, base=[float(v) for v in base])
     g.place.append("init")
-    start = value(g, init, x) if type(est).__name__ == "GradientBoostingRegressor" else linked(g, est, proba(g, init, x))
+    if name_of(init) not in IN_DOUBLE:
+        g.fail(f"{name_of(init)} computes in float32 there, which is not supported; supported: " + ", ".join(IN_DOUBLE))
+    x32 = g.unary("single", x)  # what the start sees is rounded, as what the trees see
+    start = value(g, init, x32) if type(est).__name__ == "GradientBoostingRegressor" else linked(g, est, proba(g, init, x32))
     g.place.pop()
     # Trees are added to the start one after the other; as one sum behind it the last bit may differ.
     return g.binary("add", start, g.trees(x, trees, outputs))

@@ -22,11 +22,13 @@ pub enum Format {
     XgBoost,
     /// ONNX. Comes with a later release.
     Onnx,
+    /// A scikit-learn pipeline as `tools/export_sklearn.py` writes it.
+    Sklearn,
 }
 
 /// A name that no format has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("unknown format {got:?}, expected auto, lightgbm, xgboost or onnx")]
+#[error("unknown format {got:?}, expected auto, lightgbm, xgboost, onnx or sklearn")]
 pub struct UnknownFormat {
     /// The name.
     pub got: String,
@@ -41,6 +43,7 @@ impl Format {
             Self::LightGbm => "lightgbm",
             Self::XgBoost => "xgboost",
             Self::Onnx => "onnx",
+            Self::Sklearn => "sklearn",
         }
     }
 }
@@ -55,7 +58,7 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        [Self::Auto, Self::LightGbm, Self::XgBoost, Self::Onnx]
+        [Self::Auto, Self::LightGbm, Self::XgBoost, Self::Onnx, Self::Sklearn]
             .into_iter()
             .find(|format| format.as_str() == text)
             .ok_or_else(|| UnknownFormat { got: text.to_owned() })
@@ -94,6 +97,8 @@ pub enum FileKind {
     CatBoost,
     /// XML, such as PMML.
     Xml,
+    /// A scikit-learn pipeline as `tools/export_sklearn.py` writes it.
+    SklearnExport,
     /// JSON that is no model we know.
     OtherJson,
     /// None of the above.
@@ -141,6 +146,9 @@ impl FileKind {
         let has = |key: &[u8]| bytes.windows(key.len()).any(|window| window == key);
         let json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         match bytes.first() {
+            Some(b'{') if bytes[..bytes.len().min(256)].windows(13).any(|w| w == b"serve-sklearn") => {
+                Self::SklearnExport
+            }
             Some(b'{') if has(b"\"learner\"") => Self::XgBoostJson,
             Some(b'{') if has(b"\"tree_info\"") && has(b"\"max_feature_idx\"") => Self::LightGbmDump,
             Some(b'[') if has(b"\"nodeid\"") => Self::XgBoostDump,
@@ -153,7 +161,7 @@ impl FileKind {
     #[must_use]
     pub fn refusal(self) -> Option<&'static str> {
         Some(match self {
-            Self::LightGbmText | Self::XgBoostJson | Self::XgBoostUbjson => return None,
+            Self::LightGbmText | Self::XgBoostJson | Self::XgBoostUbjson | Self::SklearnExport => return None,
             Self::LightGbmDump | Self::XgBoostDump => {
                 "it is written for people and not exact; use save_model"
             }
@@ -190,6 +198,7 @@ impl fmt::Display for FileKind {
             Self::Numpy => "a NumPy array",
             Self::CatBoost => "a CatBoost model",
             Self::Xml => "an XML file",
+            Self::SklearnExport => "an exported scikit-learn pipeline",
             Self::OtherJson => "JSON, but not an XGBoost model (it has no \"learner\")",
             Self::Unknown => "of no kind we know",
         })
@@ -202,11 +211,11 @@ mod tests {
 
     #[test]
     fn formats_are_read_by_the_names_of_the_contract() {
-        for format in [Format::Auto, Format::LightGbm, Format::XgBoost, Format::Onnx] {
+        for format in [Format::Auto, Format::LightGbm, Format::XgBoost, Format::Onnx, Format::Sklearn] {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         let error = "LightGBM".parse::<Format>().expect_err("refused").to_string();
-        assert_eq!(error, "unknown format \"LightGBM\", expected auto, lightgbm, xgboost or onnx");
+        assert_eq!(error, "unknown format \"LightGBM\", expected auto, lightgbm, xgboost, onnx or sklearn");
     }
 
     #[test]
@@ -222,6 +231,7 @@ mod tests {
             (b"\x80\x20", FileKind::Unknown),
             (b"\x08\x08\x12\x08skl2onnx", FileKind::Onnx),
             (b"PK\x03\x04\x14", FileKind::Zip),
+            (b"{\n \"format\": \"serve-sklearn\",", FileKind::SklearnExport),
             (b"{\"a\":1}", FileKind::OtherJson),
             (b"[1,2]", FileKind::OtherJson),
             (b"[1,2", FileKind::Unknown),

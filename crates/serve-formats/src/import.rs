@@ -3,7 +3,7 @@
 use crate::error::ImportError;
 use crate::format::{FileKind, Format};
 use crate::imported::ImportedModel;
-use crate::{lightgbm, xgboost};
+use crate::{lightgbm, sklearn, xgboost};
 
 /// Reads a foreign model file. All its trees are used, as the libraries' own `Booster.predict` does, whatever
 /// `best_iteration` it carries. `O(bytes)`.
@@ -20,6 +20,7 @@ pub fn import(bytes: &[u8], format: Format) -> Result<ImportedModel, ImportError
         (Format::Auto | Format::LightGbm, FileKind::LightGbmText) => lightgbm::import(bytes),
         (Format::Auto | Format::XgBoost, FileKind::XgBoostJson) => xgboost::import(bytes),
         (Format::Auto | Format::XgBoost, FileKind::XgBoostUbjson) => xgboost::import_ubjson(bytes),
+        (Format::Auto | Format::Sklearn, FileKind::SklearnExport) => sklearn::import(bytes),
         (_, FileKind::Unknown) => Err(ImportError::Unknown { start: start_of(bytes) }),
         (Format::Auto, _) | (Format::Onnx, FileKind::Onnx) => {
             let reason = kind.refusal().unwrap_or_default();

@@ -35,6 +35,7 @@ pub mod golden;
 mod import;
 pub mod imported;
 mod lightgbm;
+mod sklearn;
 pub mod summary;
 mod xgboost;
 

@@ -14,4 +14,5 @@ mod golden_cases;
 mod golden_rows;
 mod hostile;
 mod refused;
+mod sklearn_export;
 mod xgboost_statistics;
