@@ -37,6 +37,7 @@ mod import;
 pub mod imported;
 mod lightgbm;
 mod onnx;
+mod sklearn;
 pub mod summary;
 mod xgboost;
 

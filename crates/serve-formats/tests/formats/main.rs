@@ -16,6 +16,7 @@ mod golden_cases;
 mod golden_rows;
 mod hostile;
 mod refused;
+mod sklearn_export;
 mod xgboost_statistics;
 mod xgboost_ubjson;
 mod xgboost_versions;
