@@ -13,4 +13,5 @@ mod engine_properties;
 mod golden_cases;
 mod golden_rows;
 mod hostile;
+mod onnx_cases;
 mod refused;
