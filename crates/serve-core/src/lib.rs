@@ -37,7 +37,7 @@ pub mod digest;
 #[doc(hidden)]
 pub mod doctest;
 pub mod duration;
-mod engine;
+pub mod engine;
 pub mod ensemble;
 pub mod envelope;
 pub mod golden;

@@ -4,19 +4,19 @@
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use ndarray::ArrayView2;
+use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decision::{Decide, DecisionPolicy, InvalidPolicy};
 pub use crate::engine::InvalidEstimator;
-use crate::engine::{Compiled, Workspace};
+use crate::engine::{Compiled, InvalidRows, Path, Pool, Rows, Workspace};
 use crate::ensemble::Model;
 use crate::link::Link;
 use crate::manifest::{Target, Task};
 use crate::prediction::{BatchPrediction, Prediction, Scores};
 use crate::scaler::Scaler;
-use crate::signature::{CheckedRow, InvalidInput, Signature};
+use crate::signature::{CheckedRow, Datatype, InvalidInput, MissingPolicy, Signature};
 use crate::transform::Transform;
 
 /// What turns a row of numbers into scores, as data: transforms, then a scaler, a model and its link function.
@@ -98,13 +98,38 @@ pub struct Pipeline {
     decision: DecisionPolicy,
     decide: Decide,
     compiled: Compiled,
+    admits: Admits,
+}
+
+/// Which rows the signature admits unchanged, whatever they hold beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admits {
+    /// All.
+    All,
+    /// Those of finite numbers.
+    Finite,
+    /// Each has to be asked for.
+    Asked,
+}
+
+impl Admits {
+    fn of(signature: &Signature) -> Self {
+        let inputs = signature.inputs();
+        let number = |datatype| !matches!(datatype, Datatype::Bool | Datatype::Int64);
+        if !inputs.iter().all(|input| input.range.is_none() && number(input.datatype)) {
+            Self::Asked
+        } else if inputs.iter().all(|input| input.missing == MissingPolicy::Nan) {
+            Self::All
+        } else {
+            Self::Finite
+        }
+    }
 }
 
 #[derive(Default)]
 struct Scratch {
     row: CheckedRow,
     rows: Vec<f64>,
-    /// A row of a view that is not row-major.
     loose: Vec<f64>,
     space: Workspace,
 }
@@ -112,7 +137,12 @@ struct Scratch {
 thread_local! {
     /// Per thread, so that predicting allocates nothing once warm and shares nothing between threads.
     static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// Apart from the rows above, which are borrowed while a batch is computed.
+    static WORKSPACE: RefCell<Workspace> = RefCell::default();
 }
+
+/// The decision for a row, or why there is none.
+type RowAnswer = Result<(crate::Answer, Option<f64>), PredictError>;
 
 impl Pipeline {
     /// Checks that the parts fit together and compiles them.
@@ -125,7 +155,22 @@ impl Pipeline {
         target: Target,
         decision: DecisionPolicy,
     ) -> Result<Self, InvalidPipeline> {
-        let compiled = Compiled::new(signature.inputs().iter().map(|input| input.name.as_str()), estimator)?;
+        Self::with_path(signature, estimator, target, decision, Path::default())
+    }
+
+    /// As [`new`](Self::new), with every tree ensemble forced to one path of the engine: for tests and measurements.
+    ///
+    /// # Errors
+    /// When the parts do not fit together, or the path cannot run a model or on this CPU.
+    pub fn with_path(
+        signature: Signature,
+        estimator: &Estimator,
+        target: Target,
+        decision: DecisionPolicy,
+        path: Path,
+    ) -> Result<Self, InvalidPipeline> {
+        let names = signature.inputs().iter().map(|input| input.name.as_str());
+        let compiled = Compiled::new(names, estimator, path)?;
         let expected = match &target.task {
             Task::Regression => 1,
             Task::Classification { classes } => classes.len(),
@@ -139,7 +184,8 @@ impl Pipeline {
             return Err(InvalidPipeline::Scores { target, expected, got });
         }
         let decide = decision.resolve(&target)?;
-        Ok(Self { signature, target, decision, decide, compiled })
+        let admits = Admits::of(&signature);
+        Ok(Self { signature, target, decision, decide, compiled, admits })
     }
 
     /// What the model takes.
@@ -167,9 +213,20 @@ impl Pipeline {
     /// When the signature refuses the row, or a score is not finite.
     pub fn predict(&self, row: &[f64]) -> Result<Prediction, PredictError> {
         SCRATCH.with_borrow_mut(|scratch| {
+            if row.len() == self.signature.len() && self.admits_row(row) {
+                return self.infer(row, &mut scratch.space);
+            }
             self.signature.read_numbers(row, &mut scratch.row)?;
             self.infer(scratch.row.values(), &mut scratch.space)
         })
+    }
+
+    fn admits_row(&self, row: &[f64]) -> bool {
+        match self.admits {
+            Admits::All => true,
+            Admits::Finite => row.iter().fold(true, |all, x| all & x.is_finite()),
+            Admits::Asked => false,
+        }
     }
 
     /// Predicts a row that this pipeline's signature has admitted.
@@ -184,53 +241,164 @@ impl Pipeline {
         SCRATCH.with_borrow_mut(|scratch| self.infer(row.values(), &mut scratch.space))
     }
 
-    /// Predicts many rows, `[rows, inputs]`, into `out`, which is cleared first. A row that fails, fails alone. Row-major
-    /// views are read in place; others row by row.
+    /// Predicts many rows, `[rows, inputs]`, into `out`, which is cleared first. A row that fails, fails alone. Views of
+    /// any strides, of `f64` or `f32`, are read in place, unless the signature has to change or refuse a row.
     ///
     /// # Errors
     /// [`InvalidInput::Length`] when the view has another number of columns than the signature has inputs.
-    pub fn predict_batch(
+    pub fn predict_batch<'a>(
         &self,
-        rows: ArrayView2<'_, f64>,
+        rows: impl Into<Rows<'a>>,
         out: &mut BatchPrediction,
     ) -> Result<(), InvalidInput> {
-        let (expected, got) = (self.signature.len(), rows.ncols());
+        self.predict_rows(None, &rows.into(), out)
+    }
+
+    /// As [`predict_batch`](Self::predict_batch), on all threads of a pool; the answers have the same bits.
+    ///
+    /// # Errors
+    /// As [`predict_batch`](Self::predict_batch).
+    pub fn predict_batch_on<'a>(
+        &self,
+        pool: &Pool,
+        rows: impl Into<Rows<'a>>,
+        out: &mut BatchPrediction,
+    ) -> Result<(), InvalidInput> {
+        self.predict_rows(Some(pool), &rows.into(), out)
+    }
+
+    /// The scores alone, row-major `[rows, classes]` (one column for a regression), into `out`; those of rows that fail
+    /// are NaN. For offline scoring: nothing is kept per row, and no decision is made.
+    ///
+    /// # Errors
+    /// When the rows or the place for scores do not fit the model.
+    ///
+    /// ```
+    /// use ndarray::array;
+    /// # use serve_core::{EngineLoader, ModelLoader};
+    /// # let pipeline = EngineLoader.load(&serve_core::doctest::logistic_bundle())?;
+    /// let mut scores = [0.0; 4];
+    /// pipeline.score_batch(array![[0.5, 1.0], [f64::NAN, 0.0]].view(), &mut scores)?;
+    /// assert!(scores[1] > 0.5 && scores[2].is_nan());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn score_batch<'a>(&self, rows: impl Into<Rows<'a>>, out: &mut [f64]) -> Result<(), InvalidRows> {
+        self.score_rows(None, &rows.into(), out)
+    }
+
+    /// As [`score_batch`](Self::score_batch), on all threads of a pool; the scores have the same bits.
+    ///
+    /// # Errors
+    /// As [`score_batch`](Self::score_batch).
+    pub fn score_batch_on<'a>(
+        &self,
+        pool: &Pool,
+        rows: impl Into<Rows<'a>>,
+        out: &mut [f64],
+    ) -> Result<(), InvalidRows> {
+        self.score_rows(Some(pool), &rows.into(), out)
+    }
+
+    fn predict_rows(
+        &self,
+        pool: Option<&Pool>,
+        rows: &Rows<'_>,
+        out: &mut BatchPrediction,
+    ) -> Result<(), InvalidInput> {
+        let (expected, got) = (self.signature.len(), rows.inputs());
         if expected != got {
             return Err(InvalidInput::Length { expected, got });
         }
         out.width = self.compiled.outputs();
         out.classification = self.target.task != Task::Regression;
         out.rows.clear();
-        out.scores.clear();
-        out.scores.resize(rows.nrows() * out.width, 0.0);
-        SCRATCH.with_borrow_mut(|scratch| {
-            self.admit_rows(rows, scratch, out);
-            self.compiled.scores(&scratch.rows, &mut out.scores, &mut scratch.space);
-        });
+        // Every place is written below; what is left from other batches is not read.
+        out.scores.resize(rows.len() * out.width, 0.0);
+        if self.admits_rows(rows) {
+            out.rows.extend((0..rows.len()).map(|_| Ok((crate::Answer::Value, None))));
+            self.compute(pool, rows, &mut out.scores);
+        } else {
+            self.with_admitted(rows, |row| out.rows.push(row), |rows| {
+                self.compute(pool, rows, &mut out.scores);
+            });
+        }
         self.decide_rows(out);
         Ok(())
     }
 
-    fn admit_rows(&self, rows: ArrayView2<'_, f64>, scratch: &mut Scratch, out: &mut BatchPrediction) {
-        let width = self.signature.len();
-        scratch.rows.clear();
-        for row in rows.rows() {
-            let row = row.to_slice().unwrap_or_else(|| {
-                scratch.loose.clear();
-                scratch.loose.extend(row);
-                &scratch.loose
-            });
-            match self.signature.read_numbers(row, &mut scratch.row) {
-                Ok(()) => {
-                    scratch.rows.extend_from_slice(scratch.row.values());
-                    out.rows.push(Ok((crate::Answer::Value, None)));
-                }
-                Err(error) => {
-                    scratch.rows.extend(std::iter::repeat_n(0.0, width));
-                    out.rows.push(Err(error.into()));
-                }
+    fn score_rows(&self, pool: Option<&Pool>, rows: &Rows<'_>, out: &mut [f64]) -> Result<(), InvalidRows> {
+        let (width, inputs) = (self.compiled.outputs(), self.signature.len());
+        if rows.inputs() != inputs {
+            return Err(InvalidRows::Inputs { expected: inputs, got: rows.inputs() });
+        }
+        if out.len() != rows.len() * width {
+            return Err(InvalidRows::Scores { expected: rows.len() * width, got: out.len() });
+        }
+        let mut refused = Vec::new();
+        if self.admits_rows(rows) {
+            self.compute(pool, rows, out);
+        } else {
+            let mut number = 0;
+            let mut note = |row: RowAnswer| {
+                refused.extend(row.is_err().then_some(number));
+                number += 1;
+            };
+            self.with_admitted(rows, &mut note, |rows| self.compute(pool, rows, out));
+        }
+        refused.iter().for_each(|&row| out[row * width..(row + 1) * width].fill(f64::NAN));
+        for scores in out.chunks_exact_mut(width) {
+            if !scores.iter().fold(true, |all, score| all & score.is_finite()) {
+                scores.fill(f64::NAN);
             }
         }
+        Ok(())
+    }
+
+    fn admits_rows(&self, rows: &Rows<'_>) -> bool {
+        match self.admits {
+            Admits::All => true,
+            Admits::Finite => rows.all_finite(),
+            Admits::Asked => false,
+        }
+    }
+
+    fn compute(&self, pool: Option<&Pool>, rows: &Rows<'_>, out: &mut [f64]) {
+        let width = self.compiled.outputs();
+        let work = |rows: &Rows<'_>, out: &mut [f64]| {
+            WORKSPACE.with_borrow_mut(|space| self.compiled.scores(rows, out, space));
+        };
+        match pool {
+            Some(pool) => pool.share(rows, (out, width), work),
+            None => work(rows, out),
+        }
+    }
+
+    /// Reads rows through the signature into a copy; refused ones are told and stand as zeros.
+    fn with_admitted(
+        &self,
+        rows: &Rows<'_>,
+        mut tell: impl FnMut(RowAnswer),
+        use_them: impl FnOnce(&Rows<'_>),
+    ) {
+        let width = self.signature.len();
+        SCRATCH.with_borrow_mut(|scratch| {
+            let Scratch { row, rows: copy, loose, .. } = scratch;
+            copy.clear();
+            for number in 0..rows.len() {
+                rows.copy_row(number, loose);
+                match self.signature.read_numbers(loose, row) {
+                    Ok(()) => {
+                        copy.extend_from_slice(row.values());
+                        tell(Ok((crate::Answer::Value, None)));
+                    }
+                    Err(error) => {
+                        copy.extend(std::iter::repeat_n(0.0, width));
+                        tell(Err(error.into()));
+                    }
+                }
+            }
+            use_them(&Rows::of(copy, width));
+        });
     }
 
     fn decide_rows(&self, out: &mut BatchPrediction) {
@@ -246,7 +414,7 @@ impl Pipeline {
 
     fn infer(&self, row: &[f64], space: &mut Workspace) -> Result<Prediction, PredictError> {
         let mut scores = Scores::from_elem(0.0, self.compiled.outputs());
-        self.compiled.scores(row, &mut scores, space);
+        self.compiled.scores(&ArrayView1::from(row).into(), &mut scores, space);
         finite(&scores)?;
         let (answer, confidence) = self.decide.answer(&scores);
         Ok(Prediction { scores, answer, confidence, classification: self.target.task != Task::Regression })
