@@ -3,19 +3,25 @@
 //!     cargo run --release -p serve-benches --bin engine-paths -- MODEL X.f64 FEATURES [BATCH...]
 //!
 //! MODEL is a LightGBM or XGBoost file, X.f64 raw little-endian row-major `f64`. Every path first answers all rows, and
-//! its bits are held against the portable walk's. Then paths run in turns, nine rounds; printed are medians of wall time in
-//! nanoseconds per row.
+//! its bits are held against the portable walk's. Then paths run in turns, 15 rounds; printed are medians of wall time in
+//! nanoseconds per row, or with LEAST=1 in the environment the least times. PATHS restricts the paths, by a part of
+//! their names.
 
 use std::error::Error;
 use std::fs;
 use std::time::{Duration, Instant};
 
 use ndarray::{ArrayView2, s};
-use serve_core::engine::{InvalidRows, Kernel, Path, Simd, TreeEngine};
 use serve_core::Model;
+use serve_core::engine::{InvalidRows, Kernel, Path, Simd, TreeEngine};
 use serve_formats::{Format, import};
 
-fn measure(engine: &TreeEngine, rows: ArrayView2<'_, f64>, batch: usize, out: &mut [f64]) -> Result<f64, InvalidRows> {
+fn measure(
+    engine: &TreeEngine,
+    rows: ArrayView2<'_, f64>,
+    batch: usize,
+    out: &mut [f64],
+) -> Result<f64, InvalidRows> {
     let (mut at, mut count) = (0, 0_usize);
     let start = Instant::now();
     while start.elapsed() < Duration::from_millis(8) {
@@ -39,7 +45,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("expected MODEL X.f64 FEATURES [BATCH...]".into());
     };
     let model = import(&fs::read(model)?, Format::Auto)?;
-    let Model::Trees(trees) = &model.estimator.model else { return Err("the model is not made of trees".into()) };
+    let Model::Trees(trees) = &model.estimator.model else {
+        return Err("the model is not made of trees".into());
+    };
     let numbers: Vec<f64> =
         fs::read(matrix)?.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect();
     let features: usize = features.parse()?;
@@ -76,7 +84,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             println!("# {name}: {differ} scores differ");
         }
     }
-    println!("{:22}{}", "ns per row at", batches.iter().map(|b| format!("{b:>9}")).collect::<String>());
+    let line =
+        |cells: Vec<String>| cells.iter().map(|cell| format!("{cell:>9}")).collect::<Vec<_>>().concat();
+    println!("{:22}{}", "ns per row at", line(batches.iter().map(usize::to_string).collect()));
     let mut times = vec![vec![Vec::new(); batches.len()]; engines.len()];
     for _ in 0..15 {
         for ((_, engine), times) in engines.iter().zip(&mut times) {
@@ -86,11 +96,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     for ((name, _), times) in engines.iter().zip(times) {
-        let medians = times.into_iter().map(|mut list| {
+        let median = |mut list: Vec<f64>| {
             list.sort_by(f64::total_cmp);
-            format!("{:>9.0}", list[list.len() / pick])
-        });
-        println!("{name:22}{}", medians.collect::<String>());
+            format!("{:.0}", list[list.len() / pick])
+        };
+        println!("{name:22}{}", line(times.into_iter().map(median).collect()));
     }
     Ok(())
 }

@@ -4,6 +4,10 @@
 //! Node 1 is the root, node `i` goes on to `2i` (left) or `2i + 1`; a leaf above the sixth level has conditions below it
 //! that every code passes. Invariants, by construction: columns are below the number of columns, and every tree has 64
 //! leaf numbers, one for each place below the sixth level that can be reached; the others hold its first leaf.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled for several instruction sets must be inlined into each"
+)]
 
 use super::codes::Codes;
 use super::leaves::{Leaves, Number};
@@ -43,7 +47,10 @@ impl BitWalk {
                 Flat::Split { question, right } => {
                     let (column, code) = codes.place(&lowered.groups, question);
                     (columns.0[place], at_most.0[place]) = (column as u8, code);
-                    stack.extend([(right as usize, 2 * place + 1, depth + 1), (node + 1, 2 * place, depth + 1)]);
+                    stack.extend([
+                        (right as usize, 2 * place + 1, depth + 1),
+                        (node + 1, 2 * place, depth + 1),
+                    ]);
                 }
             }
         }

@@ -5,6 +5,10 @@
 //! A tree is a program of such choices, children first, the child that needs more temporaries before the other, so that
 //! at most nine are alive at a time. Invariants, by construction: an operand is a leaf's constant or a temporary that an
 //! earlier operation of the same tree wrote; columns are below the width of the codes.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled for several instruction sets must be inlined into each"
+)]
 
 use super::codes::{Codes, GROUP, Staging};
 use super::kernels::Instructions;
@@ -107,7 +111,9 @@ impl BottomUp {
             place[node] = TEMPORARY + u16::from(destination);
             self.choices.push(Choice { column, left, right, destination, at_most });
         }
-        if nodes.len() == 1 { place[0] = 0; }
+        if nodes.len() == 1 {
+            place[0] = 0;
+        }
         self.programs.push(Program { start, end: self.choices.len() as u32, result: place[0] });
     }
 
@@ -141,7 +147,9 @@ impl BottomUp {
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.choices.len() * size_of::<Choice>() + self.programs.len() * size_of::<Program>() + self.planes.len() * size_of::<Line>()
+        self.choices.len() * size_of::<Choice>()
+            + self.programs.len() * size_of::<Program>()
+            + self.planes.len() * size_of::<Line>()
     }
 }
 
@@ -156,7 +164,8 @@ fn order(nodes: &[Flat]) -> Vec<usize> {
             let (left, right) = (node + 1, right as usize);
             leaves[node] = leaves[left] + leaves[right];
             height[node] = 1 + height[left].max(height[right]);
-            needs[node] = if needs[left] == needs[right] { needs[left] + 1 } else { needs[left].max(needs[right]) };
+            needs[node] =
+                if needs[left] == needs[right] { needs[left] + 1 } else { needs[left].max(needs[right]) };
         }
     }
 
@@ -169,7 +178,10 @@ fn order(nodes: &[Flat]) -> Vec<usize> {
         } else if leaves[node] <= WIDE {
             let from = order.len();
             // In preorder a subtree of `n` leaves is `2n - 1` nodes in a row.
-            order.extend((node..node + 2 * leaves[node] as usize - 1).filter(|&at| matches!(nodes[at], Flat::Split { .. })));
+            order.extend(
+                (node..node + 2 * leaves[node] as usize - 1)
+                    .filter(|&at| matches!(nodes[at], Flat::Split { .. })),
+            );
             order[from..].sort_by_key(|&at| height[at]);
         } else {
             let (left, right) = (node + 1, right as usize);
@@ -260,6 +272,8 @@ fn choose<const LANES: usize>(choice: &Choice, codes: &[u8], values: &mut [[u8; 
     let (left, right) = (operand(choice.left, values), operand(choice.right, values));
     let into = &mut values[usize::from(choice.destination)];
     for lane in 0..LANES {
-        into[lane] = if codes[lane] <= choice.at_most { left[lane] } else { right[lane] };
+        // A mask instead of a choice, which compilers would turn into a branch.
+        let goes_left = u8::from(codes[lane] <= choice.at_most).wrapping_neg();
+        into[lane] = (left[lane] & goes_left) | (right[lane] & !goes_left);
     }
 }

@@ -5,15 +5,15 @@
 
 use thiserror::Error;
 
+use super::path::{InvalidPath, Path};
+use super::rows::Rows;
+use super::trees::TreeEngine;
 use crate::ensemble::{MAX_DEPTH, Model, WeightedEnsemble};
 use crate::linear::LinearModel;
 use crate::link::{Link, LinkFunction};
 use crate::pipeline::Estimator;
 use crate::scaler::{InvalidScaler, Scaler};
 use crate::transform::{InvalidTransform, Plan};
-use super::path::{InvalidPath, Path};
-use super::rows::Rows;
-use super::trees::TreeEngine;
 
 /// Rows computed together: enough for the engine's blocks, few enough that raw scores stay in the cache.
 const BLOCK: usize = 1024;
@@ -61,6 +61,7 @@ pub enum InvalidEstimator {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one per loaded model")]
 enum Kernel {
     Linear(LinearModel),
     Trees(TreeEngine),
@@ -115,7 +116,7 @@ impl Compiled {
             Model::Trees(trees) => {
                 let engine = TreeEngine::with_path(trees, path)?;
                 (Kernel::Trees(engine), trees.inputs(), trees.outputs())
-            },
+            }
             Model::Ensemble(ensemble) => {
                 let (kernel, raw) = compile_members(ensemble, &names, path, depth)?;
                 (kernel, plan.width(), raw)

@@ -63,7 +63,7 @@ impl Instructions {
             Simd::Avx512 => unsafe { avx512::bottom_up(trees, leaves, codes, groups, (sums, lines)) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the witness says that the CPU has AVX2.
-            Simd::Avx2 => unsafe { avx2::bottom_up(trees, leaves, codes, groups, sums) },
+            Simd::Avx2 => unsafe { avx2::bottom_up(trees, leaves, codes, groups, (sums, lines)) },
             _ => {
                 bottom_up::run::<N, GROUP>(trees, leaves, codes, groups, sums);
                 &PLAIN

@@ -17,6 +17,7 @@ pub(super) struct Line(pub(super) [u8; 64]);
 #[derive(Debug)]
 pub(super) struct Lines(pub(super) Box<[[Line; GROUPS]; OPERANDS]>);
 
+#[allow(clippy::large_stack_arrays, reason = "made once a thread, and moved to the heap at once")]
 impl Default for Lines {
     fn default() -> Self {
         let mut lines = Box::new([[Line([0; 64]); GROUPS]; OPERANDS]);

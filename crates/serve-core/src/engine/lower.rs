@@ -129,12 +129,8 @@ impl Lowered {
             trees: Vec::with_capacity(ensemble.tree_count()),
             nodes: Vec::with_capacity(ensemble.node_count()),
         };
-        let mut lowering = Lowering {
-            lowered,
-            growing: HashMap::new(),
-            set_numbers: HashMap::new(),
-            stack: Vec::new(),
-        };
+        let mut lowering =
+            Lowering { lowered, growing: HashMap::new(), set_numbers: HashMap::new(), stack: Vec::new() };
         for (number, tree) in ensemble.trees().enumerate() {
             lowering.flatten(tree, |value| leaf(number, value));
         }
@@ -197,8 +193,7 @@ impl Lowering {
     fn question(&mut self, feature: u32, test: Test, missing: Missing, node: u32) -> Question {
         match test {
             Test::AtMost(threshold) => {
-                let rounded =
-                    if self.lowered.single { f64::from(round_down(threshold)) } else { threshold };
+                let rounded = if self.lowered.single { f64::from(round_down(threshold)) } else { threshold };
                 let growing = self.growing.entry((feature, missing.zero)).or_default();
                 // Adding zero makes -0.0 into 0.0.
                 growing.asked.push((rounded + 0.0, node, missing.left));

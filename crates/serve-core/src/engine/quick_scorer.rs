@@ -7,6 +7,10 @@
 //!
 //! Invariants, by construction: columns are below the number of columns; a group has a line of conditions for each
 //! `64 / lanes` positions, and as many masks as its lines have positions.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled for several instruction sets must be inlined into each"
+)]
 
 use super::codes::Codes;
 use super::leaves::{Leaves, Number};
@@ -121,7 +125,12 @@ fn splits(lowered: &Lowered, codes: &Codes, tree: &FlatTree) -> Vec<Split> {
             Flat::Split { question, right } => {
                 first[node] = first[node + 1];
                 let (column, at_most) = codes.place(&lowered.groups, question);
-                splits.push(Split { column: column as u8, at_most, from: first[node], to: first[right as usize] });
+                splits.push(Split {
+                    column: column as u8,
+                    at_most,
+                    from: first[node],
+                    to: first[right as usize],
+                });
             }
         }
     }
@@ -144,7 +153,8 @@ impl<W: Word> Groups<W> {
                     // Every code passes a condition that is not there.
                     Line(std::array::from_fn(|byte| at(byte).map_or(u8::MAX, |split| split.at_most))),
                 ));
-                let words = (0..64).map(|byte| at(byte).map_or(W::ALL, |split| W::without(split.from, split.to)));
+                let words =
+                    (0..64).map(|byte| at(byte).map_or(W::ALL, |split| W::without(split.from, split.to)));
                 groups.masks.extend(words);
             }
             groups.ends.push(groups.conditions.len() as u32);

@@ -114,6 +114,9 @@ thread_local! {
 
 impl TreeEngine {
     /// Compiles an ensemble for this CPU. `O(nodes · log nodes)`.
+    ///
+    /// # Panics
+    /// Never: the rule picks only what can run.
     #[must_use]
     pub fn new(ensemble: &TreeEnsemble) -> Self {
         Self::with_path(ensemble, Path::default()).expect("the rule picks what can run")

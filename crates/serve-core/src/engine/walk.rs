@@ -8,10 +8,14 @@
 //!
 //! Invariants, by construction: `left`, and for splits `left + 1`, are nodes of the tree; columns are below the width of
 //! a prepared row.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled for several instruction sets must be inlined into each"
+)]
 
 use std::ops::Range;
 
-use super::codes::contains;
+use super::coding::contains;
 use super::leaves::{Leaves, Number};
 use super::lower::{CategorySet, Flat, FlatTree, Group, Lowered, Question, round_down};
 use super::rows::Rows;
@@ -171,10 +175,12 @@ impl Columns {
 impl Walk {
     pub(super) fn new(lowered: &Lowered) -> Self {
         let columns = Columns::new(lowered);
-        let most = lowered.trees.iter().map(|tree| tree.nodes.len()).max().unwrap_or(0).max(columns.list.len());
-        let layout = match lowered.single && most < usize::from(u16::MAX) {
-            true => Layout::Narrow(Steps::new(lowered, &columns)),
-            false => Layout::Wide(Steps::new(lowered, &columns)),
+        let most =
+            lowered.trees.iter().map(|tree| tree.nodes.len()).max().unwrap_or(0).max(columns.list.len());
+        let layout = if lowered.single && most < usize::from(u16::MAX) {
+            Layout::Narrow(Steps::new(lowered, &columns))
+        } else {
+            Layout::Wide(Steps::new(lowered, &columns))
         };
         Self { columns: columns.list, single: lowered.single, rounding: lowered.rounding, layout }
     }
@@ -277,7 +283,8 @@ impl Walk {
 
 impl<T: Threshold, I: Index> Steps<T, I> {
     fn new(lowered: &Lowered, columns: &Columns) -> Self {
-        let mut steps = Self { roots: Vec::new(), depths: Vec::new(), nodes: Vec::with_capacity(lowered.nodes.len()) };
+        let mut steps =
+            Self { roots: Vec::new(), depths: Vec::new(), nodes: Vec::with_capacity(lowered.nodes.len()) };
         let mut leaves = 0;
         for tree in &lowered.trees {
             steps.lay_out(lowered, columns, tree, leaves);
@@ -343,7 +350,8 @@ impl<T: Threshold, I: Index> Steps<T, I> {
     fn many_trees<N: Number>(&self, row: &[T], leaves: &Leaves<N>, sums: &mut [N]) {
         let last = self.roots.len().saturating_sub(1);
         for first in (0..self.roots.len()).step_by(TREES) {
-            let nodes: [&[Step<T, I>]; TREES] = std::array::from_fn(|lane| self.nodes_of(last.min(first + lane)));
+            let nodes: [&[Step<T, I>]; TREES] =
+                std::array::from_fn(|lane| self.nodes_of(last.min(first + lane)));
             let depth = self.depths[first..=last.min(first + TREES - 1)].iter().copied().max().unwrap_or(0);
             let mut at = [0_u32; TREES];
             descend(&mut at, depth, |lane, at| go(nodes[lane], row, at));
@@ -359,8 +367,8 @@ impl<T: Threshold, I: Index> Steps<T, I> {
 fn go<T: Threshold, I: Index>(nodes: &[Step<T, I>], row: &[T], at: u32) -> u32 {
     let node = nodes[at as usize];
     let column: u32 = node.column.into();
-    let right = !(row[column as usize] <= node.threshold);
-    node.left.into() + u32::from(right)
+    let goes_left = row[column as usize] <= node.threshold;
+    node.left.into() + u32::from(!goes_left)
 }
 
 /// All lanes down to their leaves: as many steps as the deepest tree needs, fewer where all arrive before.

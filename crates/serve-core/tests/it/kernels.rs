@@ -21,7 +21,8 @@ fn telling() -> Vec<f64> {
         let wide = [narrow, narrow.next_up(), narrow.next_down()].map(f64::from);
         [x, x.next_up(), x.next_down(), -x, wide[0], wide[1], wide[2], wide[1].next_down(), wide[2].next_up()]
     };
-    let centres = [0.0, 0.1, 0.5, 1.0, 1.9, 31.0, 32.0, 63.5, ZERO_THRESHOLD, 1e-40, 5e-324, 3e9, 1e39, 1e300];
+    let centres =
+        [0.0, 0.1, 0.5, 1.0, 1.9, 31.0, 32.0, 63.5, ZERO_THRESHOLD, 1e-40, 5e-324, 3e9, 1e39, 1e300];
     let odd = [f64::INFINITY, f64::NEG_INFINITY, f64::MAX, f64::MIN_POSITIVE, -1.0, -0.5, -0.0];
     centres.into_iter().flat_map(around).chain(odd).collect()
 }
@@ -44,8 +45,7 @@ struct Question {
 fn question(sets: bool) -> impl Strategy<Value = Question> {
     let set = vec(prop_oneof![Just(0), Just(1), Just(u32::MAX), any::<u32>()], 0..4).prop_map(Test::InSet);
     let test = prop_oneof![5 => value().prop_map(Test::AtMost), u32::from(sets) => set];
-    let missing =
-        (any::<bool>(), prop::bool::weighted(0.2)).prop_map(|(left, zero)| Missing { left, zero });
+    let missing = (any::<bool>(), prop::bool::weighted(0.2)).prop_map(|(left, zero)| Missing { left, zero });
     (0..INPUTS as u32, test, missing).prop_map(|(feature, test, missing)| Question { feature, test, missing })
 }
 
@@ -111,7 +111,15 @@ fn ensemble(most: usize) -> impl Strategy<Value = TreeEnsemble> {
             };
             let base = if aggregation == Aggregation::Sum { vec![single(base); outputs] } else { Vec::new() };
             let (inputs, outputs_32) = (INPUTS as u32, outputs as u32);
-            let shape = Shape { inputs, outputs: outputs_32, aggregation, base, input_precision, sum_precision, category_rounding };
+            let shape = Shape {
+                inputs,
+                outputs: outputs_32,
+                aggregation,
+                base,
+                input_precision,
+                sum_precision,
+                category_rounding,
+            };
             let trees: Vec<Tree> = trees.iter().map(|growth| growth.tree(outputs, leaf)).collect();
             TreeEnsemble::new(shape, &trees).expect("growth makes trees")
         },
@@ -245,7 +253,9 @@ fn deep_combs_and_the_limits_of_leaves() {
 fn features_with_more_thresholds_than_a_code_has_values() {
     for (trees, splits) in [(14, 60), (90, 60), (5, 250)] {
         let trees: Vec<Tree> = (0..trees)
-            .map(|tree| comb(splits, tree % 2 == 0, |at| ((tree * splits + at) * 7919 % 3000) as f64 / 10.0 - 100.0))
+            .map(|tree| {
+                comb(splits, tree % 2 == 0, |at| ((tree * splits + at) * 7919 % 3000) as f64 / 10.0 - 100.0)
+            })
             .collect();
         check(&sum(&trees), &grid(130));
     }
@@ -254,7 +264,8 @@ fn features_with_more_thresholds_than_a_code_has_values() {
 #[test]
 fn no_trees_and_batches_beyond_a_block() {
     check(&sum(&[]), &grid(3));
-    let trees: Vec<Tree> = (0..33).map(|tree| comb(25, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
+    let trees: Vec<Tree> =
+        (0..33).map(|tree| comb(25, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
     for rows in [255, 256, 257, 321, 700] {
         let (ensemble, rows) = (sum(&trees), grid(rows));
         let wanted = expected(&ensemble, &rows);
@@ -279,19 +290,23 @@ fn a_path_that_cannot_run_says_why() {
     );
     let short = sum(&[comb(7, true, |at| at as f64)]);
     assert_eq!(
-        TreeEngine::with_path(&short, Path::of(Kernel::BitWalk, Simd::Portable)).expect_err("refused").to_string(),
+        TreeEngine::with_path(&short, Path::of(Kernel::BitWalk, Simd::Portable))
+            .expect_err("refused")
+            .to_string(),
         "the kernel BitWalk cannot run this model: a tree is 7 splits deep, expected at most 6"
     );
 }
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
-    let trees: Vec<Tree> = (0..20).map(|tree| comb(20, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
+    let trees: Vec<Tree> =
+        (0..20).map(|tree| comb(20, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
     let estimator = estimator(&sum(&trees));
     for kernel in [None, Some(Kernel::Walk), Some(Kernel::BottomUp), Some(Kernel::QuickScorer)] {
         let path = Path { kernel, simd: None };
         let pipeline =
-            Pipeline::with_path(lenient(INPUTS), &estimator, regression(), DecisionPolicy::Argmax, path).expect("fits");
+            Pipeline::with_path(lenient(INPUTS), &estimator, regression(), DecisionPolicy::Argmax, path)
+                .expect("fits");
         for count in [1, 130, 1000, 5003] {
             let rows = grid(count);
             let mut alone = vec![0.0; count];
@@ -300,7 +315,10 @@ fn any_number_of_threads_gives_the_same_bits() {
                 let pool = Pool::new(threads).expect("threads start");
                 let mut shared = vec![-1.0; count];
                 pipeline.score_batch_on(&pool, rows.view(), &mut shared).expect("fits");
-                assert!(alone.iter().zip(&shared).all(|(a, b)| a.to_bits() == b.to_bits()), "{threads} threads");
+                assert!(
+                    alone.iter().zip(&shared).all(|(a, b)| a.to_bits() == b.to_bits()),
+                    "{threads} threads"
+                );
                 let mut batch = serve_core::BatchPrediction::new();
                 pipeline.predict_batch_on(&pool, rows.view(), &mut batch).expect("fits");
                 assert_eq!(batch.scores(), alone);
