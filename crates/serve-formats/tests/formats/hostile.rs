@@ -48,6 +48,9 @@ fn small_files() -> Vec<(&'static str, Vec<u8>)> {
         ("xgboost", "binary-categorical"),
         ("xgboost", "softprob-iris"),
         ("xgboost", "binary-pandas"),
+        ("xgboost-3.2.0", "dart-classes"),
+        ("xgboost-3.2.0", "gblinear"),
+        ("xgboost-3.2.0", "vector-classes"),
     ]
     .map(|(library, case)| (library, model_file(library, case)))
     .into()
