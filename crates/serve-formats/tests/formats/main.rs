@@ -14,6 +14,8 @@ mod engine_properties;
 mod golden_cases;
 mod golden_rows;
 mod hostile;
+mod lightgbm_bad_input;
+mod lightgbm_versions;
 mod refused;
 mod xgboost_statistics;
 mod xgboost_ubjson;
