@@ -9,6 +9,7 @@
 
 mod cases;
 mod catboost;
+mod contributions;
 mod edge_cases;
 mod engine_properties;
 mod golden_cases;
@@ -17,6 +18,7 @@ mod hostile;
 mod lightgbm_bad_input;
 mod lightgbm_versions;
 mod refused;
+mod sklearn_export;
 mod xgboost_statistics;
 mod xgboost_ubjson;
 mod xgboost_versions;
