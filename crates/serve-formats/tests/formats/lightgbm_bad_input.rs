@@ -238,14 +238,14 @@ fn linear_leaves_are_held_against_their_lists() {
 #[test]
 fn dumps_of_any_depth_are_read() {
     const SPLITS: usize = 20_000;
-    let mut structure = String::new();
-    for split in 0..SPLITS {
-        structure += &format!(
+    let begin = |split: usize| {
+        format!(
             r#"{{"split_index":{split},"split_feature":0,"decision_type":"<=","default_left":true,"missing_type":"NaN",
             "threshold":-{split},"right_child":{{"leaf_index":{split},"leaf_value":{split}}},"left_child":"#
-        );
-    }
-    structure += &format!("{{\"leaf_index\":{SPLITS},\"leaf_value\":{SPLITS}}}{}", "}".repeat(SPLITS));
+        )
+    };
+    let last = format!("{{\"leaf_index\":{SPLITS},\"leaf_value\":{SPLITS}}}{}", "}".repeat(SPLITS));
+    let structure: String = (0..SPLITS).map(begin).chain([last]).collect();
     let model = read(&dump(SPLITS + 1, &structure));
     assert_eq!([1.0, -10.5, -1e9].map(|a| answer(&model, a)), [0.0, 11.0, SPLITS as f64]);
     assert_eq!(model.summary().depth, SPLITS);
