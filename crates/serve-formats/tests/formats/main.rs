@@ -17,6 +17,7 @@ mod golden_rows;
 mod hostile;
 mod lightgbm_bad_input;
 mod lightgbm_versions;
+mod onnx_cases;
 mod refused;
 mod sklearn_export;
 mod xgboost_statistics;
