@@ -15,6 +15,8 @@ mod engine_properties;
 mod golden_cases;
 mod golden_rows;
 mod hostile;
+mod lightgbm_bad_input;
+mod lightgbm_versions;
 mod onnx_cases;
 mod refused;
 mod sklearn_export;
