@@ -98,6 +98,10 @@ impl<'a> Outputs<'a> {
         if label.is_none() && zipped.is_none() {
             return Ok(Answer { scores, task: values(count), notes: Vec::new() });
         }
+        if count == 1 && classes.is_none() {
+            let notes = vec!["the score is the answer, the file's label is left out".to_owned()];
+            return Ok(Answer { scores, task: values(count), notes });
+        }
         let classes = classes.unwrap_or_else(|| numbered_classes(count).classes().to_vec());
         if count == 1 && classes.len() == 2 {
             let score = low.graph.reshape(scores, &[1, 1])?;
