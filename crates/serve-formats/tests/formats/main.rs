@@ -14,4 +14,5 @@ mod golden_cases;
 mod golden_rows;
 mod hostile;
 mod onnx_cases;
+mod onnx_hostile;
 mod refused;

@@ -134,6 +134,9 @@ fn grow<'a>(
         Aggregation::Max => f64::NEG_INFINITY,
         _ => 0.0,
     };
+    if !scalar {
+        check_vectors(raw, outputs)?;
+    }
     let mut trees = Vec::with_capacity(raw.trees.len());
     for raw in &raw.trees {
         trees.push(tree(raw, &mut grower, outputs, scalar, nothing)?);
@@ -171,6 +174,21 @@ fn grow<'a>(
 
 fn located(error: &InvalidTrees, _node: &NodeFile<'_>) -> Fault {
     Fault::Problem(error.to_string())
+}
+
+/// Leaves get a value per output: the file must bear out such an amount.
+fn check_vectors(raw: &RawTrees, outputs: usize) -> Result<(), Fault> {
+    let count = |node: &RawNode| match node {
+        RawNode::Leaf(entries) => (1_usize, entries.len()),
+        RawNode::Split { .. } => (0, 0),
+    };
+    let all = raw.trees.iter().flatten().map(count);
+    let (leaves, entries) = all.fold((0, 0), |all, own| (all.0 + own.0, all.1 + own.1));
+    let most = entries.saturating_mul(64).max(1 << 20);
+    if leaves.saturating_mul(outputs) <= most {
+        return Ok(());
+    }
+    Err(Fault::invalid(format!("weights for {leaves} leaves of {outputs} outputs"), format!("{entries}")))
 }
 
 /// The output of each tree where every tree has only one; else leaves are vectors.
