@@ -18,6 +18,7 @@ mod hostile;
 mod lightgbm_bad_input;
 mod lightgbm_versions;
 mod onnx_cases;
+mod onnx_hostile;
 mod refused;
 mod sklearn_export;
 mod xgboost_statistics;
