@@ -146,9 +146,7 @@ impl FileKind {
         let has = |key: &[u8]| bytes.windows(key.len()).any(|window| window == key);
         let json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         match bytes.first() {
-            Some(b'{') if bytes[..bytes.len().min(256)].windows(13).any(|w| w == b"serve-sklearn") => {
-                Self::SklearnExport
-            }
+            Some(b'{') if has(b"\"serve-sklearn\"") => Self::SklearnExport,
             Some(b'{') if has(b"\"learner\"") => Self::XgBoostJson,
             Some(b'{') if has(b"\"tree_info\"") && has(b"\"max_feature_idx\"") => Self::LightGbmDump,
             Some(b'[') if has(b"\"nodeid\"") => Self::XgBoostDump,
@@ -161,7 +159,9 @@ impl FileKind {
     #[must_use]
     pub fn refusal(self) -> Option<&'static str> {
         Some(match self {
-            Self::LightGbmText | Self::XgBoostJson | Self::XgBoostUbjson | Self::SklearnExport => return None,
+            Self::LightGbmText | Self::XgBoostJson | Self::XgBoostUbjson | Self::SklearnExport => {
+                return None;
+            }
             Self::LightGbmDump | Self::XgBoostDump => {
                 "it is written for people and not exact; use save_model"
             }

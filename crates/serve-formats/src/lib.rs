@@ -26,6 +26,7 @@
 //! | [`format`](mod@format) | which formats there are, and what a file is by its content |
 //! | [`imported`] | what a foreign file says |
 //! | [`summary`] | what of it is worth telling a person |
+//! | [`mlflow`] | which file a folder of MLflow holds |
 //! | [`golden`] | proof for an imported model: the reference's own answers, or sampled rows |
 //! | [`error`] | why a file was refused, and where in it |
 
@@ -35,6 +36,7 @@ pub mod golden;
 mod import;
 pub mod imported;
 mod lightgbm;
+pub mod mlflow;
 mod sklearn;
 pub mod summary;
 mod xgboost;
@@ -44,4 +46,5 @@ pub use format::{FileKind, Format, UnknownFormat};
 pub use golden::{GoldenError, read_golden, sample_golden};
 pub use import::import;
 pub use imported::{Feature, ImportedModel, InvalidOverride};
+pub use mlflow::{MlflowError, MlflowModel};
 pub use summary::Summary;

@@ -47,7 +47,11 @@ pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
         estimator,
         features,
         task,
-        source: SourceInfo { library: "scikit-learn".to_owned(), version: Some(file.sklearn.clone()), file: None },
+        source: SourceInfo {
+            library: "scikit-learn".to_owned(),
+            version: Some(file.sklearn.clone()),
+            file: None,
+        },
         objective: file.model.clone(),
         hyperparameters: BTreeMap::from([
             ("model".to_owned(), file.model.clone().into()),
@@ -88,7 +92,11 @@ fn task(file: &File) -> Result<Task, ImportError> {
     match (file.task, &file.classes, file.outputs) {
         (TaskName::Classification, Some(classes), None) => {
             if let Some((name, problem)) = unusable(classes.iter().map(String::as_str)) {
-                return Err(ImportError::invalid(path("classes"), "distinct labels", format!("{name:?} {problem}")));
+                return Err(ImportError::invalid(
+                    path("classes"),
+                    "distinct labels",
+                    format!("{name:?} {problem}"),
+                ));
             }
             Ok(Task::Classification { classes: classes.clone() })
         }
@@ -100,8 +108,12 @@ fn task(file: &File) -> Result<Task, ImportError> {
         (TaskName::Regression, None, Some(outputs)) => {
             Err(ImportError::invalid(path("outputs"), "1 to 4096 outputs", outputs.to_string()))
         }
-        (TaskName::Classification, ..) => Err(ImportError::Missing { place: path("classes"), what: "classes".to_owned() }),
-        (TaskName::Regression, ..) => Err(ImportError::Missing { place: path("outputs"), what: "outputs".to_owned() }),
+        (TaskName::Classification, ..) => {
+            Err(ImportError::Missing { place: path("classes"), what: "classes".to_owned() })
+        }
+        (TaskName::Regression, ..) => {
+            Err(ImportError::Missing { place: path("outputs"), what: "outputs".to_owned() })
+        }
     }
 }
 
@@ -110,7 +122,11 @@ fn features(file: &File) -> Result<Vec<Feature>, ImportError> {
         return Err(ImportError::invalid(path("features"), "at least one feature", "none"));
     }
     if let Some((name, problem)) = unusable(file.features.iter().map(|feature| feature.name.as_str())) {
-        return Err(ImportError::invalid(path("features"), "distinct names", format!("{} {problem}", shown(name))));
+        return Err(ImportError::invalid(
+            path("features"),
+            "distinct names",
+            format!("{} {problem}", shown(name)),
+        ));
     }
     file.features.iter().enumerate().map(|(number, feature)| self::feature(number, feature)).collect()
 }
@@ -120,7 +136,11 @@ fn feature(number: usize, file: &FeatureFile) -> Result<Feature, ImportError> {
         let distinct = words.iter().collect::<std::collections::HashSet<_>>().len() == words.len();
         if words.is_empty() || !distinct {
             let place = path(format!("features[{number}].vocabulary"));
-            return Err(ImportError::invalid(place, "distinct texts, at least one", format!("{} texts", words.len())));
+            return Err(ImportError::invalid(
+                place,
+                "distinct texts, at least one",
+                format!("{} texts", words.len()),
+            ));
         }
     } else if file.unknown.is_some() {
         let place = path(format!("features[{number}].unknown"));
@@ -145,7 +165,11 @@ fn golden(file: &File, width: usize, scores: usize) -> Result<Golden, ImportErro
     for (name, lists, expected) in [("rows", rows, width), ("scores", answers, scores)] {
         if let Some(row) = lists.iter().position(|list| list.len() != expected) {
             let place = path(format!("golden.{name}[{row}]"));
-            return Err(ImportError::invalid(place, format!("{expected} numbers"), lists[row].len().to_string()));
+            return Err(ImportError::invalid(
+                place,
+                format!("{expected} numbers"),
+                lists[row].len().to_string(),
+            ));
         }
     }
     Ok(Golden {
@@ -159,7 +183,9 @@ fn golden(file: &File, width: usize, scores: usize) -> Result<Golden, ImportErro
 
 fn notes(file: &File) -> Vec<String> {
     let note = match file.answer {
-        Answer::Predict => "the classifier has no predict_proba: the class that it predicts gets 1 and the others 0",
+        Answer::Predict => {
+            "the classifier has no predict_proba: the class that it predicts gets 1 and the others 0"
+        }
         Answer::DecisionFunction => "the value is that of decision_function: an outlier's is below 0",
         Answer::PredictProba | Answer::Value => return Vec::new(),
     };
@@ -175,9 +201,14 @@ fn check_widths(model: &ImportedModel) -> Result<(), ImportError> {
         _ => return Ok(()),
     };
     let (expected, got) = (model.task.scores(), model.estimator.link.outputs(raw));
-    let takes_one = model.estimator.link.outputs(raw) == 2 && raw != 1 && model.estimator.link.outputs(1) == 2;
+    let takes_one =
+        model.estimator.link.outputs(raw) == 2 && raw != 1 && model.estimator.link.outputs(1) == 2;
     if expected == got && !takes_one {
         return Ok(());
     }
-    Err(ImportError::invalid(path("output"), format!("{expected} scores"), format!("{raw} before the link function")))
+    Err(ImportError::invalid(
+        path("output"),
+        format!("{expected} scores"),
+        format!("{raw} before the link function"),
+    ))
 }

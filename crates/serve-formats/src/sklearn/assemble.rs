@@ -100,7 +100,11 @@ fn graph(file: &File) -> Result<Estimator, ImportError> {
     let mut lowering = Lowering::of(file.features.len(), &file.nodes)?;
     let Some(last) = file.nodes.get(file.output) else {
         let expected = format!("one of {} nodes", file.nodes.len());
-        return Err(ImportError::invalid(Place::Path("output".to_owned()), expected, file.output.to_string()));
+        return Err(ImportError::invalid(
+            Place::Path("output".to_owned()),
+            expected,
+            file.output.to_string(),
+        ));
     };
     // A link at the end is the estimator's own, so that explanations see the raw scores.
     let (mut output, mut link) = (file.output, Link::IDENTITY);

@@ -12,12 +12,17 @@ pub(super) fn lower(lowering: &mut Lowering, op: &Encode) -> Result<Tensor, Refu
     let x = lowering.earlier(op.of)?;
     let width = lowering.width(x);
     if op.columns.len() != width || width == 0 {
-        return Err(Refused::new(".columns", format!("expected a table for each of {width} columns, got {}", op.columns.len())));
+        return Err(Refused::new(
+            ".columns",
+            format!("expected a table for each of {width} columns, got {}", op.columns.len()),
+        ));
     }
     let mut parts = Vec::with_capacity(width);
     let mut indicators = Indicators::default();
     for (column, table) in op.columns.iter().enumerate() {
-        check(table).map_err(|refused| Refused::new(format!(".columns[{column}]{}", refused.path), refused.problem))?;
+        check(table).map_err(|refused| {
+            Refused::new(format!(".columns[{column}]{}", refused.path), refused.problem)
+        })?;
         match one_hot(table) {
             Some(keys) => indicators.extend(column, &keys),
             None => {
@@ -41,7 +46,10 @@ fn check(table: &Table) -> Result<(), Refused> {
     match table.values.iter().position(|row| row.len() != width) {
         Some(row) => {
             let got = table.values[row].len();
-            Err(Refused::new(format!(".values[{row}]"), format!("expected {width} numbers as in otherwise, got {got}")))
+            Err(Refused::new(
+                format!(".values[{row}]"),
+                format!("expected {width} numbers as in otherwise, got {got}"),
+            ))
         }
         None => Ok(()),
     }

@@ -3,14 +3,17 @@
 //! sums that its linear algebra library orders in its own way.
 
 use serve_core::LinearModel;
-use serve_core::graph::{Binary, Dtype, Extreme, GraphBuilder, InvalidGraph, Op, Reduction, SupportVectors, SvmKernel, Tensor, Unary};
-use serve_core::tree::{self, InvalidTrees, Shape, TreeEnsemble};
+use serve_core::graph::{
+    Binary, Dtype, Extreme, GraphBuilder, InvalidGraph, Op, Reduction, SupportVectors, SvmKernel, Tensor,
+    Unary,
+};
 use serve_core::link::Precision;
+use serve_core::tree::{self, InvalidTrees, Shape, TreeEnsemble};
 
 use super::encode;
 use super::file::{
-    Aggregation, Apply, InputPrecision, Kernel, KernelKind, Linear, Link, LinkName, NodeFile, OpFile, Scale, ScaleKind,
-    Trees, WeightedMedian,
+    Aggregation, Apply, InputPrecision, Kernel, KernelKind, Linear, Link, LinkName, NodeFile, OpFile, Scale,
+    ScaleKind, Trees, WeightedMedian,
 };
 use super::number::plain;
 use crate::error::{ImportError, Place};
@@ -30,7 +33,11 @@ impl Refused {
     /// The error for node `number`.
     pub(super) fn at(self, number: usize, node: &NodeFile) -> ImportError {
         let path = format!("nodes[{number}].op.{}{}", node.op.name(), self.path);
-        let from = if node.from.is_empty() { String::new() } else { format!(" ({})", crate::error::shown(&node.from)) };
+        let from = if node.from.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", crate::error::shown(&node.from))
+        };
         ImportError::Graph { place: Place::Path(path), problem: format!("{}{from}", self.problem) }
     }
 }
@@ -55,7 +62,8 @@ impl Lowering {
     /// # Errors
     /// At the first node that cannot be.
     pub(super) fn of(inputs: usize, nodes: &[NodeFile]) -> Result<Self, ImportError> {
-        let mut lowering = Self { graph: GraphBuilder::new(inputs), tensors: Vec::with_capacity(nodes.len()) };
+        let mut lowering =
+            Self { graph: GraphBuilder::new(inputs), tensors: Vec::with_capacity(nodes.len()) };
         for (number, node) in nodes.iter().enumerate() {
             let tensor = lowering.node(&node.op).map_err(|refused| refused.at(number, node))?;
             lowering.tensors.push(tensor);
@@ -116,7 +124,12 @@ impl Lowering {
 
     /// The tensor of an earlier node.
     pub(super) fn earlier(&self, of: usize) -> Lowered {
-        let problem = || Refused::new(".of", format!("expected one of the {} nodes before it, got {of}", self.tensors.len()));
+        let problem = || {
+            Refused::new(
+                ".of",
+                format!("expected one of the {} nodes before it, got {of}", self.tensors.len()),
+            )
+        };
         self.tensors.get(of).copied().ok_or_else(problem)
     }
 
@@ -217,7 +230,10 @@ impl Lowering {
             let Some(values) = values else { continue };
             if values.len() != self.width(x) {
                 let (expected, got) = (self.width(x), values.len());
-                return Err(Refused::new("", format!("expected parameters for {expected} columns, got {got}")));
+                return Err(Refused::new(
+                    "",
+                    format!("expected parameters for {expected} columns, got {got}"),
+                ));
             }
             let values = self.constant(values.clone())?;
             x = self.binary(binary, x, values)?;
@@ -234,7 +250,10 @@ impl Lowering {
         let x = self.earlier(op.of)?;
         let width = self.width(x);
         if op.weights.len() != width {
-            return Err(Refused::new(".weights", format!("expected {width} weights, got {}", op.weights.len())));
+            return Err(Refused::new(
+                ".weights",
+                format!("expected {width} weights, got {}", op.weights.len()),
+            ));
         }
         let weights = self.constant(op.weights.clone())?;
         let sorted = Op::TopK { axis: 1, count: width as u32, extreme: Extreme::Min };
@@ -256,7 +275,10 @@ fn matrix(rows: &[Vec<f64>], path: &str) -> Result<(usize, Vec<f64>), Refused> {
     match rows.iter().position(|row| row.len() != width) {
         Some(row) => {
             let got = rows[row].len();
-            Err(Refused::new(format!("{path}[{row}]"), format!("expected {width} numbers as in the first row, got {got}")))
+            Err(Refused::new(
+                format!("{path}[{row}]"),
+                format!("expected {width} numbers as in the first row, got {got}"),
+            ))
         }
         None => Ok((width, rows.concat())),
     }
@@ -264,7 +286,8 @@ fn matrix(rows: &[Vec<f64>], path: &str) -> Result<(usize, Vec<f64>), Refused> {
 
 pub(super) fn linear(op: &Linear) -> Result<LinearModel, Refused> {
     let (inputs, weights) = matrix(&op.weights, ".weights")?;
-    LinearModel::new(inputs, weights, op.intercept.clone()).map_err(|error| Refused::new("", error.to_string()))
+    LinearModel::new(inputs, weights, op.intercept.clone())
+        .map_err(|error| Refused::new("", error.to_string()))
 }
 
 pub(super) fn trees(op: &Trees, inputs: usize) -> Result<TreeEnsemble, Refused> {

@@ -59,7 +59,8 @@ mod tests {
 
     #[test]
     fn what_json_lacks_has_a_form() {
-        let numbers: Vec<Number> = serde_json::from_str(r#"[1, -2.5, null, "inf", "-inf", -0.0]"#).expect("reads");
+        let numbers: Vec<Number> =
+            serde_json::from_str(r#"[1, -2.5, null, "inf", "-inf", -0.0]"#).expect("reads");
         let [a, b, c, d, e, f] = plain(&numbers)[..] else { panic!("six numbers") };
         assert!((a, b) == (1.0, -2.5) && c.is_nan());
         assert!((d, e) == (f64::INFINITY, f64::NEG_INFINITY) && f.is_sign_negative());

@@ -82,7 +82,9 @@ fn split(file: &TreeFile, node: usize) -> Result<Node, String> {
     };
     let test = match &file.threshold[node] {
         Threshold::AtMost(threshold) => Test::AtMost(*threshold),
-        Threshold::In(members) => Test::InSet(bit_set(members).map_err(|problem| format!(".threshold[{node}]{problem}"))?),
+        Threshold::In(members) => {
+            Test::InSet(bit_set(members).map_err(|problem| format!(".threshold[{node}]{problem}"))?)
+        }
     };
     Ok(Node::Split {
         feature: index("feature", file.feature[node])?,

@@ -13,6 +13,8 @@ mod engine_properties;
 mod golden_cases;
 mod golden_rows;
 mod hostile;
+mod mlflow;
 mod refused;
 mod sklearn_export;
+mod sklearn_refused;
 mod xgboost_statistics;

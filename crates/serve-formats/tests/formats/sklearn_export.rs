@@ -61,11 +61,15 @@ fn check(file: &Path) -> Result<String, String> {
         Model::Linear(_) => "linear".to_owned(),
         other => format!("{other:?}"),
     };
-    Ok(format!("{name:<36} {:>3} rows, {equal:>3} bit-equal, max |diff| {worst:.1e}, {kind}", golden.rows.len()))
+    Ok(format!(
+        "{name:<36} {:>3} rows, {equal:>3} bit-equal, max |diff| {worst:.1e}, {kind}",
+        golden.rows.len()
+    ))
 }
 
 fn check_folder(folder: &Path) {
-    let (told, failed): (Vec<_>, Vec<_>) = files(folder).iter().map(|file| check(file)).partition(Result::is_ok);
+    let (told, failed): (Vec<_>, Vec<_>) =
+        files(folder).iter().map(|file| check(file)).partition(Result::is_ok);
     told.into_iter().flatten().for_each(|line| println!("{line}"));
     let failed: Vec<String> = failed.into_iter().filter_map(Result::err).collect();
     assert!(failed.is_empty(), "{} differ:\n{}", failed.len(), failed.join("\n"));
