@@ -169,36 +169,14 @@ def lightgbm_broken(cx, score):
 def xgboost_unsupported():
     x, y = load_breast_cancer(return_X_y=True)
     x, y = x[:300], y[:300]
-    target = 1 + x[:, 0] / 10
-
-    def one(name, why, params, label, rounds=2, file="model.json", form="json", **data):
-        booster = xgb.train({**XGB_SMALL, **params},
-                            xgb.DMatrix(x, label=label, nthread=1, **data), rounds)
-        path = put("xgboost", name, "unsupported", why, bytes(booster.save_raw(form)), file)
-        if file == "model." + form:
-            xgb.Booster(model_file=path).predict(xgb.DMatrix(x[:5]))
-
-    binary = {"objective": "binary:logistic"}
-    one("dart", "booster dart", {**binary, "booster": "dart", "rate_drop": 0.5}, y, 3)
-    one("gblinear", "booster gblinear: no trees", {
-        "objective": "binary:logistic", "booster": "gblinear", "updater": "coord_descent"}, y)
-    for objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
-        one(objective.split(":")[1], f"objective {objective}: predictions pass through exp", {
-            "objective": objective}, np.round(target) if "count" in objective else target)
-    one("cox", "objective survival:cox", {"objective": "survival:cox"}, target)
-    one("ndcg", "objective rank:ndcg", {"objective": "rank:ndcg"}, y, qid=np.arange(300) // 30)
-    one("pairwise", "objective rank:pairwise", {"objective": "rank:pairwise"}, y,
-        qid=np.arange(300) // 30)
-    one("aft", "objective survival:aft", {"objective": "survival:aft"}, None,
-        label_lower_bound=target, label_upper_bound=target + 1)
-    two = np.column_stack([target, x[:, 1] / 10])
-    regression = {"objective": "reg:squarederror", "tree_method": "hist"}
-    one("multi-output-tree", "multi_strategy=multi_output_tree: leaves are vectors", {
-        **regression, "multi_strategy": "multi_output_tree"}, two)
-    one("multi-target", "two regression targets (num_target 2), a tree each", regression, two)
-    one("ubjson", "Universal Binary JSON, the library's default form", binary, y,
-        file="model.ubj", form="ubj")
-    one("ubjson-named-json", "Universal Binary JSON named .json", binary, y, form="ubj")
+    booster = xgb.train({**XGB_SMALL, "objective": "binary:hinge"},
+                        xgb.DMatrix(x, label=np.column_stack([y, 1 - y]), nthread=1), 2)
+    put("xgboost", "hinge-labels", "unsupported", "binary:hinge for two labels at once",
+        bytes(booster.save_raw("json")), "model.json")
+    ubj = bytes(xgb.train({**XGB_SMALL, "objective": "binary:logistic"},
+                          xgb.DMatrix(x, label=y, nthread=1), 2).save_raw("ubj"))
+    put("xgboost", "ubjson-truncated", "broken", "UBJSON cut in the middle", ubj[:len(ubj) // 2],
+        "model.ubj")
     head = struct.pack("<fIiiiIII", 0.5, 30, 0, 0, 0, 1, 7, 0)
     put("xgboost", "binary-deprecated", "broken", "looks like the binary form that XGBoost 3 no "
         "longer has", b"binf" + head + bytes(108) + struct.pack("<Q", 15) + b"binary:logistic"
@@ -265,6 +243,7 @@ def xgboost_broken():
            l["learner_model_param"].update(num_class="2000000000"))
     edited("num-trees-disagrees", "num_trees says 60 of 6", lambda m, l, i, t:
            i["gbtree_model_param"].update(num_trees="60"))
+    edited("tree-id-twice", "two trees with the id 0", lambda m, l, i, t: t.update(id=0))
     edited("tree-info-out-of-range", "a tree of class 3 of 0..2",
            lambda m, l, i, t: i["tree_info"].__setitem__(1, 3))
     edited("tree-info-short", "tree_info for five of six trees",

@@ -112,6 +112,15 @@ pub enum ImportError {
         /// What is wrong.
         problem: String,
     },
+    /// It is no JSON, or JSON of another form than CatBoost's.
+    #[error("{place}: the JSON does not read as a CatBoost model")]
+    CatBoostJson {
+        /// Where.
+        place: Place,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// It is no JSON, or JSON of another form than `tools/export_sklearn.py` writes.
     #[error("{place}: the JSON does not read as an exported scikit-learn pipeline")]
     SklearnJson {

@@ -30,6 +30,7 @@
 //! | [`golden`] | proof for an imported model: the reference's own answers, or sampled rows |
 //! | [`error`] | why a file was refused, and where in it |
 
+mod catboost;
 pub mod error;
 pub mod format;
 pub mod golden;
@@ -37,6 +38,7 @@ mod import;
 pub mod imported;
 mod lightgbm;
 pub mod mlflow;
+mod onnx;
 mod sklearn;
 pub mod summary;
 mod xgboost;

@@ -52,8 +52,8 @@ fn rule(name: &str, head: &Head) -> Option<(Kind, Intercept)> {
     Some(match name {
         "binary:hinge" => (Kind::Hinge, Margin),
         "binary:logistic" => (Kind::Binary, Probability),
-        // Version 1 took the base score of a raw margin for a probability.
-        "binary:logitraw" if !head.since([2, 0]) => (Kind::Value(LinkValue::Identity), Probability),
+        // Up to version 1.2 the base score of a raw margin is a probability.
+        "binary:logitraw" if !head.since([1, 3]) => (Kind::Value(LinkValue::Identity), Probability),
         "multi:softmax" | "multi:softprob" => (Kind::Classes, Margin),
         "reg:logistic" => (Kind::Value(LinkValue::Sigmoid), Probability),
         "count:poisson" | "reg:gamma" | "reg:tweedie" | "survival:aft" | "survival:cox" => {
@@ -160,8 +160,8 @@ fn note(name: &str, targets: usize, head: &Head) -> Option<&'static str> {
         "binary:logistic" if targets > 1 => {
             Some("several labels at once: the answer is the probability of each label by itself")
         }
-        "binary:logitraw" if !head.since([2, 0]) => Some(
-            "the answer is the margin, without a link function; base_score is read as version 1 reads it, as a probability, which version 2 and later do not",
+        "binary:logitraw" if !head.since([1, 3]) => Some(
+            "the answer is the margin, without a link function; base_score is read as a probability, as versions up to 1.2 have it",
         ),
         "binary:logitraw" => Some("the answer is the margin, without a link function, as XGBoost has it"),
         "multi:softmax" => Some(

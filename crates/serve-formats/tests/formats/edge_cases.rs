@@ -242,10 +242,10 @@ fn xgboost_nodes_that_pruning_deleted_are_left_out() {
 }
 
 #[test]
-fn xgboost_leaves_of_several_values_are_refused() {
+fn xgboost_leaves_have_a_value_per_output() {
     let text =
         xgboost_split("0.5").replace(r#""num_deleted":"0""#, r#""num_deleted":"0","size_leaf_vector":"3""#);
-    assert!(refusal(&text).contains("size_leaf_vector: a tree with several values in a leaf"));
+    assert!(refusal(&text).contains("size_leaf_vector: expected 1, one value per output, got 3"));
 }
 
 #[test]

@@ -10,10 +10,10 @@ use crate::cases::{model_file, pipeline};
 /// Longest time for one damaged file of some kilobytes, in a debug build on a busy machine.
 const LONGEST: Duration = Duration::from_secs(5);
 
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
@@ -22,7 +22,7 @@ impl Random {
 }
 
 /// Reads what may be anything. Whatever is taken for a model has to hold up as one.
-fn survive(bytes: &[u8]) -> Option<ImportedModel> {
+pub(crate) fn survive(bytes: &[u8]) -> Option<ImportedModel> {
     let start = Instant::now();
     let model = import(bytes, Format::Auto).ok();
     if let Some(model) = &model {

@@ -8,13 +8,18 @@
 )]
 
 mod cases;
+mod catboost;
+mod contributions;
 mod edge_cases;
 mod engine_properties;
 mod golden_cases;
 mod golden_rows;
 mod hostile;
 mod mlflow;
+mod onnx_cases;
 mod refused;
 mod sklearn_export;
 mod sklearn_refused;
 mod xgboost_statistics;
+mod xgboost_ubjson;
+mod xgboost_versions;

@@ -5,7 +5,7 @@ use serve_core::ensemble::Model;
 use serve_core::tree::{Node, Test, Tree};
 use serve_formats::{Format, ImportedModel, import};
 
-use crate::cases::{cases, model_file};
+use crate::cases::model_file;
 
 fn trees(model: &ImportedModel) -> Vec<Tree> {
     let Model::Trees(ensemble) = &model.estimator.model else { panic!("it has trees") };
