@@ -6,7 +6,7 @@ use std::path::Path;
 use serve_app::{Exit, ExitReason};
 use serve_core::signature::Signature;
 use serve_core::{BundleBuilder, DecisionPolicy, Input, Metrics, Range, SourceInfo, Target};
-use serve_formats::{Format, ImportedModel, read_golden, sample_golden};
+use serve_formats::{ImportedModel, read_golden, sample_golden};
 
 use crate::args::Import;
 use crate::config::CtlConfig;
@@ -63,16 +63,11 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Reads and lowers a foreign file.
-pub(crate) fn read(file: &Path, format: Format) -> Result<ImportedModel, Exit> {
-    serve_formats::import(&bytes(file)?, format).map_err(data)
-}
-
-fn data(error: impl std::error::Error) -> Exit {
+pub(crate) fn data(error: impl std::error::Error) -> Exit {
     Exit::because(ExitReason::Data, error)
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Exit> {
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Exit> {
     std::fs::read(path).map_err(|error| {
         Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
     })

@@ -44,4 +44,4 @@ pub use format::{FileKind, Format, UnknownFormat};
 pub use golden::{GoldenError, read_golden, sample_golden};
 pub use import::import;
 pub use imported::{Feature, ImportedModel, InvalidOverride};
-pub use summary::Summary;
+pub use summary::{FeatureSummary, Summary};
