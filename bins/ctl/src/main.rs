@@ -6,6 +6,7 @@ mod bench;
 mod config;
 mod features;
 mod import;
+mod importances;
 mod inspect;
 mod registry;
 mod table;

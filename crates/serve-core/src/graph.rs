@@ -38,9 +38,10 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use build::GraphBuilder;
-pub use explain::{Column, Explainable};
+pub use explain::Explainable;
 pub use op::{Binary, Extreme, Lookup, Op, Reduction, SupportVectors, SvmKernel, Unary};
 pub(crate) use program::{Program, Scratch};
+pub use provenance::Column;
 
 /// Most dimensions of a tensor.
 pub const MAX_RANK: usize = 8;

@@ -26,6 +26,7 @@
 //! | [`link`] | from raw scores to probabilities |
 //! | [`decision`] | from probabilities to an answer |
 //! | [`pipeline`], [`prediction`] | all of the above in order, and what comes out |
+//! | [`explain`] | what each input added to a score, and what a model makes of its inputs as a whole |
 //! | [`response`] | the answer as adapters write it |
 //! | [`manifest`], [`bundle`], [`golden`], [`envelope`] | one version of one model as bytes, with its proof |
 //! | [`duration`], [`size`], [`name`], [`digest`] | values that configuration and files share |
@@ -40,6 +41,7 @@ pub mod duration;
 mod engine;
 pub mod ensemble;
 pub mod envelope;
+pub mod explain;
 pub mod golden;
 pub mod graph;
 pub mod linear;
@@ -63,11 +65,12 @@ pub use bundle::{Bundle, BundleBuilder, BundleError};
 pub use decision::DecisionPolicy;
 pub use digest::Digest;
 pub use ensemble::{Member, Model, WeightedEnsemble};
+pub use explain::{Explainer, Explanation};
 pub use golden::{Golden, GoldenSource, ProofError, Tolerance};
 pub use graph::Graph;
 pub use linear::LinearModel;
 pub use link::Link;
-pub use loader::{EngineLoader, LoadError, ModelLoader};
+pub use loader::{EngineLoader, Insight, LoadError, ModelLoader};
 pub use manifest::{Manifest, Metrics, SourceInfo, Target, Task};
 pub use name::{Alias, InvalidName, ModelName, ModelRef, ModelVersion, Selector};
 pub use pipeline::{Estimator, Pipeline, PredictError};

@@ -50,6 +50,9 @@ pub enum LinkFunction {
     Complement,
     /// Raw scores, one per class, divided by their sum; all stay 0 where it is 0.
     Normalize,
+    /// As [`Logistic`](Self::Logistic) with scale 1, but computed for the likelier class, the other being 1 minus it: ONNX
+    /// Runtime's formula, which shows in `f32`.
+    FoldedLogistic,
 }
 
 /// A link function and the precision it is computed in.
@@ -79,8 +82,8 @@ impl Link {
 
     /// Whether it makes two probabilities of one raw score.
     pub(crate) fn takes_one_score(&self) -> bool {
-        use LinkFunction::{Complement, Hinge, Logistic};
-        matches!(self.function, Logistic { .. } | Hinge | Complement)
+        use LinkFunction::{Complement, FoldedLogistic, Hinge, Logistic};
+        matches!(self.function, Logistic { .. } | Hinge | Complement | FoldedLogistic)
     }
 
     /// Applies the function to one row. `out` has [`outputs`](Self::outputs) places.
@@ -107,6 +110,12 @@ impl Link {
                 out.copy_from_slice(&[f64::from(u8::from(!positive)), f64::from(u8::from(positive))]);
             }
             LinkFunction::Complement => out.copy_from_slice(&[self.round(1.0 - raw[0]), raw[0]]),
+            LinkFunction::FoldedLogistic => {
+                let likely = self.sigmoid(raw[0].abs(), 1.0);
+                let class = usize::from(raw[0] >= 0.0);
+                out[class] = likely;
+                out[1 - class] = self.round(1.0 - likely);
+            }
             LinkFunction::Normalize => {
                 out.copy_from_slice(raw);
                 self.normalize(out);

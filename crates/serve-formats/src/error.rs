@@ -121,6 +121,15 @@ pub enum ImportError {
         #[source]
         source: serde_json::Error,
     },
+    /// It is no JSON, or JSON of another form than `tools/export_sklearn.py` writes.
+    #[error("{place}: the JSON does not read as an exported scikit-learn pipeline")]
+    SklearnJson {
+        /// Where.
+        place: Place,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// It is no JSON, or JSON of another form than XGBoost's.
     #[error("{place}: the JSON does not read as an XGBoost model")]
     Json {

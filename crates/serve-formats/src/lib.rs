@@ -36,6 +36,8 @@ pub mod golden;
 mod import;
 pub mod imported;
 mod lightgbm;
+mod onnx;
+mod sklearn;
 pub mod summary;
 mod xgboost;
 

@@ -3,7 +3,7 @@
 
 use super::infer;
 use super::op::{Binary, Op, Unary};
-use super::{Constant, Dtype, Graph, GraphNode, InvalidGraph, Tensor, TensorType, naive};
+use super::{Column, Constant, Dtype, Graph, GraphNode, InvalidGraph, Tensor, TensorType, naive, provenance};
 
 /// Builds a [`Graph`] node by node.
 #[derive(Debug, Clone)]
@@ -53,6 +53,12 @@ impl GraphBuilder {
             Op::Constant(constant) => Some(&constant.values),
             _ => None,
         }
+    }
+
+    /// What each value of a tensor comes from.
+    #[must_use]
+    pub fn origins(&self, tensor: Tensor) -> Vec<Column> {
+        provenance::columns(&self.nodes, &self.types, tensor)
     }
 
     /// A tensor's dimensions.

@@ -2,17 +2,8 @@
 
 use super::build::prune;
 use super::op::Op;
-use super::{Graph, Tensor};
+use super::{Column, Graph, Tensor};
 use crate::ensemble::Model;
-
-/// A column that the model inside a graph sees.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Column {
-    /// Inputs that it is computed from, ascending; none where it is a constant.
-    pub sources: Vec<u32>,
-    /// Where it tells whether its one source has this code: the code.
-    pub category: Option<f64>,
-}
 
 /// A graph as what is done to a row, and the one tree ensemble or linear model that sees the result.
 #[derive(Debug, Clone)]
@@ -42,7 +33,7 @@ impl Graph {
         let operand = self.nodes[model].operands[0];
         let (nodes, output) = prune(self.nodes.clone(), operand);
         let prefix = Self::new(self.inputs, nodes, output).map_err(|error| error.to_string())?;
-        let columns = super::provenance::columns(&prefix);
+        let columns = super::provenance::columns(&prefix.nodes, &prefix.types, prefix.output);
         let model = match &self.nodes[model].op {
             Op::Linear(model) => Model::Linear(model.clone()),
             Op::Trees(trees) => Model::Trees(trees.clone()),

@@ -3,6 +3,7 @@
 mod allocation;
 mod bundles;
 mod ensembles;
+mod explanations;
 mod forests;
 mod format_one;
 mod hostile_manifest;

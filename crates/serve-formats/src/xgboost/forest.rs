@@ -80,11 +80,15 @@ impl Forest {
     fn ordered(&self) -> Result<Vec<(usize, &FileTree)>, ImportError> {
         let mut ordered = vec![None; self.model.trees.len()];
         for (number, tree) in self.model.trees.iter().enumerate() {
-            let id = tree.id.unwrap_or(number as i64);
-            let slot = usize::try_from(id).ok().and_then(|id| ordered.get_mut(id));
+            let place = tree.id.map_or(Some(number), |id| usize::try_from(id).ok());
+            let slot = place.and_then(|place| ordered.get_mut(place));
             let Some(slot @ None) = slot else {
                 let expected = format!("0 to {}, each once", self.model.trees.len() - 1);
-                return Err(self.invalid(&format!("trees[{number}].id"), expected, id.to_string()));
+                return Err(self.invalid(
+                    &format!("trees[{number}].id"),
+                    expected,
+                    tree.id.unwrap_or_default().to_string(),
+                ));
             };
             *slot = Some((number, tree));
         }
@@ -120,11 +124,11 @@ impl Forest {
         }
         if !self.weights.is_empty() && self.weights.len() != trees {
             let got = self.weights.len().to_string();
-            return Err(ImportError::invalid(self.weights_place(None), format!("{trees} values"), got));
+            return Err(ImportError::invalid(Self::weights_place(None), format!("{trees} values"), got));
         }
         if let Some(tree) = self.weights.iter().position(|weight| !weight.0.is_finite()) {
             let got = self.weights[tree].0.to_string();
-            return Err(ImportError::invalid(self.weights_place(Some(tree)), "a finite number", got));
+            return Err(ImportError::invalid(Self::weights_place(Some(tree)), "a finite number", got));
         }
         let known = |class: i64| usize::try_from(class).is_ok_and(|class| class < outputs);
         match info.iter().position(|&class| !known(class)) {
@@ -136,7 +140,7 @@ impl Forest {
         }
     }
 
-    fn weights_place(&self, tree: Option<usize>) -> Place {
+    fn weights_place(tree: Option<usize>) -> Place {
         let tree = tree.map(|tree| format!("[{tree}]")).unwrap_or_default();
         Place::Path(format!("learner.gradient_booster.weight_drop{tree}"))
     }

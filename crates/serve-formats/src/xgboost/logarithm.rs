@@ -64,20 +64,20 @@ mod tests {
     #[test]
     fn bits_are_those_of_glibc() {
         for (x, expected) in [
-            (0x3f791ce8, 0xbcdf67cd),
-            (0x3f794085, 0xbcdad4ff),
-            (0x3f7983ca, 0xbcd23342),
-            (0x3f79cb04, 0xbcc91212),
-            (0x3f800000, 0),
-            (0x3f7fffff, 0xb3800000),
-            (0x3f800001, 0x33ffffff),
-            (0x3f000000, 0xbf317218),
-            (0x40490fdb, 0x3f928683),
-            (0x1, 0xc2ce8ed0),
-            (0x7fffff, 0xc2aeac50),
-            (0x7f7fffff, 0x42b17218),
-            (0x33333333, 0xc187f00a),
-            (0x800000, 0xc2aeac50),
+            (0x3f79_1ce8, 0xbcdf_67cd),
+            (0x3f79_4085, 0xbcda_d4ff),
+            (0x3f79_83ca, 0xbcd2_3342),
+            (0x3f79_cb04, 0xbcc9_1212),
+            (0x3f80_0000, 0),
+            (0x3f7f_ffff, 0xb380_0000),
+            (0x3f80_0001, 0x33ff_ffff),
+            (0x3f00_0000, 0xbf31_7218),
+            (0x4049_0fdb, 0x3f92_8683),
+            (0x1, 0xc2ce_8ed0),
+            (0x007f_ffff, 0xc2ae_ac50),
+            (0x7f7f_ffff, 0x42b1_7218),
+            (0x3333_3333, 0xc187_f00a),
+            (0x0080_0000, 0xc2ae_ac50),
         ] {
             assert_eq!(ln(f32::from_bits(x)).to_bits(), expected, "{x:#x}");
         }

@@ -196,7 +196,7 @@ impl<'de> Reader<'de> {
     }
 
     /// Whether another value (or key) follows; at the end its mark is read.
-    fn more(&mut self, container: &mut Container) -> Result<bool> {
+    fn more(&mut self, container: &mut Container) -> bool {
         let more = match &mut container.left {
             Some(0) => false,
             Some(left) => {
@@ -211,7 +211,7 @@ impl<'de> Reader<'de> {
             }
         };
         self.depth -= usize::from(!more);
-        Ok(more)
+        more
     }
 
     fn element(&mut self, container: &Container) -> Result<Value<'_, 'de>> {
@@ -225,45 +225,46 @@ impl<'de> Reader<'de> {
     }
 
     /// Passes over a value and all that is in it.
-    fn skip(&mut self, mut marker: u8) -> Result<()> {
+    fn skip(&mut self, marker: u8) -> Result<()> {
         let mut open: Vec<Container> = Vec::new();
+        let mut next = Some(marker);
         loop {
-            match marker {
-                b'[' | b'{' => {
+            match next {
+                Some(marker @ (b'[' | b'{')) => {
                     let container = self.open(marker)?;
                     open.push(container);
                 }
-                b'S' => {
-                    self.text()?;
-                }
-                b'H' => return error(HIGH_PRECISION),
-                _ => match least_width(marker) {
-                    Some(width) => {
-                        self.slice(width)?;
-                    }
-                    None => return error(format!("expected a value, got {}", shown(marker))),
-                },
+                Some(marker) => self.pass(marker)?,
+                None => drop(open.pop()),
             }
-            loop {
-                let Some(container) = open.last_mut() else { return Ok(()) };
-                if let (
-                    b']',
-                    Some(kind @ (b'i' | b'U' | b'C' | b'I' | b'l' | b'd' | b'L' | b'D')),
-                    Some(left),
-                ) = (container.end, container.kind, &mut container.left)
-                {
-                    // The product was held against the bytes when the container was opened.
-                    self.at += std::mem::take(left) * least_width(kind).unwrap_or_default();
-                }
-                if self.more(container)? {
-                    if container.end == b'}' {
-                        self.text()?;
-                    }
-                    marker = self.element(container)?.marker;
-                    break;
-                }
-                open.pop();
-            }
+            let Some(container) = open.last_mut() else { return Ok(()) };
+            next = self.advance(container)?;
+        }
+    }
+
+    /// The marker of the next value in a container, past its key; `None` at the end.
+    fn advance(&mut self, container: &mut Container) -> Result<Option<u8>> {
+        let width = container.kind.filter(|kind| !b"S[{".contains(kind)).and_then(least_width);
+        if let (b']', Some(width), Some(left)) = (container.end, width, &mut container.left) {
+            // The product was held against the bytes when the container was opened.
+            self.at += std::mem::take(left) * width;
+        }
+        if !self.more(container) {
+            return Ok(None);
+        }
+        if container.end == b'}' {
+            self.text()?;
+        }
+        Ok(Some(self.element(container)?.marker))
+    }
+
+    /// Passes over a value without others in it.
+    fn pass(&mut self, marker: u8) -> Result<()> {
+        match (marker, least_width(marker)) {
+            (b'S', _) => self.text().map(drop),
+            (b'H', _) => error(HIGH_PRECISION),
+            (_, Some(width)) => self.slice(width).map(drop),
+            (_, None) => error(format!("expected a value, got {}", shown(marker))),
         }
     }
 }
@@ -277,9 +278,9 @@ struct Elements<'a, 'de> {
 }
 
 impl Elements<'_, '_> {
-    fn more(&mut self) -> Result<bool> {
-        self.done = self.done || !self.reader.more(&mut self.container)?;
-        Ok(!self.done)
+    fn more(&mut self) -> bool {
+        self.done = self.done || !self.reader.more(&mut self.container);
+        !self.done
     }
 }
 
@@ -287,7 +288,7 @@ impl<'de> SeqAccess<'de> for Elements<'_, 'de> {
     type Error = UbjsonError;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>> {
-        if !self.more()? {
+        if !self.more() {
             return Ok(None);
         }
         seed.deserialize(self.reader.element(&self.container)?).map(Some)
@@ -302,7 +303,7 @@ impl<'de> MapAccess<'de> for Elements<'_, 'de> {
     type Error = UbjsonError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>> {
-        if !self.more()? {
+        if !self.more() {
             return Ok(None);
         }
         self.reader.skip_no_ops();
@@ -338,7 +339,7 @@ impl<'de> Deserializer<'de> for Value<'_, 'de> {
                 let container = reader.open(marker)?;
                 let mut elements = Elements { reader, container, done: false };
                 let value = visitor.visit_seq(&mut elements)?;
-                if elements.more()? {
+                if elements.more() {
                     return error("the array has more values than expected");
                 }
                 Ok(value)

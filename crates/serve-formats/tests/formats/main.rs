@@ -9,12 +9,14 @@
 
 mod cases;
 mod catboost;
+mod contributions;
 mod edge_cases;
 mod engine_properties;
 mod golden_cases;
 mod golden_rows;
 mod hostile;
 mod refused;
+mod sklearn_export;
 mod xgboost_statistics;
 mod xgboost_ubjson;
 mod xgboost_versions;
