@@ -187,6 +187,9 @@ impl Builder {
             Model::Ensemble(ensemble) => {
                 Kernel::Members(self.members(ensemble, &columns, &labels, scale, depth)?)
             }
+            Model::Graph(_) => {
+                return Err(Unexplainable::Kind { reason: "graphs are not explained yet".to_owned() });
+            }
         };
         Ok(Part { inputs: inputs.len(), plan, scaler: estimator.scaler.clone(), kernel })
     }
@@ -286,6 +289,7 @@ fn raw_outputs(model: &Model) -> usize {
         match model {
             Model::Linear(model) => return model.outputs(),
             Model::Trees(trees) => return trees.outputs(),
+            Model::Graph(graph) => return graph.outputs(),
             Model::Ensemble(ensemble) => match ensemble.members().first() {
                 // Members are explained only where their link is the identity, which keeps the number.
                 Some(first) => model = &first.estimator.model,

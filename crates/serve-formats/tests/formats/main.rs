@@ -15,6 +15,7 @@ mod engine_properties;
 mod golden_cases;
 mod golden_rows;
 mod hostile;
+mod onnx_cases;
 mod refused;
 mod sklearn_export;
 mod xgboost_statistics;
