@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serve_core::TreeEnsemble;
 use serve_core::ensemble::Model;
+use serve_core::graph::{Graph, Op};
 use serve_core::tree::{Node, Tree};
 
 use crate::imported::ImportedModel;
@@ -57,14 +58,35 @@ impl ImportedModel {
                 .collect(),
             notes: self.notes.clone(),
         };
-        if let Model::Trees(ensemble) = &self.estimator.model {
-            summary.measure(ensemble);
+        match &self.estimator.model {
+            Model::Trees(ensemble) => summary.measure(ensemble),
+            Model::Graph(graph) => summary.measure_graph(graph),
+            _ => {}
         }
         summary
     }
 }
 
 impl Summary {
+    /// Trees and leaves inside of a graph; which features they ask for is not told.
+    fn measure_graph(&mut self, graph: &Graph) {
+        let (mut trees, mut used) = (0, vec![false; graph.inputs()]);
+        for node in graph.nodes() {
+            match &node.op {
+                Op::Trees(ensemble) => {
+                    self.measure(ensemble);
+                    trees += ensemble.tree_count();
+                }
+                Op::Columns { columns, .. } => {
+                    columns.iter().for_each(|&column| used[column as usize] = true)
+                }
+                _ => {}
+            }
+        }
+        self.trees = trees;
+        self.features_used = used.into_iter().filter(|&used| used).count();
+    }
+
     fn measure(&mut self, ensemble: &TreeEnsemble) {
         let mut used = vec![false; ensemble.inputs()];
         for tree in ensemble.trees() {

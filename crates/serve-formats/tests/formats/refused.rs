@@ -6,7 +6,7 @@ use crate::cases::{cases, chain};
 
 type Expected = (&'static str, &'static [&'static str]);
 
-const NOW: &str = "supported now: LightGBM text models and XGBoost JSON";
+const NOW: &str = "supported now: LightGBM text models";
 const LIGHTGBM_OBJECTIVES: &str = "supported: binary, multiclass (softmax), multiclassova, and regression, regression_l1, huber, fair, quantile and mape";
 const XGBOOST_OBJECTIVES: &str =
     "supported: binary:logistic, multi:softprob, multi:softmax, reg:squarederror";
