@@ -8,7 +8,7 @@ use std::{env, fs};
 use serde_json::Value;
 use serve_core::ensemble::Model;
 use serve_core::naive;
-use serve_formats::{Feature, Format, ImportedModel, import};
+use serve_formats::{Feature, Format, ImportedModel, import, sample_golden};
 
 use crate::cases::{chain, pipeline};
 
@@ -96,6 +96,10 @@ fn check_row(
 /// The pipeline gives the naive evaluator's bits, alone and in a batch.
 fn check_engine(case: &OnnxCase, model: &ImportedModel, rows: &[Vec<f64>]) -> Option<String> {
     let pipeline = pipeline(model);
+    let sampled = sample_golden(model, pipeline.signature(), 6);
+    if let Err(error) = sampled.prove(&pipeline) {
+        return Some(format!("sampled rows: {}", chain(&error)));
+    }
     let width = model.features.len();
     let flat: Vec<f64> = rows.concat();
     let view = ndarray::ArrayView2::from_shape((rows.len(), width), &flat).unwrap();
