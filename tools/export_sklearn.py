@@ -824,7 +824,7 @@ def stage_trees(est):
     return trees
 
 
-IN_DOUBLE = ("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor", "GaussianNB",
+IN_DOUBLE = ("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor",
              "RandomForestClassifier", "RandomForestRegressor")
 
 

@@ -1,6 +1,10 @@
 """Pipelines fitted by scikit-learn and written by tools/export_sklearn.py, with scikit-learn's answers in them.
 
 A name that begins with `exact-` is of a case whose answers must have the very bits.
+
+    python make_sklearn_export.py FOLDER [PART OF A NAME [SEED]]
+
+writes other data's pipelines with more rows, for SERVE_SKLEARN_EXPORTS (see sklearn_export.rs).
 """
 import os
 import sys
@@ -102,7 +106,7 @@ def trees():
     add("boosting-init", lambda: ensemble.GradientBoostingClassifier(
         init=tree.DecisionTreeClassifier(max_depth=2), n_estimators=3, **small), "two")
     add("boosting-init-multiclass", lambda: ensemble.GradientBoostingClassifier(
-        init=naive_bayes.GaussianNB(), n_estimators=3, **small), "three")
+        init=ensemble.ExtraTreesClassifier(n_estimators=3, max_depth=3, random_state=0), n_estimators=3, **small), "three")
     add("boosting-init-zero", lambda: ensemble.GradientBoostingClassifier(init="zero", n_estimators=3, **small), "two")
     for loss in ("squared_error", "absolute_error", "huber", "quantile"):
         add(f"exact-boosting-{loss}", lambda loss=loss: ensemble.GradientBoostingRegressor(
@@ -317,7 +321,7 @@ def combined():
         return make_pipeline(preprocessing.StandardScaler(), linear_model.LogisticRegression()).fit(d.x, y), d.x
 
 
-def write(folder, only=None):
+def write(folder, only=None, seed=""):
     for part in (trees, linear, prepared, combined):
         part()
     failed = []
@@ -325,7 +329,7 @@ def write(folder, only=None):
         if only and only not in name:
             continue
         try:
-            model, x = build(Data(name))
+            model, x = build(Data(name + seed))
             export_sklearn.export(model, x, os.path.join(folder, f"{name}.json"))
         except Exception as error:  # every case that fails is told
             failed.append(f"{name}: {type(error).__name__}: {error}")
@@ -342,4 +346,4 @@ def run(_data):
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     with np.errstate(all="ignore"):
-        write(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None)
+        write(*sys.argv[1:])

@@ -91,12 +91,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Import {
-    /// The model file
+    /// The model file, or a folder that MLflow wrote
     pub(crate) file: PathBuf,
     /// Name of the model in the registry
     #[arg(long)]
     pub(crate) name: ModelName,
-    /// The file's format: auto, lightgbm, xgboost, onnx or catboost
+    /// The file's format: auto, lightgbm, xgboost, onnx, catboost or sklearn
     #[arg(long, default_value = "auto")]
     pub(crate) format: Format,
     /// The version [default: the time now, as 20251003_211954]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serve_app::{Exit, ExitReason};
 use serve_formats::{FileKind, Format, Summary};
 
-use crate::import::{bytes, data};
+use crate::import::{Found, bytes};
 use crate::print;
 use crate::table::aligned;
 
@@ -26,11 +26,12 @@ struct Inspection {
 }
 
 pub(crate) fn run(file: &Path, format: Format, json: bool) -> Result<(), Exit> {
-    let content = bytes(file)?;
-    let imported = serve_formats::import(&content, format);
+    let found = Found::at(file, format)?;
+    let content = bytes(&found.path)?;
+    let imported = found.import(&content);
     let kind = FileKind::of(&content).to_string();
     let inspection = Inspection {
-        file: file.display().to_string(),
+        file: found.path.display().to_string(),
         bytes: content.len(),
         kind: kind.trim_start_matches("a ").trim_start_matches("an ").to_owned(),
         refused: imported.as_ref().err().map(ToString::to_string),
@@ -43,7 +44,7 @@ pub(crate) fn run(file: &Path, format: Format, json: bool) -> Result<(), Exit> {
         inspection.for_people()
     };
     print(&text)?;
-    imported.map(drop).map_err(data)
+    imported.map(drop)
 }
 
 impl Inspection {

@@ -1,7 +1,8 @@
 //! The part of the model server that everything else stands on: what a model takes, what is done to a row on its
 //! way to a prediction, and how a model with its proof becomes bytes and comes back.
 //!
-//! The crate does no I/O, starts no thread, reads no clock and no environment. A service embeds it by reading the
+//! The crate does no I/O, starts no thread but those of an [`engine::Pool`] that the caller makes, reads no clock and no
+//! environment. A service embeds it by reading the
 //! files of a bundle and calling [`Pipeline::predict`]:
 //!
 //! ```
@@ -23,6 +24,7 @@
 //! | [`value`] | one input value as it arrives at the edge, before it is a number |
 //! | [`transform`], [`scaler`] | what is done to a row before inference, as data |
 //! | [`linear`], [`tree`], [`ensemble`], [`graph`] | the engine's models |
+//! | [`engine`] | the models compiled for speed; the bare engine, its kernels and its pool of threads |
 //! | [`link`] | from raw scores to probabilities |
 //! | [`decision`] | from probabilities to an answer |
 //! | [`pipeline`], [`prediction`] | all of the above in order, and what comes out |
@@ -38,7 +40,7 @@ pub mod digest;
 #[doc(hidden)]
 pub mod doctest;
 pub mod duration;
-mod engine;
+pub mod engine;
 pub mod ensemble;
 pub mod envelope;
 pub mod explain;

@@ -258,6 +258,11 @@ impl TreeEnsemble {
         !self.0.gain.is_empty()
     }
 
+    /// Per tree, the output that its scalar leaves add to.
+    pub(crate) fn outputs_of_trees(&self) -> Vec<u32> {
+        self.0.output.clone()
+    }
+
     /// The trees, read back one at a time.
     pub fn trees(&self) -> impl ExactSizeIterator<Item = Tree> {
         (0..self.tree_count()).map(|tree| self.0.unpack(tree))

@@ -152,7 +152,7 @@ impl FileKind {
         let has = |key: &[u8]| bytes.windows(key.len()).any(|window| window == key);
         let json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         match bytes.first() {
-            Some(b'{') if bytes[..bytes.len().min(256)].windows(13).any(|w| w == b"serve-sklearn") => {
+            Some(b'{') if has(b"\"format\": \"serve-sklearn\"") || has(b"\"format\":\"serve-sklearn\"") => {
                 Self::SklearnExport
             }
             Some(b'{') if has(b"\"features_info\"") && has(b"\"scale_and_bias\"") => Self::CatBoostJson,

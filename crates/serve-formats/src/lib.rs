@@ -26,6 +26,7 @@
 //! | [`format`](mod@format) | which formats there are, and what a file is by its content |
 //! | [`imported`] | what a foreign file says |
 //! | [`summary`] | what of it is worth telling a person |
+//! | [`mlflow`] | which file a folder of MLflow holds |
 //! | [`golden`] | proof for an imported model: the reference's own answers, or sampled rows |
 //! | [`error`] | why a file was refused, and where in it |
 
@@ -36,6 +37,7 @@ pub mod golden;
 mod import;
 pub mod imported;
 mod lightgbm;
+pub mod mlflow;
 mod onnx;
 mod sklearn;
 pub mod summary;
@@ -46,4 +48,5 @@ pub use format::{FileKind, Format, UnknownFormat};
 pub use golden::{GoldenError, read_golden, sample_golden};
 pub use import::import;
 pub use imported::{Feature, ImportedModel, InvalidOverride};
+pub use mlflow::{MlflowError, MlflowModel};
 pub use summary::{FeatureSummary, Summary};

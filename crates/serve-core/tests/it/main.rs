@@ -8,6 +8,7 @@ mod forests;
 mod format_one;
 mod hostile_manifest;
 mod hostile_model;
+mod kernels;
 mod linear;
 mod memory;
 mod models;
