@@ -600,7 +600,7 @@ def quantile_transformer(g, est, x):
 def steps(g, x, xs, ys):
     """np.interp where points may coincide: of equal ones the last counts."""
     kept = [i for i in range(len(xs)) if i + 1 == len(xs) or xs[i] != xs[i + 1]]
-    first = ys[0] if len(kept) == 1 or xs[0] != xs[kept[0]] else ys[kept[0]]
+    first = ys[0]
     if len(kept) == 1:
         flat = g.binary("add", g.binary("mul", x, [0.0]), [ys[-1]])
         return g.where(g.binary("less", x, [xs[0]]), [first], flat)
