@@ -1477,7 +1477,9 @@ def export(pipeline, X, path, feature_names=None, classes=None):
     for the classes, in the order of `classes_`. Raises `Unsupported` where something cannot be exported exactly.
     """
     import joblib
-    with warnings.catch_warnings(), np.errstate(all="ignore"), joblib.parallel_config(backend="sequential"):
+    from threadpoolctl import threadpool_limits
+    one_thread = joblib.parallel_config(backend="sequential"), threadpool_limits(1)
+    with warnings.catch_warnings(), np.errstate(all="ignore"), one_thread[0], one_thread[1]:
         warnings.simplefilter("ignore")
         content = describe(pipeline, X, feature_names, classes)
     with open(path, "w", encoding="utf-8", newline="\n") as file:
