@@ -600,7 +600,7 @@ def quantile_transformer(g, est, x):
 def steps(g, x, xs, ys):
     """np.interp where points may coincide: of equal ones the last counts."""
     kept = [i for i in range(len(xs)) if i + 1 == len(xs) or xs[i] != xs[i + 1]]
-    first = ys[0] if len(kept) == 1 or xs[0] != xs[kept[0]] else ys[kept[0]]
+    first = ys[0]
     if len(kept) == 1:
         flat = g.binary("add", g.binary("mul", x, [0.0]), [ys[-1]])
         return g.where(g.binary("less", x, [xs[0]]), [first], flat)
@@ -1477,7 +1477,9 @@ def export(pipeline, X, path, feature_names=None, classes=None):
     for the classes, in the order of `classes_`. Raises `Unsupported` where something cannot be exported exactly.
     """
     import joblib
-    with warnings.catch_warnings(), np.errstate(all="ignore"), joblib.parallel_config(backend="sequential"):
+    from threadpoolctl import threadpool_limits
+    one_thread = joblib.parallel_config(backend="sequential"), threadpool_limits(1)
+    with warnings.catch_warnings(), np.errstate(all="ignore"), one_thread[0], one_thread[1]:
         warnings.simplefilter("ignore")
         content = describe(pipeline, X, feature_names, classes)
     with open(path, "w", encoding="utf-8", newline="\n") as file:

@@ -227,6 +227,11 @@ def prepared():
     positive("prepare-box-cox", p.PowerTransformer("box-cox", standardize=False))
     positive("prepare-log1p", p.FunctionTransformer(np.log1p))
 
+    @case("prepare-quantile-ties")
+    def ties(d):
+        x = d.rng.integers(0, 4, (ROWS, 3)).astype(float)
+        return last(p.QuantileTransformer(n_quantiles=30)).fit(x, d.two), x
+
     @case("prepare-standard-forest")
     def standard_forest(d):
         return make_pipeline(p.StandardScaler(), ensemble.RandomForestClassifier(

@@ -142,7 +142,10 @@ impl MlflowModel {
             return Err(MlflowError::Flavour { found: found.join(", ") });
         };
         let data = found.data.as_deref().ok_or(MlflowError::NoData { flavour })?;
-        if data.ends_with(".pkl") || data.ends_with(".pickle") || data.ends_with(".joblib") {
+        let pickled = |extension: &std::ffi::OsStr| {
+            ["pkl", "pickle", "joblib"].iter().any(|pickle| extension.eq_ignore_ascii_case(pickle))
+        };
+        if Path::new(data).extension().is_some_and(pickled) {
             let class = found.model_class.as_deref().map_or_else(|| "object".to_owned(), shown);
             return Err(MlflowError::Pickled { flavour, file: shown(data), class });
         }

@@ -83,14 +83,14 @@ fn function(op: &file::Link) -> LinkFunction {
 }
 
 fn scaler(op: &Scale) -> Scaler {
-    let affine = || Affine { center: op.center.clone(), scale: op.scale.clone(), clip: op.clip };
+    let affine = || Affine { center: op.center.clone(), scale: op.factor.clone(), clip: op.clip };
     match op.kind {
         ScaleKind::Standard => Scaler::Standard(affine()),
         ScaleKind::Robust => Scaler::Robust(affine()),
         ScaleKind::MaxAbs => Scaler::MaxAbs(affine()),
         ScaleKind::MinMax => Scaler::MinMax(MinMaxScaler {
             min: op.min.clone().unwrap_or_default(),
-            scale: op.scale.clone().unwrap_or_default(),
+            scale: op.factor.clone().unwrap_or_default(),
             clip: op.clip,
         }),
     }

@@ -175,7 +175,8 @@ pub(super) struct Scale {
     pub(super) of: usize,
     pub(super) kind: ScaleKind,
     pub(super) center: Option<Vec<f64>>,
-    pub(super) scale: Option<Vec<f64>>,
+    #[serde(rename = "scale")]
+    pub(super) factor: Option<Vec<f64>>,
     pub(super) min: Option<Vec<f64>>,
     pub(super) clip: Option<(f64, f64)>,
 }
@@ -205,7 +206,8 @@ pub(super) struct Trees {
     pub(super) aggregation: Aggregation,
     pub(super) base: Vec<f64>,
     pub(super) input: InputPrecision,
-    pub(super) trees: Vec<TreeFile>,
+    #[serde(rename = "trees")]
+    pub(super) list: Vec<TreeFile>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

@@ -223,8 +223,8 @@ impl Lowering {
     fn scale(&mut self, op: &Scale) -> Lowered {
         let mut x = self.earlier(op.of)?;
         let (first, then) = match op.kind {
-            ScaleKind::MinMax => ((Binary::Mul, &op.scale), (Binary::Add, &op.min)),
-            _ => ((Binary::Sub, &op.center), (Binary::Div, &op.scale)),
+            ScaleKind::MinMax => ((Binary::Mul, &op.factor), (Binary::Add, &op.min)),
+            _ => ((Binary::Sub, &op.center), (Binary::Div, &op.factor)),
         };
         for (binary, values) in [first, then] {
             let Some(values) = values else { continue };
@@ -291,7 +291,7 @@ pub(super) fn linear(op: &Linear) -> Result<LinearModel, Refused> {
 }
 
 pub(super) fn trees(op: &Trees, inputs: usize) -> Result<TreeEnsemble, Refused> {
-    let lowered = op.trees.iter().enumerate().map(|(number, tree)| {
+    let lowered = op.list.iter().enumerate().map(|(number, tree)| {
         super::tree::lower(tree, op.outputs).map_err(|problem| {
             let (path, problem) = problem.split_once(": ").unwrap_or(("", &problem));
             Refused::new(format!(".trees[{number}]{path}"), problem)
