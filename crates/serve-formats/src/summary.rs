@@ -78,7 +78,7 @@ impl Summary {
                     trees += ensemble.tree_count();
                 }
                 Op::Columns { columns, .. } => {
-                    columns.iter().for_each(|&column| used[column as usize] = true)
+                    columns.iter().for_each(|&column| used[column as usize] = true);
                 }
                 _ => {}
             }
