@@ -9,7 +9,7 @@ import struct
 import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.linear_model import LogisticRegression
 
 from common import fresh_dir, seeded, write_json
@@ -29,36 +29,6 @@ def put(library, name, kind, why, content, file):
     write_json(os.path.join(path, "case.json"),
                {"library": library, "kind": kind, "file": file, "why": why})
     return os.path.join(path, file)
-
-
-def lightgbm_unsupported():
-    rng = seeded("lightgbm-refused")
-    x, y = load_diabetes(return_X_y=True)
-    x, y = x[:300], y[:300]
-    share = (y - y.min()) / (y.max() - y.min())
-    group = [30] * 10
-    grade = np.digitize(share, [0.3, 0.6, 0.8])
-
-    def one(name, why, params, label, x=x, **data):
-        booster = lgb.train({**LGB_SMALL, **params}, lgb.Dataset(x, label, **data), 3)
-        file = put("lightgbm", name, "unsupported", why, booster.model_to_string(), "model.txt")
-        lgb.Booster(model_file=file).predict(x[:5])
-
-    one("linear-tree", "linear models in the leaves (is_linear=1)",
-        {"objective": "regression", "linear_tree": True}, y)
-    for objective, label in (("poisson", np.round(y)), ("gamma", y), ("tweedie", y)):
-        one(objective, f"objective {objective}: predictions pass through exp", {
-            "objective": objective}, label)
-    for objective in ("lambdarank", "rank_xendcg"):
-        one(objective.replace("_", "-"), f"objective {objective}: ranking scores", {
-            "objective": objective}, grade, group=group)
-    one("cross-entropy-lambda", "objective cross_entropy_lambda: log1p(exp(x)) output", {
-        "objective": "cross_entropy_lambda"}, share)
-    one("reg-sqrt", "objective=regression sqrt: predictions are squared", {
-        "objective": "regression", "reg_sqrt": True}, y)
-    one("custom-objective", "trained with an objective of the user's own: the file has no "
-        "objective line", {"objective": lambda p, d: (p - d.get_label(), np.ones_like(p))}, y)
-    return categorical(rng, n=600)
 
 
 class LightgbmText:
@@ -169,36 +139,14 @@ def lightgbm_broken(cx, score):
 def xgboost_unsupported():
     x, y = load_breast_cancer(return_X_y=True)
     x, y = x[:300], y[:300]
-    target = 1 + x[:, 0] / 10
-
-    def one(name, why, params, label, rounds=2, file="model.json", form="json", **data):
-        booster = xgb.train({**XGB_SMALL, **params},
-                            xgb.DMatrix(x, label=label, nthread=1, **data), rounds)
-        path = put("xgboost", name, "unsupported", why, bytes(booster.save_raw(form)), file)
-        if file == "model." + form:
-            xgb.Booster(model_file=path).predict(xgb.DMatrix(x[:5]))
-
-    binary = {"objective": "binary:logistic"}
-    one("dart", "booster dart", {**binary, "booster": "dart", "rate_drop": 0.5}, y, 3)
-    one("gblinear", "booster gblinear: no trees", {
-        "objective": "binary:logistic", "booster": "gblinear", "updater": "coord_descent"}, y)
-    for objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
-        one(objective.split(":")[1], f"objective {objective}: predictions pass through exp", {
-            "objective": objective}, np.round(target) if "count" in objective else target)
-    one("cox", "objective survival:cox", {"objective": "survival:cox"}, target)
-    one("ndcg", "objective rank:ndcg", {"objective": "rank:ndcg"}, y, qid=np.arange(300) // 30)
-    one("pairwise", "objective rank:pairwise", {"objective": "rank:pairwise"}, y,
-        qid=np.arange(300) // 30)
-    one("aft", "objective survival:aft", {"objective": "survival:aft"}, None,
-        label_lower_bound=target, label_upper_bound=target + 1)
-    two = np.column_stack([target, x[:, 1] / 10])
-    regression = {"objective": "reg:squarederror", "tree_method": "hist"}
-    one("multi-output-tree", "multi_strategy=multi_output_tree: leaves are vectors", {
-        **regression, "multi_strategy": "multi_output_tree"}, two)
-    one("multi-target", "two regression targets (num_target 2), a tree each", regression, two)
-    one("ubjson", "Universal Binary JSON, the library's default form", binary, y,
-        file="model.ubj", form="ubj")
-    one("ubjson-named-json", "Universal Binary JSON named .json", binary, y, form="ubj")
+    booster = xgb.train({**XGB_SMALL, "objective": "binary:hinge"},
+                        xgb.DMatrix(x, label=np.column_stack([y, 1 - y]), nthread=1), 2)
+    put("xgboost", "hinge-labels", "unsupported", "binary:hinge for two labels at once",
+        bytes(booster.save_raw("json")), "model.json")
+    ubj = bytes(xgb.train({**XGB_SMALL, "objective": "binary:logistic"},
+                          xgb.DMatrix(x, label=y, nthread=1), 2).save_raw("ubj"))
+    put("xgboost", "ubjson-truncated", "broken", "UBJSON cut in the middle", ubj[:len(ubj) // 2],
+        "model.ubj")
     head = struct.pack("<fIiiiIII", 0.5, 30, 0, 0, 0, 1, 7, 0)
     put("xgboost", "binary-deprecated", "broken", "looks like the binary form that XGBoost 3 no "
         "longer has", b"binf" + head + bytes(108) + struct.pack("<Q", 15) + b"binary:logistic"
@@ -265,6 +213,7 @@ def xgboost_broken():
            l["learner_model_param"].update(num_class="2000000000"))
     edited("num-trees-disagrees", "num_trees says 60 of 6", lambda m, l, i, t:
            i["gbtree_model_param"].update(num_trees="60"))
+    edited("tree-id-twice", "two trees with the id 0", lambda m, l, i, t: t.update(id=0))
     edited("tree-info-out-of-range", "a tree of class 3 of 0..2",
            lambda m, l, i, t: i["tree_info"].__setitem__(1, 3))
     edited("tree-info-short", "tree_info for five of six trees",
@@ -290,6 +239,6 @@ def xgboost_broken():
 
 
 def run(_data):
-    lightgbm_broken(*lightgbm_unsupported())
+    lightgbm_broken(*categorical(seeded("lightgbm-refused"), n=600))
     xgboost_unsupported()
     xgboost_broken()

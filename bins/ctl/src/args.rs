@@ -72,6 +72,17 @@ pub(crate) enum Command {
         /// Its format
         #[arg(long, default_value = "auto")]
         format: Format,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure what a row of a model costs on this machine
+    Bench {
+        /// The model: NAME, NAME@VERSION or NAME@ALIAS
+        model: String,
+        /// Print JSON, for machines
+        #[arg(long)]
+        json: bool,
     },
     /// Fill a feature store, or compute features
     #[command(subcommand)]
@@ -80,12 +91,12 @@ pub(crate) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Import {
-    /// The model file
+    /// The model file, or a folder that MLflow wrote
     pub(crate) file: PathBuf,
     /// Name of the model in the registry
     #[arg(long)]
     pub(crate) name: ModelName,
-    /// The file's format: auto, lightgbm, xgboost or onnx
+    /// The file's format: auto, lightgbm, xgboost, onnx, catboost or sklearn
     #[arg(long, default_value = "auto")]
     pub(crate) format: Format,
     /// The version [default: the time now, as 20251003_211954]

@@ -1,12 +1,14 @@
 //! `import`: a foreign model file becomes a version that carries its own proof.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serve_app::{Exit, ExitReason};
 use serve_core::signature::Signature;
-use serve_core::{BundleBuilder, DecisionPolicy, Input, Metrics, Range, SourceInfo, Target};
-use serve_formats::{Format, ImportedModel, read_golden, sample_golden};
+use serve_core::{
+    BundleBuilder, CheckedRow, DecisionPolicy, Golden, Input, Metrics, Range, SourceInfo, Target,
+};
+use serve_formats::{Format, ImportedModel, MlflowModel, read_golden, sample_golden};
 
 use crate::args::Import;
 use crate::config::CtlConfig;
@@ -16,13 +18,14 @@ use crate::{print, registry, train};
 const SAMPLED_ROWS: usize = 200;
 
 pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
-    let bytes = bytes(&args.file)?;
-    let imported = named(serve_formats::import(&bytes, args.format).map_err(data)?, &args)?;
+    let File { path, bytes, imported } = open(&args.file, args.format)?;
+    let imported = named(imported, &args)?;
     imported.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let signature = ranged(imported.signature().map_err(data)?, args.ranges.as_deref())?;
     let golden = match &args.golden {
         Some(path) => read_golden(&self::bytes(path)?, &imported).map_err(data)?,
-        None => sample_golden(&imported, &signature, SAMPLED_ROWS),
+        None => own_golden(&imported, &signature)
+            .unwrap_or_else(|| sample_golden(&imported, &signature, SAMPLED_ROWS)),
     };
     let directory = config.new_directory()?;
     let version = train::version(&directory, &args.name, args.version.clone())?;
@@ -50,7 +53,7 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
         hyperparameters: imported.hyperparameters,
         training_date: None,
         created: format!("{:.0}", jiff::Timestamp::now()),
-        source: SourceInfo { file: Some(source_name(&args.file)), ..imported.source },
+        source: SourceInfo { file: Some(source_name(&path)), ..imported.source },
         golden,
         reference: None,
         source_bytes: Some(bytes),
@@ -63,16 +66,70 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
     Ok(())
 }
 
-/// Reads and lowers a foreign file.
-pub(crate) fn read(file: &Path, format: Format) -> Result<ImportedModel, Exit> {
-    serve_formats::import(&bytes(file)?, format).map_err(data)
+/// A foreign model and the file that it came from.
+struct File {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    imported: ImportedModel,
 }
 
-fn data(error: impl std::error::Error) -> Exit {
+/// A model file that was found: itself, or in a folder which MLflow wrote.
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) format: Format,
+    folder: Option<MlflowModel>,
+}
+
+impl Found {
+    pub(crate) fn at(path: &Path, format: Format) -> Result<Self, Exit> {
+        if !MlflowModel::is_at(path) {
+            return Ok(Self { path: path.to_owned(), format, folder: None });
+        }
+        let folder = MlflowModel::open(path).map_err(data)?;
+        if format != Format::Auto && format != folder.format {
+            let told = format!("--format {format}: the folder's MLmodel says {}", folder.format);
+            return Err(Exit::told(ExitReason::Data, told));
+        }
+        Ok(Self { path: folder.file.clone(), format: folder.format, folder: Some(folder) })
+    }
+
+    /// Lowers the file's bytes.
+    pub(crate) fn import(&self, bytes: &[u8]) -> Result<ImportedModel, Exit> {
+        let imported = serve_formats::import(bytes, self.format).map_err(data)?;
+        match &self.folder {
+            Some(folder) => folder.name_inputs(imported).map_err(data),
+            None => Ok(imported),
+        }
+    }
+}
+
+/// Reads and lowers a foreign file.
+fn open(path: &Path, format: Format) -> Result<File, Exit> {
+    let found = Found::at(path, format)?;
+    let bytes = bytes(&found.path)?;
+    let imported = found.import(&bytes)?;
+    Ok(File { path: found.path, bytes, imported })
+}
+
+/// The rows that the training library answered in the file itself, but for those that a declared range refuses.
+fn own_golden(imported: &ImportedModel, signature: &Signature) -> Option<Golden> {
+    let mut golden = imported.golden.clone()?;
+    let (mut row, mut admitted) = (CheckedRow::new(), Vec::new());
+    for values in &golden.rows {
+        admitted.push(signature.read_numbers(values, &mut row).is_ok());
+    }
+    let mut keep = admitted.iter();
+    golden.rows.retain(|_| keep.next() == Some(&true));
+    let mut keep = admitted.iter();
+    golden.scores.retain(|_| keep.next() == Some(&true));
+    (!golden.rows.is_empty()).then_some(golden)
+}
+
+pub(crate) fn data(error: impl std::error::Error) -> Exit {
     Exit::because(ExitReason::Data, error)
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Exit> {
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Exit> {
     std::fs::read(path).map_err(|error| {
         Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
     })

@@ -5,6 +5,7 @@ use serve_core::{Alias, EngineLoader, Manifest, ModelName, ModelRef, ModelVersio
 use serve_registry::{Deployment, Directory, ModelSnapshot, PromoteError, StorageError};
 
 use crate::config::CtlConfig;
+use crate::importances::Shown;
 use crate::print;
 use crate::table::aligned;
 
@@ -62,8 +63,9 @@ pub(crate) fn show(config: &CtlConfig, model: &str) -> Result<(), Exit> {
     if model.contains('@') {
         let deployment =
             registry.deployment(&reference).map_err(|error| Exit::because(ExitReason::Data, error))?;
-        let manifest = deployment.manifest();
-        let json = serde_json::to_string_pretty(manifest);
+        let made = registry.explanations(&deployment);
+        let made = made.map_err(|error| Exit::because(ExitReason::System, error))?;
+        let json = serde_json::to_string_pretty(&Shown::new(deployment.manifest(), made));
         return print(&json.map_err(|error| Exit::because(ExitReason::Software, error))?);
     }
     let rows: Vec<_> =

@@ -2,8 +2,10 @@
 //! can succeed later; adapters turn that into their protocol's status in one place each.
 
 use serde_json::{Value as Json, json};
+use serve_core::explain::{ExplainError, Unexplainable};
 use serve_core::{InvalidInput, InvalidName, PredictError};
 use serve_registry::deployment::RefusedError;
+use serve_registry::explanations::ReadAgainError;
 use serve_registry::{DeploymentError, PromoteError, StorageError};
 use thiserror::Error;
 
@@ -32,6 +34,7 @@ pub enum Code {
     ConflictingModel,
     InvalidFeatures,
     NonFiniteOutput,
+    NotExplainable,
     EntityRequired,
     FeaturesUnavailable,
     FeaturesStale,
@@ -59,6 +62,7 @@ impl Code {
             Self::ConflictingModel => "conflicting_model",
             Self::InvalidFeatures => "invalid_features",
             Self::NonFiniteOutput => "non_finite_output",
+            Self::NotExplainable => "not_explainable",
             Self::EntityRequired => "entity_required",
             Self::FeaturesUnavailable => "features_unavailable",
             Self::FeaturesStale => "features_stale",
@@ -133,6 +137,27 @@ impl From<PredictError> for ServiceError {
             PredictError::Input(error) => error.into(),
             other => Self::new(Code::NonFiniteOutput, other.to_string()),
         }
+    }
+}
+
+impl From<ExplainError> for ServiceError {
+    fn from(error: ExplainError) -> Self {
+        match error {
+            ExplainError::Input(error) => error.into(),
+            other => Self::new(Code::NonFiniteOutput, other.to_string()),
+        }
+    }
+}
+
+impl From<&Unexplainable> for ServiceError {
+    fn from(error: &Unexplainable) -> Self {
+        Self::new(Code::NotExplainable, error.to_string())
+    }
+}
+
+impl From<ReadAgainError> for ServiceError {
+    fn from(error: ReadAgainError) -> Self {
+        Self::new(Code::RegistryUnavailable, error.to_string())
     }
 }
 

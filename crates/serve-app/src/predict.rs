@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serve_core::{BatchPrediction, InvalidInput, Prediction};
+use serve_core::{BatchPrediction, Explanation, InvalidInput, Prediction};
 use serve_features::{Entity, FeatureRow, FeatureSetName};
-use serve_registry::Deployment;
+use serve_registry::{Deployment, Registry};
 
 use crate::error::{Code, ServiceError};
 use crate::gather::{Gathered, Wanted};
@@ -25,6 +25,8 @@ pub struct Answered {
     pub prediction: Prediction,
     /// The row and where it came from.
     pub gathered: Gathered,
+    /// What each feature contributed, where that was asked for.
+    pub explanation: Option<Explanation>,
 }
 
 /// The same question answered under several feature sets.
@@ -54,14 +56,12 @@ impl Service {
             None => None,
         };
         let gathered = self.gathered(&deployment, request, wanted.as_ref(), stored)?;
-        self.infer(deployment, gathered).await
-    }
-
-    async fn infer(&self, deployment: Arc<Deployment>, gathered: Gathered) -> Result<Answered, ServiceError> {
-        if deployment.row_cost() <= LONGEST_ON_WORKER {
-            return answer(deployment, gathered);
+        let row = Row { deployment, gathered, explain: request.explain };
+        let registry = Arc::clone(&self.parts.registry);
+        if row.cost() <= LONGEST_ON_WORKER {
+            return row.answer(&registry);
         }
-        let work = tokio::task::spawn_blocking(move || answer(deployment, gathered));
+        let work = tokio::task::spawn_blocking(move || row.answer(&registry));
         work.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))?
     }
 
@@ -95,7 +95,7 @@ impl Service {
             rows.push(prepared.and_then(|(deployment, wanted)| {
                 let gathered =
                     self.gathered(&deployment, request, wanted.as_ref(), stored.take().transpose()?)?;
-                Ok((deployment, gathered))
+                Ok(Row { deployment, gathered, explain: request.explain })
             }));
         }
         self.infer_all(rows).await
@@ -139,14 +139,12 @@ impl Service {
 
     async fn infer_all(
         &self,
-        rows: Vec<Result<(Arc<Deployment>, Gathered), ServiceError>>,
+        rows: Vec<Result<Row, ServiceError>>,
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
-        let cost: Duration = rows.iter().flatten().map(|(deployment, _)| deployment.row_cost()).sum();
-        let work = move || -> Vec<_> {
-            rows.into_iter()
-                .map(|row| row.and_then(|(deployment, gathered)| answer(deployment, gathered)))
-                .collect()
-        };
+        let cost = rows.iter().flatten().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
+        let registry = Arc::clone(&self.parts.registry);
+        let work =
+            move || rows.into_iter().map(|row| row.and_then(|row| row.answer(&registry))).collect::<Vec<_>>();
         if cost <= LONGEST_ON_WORKER {
             return Ok(work());
         }
@@ -226,7 +224,33 @@ impl Service {
     }
 }
 
-fn answer(deployment: Arc<Deployment>, gathered: Gathered) -> Result<Answered, ServiceError> {
-    let prediction = deployment.pipeline().predict_checked(&gathered.row)?;
-    Ok(Answered { deployment, prediction, gathered })
+/// A row that is ready to be answered.
+struct Row {
+    deployment: Arc<Deployment>,
+    gathered: Gathered,
+    explain: bool,
+}
+
+impl Row {
+    /// How long the answer is expected to take. What explains a deployment is made at its first use, which reads files.
+    fn cost(&self) -> Duration {
+        let explaining = match (self.explain, self.deployment.explanations()) {
+            (false, _) => Duration::ZERO,
+            (true, Some(made)) => made.row_cost(),
+            (true, None) => Duration::MAX,
+        };
+        self.deployment.row_cost().saturating_add(explaining)
+    }
+
+    fn answer(self, registry: &Registry) -> Result<Answered, ServiceError> {
+        let Self { deployment, gathered, explain } = self;
+        let prediction = deployment.pipeline().predict_checked(&gathered.row)?;
+        let explanation = if explain {
+            let explainer = registry.explanations(&deployment)?.explainer()?;
+            Some(explainer.explain_checked(&gathered.row)?)
+        } else {
+            None
+        };
+        Ok(Answered { deployment, prediction, gathered, explanation })
+    }
 }

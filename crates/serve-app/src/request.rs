@@ -72,4 +72,6 @@ pub struct PredictRequest<'a> {
     pub features: Features<'a>,
     /// `false` asks for features computed on demand.
     pub use_cached_features: Option<bool>,
+    /// Whether the answer comes with each feature's contribution.
+    pub explain: bool,
 }

@@ -129,6 +129,19 @@ impl Service {
         Ok(deployment)
     }
 
+    /// Makes what explains a deployment, at the first call, beside the serving path; the deployment holds it then.
+    ///
+    /// # Errors
+    /// When the version's files cannot be read again.
+    pub async fn prepare_explanations(&self, deployment: &Arc<Deployment>) -> Result<(), ServiceError> {
+        if deployment.explanations().is_some() {
+            return Ok(());
+        }
+        let (registry, deployment) = (Arc::clone(&self.parts.registry), Arc::clone(deployment));
+        let making = tokio::task::spawn_blocking(move || registry.explanations(&deployment).map(|_| ()));
+        Ok(making.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))??)
+    }
+
     fn reference(&self, query: &ModelQuery) -> Result<ModelRef, ServiceError> {
         let selector = query.selector.clone().unwrap_or_default();
         let name = match &query.name {

@@ -1,230 +1,30 @@
-//! Estimators compiled for speed: transforms resolved to positions, trees laid out for walking. The stored form of a
-//! model knows nothing of this layout, so kernels can change without touching a bundle or another crate.
+//! Models compiled for speed. [`TreeEngine`] is the bare engine: raw scores of a tree ensemble; pipelines run on it.
 //!
-//! A row's answer has the same bits alone and in any batch: every sum runs in the stored order, per row.
+//! Every ensemble is lowered to one question per split, whether the *rank* of a value among a column's thresholds is at
+//! most a number, and four [kernels](Kernel) answer it, each in portable code, AVX2 and AVX-512. All give the same bits:
+//! comparisons are exact, and sums run per row, in the order of the trees, in the model's precision. Flush-to-zero modes
+//! are never set. `docs/engine.md` tells how they work and what was measured.
 
+mod bit_walk;
+mod bottom_up;
+mod codes;
+mod coding;
+mod estimator;
+mod kernels;
+mod leaves;
+mod lines;
+mod lower;
+mod path;
+mod plain_walk;
+mod pool;
+mod quick_scorer;
+mod rows;
+mod trees;
 mod walk;
 
-use thiserror::Error;
-
-use crate::ensemble::{MAX_DEPTH, Model, WeightedEnsemble};
-use crate::graph::{Program, Scratch};
-use crate::linear::LinearModel;
-use crate::link::Link;
-use crate::pipeline::Estimator;
-use crate::scaler::{InvalidScaler, Scaler};
-use crate::transform::{InvalidTransform, Plan};
-use walk::Walk;
-
-/// Rows computed together; what they need stays in the first-level cache.
-const BLOCK: usize = 64;
-
-/// An estimator whose parts do not fit together.
-#[derive(Debug, Clone, PartialEq, Error)]
-#[non_exhaustive]
-pub enum InvalidEstimator {
-    /// A transform cannot be applied.
-    #[error(transparent)]
-    Transform(#[from] InvalidTransform),
-    /// The scaler does not fit the transformed columns.
-    #[error(transparent)]
-    Scaler(#[from] InvalidScaler),
-    /// The model takes another number of columns than the transforms make.
-    #[error("the model takes {model} columns, the transforms make {columns}")]
-    Width {
-        /// What the model takes.
-        model: usize,
-        /// What comes out of the transforms.
-        columns: usize,
-    },
-    /// The link function takes one raw score, the model gives several.
-    #[error("the link function takes one raw score, the model gives {raw}")]
-    Link {
-        /// What the model gives.
-        raw: usize,
-    },
-    /// An ensemble's members give different numbers of scores.
-    #[error("member {member} gives {got} scores, the first gives {expected}")]
-    Member {
-        /// Which member, from 0.
-        member: usize,
-        /// What the first gives.
-        expected: usize,
-        /// What this one gives.
-        got: usize,
-    },
-    /// Ensembles of ensembles beyond any use.
-    #[error("ensembles are nested more than {MAX_DEPTH} deep")]
-    Depth,
-}
-
-#[derive(Debug)]
-enum Kernel {
-    Linear(LinearModel),
-    Trees(Walk),
-    Ensemble { weights: Vec<f64>, members: Vec<Compiled> },
-    Graph(Program),
-}
-
-/// An estimator ready to run.
-#[derive(Debug)]
-pub(crate) struct Compiled {
-    inputs: usize,
-    plan: Plan,
-    scaler: Option<Scaler>,
-    kernel: Kernel,
-    raw: usize,
-    link: Link,
-}
-
-/// Scratch memory, used again from call to call.
-#[derive(Debug, Default)]
-pub(crate) struct Workspace {
-    slots: Vec<f64>,
-    prepared: Vec<f64>,
-    raw: Vec<f64>,
-    member: Vec<f64>,
-    nested: Option<Box<Workspace>>,
-    graph: Scratch,
-}
-
-impl Compiled {
-    pub(crate) fn new<'a>(
-        inputs: impl Iterator<Item = &'a str> + Clone,
-        estimator: &Estimator,
-    ) -> Result<Self, InvalidEstimator> {
-        Self::nested(inputs, estimator, 0)
-    }
-
-    fn nested<'a>(
-        inputs: impl Iterator<Item = &'a str> + Clone,
-        estimator: &Estimator,
-        depth: usize,
-    ) -> Result<Self, InvalidEstimator> {
-        if depth > MAX_DEPTH {
-            return Err(InvalidEstimator::Depth);
-        }
-        let count = inputs.clone().count();
-        let (plan, names) = Plan::new(inputs, &estimator.transforms)?;
-        if let Some(scaler) = &estimator.scaler {
-            scaler.validate(plan.width())?;
-        }
-        let (kernel, model, raw) = match &estimator.model {
-            Model::Linear(model) => (Kernel::Linear(model.clone()), model.inputs(), model.outputs()),
-            Model::Trees(trees) => (Kernel::Trees(Walk::new(trees)), trees.inputs(), trees.outputs()),
-            Model::Ensemble(ensemble) => {
-                let (kernel, raw) = compile_members(ensemble, &names, depth)?;
-                (kernel, plan.width(), raw)
-            }
-            Model::Graph(graph) => (Kernel::Graph(Program::new(graph)?), graph.inputs(), graph.outputs()),
-        };
-        if model != plan.width() {
-            return Err(InvalidEstimator::Width { model, columns: plan.width() });
-        }
-        let link = estimator.link;
-        if raw != 1 && link.takes_one_score() {
-            return Err(InvalidEstimator::Link { raw });
-        }
-        Ok(Self { inputs: count, plan, scaler: estimator.scaler.clone(), kernel, raw, link })
-    }
-
-    /// How many scores a row gets.
-    pub(crate) fn outputs(&self) -> usize {
-        self.link.outputs(self.raw)
-    }
-
-    /// The scores of `rows`, row-major `[n, inputs]`, into `out`, row-major `[n, outputs]`.
-    pub(crate) fn scores(&self, rows: &[f64], out: &mut [f64], space: &mut Workspace) {
-        let outputs = self.outputs();
-        for (rows, out) in rows.chunks(BLOCK * self.inputs).zip(out.chunks_mut(BLOCK * outputs)) {
-            self.block(rows, out, space);
-        }
-    }
-
-    fn block(&self, rows: &[f64], out: &mut [f64], space: &mut Workspace) {
-        let mut prepared = std::mem::take(&mut space.prepared);
-        let rows = if self.plan.is_identity() && self.scaler.is_none() {
-            rows
-        } else {
-            self.prepare(rows, &mut prepared, &mut space.slots);
-            &prepared
-        };
-        let mut raw = std::mem::take(&mut space.raw);
-        raw.clear();
-        raw.resize(out.len() / self.outputs() * self.raw, 0.0);
-        self.kernel_scores(rows, &mut raw, space);
-        for (raw, out) in raw.chunks_exact(self.raw).zip(out.chunks_exact_mut(self.outputs())) {
-            self.link.apply(raw, out);
-        }
-        space.raw = raw;
-        space.prepared = prepared;
-    }
-
-    fn prepare(&self, rows: &[f64], prepared: &mut Vec<f64>, slots: &mut Vec<f64>) {
-        prepared.clear();
-        if self.plan.is_identity() {
-            prepared.extend_from_slice(rows);
-        } else {
-            rows.chunks_exact(self.inputs).for_each(|row| self.plan.apply(row, slots, prepared));
-        }
-        if let Some(scaler) = &self.scaler {
-            prepared.chunks_exact_mut(self.plan.width()).for_each(|row| scaler.transform(row));
-        }
-    }
-
-    fn kernel_scores(&self, rows: &[f64], raw: &mut [f64], space: &mut Workspace) {
-        match &self.kernel {
-            Kernel::Linear(model) => {
-                let pairs = rows.chunks_exact(model.inputs()).zip(raw.chunks_exact_mut(model.outputs()));
-                pairs.for_each(|(row, out)| model.score(row, out));
-            }
-            Kernel::Trees(walk) => walk.scores(rows, raw, &mut space.slots),
-            Kernel::Ensemble { weights, members } => {
-                let mut nested = space.nested.take().unwrap_or_default();
-                let mut member = std::mem::take(&mut space.member);
-                weighted_mean(weights, members, rows, raw, &mut member, &mut nested);
-                space.member = member;
-                space.nested = Some(nested);
-            }
-            Kernel::Graph(program) => program.scores(rows, raw, &mut space.graph),
-        }
-    }
-}
-
-fn compile_members(
-    ensemble: &WeightedEnsemble,
-    names: &[String],
-    depth: usize,
-) -> Result<(Kernel, usize), InvalidEstimator> {
-    let names = || names.iter().map(String::as_str);
-    let mut members = Vec::with_capacity(ensemble.members().len());
-    let mut weights = Vec::with_capacity(ensemble.members().len());
-    for member in ensemble.members() {
-        members.push(Compiled::nested(names(), &member.estimator, depth + 1)?);
-        weights.push(member.weight);
-    }
-    let expected = members.first().map_or(0, Compiled::outputs);
-    match members.iter().position(|member| member.outputs() != expected) {
-        Some(member) => Err(InvalidEstimator::Member { member, expected, got: members[member].outputs() }),
-        None => Ok((Kernel::Ensemble { weights, members }, expected)),
-    }
-}
-
-fn weighted_mean(
-    weights: &[f64],
-    members: &[Compiled],
-    rows: &[f64],
-    raw: &mut [f64],
-    scores: &mut Vec<f64>,
-    space: &mut Workspace,
-) {
-    raw.fill(0.0);
-    scores.clear();
-    scores.resize(raw.len(), 0.0);
-    for (weight, member) in weights.iter().zip(members) {
-        member.scores(rows, scores, space);
-        raw.iter_mut().zip(&*scores).for_each(|(sum, score)| *sum += score * weight);
-    }
-    let total: f64 = weights.iter().sum();
-    raw.iter_mut().for_each(|sum| *sum /= total);
-}
+pub use estimator::InvalidEstimator;
+pub(crate) use estimator::{Compiled, Workspace};
+pub use path::{InvalidPath, Kernel, Path, Simd};
+pub use pool::{Pool, PoolError};
+pub use rows::Rows;
+pub use trees::{InvalidRows, TreeEngine};

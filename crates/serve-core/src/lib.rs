@@ -1,7 +1,8 @@
 //! The part of the model server that everything else stands on: what a model takes, what is done to a row on its
 //! way to a prediction, and how a model with its proof becomes bytes and comes back.
 //!
-//! The crate does no I/O, starts no thread, reads no clock and no environment. A service embeds it by reading the
+//! The crate does no I/O, starts no thread but those of an [`engine::Pool`] that the caller makes, reads no clock and no
+//! environment. A service embeds it by reading the
 //! files of a bundle and calling [`Pipeline::predict`]:
 //!
 //! ```
@@ -23,9 +24,11 @@
 //! | [`value`] | one input value as it arrives at the edge, before it is a number |
 //! | [`transform`], [`scaler`] | what is done to a row before inference, as data |
 //! | [`linear`], [`tree`], [`ensemble`], [`graph`] | the engine's models |
+//! | [`engine`] | the models compiled for speed; the bare engine, its kernels and its pool of threads |
 //! | [`link`] | from raw scores to probabilities |
 //! | [`decision`] | from probabilities to an answer |
 //! | [`pipeline`], [`prediction`] | all of the above in order, and what comes out |
+//! | [`explain`] | what each input added to a score, and what a model makes of its inputs as a whole |
 //! | [`response`] | the answer as adapters write it |
 //! | [`manifest`], [`bundle`], [`golden`], [`envelope`] | one version of one model as bytes, with its proof |
 //! | [`duration`], [`size`], [`name`], [`digest`] | values that configuration and files share |
@@ -37,9 +40,10 @@ pub mod digest;
 #[doc(hidden)]
 pub mod doctest;
 pub mod duration;
-mod engine;
+pub mod engine;
 pub mod ensemble;
 pub mod envelope;
+pub mod explain;
 pub mod golden;
 pub mod graph;
 pub mod linear;
@@ -63,11 +67,12 @@ pub use bundle::{Bundle, BundleBuilder, BundleError};
 pub use decision::DecisionPolicy;
 pub use digest::Digest;
 pub use ensemble::{Member, Model, WeightedEnsemble};
+pub use explain::{Explainer, Explanation};
 pub use golden::{Golden, GoldenSource, ProofError, Tolerance};
 pub use graph::Graph;
 pub use linear::LinearModel;
 pub use link::Link;
-pub use loader::{EngineLoader, LoadError, ModelLoader};
+pub use loader::{EngineLoader, Insight, LoadError, ModelLoader};
 pub use manifest::{Manifest, Metrics, SourceInfo, Target, Task};
 pub use name::{Alias, InvalidName, ModelName, ModelRef, ModelVersion, Selector};
 pub use pipeline::{Estimator, Pipeline, PredictError};

@@ -72,8 +72,10 @@ pub(crate) fn tree_scores(ensemble: &TreeEnsemble, row: &[f64]) -> Vec<f64> {
             Leaf::Vector(values) => values.iter().copied().enumerate().collect(),
             Leaf::Linear { constant, terms, otherwise } => {
                 let missing = terms.iter().any(|(feature, _)| row[*feature as usize].is_nan());
-                let add =
-                    |sum, (feature, coefficient): &(u32, f64)| sum + coefficient * row[*feature as usize];
+                let set_to_zero = |x: f64| if x.abs() <= ZERO_THRESHOLD { 0.0 } else { x };
+                let add = |sum, (feature, coefficient): &(u32, f64)| {
+                    sum + coefficient * set_to_zero(row[*feature as usize])
+                };
                 let value = if missing { *otherwise } else { terms.iter().fold(*constant, add) };
                 vec![(tree.output as usize, value)]
             }

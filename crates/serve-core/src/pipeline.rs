@@ -1,22 +1,24 @@
 //! The pipeline: signature, transforms, scaler, model, link, decision, in that order, for one row or many. HTTP, gRPC,
 //! embedding and offline scoring all call this, and nothing else predicts.
 
+mod batch;
+
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use ndarray::ArrayView2;
+use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decision::{Decide, DecisionPolicy, InvalidPolicy};
 pub use crate::engine::InvalidEstimator;
-use crate::engine::{Compiled, Workspace};
+use crate::engine::{Compiled, Path, Workspace};
 use crate::ensemble::Model;
 use crate::link::Link;
 use crate::manifest::Target;
-use crate::prediction::{BatchPrediction, Prediction, Scores};
+use crate::prediction::{Prediction, Scores};
 use crate::scaler::Scaler;
-use crate::signature::{CheckedRow, InvalidInput, Signature};
+use crate::signature::{CheckedRow, Datatype, InvalidInput, MissingPolicy, Signature};
 use crate::transform::Transform;
 
 /// What turns a row of numbers into scores, as data: transforms, then a scaler, a model and its link function.
@@ -98,13 +100,38 @@ pub struct Pipeline {
     decision: DecisionPolicy,
     decide: Decide,
     compiled: Compiled,
+    admits: Admits,
+}
+
+/// Which rows the signature admits unchanged, whatever they hold beyond it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Admits {
+    /// All.
+    All,
+    /// Those of finite numbers.
+    Finite,
+    /// Each has to be asked for.
+    Asked,
+}
+
+impl Admits {
+    fn of(signature: &Signature) -> Self {
+        let inputs = signature.inputs();
+        let number = |datatype| !matches!(datatype, Datatype::Bool | Datatype::Int64);
+        if !inputs.iter().all(|input| input.range.is_none() && number(input.datatype)) {
+            Self::Asked
+        } else if inputs.iter().all(|input| input.missing == MissingPolicy::Nan) {
+            Self::All
+        } else {
+            Self::Finite
+        }
+    }
 }
 
 #[derive(Default)]
 struct Scratch {
     row: CheckedRow,
     rows: Vec<f64>,
-    /// A row of a view that is not row-major.
     loose: Vec<f64>,
     space: Workspace,
 }
@@ -125,7 +152,22 @@ impl Pipeline {
         target: Target,
         decision: DecisionPolicy,
     ) -> Result<Self, InvalidPipeline> {
-        let compiled = Compiled::new(signature.inputs().iter().map(|input| input.name.as_str()), estimator)?;
+        Self::with_path(signature, estimator, target, decision, Path::default())
+    }
+
+    /// As [`new`](Self::new), with every tree ensemble forced to one path of the engine: for tests and measurements.
+    ///
+    /// # Errors
+    /// When the parts do not fit together, or the path cannot run a model or on this CPU.
+    pub fn with_path(
+        signature: Signature,
+        estimator: &Estimator,
+        target: Target,
+        decision: DecisionPolicy,
+        path: Path,
+    ) -> Result<Self, InvalidPipeline> {
+        let names = signature.inputs().iter().map(|input| input.name.as_str());
+        let compiled = Compiled::new(names, estimator, path)?;
         let expected = target.task.scores();
         let mut seen = HashSet::new();
         if let Some(class) = target.task.classes().iter().find(|class| !seen.insert(class.as_str())) {
@@ -136,7 +178,8 @@ impl Pipeline {
             return Err(InvalidPipeline::Scores { target, expected, got });
         }
         let decide = decision.resolve(&target)?;
-        Ok(Self { signature, target, decision, decide, compiled })
+        let admits = Admits::of(&signature);
+        Ok(Self { signature, target, decision, decide, compiled, admits })
     }
 
     /// What the model takes.
@@ -164,9 +207,20 @@ impl Pipeline {
     /// When the signature refuses the row, or a score is not finite.
     pub fn predict(&self, row: &[f64]) -> Result<Prediction, PredictError> {
         SCRATCH.with_borrow_mut(|scratch| {
+            if row.len() == self.signature.len() && self.admits_row(row) {
+                return self.infer(row, &mut scratch.space);
+            }
             self.signature.read_numbers(row, &mut scratch.row)?;
             self.infer(scratch.row.values(), &mut scratch.space)
         })
+    }
+
+    fn admits_row(&self, row: &[f64]) -> bool {
+        match self.admits {
+            Admits::All => true,
+            Admits::Finite => row.iter().fold(true, |all, x| all & x.is_finite()),
+            Admits::Asked => false,
+        }
     }
 
     /// Predicts a row that this pipeline's signature has admitted.
@@ -181,69 +235,9 @@ impl Pipeline {
         SCRATCH.with_borrow_mut(|scratch| self.infer(row.values(), &mut scratch.space))
     }
 
-    /// Predicts many rows, `[rows, inputs]`, into `out`, which is cleared first. A row that fails, fails alone. Row-major
-    /// views are read in place; others row by row.
-    ///
-    /// # Errors
-    /// [`InvalidInput::Length`] when the view has another number of columns than the signature has inputs.
-    pub fn predict_batch(
-        &self,
-        rows: ArrayView2<'_, f64>,
-        out: &mut BatchPrediction,
-    ) -> Result<(), InvalidInput> {
-        let (expected, got) = (self.signature.len(), rows.ncols());
-        if expected != got {
-            return Err(InvalidInput::Length { expected, got });
-        }
-        out.width = self.compiled.outputs();
-        out.classification = self.target.task.is_classification();
-        out.rows.clear();
-        out.scores.clear();
-        out.scores.resize(rows.nrows() * out.width, 0.0);
-        SCRATCH.with_borrow_mut(|scratch| {
-            self.admit_rows(rows, scratch, out);
-            self.compiled.scores(&scratch.rows, &mut out.scores, &mut scratch.space);
-        });
-        self.decide_rows(out);
-        Ok(())
-    }
-
-    fn admit_rows(&self, rows: ArrayView2<'_, f64>, scratch: &mut Scratch, out: &mut BatchPrediction) {
-        let width = self.signature.len();
-        scratch.rows.clear();
-        for row in rows.rows() {
-            let row = row.to_slice().unwrap_or_else(|| {
-                scratch.loose.clear();
-                scratch.loose.extend(row);
-                &scratch.loose
-            });
-            match self.signature.read_numbers(row, &mut scratch.row) {
-                Ok(()) => {
-                    scratch.rows.extend_from_slice(scratch.row.values());
-                    out.rows.push(Ok((crate::Answer::Value, None)));
-                }
-                Err(error) => {
-                    scratch.rows.extend(std::iter::repeat_n(0.0, width));
-                    out.rows.push(Err(error.into()));
-                }
-            }
-        }
-    }
-
-    fn decide_rows(&self, out: &mut BatchPrediction) {
-        for (row, scores) in out.rows.iter_mut().zip(out.scores.chunks_exact_mut(out.width)) {
-            if row.is_ok() {
-                *row = finite(scores).map(|()| self.decide.answer(scores));
-            }
-            if row.is_err() {
-                scores.fill(f64::NAN);
-            }
-        }
-    }
-
     fn infer(&self, row: &[f64], space: &mut Workspace) -> Result<Prediction, PredictError> {
         let mut scores = Scores::from_elem(0.0, self.compiled.outputs());
-        self.compiled.scores(row, &mut scores, space);
+        self.compiled.scores(&ArrayView1::from(row).into(), &mut scores, space);
         finite(&scores)?;
         let (answer, confidence) = self.decide.answer(&scores);
         Ok(Prediction { scores, answer, confidence, classification: self.target.task.is_classification() })

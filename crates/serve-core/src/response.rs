@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
 
 use crate::digest::Digest;
+use crate::explain::{Explanation, OutputExplanation};
 use crate::manifest::{Manifest, Task};
 use crate::pipeline::Pipeline;
 use crate::prediction::{Answer, Prediction};
@@ -22,6 +23,9 @@ pub struct PredictResponse<'a> {
     pub prediction_id: &'a dyn Text,
     /// What was predicted.
     pub prediction: PredictionBody<'a>,
+    /// What each feature contributed, where that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanation: Option<ExplanationBody<'a>>,
     /// Who predicted it.
     pub model_info: ModelInfo<'a>,
     /// Where the features came from.
@@ -79,6 +83,44 @@ impl Serialize for PredictionBody<'_> {
         }
         if let Answer::Band { abstains: true, .. } = self.prediction.answer() {
             map.serialize_entry("abstained", &true)?;
+        }
+        map.end()
+    }
+}
+
+/// `{"raw_score", "base_value", "contributions": {…}, "background"}`, or one such object under the name of each output
+/// where there are several.
+#[derive(Debug)]
+pub struct ExplanationBody<'a>(pub &'a Explanation);
+
+impl Serialize for ExplanationBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let one = |output| OutputBody { explanation: self.0, output };
+        let mut outputs = self.0.outputs();
+        if outputs.len() == 1
+            && let Some(output) = outputs.next()
+        {
+            return one(output).serialize(serializer);
+        }
+        serializer.collect_map(outputs.map(|output| (output.name.unwrap_or_default(), one(output))))
+    }
+}
+
+struct OutputBody<'a> {
+    explanation: &'a Explanation,
+    output: OutputExplanation<'a>,
+}
+
+impl Serialize for OutputBody<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let OutputExplanation { raw_score, base_value, names, contributions, .. } = self.output;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("raw_score", &raw_score)?;
+        map.serialize_entry("base_value", &base_value)?;
+        map.serialize_entry("contributions", &Named { names, values: contributions })?;
+        map.serialize_entry("background", &self.explanation.background())?;
+        if let Some(trees) = self.explanation.averaged_over() {
+            map.serialize_entry("averaged_over", &trees)?;
         }
         map.end()
     }

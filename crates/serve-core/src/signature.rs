@@ -3,10 +3,11 @@
 //! the same answer and the same error.
 //!
 //! Invariant of [`Signature`]: at least one input, names distinct and not empty, ranges not empty, constants finite,
-//! a vocabulary exactly where the datatype is [`Datatype::Bytes`].
+//! a vocabulary, of texts or of their hashes, exactly where the datatype is [`Datatype::Bytes`].
 
 mod check;
 mod row;
+mod text_hash;
 
 use std::collections::HashMap;
 
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub use check::{InvalidInput, Problem, Violation};
 pub use row::CheckedRow;
+pub use text_hash::text_hash;
 
 /// An input's datatype, named as in the Open Inference Protocol. The engine computes with `f64` throughout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -85,6 +87,11 @@ pub struct Input {
     /// The code of a text that is not in the vocabulary; where left out, such a text is refused. Since manifest format 2.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<f64>,
+    /// For [`Datatype::Bytes`] in place of a vocabulary: CatBoost's hashes of texts, see [`text_hash`]. A text's code is
+    /// its hash's position, and for every other text their number. A whole number stands for its digits. Since manifest
+    /// format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_hashes: Option<Vec<u32>>,
     /// The declared range, if a person declared one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub range: Option<Range>,
@@ -252,6 +259,13 @@ fn validate(input: &Input, index: usize) -> Result<(), InvalidSignature> {
     let vocabulary =
         |problem| InvalidSignature::Vocabulary { name: name(), datatype: input.datatype, problem };
     match (&input.vocabulary, input.datatype) {
+        _ if input.text_hashes.is_some() && input.datatype != Datatype::Bytes => {
+            return Err(vocabulary("can have no hashes of texts"));
+        }
+        _ if input.text_hashes.is_some() && (input.vocabulary.is_some() || input.unknown.is_some()) => {
+            return Err(vocabulary("has hashes of texts beside a vocabulary or a code for unknown texts"));
+        }
+        (None, Datatype::Bytes) if input.text_hashes.is_some() => {}
         (None, Datatype::Bytes) => return Err(vocabulary("needs a vocabulary")),
         (Some(_), other) if other != Datatype::Bytes => return Err(vocabulary("can have no vocabulary")),
         (Some(words), _) if words.is_empty() => return Err(vocabulary("has an empty vocabulary")),

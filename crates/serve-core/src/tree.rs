@@ -78,7 +78,7 @@ pub enum Leaf {
     /// One value per output.
     Vector(Vec<f64>),
     /// A linear model of the row, as LightGBM's `linear_tree` has it: `constant + Σ coefficient · x`, added in the order
-    /// of the terms.
+    /// of the terms, where magnitudes up to [`ZERO_THRESHOLD`] count as 0.
     Linear {
         /// What the sum starts from.
         constant: f64,
@@ -256,6 +256,11 @@ impl TreeEnsemble {
     #[must_use]
     pub fn has_gain(&self) -> bool {
         !self.0.gain.is_empty()
+    }
+
+    /// Per tree, the output that its scalar leaves add to.
+    pub(crate) fn outputs_of_trees(&self) -> Vec<u32> {
+        self.0.output.clone()
     }
 
     /// The trees, read back one at a time.

@@ -21,6 +21,13 @@ pub enum Place {
     },
     /// In a JSON file: a path such as `learner.objective.name`.
     Path(String),
+    /// In a binary file.
+    Byte {
+        /// The byte, from 0.
+        byte: usize,
+        /// The path of keys to it, where there is one.
+        path: String,
+    },
 }
 
 impl fmt::Display for Place {
@@ -34,6 +41,8 @@ impl fmt::Display for Place {
                 if key.is_empty() { Ok(()) } else { write!(f, ", {key}") }
             }
             Self::Path(path) => f.write_str(path),
+            Self::Byte { byte, path } if path.is_empty() => write!(f, "byte {byte}"),
+            Self::Byte { byte, path } => write!(f, "byte {byte}, {path}"),
         }
     }
 }
@@ -103,6 +112,24 @@ pub enum ImportError {
         /// What is wrong.
         problem: String,
     },
+    /// It is no JSON, or JSON of another form than CatBoost's.
+    #[error("{place}: the JSON does not read as a CatBoost model")]
+    CatBoostJson {
+        /// Where.
+        place: Place,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// It is no JSON, or JSON of another form than `tools/export_sklearn.py` writes.
+    #[error("{place}: the JSON does not read as an exported scikit-learn pipeline")]
+    SklearnJson {
+        /// Where.
+        place: Place,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
     /// It is no JSON, or JSON of another form than XGBoost's.
     #[error("{place}: the JSON does not read as an XGBoost model")]
     Json {
@@ -111,6 +138,14 @@ pub enum ImportError {
         /// Why.
         #[source]
         source: serde_json::Error,
+    },
+    /// It is no UBJSON, or UBJSON of another form than XGBoost's.
+    #[error("{place}: the UBJSON does not read as an XGBoost model: {problem}")]
+    Ubjson {
+        /// Where.
+        place: Place,
+        /// Why.
+        problem: String,
     },
 }
 

@@ -7,7 +7,8 @@ use serde::de::IgnoredAny;
 use thiserror::Error;
 
 /// Said wherever a file is refused for what it is.
-pub(crate) const SUPPORTED: &str = "supported now: LightGBM text models, XGBoost JSON and ONNX";
+pub(crate) const SUPPORTED: &str = "supported now: LightGBM text and JSON dump, XGBoost JSON and UBJSON, CatBoost JSON, ONNX of \
+     tabular models, scikit-learn by tools/export_sklearn.py";
 
 /// The format that a caller asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,11 +23,15 @@ pub enum Format {
     XgBoost,
     /// ONNX, of tabular models.
     Onnx,
+    /// CatBoost's JSON model, as `save_model("model.json", format="json")` writes it.
+    CatBoost,
+    /// A scikit-learn pipeline as `tools/export_sklearn.py` writes it.
+    Sklearn,
 }
 
 /// A name that no format has.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("unknown format {got:?}, expected auto, lightgbm, xgboost or onnx")]
+#[error("unknown format {got:?}, expected auto, lightgbm, xgboost, onnx, catboost or sklearn")]
 pub struct UnknownFormat {
     /// The name.
     pub got: String,
@@ -41,6 +46,8 @@ impl Format {
             Self::LightGbm => "lightgbm",
             Self::XgBoost => "xgboost",
             Self::Onnx => "onnx",
+            Self::CatBoost => "catboost",
+            Self::Sklearn => "sklearn",
         }
     }
 }
@@ -55,7 +62,7 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(text: &str) -> Result<Self, UnknownFormat> {
-        [Self::Auto, Self::LightGbm, Self::XgBoost, Self::Onnx]
+        [Self::Auto, Self::LightGbm, Self::XgBoost, Self::Onnx, Self::CatBoost, Self::Sklearn]
             .into_iter()
             .find(|format| format.as_str() == text)
             .ok_or_else(|| UnknownFormat { got: text.to_owned() })
@@ -68,7 +75,7 @@ impl FromStr for Format {
 pub enum FileKind {
     /// LightGBM's text model.
     LightGbmText,
-    /// LightGBM's `dump_model`, which is for people.
+    /// LightGBM's `dump_model`.
     LightGbmDump,
     /// XGBoost's JSON model.
     XgBoostJson,
@@ -90,10 +97,14 @@ pub enum FileKind {
     Hdf5,
     /// NumPy's `.npy`.
     Numpy,
+    /// CatBoost's JSON model.
+    CatBoostJson,
     /// CatBoost's binary model.
     CatBoost,
     /// XML, such as PMML.
     Xml,
+    /// A scikit-learn pipeline as `tools/export_sklearn.py` writes it.
+    SklearnExport,
     /// JSON that is no model we know.
     OtherJson,
     /// None of the above.
@@ -141,8 +152,13 @@ impl FileKind {
         let has = |key: &[u8]| bytes.windows(key.len()).any(|window| window == key);
         let json = || serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
         match bytes.first() {
-            Some(b'{') if has(b"\"learner\"") => Self::XgBoostJson,
+            Some(b'{') if has(b"\"format\": \"serve-sklearn\"") || has(b"\"format\":\"serve-sklearn\"") => {
+                Self::SklearnExport
+            }
+            Some(b'{') if has(b"\"features_info\"") && has(b"\"scale_and_bias\"") => Self::CatBoostJson,
+            // before XGBoost's, since a feature may be called "learner"
             Some(b'{') if has(b"\"tree_info\"") && has(b"\"max_feature_idx\"") => Self::LightGbmDump,
+            Some(b'{') if has(b"\"learner\"") => Self::XgBoostJson,
             Some(b'[') if has(b"\"nodeid\"") => Self::XgBoostDump,
             Some(b'{' | b'[') if json() => Self::OtherJson,
             _ => Self::Unknown,
@@ -153,13 +169,14 @@ impl FileKind {
     #[must_use]
     pub fn refusal(self) -> Option<&'static str> {
         Some(match self {
-            Self::LightGbmText | Self::XgBoostJson | Self::Onnx => return None,
-            Self::LightGbmDump | Self::XgBoostDump => {
-                "it is written for people and not exact; use save_model"
-            }
-            Self::XgBoostUbjson => {
-                "it comes with a later release; save it again with save_model(\"model.json\")"
-            }
+            Self::LightGbmText
+            | Self::LightGbmDump
+            | Self::XgBoostJson
+            | Self::XgBoostUbjson
+            | Self::CatBoostJson
+            | Self::Onnx
+            | Self::SklearnExport => return None,
+            Self::XgBoostDump => "it is written for people and not exact; use save_model",
             Self::XgBoostBinary => {
                 "XGBoost itself no longer reads it; load it with XGBoost 2 and save it as JSON"
             }
@@ -168,7 +185,10 @@ impl FileKind {
                 "unpack it first; if joblib made it, it is a pickle, and never read, because loading it would execute code"
             }
             Self::Zip => "PyTorch, Keras, skops and NumPy keep such files, and none of them is read",
-            Self::Hdf5 | Self::Numpy | Self::CatBoost | Self::Xml | Self::OtherJson => "it is not read",
+            Self::CatBoost => {
+                "load it with CatBoost and save it with save_model(\"model.json\", format=\"json\")"
+            }
+            Self::Hdf5 | Self::Numpy | Self::Xml | Self::OtherJson => "it is not read",
             Self::Unknown => "it is not a model file we know",
         })
     }
@@ -190,9 +210,11 @@ impl fmt::Display for FileKind {
             Self::Zip => "a ZIP archive",
             Self::Hdf5 => "an HDF5 file",
             Self::Numpy => "a NumPy array",
-            Self::CatBoost => "a CatBoost model",
+            Self::CatBoostJson => "a CatBoost JSON model",
+            Self::CatBoost => "a CatBoost model in its binary form",
             Self::Xml => "an XML file",
-            Self::OtherJson => "JSON, but not an XGBoost model (it has no \"learner\")",
+            Self::SklearnExport => "an exported scikit-learn pipeline",
+            Self::OtherJson => "JSON, but of no model that we know",
             Self::Unknown => "of no kind we know",
         })
     }
@@ -204,11 +226,16 @@ mod tests {
 
     #[test]
     fn formats_are_read_by_the_names_of_the_contract() {
-        for format in [Format::Auto, Format::LightGbm, Format::XgBoost, Format::Onnx] {
+        for format in
+            [Format::Auto, Format::LightGbm, Format::XgBoost, Format::Onnx, Format::CatBoost, Format::Sklearn]
+        {
             assert_eq!(format.to_string().parse(), Ok(format));
         }
         let error = "LightGBM".parse::<Format>().expect_err("refused").to_string();
-        assert_eq!(error, "unknown format \"LightGBM\", expected auto, lightgbm, xgboost or onnx");
+        assert_eq!(
+            error,
+            "unknown format \"LightGBM\", expected auto, lightgbm, xgboost, onnx, catboost or sklearn"
+        );
     }
 
     #[test]
@@ -224,6 +251,8 @@ mod tests {
             (b"\x80\x20", FileKind::Unknown),
             (b"\x08\x08\x12\x08skl2onnx", FileKind::Onnx),
             (b"PK\x03\x04\x14", FileKind::Zip),
+            (b"{\"features_info\":{},\"scale_and_bias\":[1,[0]]}", FileKind::CatBoostJson),
+            (b"{\n \"format\": \"serve-sklearn\",", FileKind::SklearnExport),
             (b"{\"a\":1}", FileKind::OtherJson),
             (b"[1,2]", FileKind::OtherJson),
             (b"[1,2", FileKind::Unknown),

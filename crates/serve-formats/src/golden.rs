@@ -9,6 +9,7 @@ mod columns;
 mod sample;
 
 use csv::{ReaderBuilder, StringRecord, Trim};
+use serve_core::signature::text_hash;
 use serve_core::{Golden, GoldenSource, Task};
 use thiserror::Error;
 
@@ -136,6 +137,10 @@ impl Cells<'_> {
 
     fn input(&self, feature: &Feature, at: usize) -> Result<f64, GoldenError> {
         let text = self.text(at);
+        if let Some(hashes) = &feature.text_hashes {
+            let hash = text_hash(text);
+            return Ok(hashes.iter().position(|known| *known == hash).unwrap_or(hashes.len()) as f64);
+        }
         let words = feature.vocabulary.as_deref().unwrap_or_default();
         match (text, words.iter().position(|word| word == text)) {
             ("", _) => Ok(f64::NAN),

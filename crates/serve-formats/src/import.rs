@@ -3,7 +3,7 @@
 use crate::error::ImportError;
 use crate::format::{FileKind, Format};
 use crate::imported::ImportedModel;
-use crate::{lightgbm, onnx, xgboost};
+use crate::{catboost, lightgbm, onnx, sklearn, xgboost};
 
 /// Reads a foreign model file. All its trees are used, as the libraries' own `Booster.predict` does, whatever
 /// `best_iteration` it carries. `O(bytes)`.
@@ -18,10 +18,14 @@ pub fn import(bytes: &[u8], format: Format) -> Result<ImportedModel, ImportError
     let kind = FileKind::of(bytes);
     match (format, kind) {
         (Format::Auto | Format::LightGbm, FileKind::LightGbmText) => lightgbm::import(bytes),
+        (Format::Auto | Format::LightGbm, FileKind::LightGbmDump) => lightgbm::import_dump(bytes),
         (Format::Auto | Format::XgBoost, FileKind::XgBoostJson) => xgboost::import(bytes),
+        (Format::Auto | Format::XgBoost, FileKind::XgBoostUbjson) => xgboost::import_ubjson(bytes),
+        (Format::Auto | Format::CatBoost, FileKind::CatBoostJson) => catboost::import(bytes),
         (Format::Auto | Format::Onnx, FileKind::Onnx) => onnx::import(bytes),
+        (Format::Auto | Format::Sklearn, FileKind::SklearnExport) => sklearn::import(bytes),
         (_, FileKind::Unknown) => Err(ImportError::Unknown { start: start_of(bytes) }),
-        (Format::Auto, _) | (Format::XgBoost, FileKind::XgBoostUbjson) => {
+        (Format::Auto, _) => {
             let reason = kind.refusal().unwrap_or_default();
             Err(ImportError::Kind { kind, reason })
         }
@@ -48,7 +52,8 @@ mod tests {
         assert_eq!(
             error(b"hello\x00world", Format::Auto),
             "not a model file we know: it begins with \"hello\\x00world\"; \
-             supported now: LightGBM text models, XGBoost JSON and ONNX"
+             supported now: LightGBM text and JSON dump, XGBoost JSON and UBJSON, CatBoost JSON, ONNX of \
+             tabular models, scikit-learn by tools/export_sklearn.py"
         );
         let pickle = error(b"\x80\x04\x95", Format::Auto);
         assert!(pickle.starts_with("the file is a Python pickle: it is never read"), "{pickle}");

@@ -17,6 +17,9 @@ pub struct Feature {
     pub vocabulary: Option<Vec<String>>,
     /// The code of a text outside the vocabulary, where the model has a rule for such texts.
     pub unknown: Option<f64>,
+    /// CatBoost's hashes of the texts that the model tells apart; a text's code is its hash's position, and for every other
+    /// text their number. In place of a vocabulary.
+    pub text_hashes: Option<Vec<u32>>,
     /// Whether the model has no rule for a missing value: a row without it is refused.
     pub required: bool,
 }
@@ -108,9 +111,14 @@ impl ImportedModel {
     /// When the features make no signature; those of an imported file do.
     pub fn signature(&self) -> Result<Signature, InvalidSignature> {
         let input = |feature: &Feature| Input {
-            datatype: if feature.vocabulary.is_some() { Datatype::Bytes } else { Datatype::Fp64 },
+            datatype: if feature.vocabulary.is_some() || feature.text_hashes.is_some() {
+                Datatype::Bytes
+            } else {
+                Datatype::Fp64
+            },
             vocabulary: feature.vocabulary.clone(),
             unknown: feature.unknown,
+            text_hashes: feature.text_hashes.clone(),
             missing: if feature.required { MissingPolicy::Reject } else { MissingPolicy::Nan },
             ..Input::number(&feature.name)
         };

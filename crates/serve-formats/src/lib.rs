@@ -26,16 +26,20 @@
 //! | [`format`](mod@format) | which formats there are, and what a file is by its content |
 //! | [`imported`] | what a foreign file says |
 //! | [`summary`] | what of it is worth telling a person |
+//! | [`mlflow`] | which file a folder of MLflow holds |
 //! | [`golden`] | proof for an imported model: the reference's own answers, or sampled rows |
 //! | [`error`] | why a file was refused, and where in it |
 
+mod catboost;
 pub mod error;
 pub mod format;
 pub mod golden;
 mod import;
 pub mod imported;
 mod lightgbm;
+pub mod mlflow;
 mod onnx;
+mod sklearn;
 pub mod summary;
 mod xgboost;
 
@@ -44,4 +48,5 @@ pub use format::{FileKind, Format, UnknownFormat};
 pub use golden::{GoldenError, read_golden, sample_golden};
 pub use import::import;
 pub use imported::{Feature, ImportedModel, InvalidOverride};
-pub use summary::Summary;
+pub use mlflow::{MlflowError, MlflowModel};
+pub use summary::{FeatureSummary, Summary};

@@ -1,29 +1,37 @@
-//! LightGBM's text model. The format has no description but LightGBM's source (`src/io/tree.cpp`,
+//! LightGBM's text model, and the dump of it as JSON ([`dump`]). The format has no description but LightGBM's source (`src/io/tree.cpp`,
 //! `src/boosting/gbdt_model_text.cpp`); its rules were checked against LightGBM 4.7.
 //!
 //! A file is a header of `key=value` lines, a block of them per tree, `end of trees`, and what is for people: feature
 //! importances, parameters, and the categories of pandas columns. Only format versions `v3` and `v4` are read, which
 //! LightGBM writes since 2.3. All its arithmetic is `f64`, and so is ours.
 
+mod dump;
 mod header;
+mod linear;
 mod objective;
 mod pandas;
 mod parameters;
 mod section;
+mod split;
+mod statistics;
 mod tree;
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serve_core::ensemble::Model;
-use serve_core::link::{Link, LinkFunction};
+use serve_core::link::Link;
 use serve_core::tree::{InvalidTrees, Shape, Tree};
-use serve_core::{Estimator, SourceInfo, Task, Tolerance, TreeEnsemble};
+use serve_core::{Estimator, SourceInfo, Tolerance, TreeEnsemble};
 
 use crate::error::{ImportError, Place};
-use crate::imported::{ImportedModel, numbered_classes};
+use crate::imported::ImportedModel;
 use header::Header;
+use objective::Objective;
+use pandas::Lists;
 use section::{Section, Sections};
+
+pub(crate) use dump::import as import_dump;
 
 /// Reads a LightGBM text model.
 ///
@@ -37,28 +45,50 @@ pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
     for (number, section) in sections.trees.iter().enumerate() {
         trees.push(tree::lower(section, (number % outputs) as u32)?);
     }
+    let pandas = match sections.pandas {
+        Some((line, text)) => {
+            pandas::read(text, || Place::Line { line, tree: None, key: "pandas_categorical".to_owned() })?
+        }
+        None => Lists::new(),
+    };
+    let parameters = parameters::read(&sections.parameters);
+    assemble(header, trees, pandas, parameters, |tree| {
+        let line = sections.trees.get(tree).map_or(0, |section: &Section<'_>| section.line);
+        Place::Line { line, tree: Some(tree), key: String::new() }
+    })
+}
+
+/// A model of its parts, as either form of file gives them.
+fn assemble(
+    mut header: Header,
+    mut trees: Vec<Tree>,
+    pandas: Lists,
+    mut parameters: BTreeMap<String, Value>,
+    place: impl Fn(usize) -> Place,
+) -> Result<ImportedModel, ImportError> {
+    statistics::agree(&mut trees);
+    linear::agree(&mut trees);
+    let Objective { text, link, task, outputs, note } = header.objective;
     let shape = Shape {
         inputs: header.features.len() as u32,
         outputs: outputs as u32,
         aggregation: header.aggregation,
         ..Shape::default()
     };
-    let ensemble = TreeEnsemble::new(shape, &trees).map_err(|error| located(error, &sections))?;
-    let mut features = header.features;
-    tree::mark_categorical(&trees, &mut features);
-    let notes = pandas::read(sections.pandas, &mut features, &header.highest_codes)?;
-    let function = header.objective.link;
+    let ensemble = TreeEnsemble::new(shape, &trees).map_err(|error| located(error, &trees, place))?;
+    split::mark_categorical(&trees, &mut header.features);
+    let mut notes = pandas::assign(pandas, &mut header.features, &header.highest_codes);
+    notes.extend(note);
+    notes.extend(parameters::iterations(&parameters, trees.len() / outputs));
+    parameters.insert("trees".to_owned(), trees.len().into());
+    parameters.insert("file_format".to_owned(), header.version.into());
     Ok(ImportedModel {
-        task: if function == LinkFunction::Identity {
-            Task::Regression
-        } else {
-            numbered_classes(outputs.max(2))
-        },
-        estimator: Estimator::of(Model::Trees(ensemble), Link::new(function)),
-        features,
+        task,
+        estimator: Estimator::of(Model::Trees(ensemble), Link::new(link)),
+        features: header.features,
         source: SourceInfo { library: "lightgbm".to_owned(), ..SourceInfo::default() },
-        objective: header.objective.text,
-        hyperparameters: hyperparameters(&sections, &trees, header.version),
+        objective: text,
+        hyperparameters: parameters,
         tolerance: Tolerance::F64,
         notes,
         golden: None,
@@ -76,16 +106,12 @@ fn text(bytes: &[u8]) -> Result<&str, ImportError> {
     std::str::from_utf8(bytes).map_err(|error| failed(error.valid_up_to(), "other bytes"))
 }
 
-/// What serve-core found wrong with the trees, at the line where the tree begins. Nodes are told as the file counts
-/// them: splits, and after them the leaves.
-fn located(error: InvalidTrees, sections: &Sections<'_>) -> ImportError {
-    let place = |tree: usize| {
-        let line = sections.trees.get(tree).map_or(0, |section: &Section<'_>| section.line);
-        Place::Line { line, tree: Some(tree), key: String::new() }
-    };
+/// What serve-core found wrong with the trees, where the tree stands. Nodes are told as the file counts them: splits, and
+/// after them the leaves.
+fn located(error: InvalidTrees, trees: &[Tree], place: impl Fn(usize) -> Place) -> ImportError {
     match error {
         InvalidTrees::Node { tree, node, problem } => {
-            let splits = sections.trees.get(tree).map_or(0, tree::split_count);
+            let splits = trees.get(tree).map_or(0, |tree| tree.nodes.len() / 2);
             let node =
                 if node < splits { format!("split {node}") } else { format!("leaf {}", node - splits) };
             ImportError::Graph { place: place(tree), problem: format!("{node}: {problem}") }
@@ -93,11 +119,4 @@ fn located(error: InvalidTrees, sections: &Sections<'_>) -> ImportError {
         InvalidTrees::Tree { tree, problem } => ImportError::Graph { place: place(tree), problem },
         other => ImportError::Graph { place: place(0), problem: other.to_string() },
     }
-}
-
-fn hyperparameters(sections: &Sections<'_>, trees: &[Tree], version: &str) -> BTreeMap<String, Value> {
-    let mut parameters = parameters::read(&sections.parameters);
-    parameters.insert("trees".to_owned(), trees.len().into());
-    parameters.insert("file_format".to_owned(), version.into());
-    parameters
 }

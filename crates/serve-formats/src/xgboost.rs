@@ -1,121 +1,111 @@
-//! XGBoost's JSON model (`doc/model.schema` in its repository; its rules were checked against XGBoost 3.2). Files of
-//! every version since 1.0 are read: older ones lack keys that have defaults.
+//! XGBoost's model files, JSON (`doc/model.schema` in its repository) and UBJSON; the rules were checked against XGBoost
+//! 3.2. Files of every version since 1.0 are read: older ones lack keys that have defaults.
 //!
 //! Inputs are compared in `f32`, and scores are `f32` sums that start from `base_score`. `x < t` goes left, which is
-//! `x <= t.next_down()`. The trees after `best_iteration` count, as in `Booster.predict`.
+//! `x <= t.next_down()`. The trees after `best_iteration` count, as in `Booster.predict` and `inplace_predict`.
 
 mod base_score;
 mod categories;
+mod category_sets;
+mod document;
 mod file;
+mod forest;
+mod linear;
+mod logarithm;
+mod notes;
 mod objective;
 mod tree;
+mod ubjson;
 
 use std::collections::BTreeMap;
 
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serve_core::ensemble::Model;
-use serve_core::link::{Link, LinkFunction, Precision};
-use serve_core::tree::{CategoryRounding, InvalidTrees, Shape};
-use serve_core::{Estimator, SourceInfo, Task, Tolerance, TreeEnsemble};
+use serve_core::link::{Link, Precision};
+use serve_core::{Estimator, SourceInfo, Tolerance};
 
-use crate::error::{ImportError, Place};
-use crate::imported::{ImportedModel, numbered_classes};
-use file::{File, Head};
+use crate::error::{ImportError, Place, shown};
+use crate::imported::{Feature, ImportedModel};
+use document::Document;
+use file::{Body, DartBooster, Head, LinearBooster, TreeBooster};
+use forest::Forest;
 use objective::Objective;
 
-const MODEL: &str = "learner.gradient_booster.model";
+const BOOSTERS: &str = "gbtree, dart, gblinear";
 
 /// Reads an XGBoost JSON model.
 ///
 /// # Errors
 /// When it is broken or uses what cannot be answered exactly.
 pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
-    let head: Head = parse(bytes)?;
-    let objective = Objective::read(&head)?;
-    let file: File = parse(bytes)?;
-    let model = &file.learner.gradient_booster.model;
-    model.check(objective.outputs)?;
-    let (mut features, notes) = categories::features(&file.learner)?;
-    let base = base_score::read(&head, &objective)?;
-    let trees = tree::lower_all(model, &mut features)?;
-    let shape = Shape {
-        inputs: features.len() as u32,
-        outputs: objective.outputs as u32,
-        base,
-        input_precision: Precision::F32,
-        sum_precision: Precision::F32,
-        category_rounding: CategoryRounding::Floor,
-        ..Shape::default()
+    read(Document::Json(bytes))
+}
+
+/// Reads the same in UBJSON.
+///
+/// # Errors
+/// As [`import`].
+pub(crate) fn import_ubjson(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
+    read(Document::Ubjson(bytes))
+}
+
+/// What a booster becomes.
+struct Lowered {
+    model: Model,
+    features: Vec<Feature>,
+    notes: Vec<String>,
+    hyperparameters: BTreeMap<String, Value>,
+}
+
+fn read(document: Document) -> Result<ImportedModel, ImportError> {
+    let head: Head = document.read()?;
+    let booster = head.learner.gradient_booster.name.as_str();
+    let lowered = match booster {
+        "gbtree" => trees(&head, document.read::<Body<TreeBooster>>()?.learner.gradient_booster.into()),
+        "dart" => trees(&head, document.read::<Body<DartBooster>>()?.learner.gradient_booster.into()),
+        "gblinear" => linear(&head, &document.read::<Body<LinearBooster>>()?.learner.gradient_booster),
+        _ => {
+            let place = Place::Path("learner.gradient_booster.name".to_owned());
+            let what = format!("the booster {}", shown(booster));
+            Err(ImportError::Unsupported { place, what, supported: BOOSTERS })
+        }
     };
-    let ensemble = TreeEnsemble::new(shape, &trees).map_err(located)?;
-    let function = objective.link;
-    let link = Link { function, precision: Precision::F32 };
+    let (objective, mut lowered) = lowered?;
+    lowered.notes.extend(objective.note.map(str::to_owned));
+    let hyperparameters = &mut lowered.hyperparameters;
+    hyperparameters.insert("booster".to_owned(), booster.into());
+    hyperparameters.extend(notes::hyperparameters(&head));
+    let link = Link { function: objective.link, precision: Precision::F32 };
     Ok(ImportedModel {
-        task: if function == LinkFunction::Identity {
-            Task::Regression
-        } else {
-            numbered_classes(objective.outputs.max(2))
-        },
-        estimator: Estimator::of(Model::Trees(ensemble), link),
-        features,
+        task: objective.task,
+        estimator: Estimator::of(lowered.model, link),
+        features: lowered.features,
         source: SourceInfo { library: "xgboost".to_owned(), version: head.version(), file: None },
         objective: head.learner.objective.name.clone(),
-        hyperparameters: hyperparameters(&head, &file),
+        hyperparameters: lowered.hyperparameters,
         tolerance: Tolerance::F32,
-        notes,
+        notes: lowered.notes,
         golden: None,
     })
 }
 
-/// Reads twice where it fails: the second reading knows the path, which the first would pay for at every number.
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ImportError> {
-    if let Ok(parsed) = serde_json::from_slice(bytes) {
-        return Ok(parsed);
+fn trees(head: &Head, forest: Forest) -> Result<(Objective, Lowered), ImportError> {
+    let objective = Objective::read(head, forest.most_outputs())?;
+    let base = base_score::margins(head, &objective, !forest.model.trees.is_empty())?;
+    let (mut features, mut notes) = categories::features(&head.learner, forest.path, &forest.model.cats.enc)?;
+    let model = forest.lower(base, &mut features)?;
+    notes.extend(notes::best_iteration(head, forest.rounds(objective.outputs)));
+    let mut hyperparameters = BTreeMap::from([("trees".to_owned(), forest.model.trees.len().into())]);
+    if let Some(parallel) = &forest.model.gbtree_model_param.num_parallel_tree {
+        hyperparameters.insert("num_parallel_tree".to_owned(), notes::number(parallel));
     }
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let failed = |path: String, source: serde_json::Error| {
-        let place = if path == "." { format!("line {}", source.line()) } else { path };
-        ImportError::Json { place: Place::Path(place), source }
-    };
-    let parsed = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        // Keys come from the file.
-        let path = error.path().to_string().escape_debug().take(200).collect();
-        failed(path, error.into_inner())
-    })?;
-    deserializer.end().map_err(|source| failed(".".to_owned(), source))?;
-    Ok(parsed)
+    Ok((objective, Lowered { model, features, notes, hyperparameters }))
 }
 
-fn located(error: InvalidTrees) -> ImportError {
-    let (place, problem) = match error {
-        InvalidTrees::Node { tree, node, problem } => {
-            (format!("{MODEL}.trees[{tree}]"), format!("node {node}: {problem}"))
-        }
-        InvalidTrees::Tree { tree, problem } => (format!("{MODEL}.trees[{tree}]"), problem),
-        other => (MODEL.to_owned(), other.to_string()),
-    };
-    ImportError::Graph { place: Place::Path(place), problem }
-}
-
-fn hyperparameters(head: &Head, file: &File) -> BTreeMap<String, Value> {
-    let model = &file.learner.gradient_booster.model;
-    let number =
-        |text: &str| serde_json::from_str::<serde_json::Number>(text).map_or(text.into(), Value::from);
-    let mut kept = BTreeMap::from([
-        ("trees".to_owned(), model.trees.len().into()),
-        (
-            "base_score".to_owned(),
-            number(head.learner.learner_model_param.base_score.trim_matches(['[', ']'])),
-        ),
-    ]);
-    if let Some(parallel) = &model.gbtree_model_param.num_parallel_tree {
-        kept.insert("num_parallel_tree".to_owned(), number(parallel));
-    }
-    for name in ["best_iteration", "best_score"] {
-        if let Some(Value::String(text)) = head.learner.attributes.get(name) {
-            kept.insert(name.to_owned(), number(text));
-        }
-    }
-    kept
+fn linear(head: &Head, booster: &LinearBooster) -> Result<(Objective, Lowered), ImportError> {
+    let objective = Objective::read(head, booster.most_outputs())?;
+    let base = base_score::margins(head, &objective, !booster.model.weights.is_empty())?;
+    let (features, notes) = categories::features(&head.learner, "learner.gradient_booster.model", &[])?;
+    let model = booster.lower(&base, features.len())?;
+    Ok((objective, Lowered { model, features, notes, hyperparameters: BTreeMap::new() }))
 }

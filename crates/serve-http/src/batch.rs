@@ -23,6 +23,7 @@ struct BatchBody<'a> {
     feature_set: Option<Cow<'a, str>>,
     model_type: Option<Cow<'a, str>>,
     model_version: Option<Cow<'a, str>>,
+    explain: Option<bool>,
     /// Taken and without effect until requests queue.
     #[serde(rename = "priority")]
     _priority: Option<i64>,
@@ -33,8 +34,9 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable("malformed_json", "the body is empty; expected {\"requests\": […]}"));
     };
-    let BatchBody { requests, model, feature_set, model_type, model_version, .. } =
+    let BatchBody { mut requests, model, feature_set, model_type, model_version, explain, .. } =
         serde_json::from_slice(body)?;
+    requests.iter_mut().for_each(|request| request.explain_by_default(explain == Some(true)));
     app.service.check_rows(requests.len())?;
     let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;
     let (rows, answers) = answer(app, requests, &common).await?;

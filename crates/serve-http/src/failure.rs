@@ -40,6 +40,7 @@ fn status(code: Code) -> StatusCode {
         | Code::ConflictingModel
         | Code::InvalidFeatures
         | Code::NonFiniteOutput
+        | Code::NotExplainable
         | Code::EntityRequired
         | Code::FeaturesUnavailable
         | Code::FeaturesStale

@@ -7,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use serve_app::{Code, ServiceError};
 use serve_core::{Alias, Manifest, ModelName, ModelVersion};
-use serve_registry::ModelSnapshot;
 use serve_registry::snapshot::Published;
+use serve_registry::{Explanations, ModelSnapshot};
 
 use crate::call::Call;
 use crate::failure::Failure;
@@ -48,7 +48,26 @@ pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
         object.insert("versions".to_owned(), json!(version_list(&model)));
         object.insert("history".to_owned(), json!(model.aliases.history("champion")));
     }
+    if let Some(deployment) = model.champion_deployment() {
+        app.service.prepare_explanations(deployment).await?;
+        if let (Some(object), Some(made)) = (body.as_object_mut(), deployment.explanations()) {
+            object.extend(insight(made));
+        }
+    }
     Ok(reply::json(StatusCode::OK, &body))
+}
+
+/// Importances, and whether predictions can be explained.
+fn insight(made: &Explanations) -> serde_json::Map<String, Json> {
+    let mut importances = json!(made.importances());
+    if let (Some(object), Some(mean)) = (importances.as_object_mut(), made.mean_abs_shap()) {
+        object.insert("mean_abs_shap".to_owned(), json!(mean));
+    }
+    let explanations = match made.explainer() {
+        Ok(_) => json!({ "available": true }),
+        Err(reason) => json!({ "available": false, "reason": reason.to_string() }),
+    };
+    [("importances".to_owned(), importances), ("explanations".to_owned(), explanations)].into_iter().collect()
 }
 
 /// `GET /models/{name}/versions`.

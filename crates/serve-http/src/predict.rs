@@ -5,7 +5,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serve_app::{Answered, Compared};
 use serve_core::response::{
-    FeatureInfo, FeatureSource, ModelInfo, Performance, PredictResponse, PredictionBody, Text as AnyText,
+    ExplanationBody, FeatureInfo, FeatureSource, ModelInfo, Performance, PredictResponse, PredictionBody,
+    Text as AnyText,
 };
 
 use crate::call::Call;
@@ -15,8 +16,18 @@ use crate::reply::{self, Millis, Reply};
 use crate::routes::App;
 
 /// What a prediction's query may say.
-pub(crate) const QUERY: [&str; 9] =
-    [TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], TEXTS[4], TEXTS[5], TEXTS[6], TEXTS[7], "use_cached_features"];
+pub(crate) const QUERY: [&str; 10] = [
+    TEXTS[0],
+    TEXTS[1],
+    TEXTS[2],
+    TEXTS[3],
+    TEXTS[4],
+    TEXTS[5],
+    TEXTS[6],
+    TEXTS[7],
+    "use_cached_features",
+    "explain",
+];
 
 /// One prediction.
 pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
@@ -47,7 +58,7 @@ pub(crate) fn with_response<R>(
     answered: &Answered,
     write: impl FnOnce(&PredictResponse<'_>) -> R,
 ) -> R {
-    let Answered { deployment, prediction, gathered } = answered;
+    let Answered { deployment, prediction, gathered, explanation } = answered;
     let digest = deployment.digest();
     let prediction_id = uuid::Uuid::now_v7();
     let now = Millis(app.service.now());
@@ -57,6 +68,7 @@ pub(crate) fn with_response<R>(
         request_id: &call.id.0,
         prediction_id: &prediction_id,
         prediction: PredictionBody { pipeline: deployment.pipeline(), prediction },
+        explanation: explanation.as_ref().map(ExplanationBody),
         model_info: ModelInfo::new(
             deployment.manifest(),
             &digest,

@@ -243,15 +243,18 @@ impl<'a> PredictBody<'a> {
         Ok(self)
     }
 
+    /// Whether explanations are asked for; where the body does not say, what holds for its whole batch.
+    pub(crate) fn explain_by_default(&mut self, explain: bool) {
+        self.switches[1].get_or_insert(explain);
+    }
+
     /// What the body asks for.
     ///
     /// # Errors
     /// 422 when it contradicts itself, or asks for what this release does not have.
     pub(crate) fn request(mut self) -> Result<PredictRequest<'a>, Failure> {
         let asked_for = |at: usize| self.switches[at] == Some(true);
-        for (at, what) in
-            [(1, "explanations come"), (2, "uncertainties come"), (3, "ensembles by request come")]
-        {
+        for (at, what) in [(2, "uncertainties come"), (3, "ensembles by request come")] {
             if asked_for(at) {
                 let message = format!("{}: {what} with a later release; leave it out", SWITCHES[at]);
                 return Err(Failure::invalid("not_supported", message));
@@ -259,6 +262,7 @@ impl<'a> PredictBody<'a> {
         }
         let features = self.take_features()?;
         let use_cached_features = self.switches[0];
+        let explain = self.switches[1].unwrap_or(false);
         let [model, feature_set, model_type, version, entity, symbol, timestamp, horizon] = self.texts;
         let name = match (&model, &symbol, &horizon) {
             (Some(_), _, Some(_)) => return Err(conflict("model and horizon both name the model")),
@@ -280,7 +284,7 @@ impl<'a> PredictBody<'a> {
         };
         let model = model_query(name.as_deref(), feature_set, model_type, version.as_deref())?;
         let as_of = timestamp.map(|text| parse_time(&text)).transpose()?;
-        Ok(PredictRequest { model, entity, as_of, features, use_cached_features })
+        Ok(PredictRequest { model, entity, as_of, features, use_cached_features, explain })
     }
 
     fn take_features(&mut self) -> Result<Features<'a>, Failure> {
@@ -390,7 +394,8 @@ mod tests {
         assert!(error(r#"{"entity":"a","symbol":"b"}"#).contains("contradicts itself"));
         assert!(error(r#"{"features":{},"data":[]}"#).contains("both give the row"));
         assert!(error(r#"{"data":[[1],[2]]}"#).contains("/predict/batch"));
-        assert!(error(r#"{"model":"m","explain":true}"#).contains("later release"));
+        assert!(error(r#"{"model":"m","return_uncertainty":true}"#).contains("later release"));
+        assert!(error(r#"{"model":"m","explain":1}"#).contains("expected a boolean"));
         assert!(error(r#"{"model":"../../etc/passwd"}"#).contains("is no model name"));
         assert!(error(r#"{"model":"m","model":"n"}"#).contains("stands twice"));
         assert!(error(r#"{"timestamp":"2024-01-15 10:30:00"}"#).contains("RFC 3339"));

@@ -11,6 +11,7 @@ use serve_core::{
 use thiserror::Error;
 
 use crate::directory::{Directory, StorageError};
+use crate::explanations::{Explanations, Lazy, ReadAgainError};
 
 /// How often the golden rows are run before a version answers anyone.
 const WARM_UP_ROUNDS: usize = 3;
@@ -54,6 +55,7 @@ pub struct Deployment {
     load_time: Duration,
     row_cost: Duration,
     bytes: u64,
+    explanations: Lazy,
 }
 
 impl Deployment {
@@ -103,6 +105,7 @@ impl Deployment {
             load_time: start.elapsed(),
             row_cost,
             bytes: bundle.len_bytes(),
+            explanations: Lazy::default(),
         })
     }
 
@@ -141,6 +144,20 @@ impl Deployment {
     #[must_use]
     pub fn row_cost(&self) -> Duration {
         self.row_cost
+    }
+
+    /// What explains its predictions, if that was asked for before; see [`Registry::explanations`](crate::Registry).
+    #[must_use]
+    pub fn explanations(&self) -> Option<&Explanations> {
+        self.explanations.get()
+    }
+
+    pub(crate) fn make_explanations(
+        &self,
+        directory: &Directory,
+        loader: &dyn ModelLoader,
+    ) -> Result<&Explanations, ReadAgainError> {
+        self.explanations.get_or_make(self, directory, loader)
     }
 
     /// Bytes of its bundle.

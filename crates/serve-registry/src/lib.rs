@@ -20,6 +20,7 @@
 //! | [`directory`] | bundles, versions and aliases in a folder: atomic publish, locked alias changes |
 //! | [`aliases`] | movable pointers to versions, with their history |
 //! | [`deployment`] | one version loaded, proven and warmed |
+//! | [`explanations`] | what explains a deployment, made at its first use |
 //! | [`snapshot`] | what one model serves at one moment, and which version a request means |
 //! | [`registry`] | all models: loading beside the serving path, the swap, reload, promote, rollback |
 //! | [`slot`] | the pointer that is swapped |
@@ -28,6 +29,7 @@ pub mod aliases;
 pub mod config;
 pub mod deployment;
 pub mod directory;
+pub mod explanations;
 mod reaper;
 pub mod registry;
 pub mod slot;
@@ -37,6 +39,7 @@ pub use aliases::Aliases;
 pub use config::RegistryConfig;
 pub use deployment::{Deployment, RefusedError};
 pub use directory::{Directory, PublishError, StorageError};
+pub use explanations::Explanations;
 pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus};
 pub use slot::Slot;
 pub use snapshot::{ModelSnapshot, Refusal, VersionState};

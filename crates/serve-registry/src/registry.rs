@@ -22,6 +22,7 @@ pub use refresh::{ReloadOutcome, ReloadStatus};
 use crate::config::CacheConfig;
 use crate::deployment::{Deployment, RefusedError};
 use crate::directory::{Directory, StorageError};
+use crate::explanations::{Explanations, ReadAgainError};
 use crate::reaper::Reaper;
 use crate::slot::Slot;
 use crate::snapshot::{ModelSnapshot, Refusal, Resolution};
@@ -216,6 +217,18 @@ impl Registry {
                     if matches!(reference.selector, Selector::Latest | Selector::Best) => {}
                 loaded => return loaded,
             }
+        }
+    }
+
+    /// What explains the predictions of a deployment, made at the first call: it reads the bundle's files again and
+    /// explains the golden rows, so it belongs on a thread that may block. Many first calls make it once.
+    ///
+    /// # Errors
+    /// When the files cannot be read, or have changed.
+    pub fn explanations<'a>(&self, deployment: &'a Deployment) -> Result<&'a Explanations, ReadAgainError> {
+        match deployment.explanations() {
+            Some(made) => Ok(made),
+            None => deployment.make_explanations(&self.directory, &*self.loader),
         }
     }
 

@@ -69,6 +69,17 @@ pub enum TrainError {
     /// Coefficients came out that are none.
     #[error("the trained coefficients are no linear model")]
     Linear(#[from] InvalidLinear),
+    /// A model that was never fitted holds nothing to lower.
+    #[error("the model was never fitted")]
+    NotFitted,
+    /// A model was fitted on other columns than its caller says.
+    #[error("expected {expected} columns, as many as the model was fitted on, got {got}")]
+    Columns {
+        /// What the model says.
+        expected: usize,
+        /// What its caller says.
+        got: usize,
+    },
     /// What was exported of a model contradicts its answer.
     #[error("row {row}: smartcore answers class {expected}, the export of its model class {got}")]
     Unfaithful {
@@ -107,7 +118,7 @@ impl TrainError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Setting(error) => error.fault(),
-            Self::ClassUnseen { .. } => Fault::Options,
+            Self::ClassUnseen { .. } | Self::NotFitted | Self::Columns { .. } => Fault::Options,
             Self::TooFewRows { .. }
             | Self::ClassAbsent { .. }
             | Self::TooLarge { .. }

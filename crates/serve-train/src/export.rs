@@ -7,6 +7,7 @@
 
 use serde::Deserialize;
 use serde::de::Error as _;
+use serde_json::Value;
 use serve_core::tree::{Leaf, Missing, Node, Test, Tree};
 
 use crate::error::TrainError;
@@ -14,16 +15,25 @@ use crate::error::TrainError;
 #[derive(Debug, Deserialize)]
 pub(crate) struct ForestFile {
     pub(crate) trees: Vec<TreeFile>,
+    /// Labels; none for a regression.
+    #[serde(default)]
+    pub(crate) classes: Vec<Value>,
+    pub(crate) num_features: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct RegressorFile {
     pub(crate) tree_regressor: TreeFile,
+    pub(crate) num_features: Option<usize>,
 }
 
 #[derive(Debug, Deserialize)]
 pub(crate) struct TreeFile {
     nodes: Vec<NodeFile>,
+    /// Labels, in a classifier.
+    #[serde(default)]
+    pub(crate) classes: Vec<Value>,
+    pub(crate) num_features: Option<usize>,
 }
 
 /// `output` is the number of a class, or a regression's value.

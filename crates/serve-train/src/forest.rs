@@ -6,19 +6,19 @@
 //! calibrated chance. The bootstrap is drawn within each class. Source: `ensemble/random_forest_classifier.rs` of
 //! smartcore 0.7.0; Breiman, Random Forests, Machine Learning 45, 2001.
 
-use ndarray::ArrayView2;
-use serve_core::tree::{Aggregation, Shape};
-use serve_core::{Estimator, Link, Model, TreeEnsemble};
-use smartcore::ensemble::random_forest_classifier::{
+use ::smartcore::ensemble::random_forest_classifier::{
     RandomForestClassifier, RandomForestClassifierParameters,
 };
-use smartcore::linalg::basic::matrix::DenseMatrix;
+use ::smartcore::linalg::basic::matrix::DenseMatrix;
+use ndarray::ArrayView2;
+use serve_core::Estimator;
 
 use crate::error::TrainError;
 use crate::export::ForestFile;
 use crate::fitted::{Fitted, Lesson, agree, first_greatest};
 use crate::matrix;
 use crate::settings::ForestSettings;
+use crate::smartcore;
 
 pub(crate) struct Forest {
     model: RandomForestClassifier<f64, u32, DenseMatrix<f64>, Vec<u32>>,
@@ -54,15 +54,7 @@ impl Forest {
 
 impl Fitted for Forest {
     fn estimator(&self) -> Result<Estimator, TrainError> {
-        let trees = self.exported.trees.iter().map(|tree| tree.lower(0, |class| class));
-        let trees = trees.collect::<Result<Vec<_>, _>>()?;
-        let shape = Shape {
-            inputs: self.features as u32,
-            outputs: self.classes as u32,
-            aggregation: Aggregation::Vote,
-            ..Shape::default()
-        };
-        Ok(Estimator::of(Model::Trees(TreeEnsemble::new(shape, &trees)?), Link::IDENTITY))
+        smartcore::votes(&self.exported.trees, self.features, self.classes)
     }
 
     fn answers(&self, rows: ArrayView2<'_, f64>) -> Result<Vec<Vec<f64>>, TrainError> {

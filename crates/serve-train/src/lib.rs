@@ -28,10 +28,12 @@
 //! |---|---|
 //! | [`dataset`] | rows, classes and times read from a file |
 //! | [`settings`] | algorithms and their hyperparameters |
+//! | [`smartcore`](mod@smartcore) | models that a program fitted with smartcore itself |
 //! | [`training`], [`report`] | one training, and what it tells |
 //! | [`metrics`] | accuracy, log loss, Brier score, ROC AUC |
 
 mod boosting;
+mod covers;
 pub mod dataset;
 mod error;
 mod evaluation;
@@ -47,6 +49,7 @@ mod matrix;
 pub mod metrics;
 pub mod report;
 pub mod settings;
+pub mod smartcore;
 mod split;
 #[cfg(test)]
 mod synthetic;

@@ -6,16 +6,17 @@
 //! differs only where softmax makes equals of scores that differ in the last bit. Source: `linear/logistic_regression.rs` of
 //! smartcore 0.7.0; the objective is scikit-learn's with `C = 1/l2`.
 
+use ::smartcore::linalg::basic::arrays::{Array, Array2 as _};
+use ::smartcore::linalg::basic::matrix::DenseMatrix;
+use ::smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
 use ndarray::{Array2, ArrayView2};
-use serve_core::{Estimator, LinearModel, Model, Scaler};
-use smartcore::linalg::basic::arrays::{Array, Array2 as _};
-use smartcore::linalg::basic::matrix::DenseMatrix;
-use smartcore::linear::logistic_regression::{LogisticRegression, LogisticRegressionParameters};
+use serve_core::{Estimator, Scaler};
 
 use crate::error::TrainError;
-use crate::fitted::{Fitted, Lesson, agree, first_greatest, link, probabilities};
+use crate::fitted::{Fitted, Lesson, agree, first_greatest, probabilities};
 use crate::matrix;
 use crate::settings::LogisticSettings;
+use crate::smartcore;
 
 pub(crate) struct Logistic {
     scaler: Scaler,
@@ -66,13 +67,9 @@ fn scaled(scaler: &Scaler, rows: ArrayView2<'_, f64>) -> Array2<f64> {
 
 impl Fitted for Logistic {
     fn estimator(&self) -> Result<Estimator, TrainError> {
-        let (weights, intercept) = (self.model.coefficients(), self.model.intercept());
-        let (outputs, inputs) = weights.shape();
-        let flat = (0..outputs).flat_map(|k| (0..inputs).map(move |i| *weights.get((k, i)))).collect();
-        let intercept = (0..outputs).map(|k| *intercept.get((k, 0))).collect();
-        let model = Model::Linear(LinearModel::new(inputs, flat, intercept)?);
-        let link = link(self.model.classes().len());
-        Ok(Estimator { scaler: Some(self.scaler.clone()), ..Estimator::of(model, link) })
+        let classes = self.model.classes().len();
+        let estimator = smartcore::logistic(self.model.coefficients(), self.model.intercept(), classes)?;
+        Ok(Estimator { scaler: Some(self.scaler.clone()), ..estimator })
     }
 
     fn answers(&self, rows: ArrayView2<'_, f64>) -> Result<Vec<Vec<f64>>, TrainError> {

@@ -1,244 +1,391 @@
-//! The walk: one node after the other from root to leaf, on a layout where siblings stand side by side.
+//! The interleaved walk: from the root to a leaf, eight rows of one tree or sixteen trees of one row at a time, so that
+//! the loads of one hide behind those of the others. It serves every tree and every CPU.
 //!
-//! It serves every tree and every CPU. Faster kernels for common shapes come beside it; they have to give its bits.
+//! Siblings stand side by side and a split goes on at `left + !(x <= threshold)`; there is no branch on the rows. A leaf
+//! loops on itself: its `left` is itself, and it asks a column that is always negative infinity. Its threshold holds its
+//! number. Before the walk a row is copied to columns: a missing value becomes the number that its splits send the right
+//! way, a category a 0 or 1.
+//!
+//! Invariants, by construction: `left`, and for splits `left + 1`, are nodes of the tree; columns are below the width of
+//! a prepared row.
+#![allow(
+    clippy::inline_always,
+    reason = "what is compiled for several instruction sets must be inlined into each"
+)]
 
-use crate::link::Precision;
-use crate::tree::{Aggregation, CategoryRounding, Leaf, Missing, Node, Test, TreeEnsemble, ZERO_THRESHOLD};
+use std::ops::Range;
 
-const LEAF: u32 = 1 << 31;
-const MISSING_LEFT: u32 = 1 << 30;
-/// Zero counts as missing, or the split is categorical: the slow question.
-const SPECIAL: u32 = 1 << 29;
-const CATEGORICAL: u32 = 1 << 28;
-const FEATURE: u32 = (1 << 24) - 1;
+use super::coding::contains;
+use super::leaves::{Leaves, Number};
+use super::lower::{CategorySet, Flat, FlatTree, Group, Lowered, Question, round_down};
+use super::rows::Rows;
+use crate::tree::{CategoryRounding, ZERO_THRESHOLD};
 
-/// 16 bytes. The left child stands at `next`, the right one at `next + 1`; a leaf's `next` is its value's number. The
-/// threshold of a categorical split is the number of its set, exact in `f64`.
+/// Rows prepared together.
+const TILE: usize = 64;
+/// Rows that walk a tree together.
+const ROWS: usize = 8;
+/// Trees that a row walks together.
+const TREES: usize = 16;
+/// Steps between two questions whether all have arrived.
+const STEPS: usize = 4;
+
+/// A number that thresholds are held in.
+pub(super) trait Threshold: Copy + Default + PartialOrd + Send + Sync + 'static {
+    const MINUS_INFINITY: Self;
+    fn of(x: f64) -> Self;
+    fn number(number: u32) -> Self;
+    fn as_number(self) -> u32;
+}
+
+impl Threshold for f32 {
+    const MINUS_INFINITY: Self = f32::NEG_INFINITY;
+
+    /// For numbers that are `f32`, being at most `x` is being at most this.
+    fn of(x: f64) -> Self {
+        round_down(x)
+    }
+
+    fn number(number: u32) -> Self {
+        f32::from_bits(number)
+    }
+
+    fn as_number(self) -> u32 {
+        self.to_bits()
+    }
+}
+
+impl Threshold for f64 {
+    const MINUS_INFINITY: Self = f64::NEG_INFINITY;
+
+    fn of(x: f64) -> Self {
+        x
+    }
+
+    fn number(number: u32) -> Self {
+        f64::from(number)
+    }
+
+    fn as_number(self) -> u32 {
+        self as u32
+    }
+}
+
+/// 8 bytes with `f32` and `u16`, 16 with `f64` and `u32`. `left` is counted from the tree's root.
 #[derive(Debug, Clone, Copy)]
-struct WalkNode {
-    threshold: f64,
-    feature: u32,
-    next: u32,
+struct Step<T, I> {
+    threshold: T,
+    column: I,
+    left: I,
 }
 
-/// A constant, and inputs with their coefficients.
-type LinearLeaf = (f64, Box<[(u32, f64)]>);
+/// An index that nodes hold.
+pub(super) trait Index: Copy + TryFrom<usize> + Into<u32> + Send + Sync + 'static {}
 
-/// A tree ensemble laid out for walking.
-#[derive(Debug)]
+impl Index for u16 {}
+impl Index for u32 {}
+
+/// A column of a prepared row.
+#[derive(Debug, Clone)]
+enum Column {
+    /// The value itself, or `missing` in place of NaN, and of zeros where they count as missing.
+    Number { feature: u32, zero: bool, missing: f64 },
+    /// 0 for members of a set, else 1.
+    Set { feature: u32, missing: f64, words: Box<[u32]> },
+}
+
+/// Trees laid out for walking.
+#[derive(Debug, Clone)]
+pub(super) struct Steps<T, I> {
+    roots: Vec<u32>,
+    depths: Vec<u32>,
+    nodes: Vec<Step<T, I>>,
+}
+
+/// The smaller layout where it is exact and large enough.
+#[derive(Debug, Clone)]
+enum Layout {
+    Narrow(Steps<f32, u16>),
+    Wide(Steps<f64, u32>),
+}
+
+/// Trees to walk, and how rows are prepared for it.
+#[derive(Debug, Clone)]
 pub(super) struct Walk {
-    inputs: usize,
-    outputs: usize,
-    aggregation: Aggregation,
-    round_inputs: bool,
-    round_sums: bool,
-    /// Values up to this one are in no category.
-    below_categories: f64,
-    base: Vec<f64>,
-    /// Per output, what its sum is divided by.
-    divisors: Vec<f64>,
-    /// Root and output of each tree.
-    trees: Vec<(u32, u32)>,
-    nodes: Vec<WalkNode>,
-    values: Vec<f64>,
-    vector_leaves: bool,
-    /// Per leaf value, the linear model of a leaf that has one; empty where none has.
-    linear: Vec<LinearLeaf>,
-    sets: Vec<Box<[u32]>>,
+    columns: Vec<Column>,
+    single: bool,
+    rounding: CategoryRounding,
+    layout: Layout,
 }
 
-/// What the score of each output starts from.
-fn base(ensemble: &TreeEnsemble) -> Vec<f64> {
-    let shape = ensemble.shape();
-    let mut base = if shape.base.is_empty() { vec![0.0; ensemble.outputs()] } else { shape.base.clone() };
-    let bound = match shape.aggregation {
-        Aggregation::Min => f64::INFINITY,
-        Aggregation::Max => f64::NEG_INFINITY,
-        _ => return base,
-    };
-    // An output without trees has neither a least nor a greatest leaf.
-    for tree in ensemble.trees() {
-        if ensemble.has_vector_leaves() {
-            base.fill(bound);
-        } else {
-            base[tree.output as usize] = bound;
+/// Scratch memory.
+#[derive(Debug, Default)]
+pub(super) struct Space {
+    narrow: Vec<f32>,
+    wide: Vec<f64>,
+}
+
+/// Which columns stand for a question's group or set.
+struct Columns {
+    list: Vec<Column>,
+    groups: Vec<[u32; 2]>,
+    sets: u32,
+}
+
+impl Columns {
+    fn new(lowered: &Lowered) -> Self {
+        let mut columns = Self { list: Vec::new(), groups: Vec::new(), sets: 0 };
+        for group in &lowered.groups {
+            let sides = columns.of_group(group);
+            columns.groups.push(sides);
+        }
+        columns.sets = columns.list.len() as u32;
+        columns.list.extend(lowered.sets.iter().map(|CategorySet { feature, missing_left, words }| {
+            let missing = f64::from(u8::from(!missing_left));
+            Column::Set { feature: *feature, missing, words: words.clone() }
+        }));
+        columns
+    }
+
+    fn of_group(&mut self, group: &Group) -> [u32; 2] {
+        let (feature, zero) = (group.feature, group.zero);
+        let mut push = |missing| {
+            self.list.push(Column::Number { feature, zero, missing });
+            (self.list.len() - 1) as u32
+        };
+        match Group::turn(&group.sides) {
+            // NaN is at most nothing, and the first threshold that it goes left at is at most itself and what follows.
+            Some(turn) => [push(group.thresholds.get(turn).copied().unwrap_or(f64::NAN)); 2],
+            None => [push(f64::NAN), push(f64::NEG_INFINITY)],
         }
     }
-    base
-}
 
-fn linear_leaf(constant: f64, terms: &[(u32, f64)], otherwise: f64, row: &[f64]) -> f64 {
-    if terms.iter().any(|&(feature, _)| row[feature as usize].is_nan()) {
-        return otherwise;
+    fn place(&self, groups: &[Group], question: Question) -> (u32, f64) {
+        match question {
+            Question::InSet(set) => (self.sets + set, 0.5),
+            Question::AtMost { group, rank, missing_left } => {
+                let columns = &self.groups[group as usize];
+                let threshold = groups[group as usize].thresholds[rank as usize];
+                (columns[usize::from(missing_left)], threshold)
+            }
+        }
     }
-    terms.iter().fold(constant, |sum, &(feature, coefficient)| sum + coefficient * row[feature as usize])
 }
 
 impl Walk {
-    pub(super) fn new(ensemble: &TreeEnsemble) -> Self {
-        let shape = ensemble.shape();
-        let outputs = ensemble.outputs();
-        let mut walk = Self {
-            inputs: ensemble.inputs(),
-            outputs,
-            aggregation: shape.aggregation,
-            round_inputs: shape.input_precision == Precision::F32,
-            round_sums: shape.sum_precision == Precision::F32,
-            below_categories: match shape.category_rounding {
-                CategoryRounding::Truncate => -1.0,
-                CategoryRounding::Floor => (0.0_f64).next_down(),
-            },
-            base: base(ensemble),
-            divisors: Vec::new(),
-            trees: Vec::with_capacity(ensemble.tree_count()),
-            nodes: Vec::with_capacity(ensemble.node_count()),
-            values: Vec::new(),
-            vector_leaves: false,
-            linear: Vec::new(),
-            sets: Vec::new(),
+    pub(super) fn new(lowered: &Lowered) -> Self {
+        let columns = Columns::new(lowered);
+        let most =
+            lowered.trees.iter().map(|tree| tree.nodes.len()).max().unwrap_or(0).max(columns.list.len());
+        let layout = if lowered.single && most < usize::from(u16::MAX) {
+            Layout::Narrow(Steps::new(lowered, &columns))
+        } else {
+            Layout::Wide(Steps::new(lowered, &columns))
         };
-        for tree in ensemble.trees() {
-            walk.trees.push((walk.nodes.len() as u32, tree.output));
-            walk.lay_out(&tree.nodes);
-        }
-        walk.divisors = walk.divisors();
-        walk
+        Self { columns: columns.list, single: lowered.single, rounding: lowered.rounding, layout }
     }
 
-    /// A mean is over the trees that add to its output; a vote's shares are of all trees.
-    fn divisors(&self) -> Vec<f64> {
-        if self.vector_leaves || self.aggregation == Aggregation::Vote {
-            return vec![self.trees.len().max(1) as f64; self.outputs];
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.layout {
+            Layout::Narrow(steps) => steps.nodes.len() * size_of::<Step<f32, u16>>(),
+            Layout::Wide(steps) => steps.nodes.len() * size_of::<Step<f64, u32>>(),
         }
-        let mut divisors = vec![0.0; self.outputs];
-        self.trees.iter().for_each(|&(_, output)| divisors[output as usize] += 1.0);
-        divisors.iter().map(|trees| f64::max(*trees, 1.0)).collect()
+    }
+
+    /// Scores of `rows` into `out`, row-major.
+    #[inline(always)]
+    pub(super) fn scores<N: Number>(
+        &self,
+        leaves: &Leaves<N>,
+        rows: &Rows<'_>,
+        out: &mut [f64],
+        (space, sums): (&mut Space, &mut Vec<N>),
+    ) {
+        match &self.layout {
+            Layout::Narrow(steps) => self.run(steps, leaves, rows, out, (&mut space.narrow, sums)),
+            Layout::Wide(steps) => self.run(steps, leaves, rows, out, (&mut space.wide, sums)),
+        }
+    }
+
+    #[inline(always)]
+    fn run<T: Threshold, I: Index, N: Number>(
+        &self,
+        steps: &Steps<T, I>,
+        leaves: &Leaves<N>,
+        rows: &Rows<'_>,
+        out: &mut [f64],
+        (prepared, sums): (&mut Vec<T>, &mut Vec<N>),
+    ) {
+        let (width, outputs) = (self.columns.len() + 1, leaves.outputs);
+        for (start, out) in (0..rows.len()).step_by(TILE).zip(out.chunks_mut(TILE * outputs)) {
+            let tile = rows.slice(start, rows.len().min(start + TILE));
+            self.prepare(&tile, width, prepared);
+            sums.clear();
+            (0..tile.len()).for_each(|_| sums.extend_from_slice(&leaves.base));
+            if tile.len() < ROWS {
+                for (row, sums) in prepared.chunks_exact(width).zip(sums.chunks_exact_mut(outputs)) {
+                    steps.many_trees(row, leaves, sums);
+                }
+            } else {
+                steps.many_rows(prepared, width, leaves, sums);
+            }
+            for (sums, out) in sums.chunks_exact(outputs).zip(out.chunks_exact_mut(outputs)) {
+                for (output, (sum, score)) in sums.iter().zip(out).enumerate() {
+                    *score = leaves.score(output, *sum);
+                }
+            }
+        }
+    }
+
+    /// Rows as columns, row-major, with negative infinity at the end of each, and as many rows as whole rounds take.
+    #[inline(always)]
+    fn prepare<T: Threshold>(&self, rows: &Rows<'_>, width: usize, prepared: &mut Vec<T>) {
+        let padded = if rows.len() < ROWS { rows.len() } else { rows.len().next_multiple_of(ROWS) };
+        prepared.clear();
+        prepared.resize(padded * width, T::MINUS_INFINITY);
+        for (row, into) in prepared.chunks_exact_mut(width).enumerate().take(rows.len()) {
+            match rows {
+                Rows::F64(view) => match view.row(row).to_slice() {
+                    Some(row) => self.prepare_row(|feature| row[feature], into),
+                    None => self.prepare_row(|feature| view[(row, feature)], into),
+                },
+                Rows::F32(view) => match view.row(row).to_slice() {
+                    Some(row) => self.prepare_row(|feature| f64::from(row[feature]), into),
+                    None => self.prepare_row(|feature| f64::from(view[(row, feature)]), into),
+                },
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn prepare_row<T: Threshold>(&self, at: impl Fn(usize) -> f64, into: &mut [T]) {
+        let round = |x: f64| if self.single { f64::from(x as f32) } else { x };
+        for (column, into) in self.columns.iter().zip(into) {
+            *into = T::of(match column {
+                Column::Number { feature, zero, missing } => {
+                    let x = round(at(*feature as usize));
+                    let gone = x.is_nan() || (*zero && x.abs() <= ZERO_THRESHOLD);
+                    if gone { *missing } else { x }
+                }
+                Column::Set { feature, missing, words } => {
+                    let x = round(at(*feature as usize));
+                    if x.is_nan() {
+                        *missing
+                    } else {
+                        f64::from(u8::from(!contains(words, self.rounding, x)))
+                    }
+                }
+            });
+        }
+    }
+}
+
+impl<T: Threshold, I: Index> Steps<T, I> {
+    fn new(lowered: &Lowered, columns: &Columns) -> Self {
+        let mut steps =
+            Self { roots: Vec::new(), depths: Vec::new(), nodes: Vec::with_capacity(lowered.nodes.len()) };
+        let mut leaves = 0;
+        for tree in &lowered.trees {
+            steps.lay_out(lowered, columns, tree, leaves);
+            leaves += tree.leaves as u32;
+        }
+        steps
     }
 
     /// Breadth first, siblings together.
-    fn lay_out(&mut self, nodes: &[Node]) {
-        let root = self.nodes.len();
-        let mut order = vec![0_u32];
+    fn lay_out(&mut self, lowered: &Lowered, columns: &Columns, tree: &FlatTree, first_leaf: u32) {
+        let flats = lowered.nodes_of(tree);
+        let index = |at: usize| I::try_from(at).ok().expect("the layout was chosen for the largest tree");
+        self.roots.push(self.nodes.len() as u32);
+        self.depths.push(tree.depth as u32);
+        let mut order = vec![0_usize];
         let mut place = 0;
         while place < order.len() {
-            let next = (root + order.len()) as u32;
-            let node = match &nodes[order[place] as usize] {
-                Node::Leaf(leaf) => self.leaf(leaf),
-                Node::Split { feature, test, missing, left, right } => {
-                    order.extend([*left, *right]);
-                    self.split(*feature, test, *missing, next)
+            let step = match flats[order[place]] {
+                Flat::Leaf(number) => Step {
+                    threshold: T::number(first_leaf + number),
+                    column: index(columns.list.len()),
+                    left: index(place),
+                },
+                Flat::Split { question, right } => {
+                    let (column, threshold) = columns.place(&lowered.groups, question);
+                    let left = index(order.len());
+                    order.extend([order[place] + 1, right as usize]);
+                    Step { threshold: T::of(threshold), column: index(column as usize), left }
                 }
             };
-            self.nodes.push(node);
+            self.nodes.push(step);
             place += 1;
         }
     }
 
-    fn leaf(&mut self, leaf: &Leaf) -> WalkNode {
-        let next = self.values.len() as u32;
-        match leaf {
-            Leaf::Scalar(value) => self.values.push(*value),
-            Leaf::Vector(values) => {
-                self.vector_leaves = true;
-                self.values.extend_from_slice(values);
-            }
-            Leaf::Linear { constant, terms, otherwise } => {
-                self.values.push(*otherwise);
-                self.linear.push((*constant, terms.as_slice().into()));
-            }
-        }
-        WalkNode { threshold: 0.0, feature: LEAF, next }
+    fn nodes_of(&self, tree: usize) -> &[Step<T, I>] {
+        &self.nodes[self.range(tree)]
     }
 
-    fn split(&mut self, feature: u32, test: &Test, missing: Missing, next: u32) -> WalkNode {
-        let mut flags = if missing.left { MISSING_LEFT } else { 0 };
-        if missing.zero {
-            flags |= SPECIAL;
-        }
-        let threshold = match test {
-            Test::AtMost(threshold) => *threshold,
-            Test::InSet(words) => {
-                flags |= SPECIAL | CATEGORICAL;
-                self.sets.push(words.as_slice().into());
-                (self.sets.len() - 1) as f64
-            }
-        };
-        WalkNode { threshold, feature: feature | flags, next }
+    fn range(&self, tree: usize) -> Range<usize> {
+        let end = self.roots.get(tree + 1).map_or(self.nodes.len(), |&end| end as usize);
+        self.roots[tree] as usize..end
     }
 
-    /// Raw scores of `rows`, row-major; trees outside, rows inside, so that a tree stays in the cache.
-    pub(super) fn scores(&self, rows: &[f64], out: &mut [f64], rounded: &mut Vec<f64>) {
-        let rows = if self.round_inputs {
-            rounded.clear();
-            rounded.extend(rows.iter().map(|&x| f64::from(x as f32)));
-            &rounded[..]
-        } else {
-            rows
-        };
-        out.chunks_exact_mut(self.outputs).for_each(|out| out.copy_from_slice(&self.base));
-        for &(root, output) in &self.trees {
-            for (row, out) in rows.chunks_exact(self.inputs).zip(out.chunks_exact_mut(self.outputs)) {
-                self.add(self.find(root, row), row, output as usize, out);
-            }
-        }
-        if matches!(self.aggregation, Aggregation::Average | Aggregation::Vote) {
-            for out in out.chunks_exact_mut(self.outputs) {
-                out.iter_mut().zip(&self.divisors).for_each(|(score, trees)| *score /= trees);
+    /// Trees outside, rows inside, so that a tree stays in the cache.
+    #[inline(always)]
+    fn many_rows<N: Number>(&self, prepared: &[T], width: usize, leaves: &Leaves<N>, sums: &mut [N]) {
+        let outputs = leaves.outputs;
+        for tree in 0..self.roots.len() {
+            let (nodes, depth) = (self.nodes_of(tree), self.depths[tree]);
+            for (rows, sums) in prepared.chunks_exact(width * ROWS).zip(sums.chunks_mut(outputs * ROWS)) {
+                let rows: [&[T]; ROWS] = std::array::from_fn(|row| &rows[row * width..(row + 1) * width]);
+                let mut at = [0_u32; ROWS];
+                descend(&mut at, depth, |lane, at| go(nodes, rows[lane], at));
+                for (sums, at) in sums.chunks_exact_mut(outputs).zip(at) {
+                    leaves.add(tree, nodes[at as usize].threshold.as_number(), sums, 0, 1);
+                }
             }
         }
     }
 
-    fn add(&self, value: usize, row: &[f64], output: usize, out: &mut [f64]) {
-        if self.vector_leaves {
-            let values = &self.values[value..value + self.outputs];
-            out.iter_mut().zip(values).for_each(|(sum, value)| *sum = self.sum(*sum, *value));
-        } else if self.aggregation == Aggregation::Vote {
-            out[self.values[value] as usize] += 1.0;
-        } else {
-            let value = self.linear.get(value).map_or(self.values[value], |(constant, terms)| {
-                linear_leaf(*constant, terms, self.values[value], row)
-            });
-            out[output] = self.sum(out[output], value);
+    #[inline(always)]
+    fn many_trees<N: Number>(&self, row: &[T], leaves: &Leaves<N>, sums: &mut [N]) {
+        let last = self.roots.len().saturating_sub(1);
+        for first in (0..self.roots.len()).step_by(TREES) {
+            let nodes: [&[Step<T, I>]; TREES] =
+                std::array::from_fn(|lane| self.nodes_of(last.min(first + lane)));
+            let depth = self.depths[first..=last.min(first + TREES - 1)].iter().copied().max().unwrap_or(0);
+            let mut at = [0_u32; TREES];
+            descend(&mut at, depth, |lane, at| go(nodes[lane], row, at));
+            for (lane, at) in at.into_iter().enumerate().take(last + 1 - first) {
+                leaves.add(first + lane, nodes[lane][at as usize].threshold.as_number(), sums, 0, 1);
+            }
         }
     }
+}
 
-    fn sum(&self, a: f64, b: f64) -> f64 {
-        match self.aggregation {
-            Aggregation::Min => a.min(b),
-            Aggregation::Max => a.max(b),
-            _ if self.round_sums => f64::from(a as f32 + b as f32),
-            _ => a + b,
+/// One step: leaves stay where they are.
+#[inline(always)]
+fn go<T: Threshold, I: Index>(nodes: &[Step<T, I>], row: &[T], at: u32) -> u32 {
+    let node = nodes[at as usize];
+    let column: u32 = node.column.into();
+    let goes_left = row[column as usize] <= node.threshold;
+    node.left.into() + u32::from(!goes_left)
+}
+
+/// All lanes down to their leaves: as many steps as the deepest tree needs, fewer where all arrive before.
+#[inline(always)]
+fn descend<const LANES: usize>(at: &mut [u32; LANES], depth: u32, go: impl Fn(usize, u32) -> u32) {
+    let mut left = depth as usize;
+    while left > 0 {
+        let steps = left.min(STEPS);
+        let before = *at;
+        for _ in 0..steps {
+            for (lane, at) in at.iter_mut().enumerate() {
+                *at = go(lane, *at);
+            }
         }
-    }
-
-    /// The number of the leaf value that a row reaches.
-    fn find(&self, root: u32, row: &[f64]) -> usize {
-        let mut node = self.nodes[root as usize];
-        while node.feature & LEAF == 0 {
-            let x = row[(node.feature & FEATURE) as usize];
-            let left = if node.feature & SPECIAL == 0 {
-                x <= node.threshold || (x.is_nan() && node.feature & MISSING_LEFT != 0)
-            } else {
-                self.special(node, x)
-            };
-            node = self.nodes[node.next as usize + usize::from(!left)];
-        }
-        node.next as usize
-    }
-
-    #[cold]
-    fn special(&self, node: WalkNode, x: f64) -> bool {
-        let missing_left = node.feature & MISSING_LEFT != 0;
-        if node.feature & CATEGORICAL == 0 {
-            if x.is_nan() || x.abs() <= ZERO_THRESHOLD { missing_left } else { x <= node.threshold }
-        } else if x.is_nan() {
-            missing_left
-        } else {
-            // The cast truncates, and saturates negative values to 0, so these are told apart first.
-            let words = &self.sets[node.threshold as usize];
-            let category = x as usize;
-            x > self.below_categories
-                && words.get(category / 32).is_some_and(|word| word >> (category % 32) & 1 == 1)
+        left -= steps;
+        if *at == before {
+            return;
         }
     }
 }

@@ -6,7 +6,7 @@ use super::TensorType;
 use super::element;
 use super::op::{Binary, Extreme, Lookup, Reduction, SupportVectors, Unary};
 use super::program::{Scratch, View};
-use crate::engine::Compiled;
+use crate::engine::{Rows, TreeEngine};
 use crate::linear::LinearModel;
 
 /// Rows of the model's inputs, and the size of a result for one row.
@@ -112,7 +112,7 @@ pub(super) enum Kernel {
     SupportVectors(SupportVectors),
     PairwiseCoupling,
     Linear(LinearModel),
-    Trees(Box<Compiled>),
+    Trees(Box<TreeEngine>),
 }
 
 impl Kernel {
@@ -145,7 +145,7 @@ impl Kernel {
         }
         match self {
             Self::Columns { columns, dtype } => return run_columns(batch, columns, *dtype, out),
-            Self::Trees(compiled) => return run_trees(compiled, batch, view(0), out, scratch),
+            Self::Trees(compiled) => return run_trees(compiled, batch, view(0), out),
             _ => {}
         }
         let rows = (0..batch.count).zip(out.chunks_exact_mut(batch.size));
@@ -283,16 +283,19 @@ fn run_columns(batch: &Batch<'_>, columns: &[u32], dtype: Dtype, out: &mut [f64]
     }
 }
 
-fn run_trees(compiled: &Compiled, batch: &Batch<'_>, x: View<'_>, out: &mut [f64], scratch: &mut Scratch) {
-    let mut space = scratch.trees.take().unwrap_or_default();
+fn run_trees(engine: &TreeEngine, batch: &Batch<'_>, x: View<'_>, out: &mut [f64]) {
+    // Inference held the engine's width and outputs against the tensors'.
+    let run = |rows: &[f64], out: &mut [f64]| {
+        let fitted = engine.scores(Rows::of(rows, engine.inputs()), out);
+        debug_assert_eq!(fitted, Ok(()));
+    };
     match x.all() {
-        Some(rows) => compiled.scores(rows, out, &mut space),
+        Some(rows) => run(rows, out),
         None => {
             let rows = (0..batch.count).zip(out.chunks_exact_mut(batch.size));
-            rows.for_each(|(row, out)| compiled.scores(x.row(row), out, &mut space));
+            rows.for_each(|(row, out)| run(x.row(row), out));
         }
     }
-    scratch.trees = Some(space);
 }
 
 fn concat(join: &Join, views: &[View<'_>], row: usize, out: &mut [f64]) {

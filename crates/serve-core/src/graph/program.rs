@@ -6,10 +6,7 @@ use super::infer;
 use super::kernel::{Batch, Index, Join, Kernel, Lines, Table};
 use super::op::Op;
 use super::{Graph, GraphNode, TensorType};
-use crate::engine::{Compiled, Workspace};
-use crate::ensemble::Model;
-use crate::link::Link;
-use crate::pipeline::{Estimator, InvalidEstimator};
+use crate::engine::{InvalidEstimator, Path, TreeEngine};
 
 /// Most values that a block of rows may take.
 const BLOCK_VALUES: usize = 1 << 18;
@@ -46,7 +43,6 @@ pub(crate) struct Program {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     slots: Vec<Vec<f64>>,
-    pub(super) trees: Option<Box<Workspace>>,
     pub(super) line: Vec<f64>,
     pub(super) numbers: Vec<usize>,
 }
@@ -72,8 +68,8 @@ impl<'a> View<'a> {
 }
 
 impl Program {
-    pub(crate) fn new(graph: &Graph) -> Result<Self, InvalidEstimator> {
-        let mut compiler = Compiler::new(graph);
+    pub(crate) fn new(graph: &Graph, path: Path) -> Result<Self, InvalidEstimator> {
+        let mut compiler = Compiler::new(graph, path);
         for number in 0..graph.nodes.len() {
             compiler.node(number)?;
         }
@@ -132,6 +128,7 @@ impl Program {
 
 struct Compiler<'a> {
     graph: &'a Graph,
+    path: Path,
     /// The last node that reads each node's result; the graph's answer is read to the end.
     last: Vec<usize>,
     places: Vec<Place>,
@@ -143,7 +140,7 @@ struct Compiler<'a> {
 }
 
 impl<'a> Compiler<'a> {
-    fn new(graph: &'a Graph) -> Self {
+    fn new(graph: &'a Graph, path: Path) -> Self {
         let mut last: Vec<usize> = (0..graph.nodes.len()).collect();
         for (number, node) in graph.nodes.iter().enumerate() {
             node.operands.iter().for_each(|operand| last[operand.0 as usize] = number);
@@ -162,7 +159,7 @@ impl<'a> Compiler<'a> {
             last[output] = usize::MAX;
         }
         let (places, constants, steps) = (Vec::new(), Vec::new(), Vec::new());
-        Self { graph, last, places, constants, steps, sizes: Vec::new(), free: Vec::new() }
+        Self { graph, path, last, places, constants, steps, sizes: Vec::new(), free: Vec::new() }
     }
 
     fn node(&mut self, number: usize) -> Result<(), InvalidEstimator> {
@@ -182,7 +179,7 @@ impl<'a> Compiler<'a> {
     fn step(&mut self, number: usize, node: &GraphNode) -> Result<Place, InvalidEstimator> {
         let kind = &self.graph.types[number];
         let types: Vec<&TensorType> = node.operands.iter().map(|t| &self.graph.types[t.0 as usize]).collect();
-        let kernel = compile(&node.op, &types, kind)?;
+        let kernel = compile(&node.op, &types, kind, self.path)?;
         let size = kind.elements();
         let slot = self.free.pop().unwrap_or_else(|| {
             self.sizes.push(0);
@@ -220,7 +217,12 @@ impl<'a> Compiler<'a> {
     }
 }
 
-fn compile(op: &Op, types: &[&TensorType], kind: &TensorType) -> Result<Kernel, InvalidEstimator> {
+fn compile(
+    op: &Op,
+    types: &[&TensorType],
+    kind: &TensorType,
+    path: Path,
+) -> Result<Kernel, InvalidEstimator> {
     let index = |operand: usize| {
         let own = &types[operand].shape;
         if types[operand].elements() == 1 {
@@ -268,11 +270,7 @@ fn compile(op: &Op, types: &[&TensorType], kind: &TensorType) -> Result<Kernel, 
         Op::SupportVectors(vectors) => Kernel::SupportVectors(vectors.clone()),
         Op::PairwiseCoupling { .. } => Kernel::PairwiseCoupling,
         Op::Linear(model) => Kernel::Linear(model.clone()),
-        Op::Trees(trees) => {
-            let names: Vec<String> = (0..trees.inputs()).map(|i| i.to_string()).collect();
-            let estimator = Estimator::of(Model::Trees(trees.clone()), Link::IDENTITY);
-            Kernel::Trees(Box::new(Compiled::new(names.iter().map(String::as_str), &estimator)?))
-        }
+        Op::Trees(trees) => Kernel::Trees(Box::new(TreeEngine::with_path(trees, path)?)),
         Op::Constant(_) | Op::Reshape(_) => Kernel::Take(Box::default()),
     })
 }

@@ -1,7 +1,7 @@
 //! Rows on their way in: by name, by position or as numbers, checked once and then carried as [`CheckedRow`].
 
 use super::check::{InvalidInput, Problem, Violation, push};
-use super::{Datatype, Input, Signature};
+use super::{Datatype, Input, Signature, text_hash};
 use crate::value::Value;
 
 /// A row of numbers that a signature has admitted: ordered, typed, filled in, inside its ranges.
@@ -193,11 +193,23 @@ fn number(input: &Input, value: &Value<'_>) -> Result<f64, Problem> {
         (Value::Number(x), Datatype::Fp64 | Datatype::Fp32 | Datatype::Int64 | Datatype::Bool) => Ok(*x),
         (Value::Bool(x), Datatype::Bool) => Ok(f64::from(u8::from(*x))),
         (Value::Text(text), Datatype::Bytes) => category(input, text),
+        (Value::Number(x), Datatype::Bytes) if input.text_hashes.is_some() && whole(*x) => {
+            category(input, &(*x as i64).to_string())
+        }
         (other, datatype) => Err(Problem::WrongType { expected: datatype.described(), got: shown(other) }),
     }
 }
 
+/// Whether it is a whole number that an `f64` holds exactly, and so its neighbours too.
+fn whole(x: f64) -> bool {
+    x.fract() == 0.0 && x.abs() < 9_007_199_254_740_992.0
+}
+
 fn category(input: &Input, text: &str) -> Result<f64, Problem> {
+    if let Some(hashes) = &input.text_hashes {
+        let hash = text_hash(text);
+        return Ok(hashes.iter().position(|known| *known == hash).unwrap_or(hashes.len()) as f64);
+    }
     let words = input.vocabulary.as_deref().unwrap_or_default();
     match words.iter().position(|word| word == text).map(|code| code as f64).or(input.unknown) {
         Some(code) => Ok(code),
@@ -278,6 +290,23 @@ mod tests {
                 "A: not an input of the model",
             ]
         );
+    }
+
+    #[test]
+    fn hashed_texts_have_the_code_of_their_hash_and_whole_numbers_are_texts() {
+        let text_hashes = Some(["3", "red"].map(text_hash).to_vec());
+        let hashed = Input { datatype: Datatype::Bytes, text_hashes, ..Input::number("c") };
+        let signature = Signature::new(vec![hashed.clone()]).expect("valid");
+        let mut row = CheckedRow::new();
+        let mut code =
+            |value: Value<'_>| signature.read_positional(&[value], &mut row).map(|()| row.values()[0]);
+        assert_eq!(code(Value::Text("red".into())), Ok(1.0));
+        assert_eq!(code(Value::Text("blue".into())), Ok(2.0));
+        assert_eq!(code(Value::Number(3.0)), Ok(0.0));
+        assert_eq!(code(Value::Number(-3.0)), Ok(2.0));
+        assert!(code(Value::Number(0.5)).is_err() && code(Value::Missing).is_err());
+        let twice = Input { vocabulary: Some(vec!["red".to_owned()]), ..hashed };
+        assert!(Signature::new(vec![twice]).is_err());
     }
 
     #[test]

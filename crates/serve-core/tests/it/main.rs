@@ -3,10 +3,12 @@
 mod allocation;
 mod bundles;
 mod ensembles;
+mod explanations;
 mod forests;
 mod format_one;
 mod hostile_manifest;
 mod hostile_model;
+mod kernels;
 mod linear;
 mod memory;
 mod models;
@@ -14,4 +16,5 @@ mod properties;
 mod reference;
 mod scalers;
 mod signature;
+mod text_hashes;
 mod transforms;

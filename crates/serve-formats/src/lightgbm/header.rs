@@ -1,4 +1,5 @@
 //! The header: features, classes, objective. Counts are held against what the file has before anything relies on them.
+//! This is the text's; the dump's says the same as JSON and becomes a [`Header`] too.
 
 use serve_core::tree::Aggregation;
 
@@ -9,8 +10,8 @@ use crate::imported::{Feature, unusable};
 
 /// What the header says.
 #[derive(Debug)]
-pub(super) struct Header<'a> {
-    pub(super) version: &'a str,
+pub(super) struct Header {
+    pub(super) version: String,
     pub(super) features: Vec<Feature>,
     /// Per feature, the highest code of a category that was seen in training.
     pub(super) highest_codes: Vec<Option<u32>>,
@@ -18,24 +19,29 @@ pub(super) struct Header<'a> {
     pub(super) aggregation: Aggregation,
 }
 
-impl<'a> Header<'a> {
-    pub(super) fn read(sections: &Sections<'a>) -> Result<Self, ImportError> {
+impl Header {
+    pub(super) fn read(sections: &Sections<'_>) -> Result<Self, ImportError> {
         let header = &sections.header;
         let version = header.require("version")?;
-        if !matches!(version.value, "v3" | "v4") {
-            let what = format!("format version {}", shown(version.value));
-            return Err(ImportError::Unsupported { place: version.place(), what, supported: "v3, v4" });
-        }
+        check_version(version.value, || version.place())?;
         let per_round = trees_per_round(sections)?;
         let objective = match header.get("objective") {
-            Some(entry) => Objective::read(&entry, per_round)?,
-            None => return Err(Objective::missing(Place::Line { line: 1, tree: None, key: String::new() })),
+            Some(entry) => Objective::read(entry.value, &entry.place(), per_round)?,
+            None => Objective::custom("custom", per_round),
         };
         let aggregation = if header.get(AVERAGE).is_some() { Aggregation::Average } else { Aggregation::Sum };
         let mut features = features(sections)?;
         let highest_codes = read_infos(sections, &mut features)?;
-        Ok(Self { version: version.value, features, highest_codes, objective, aggregation })
+        Ok(Self { version: version.value.to_owned(), features, highest_codes, objective, aggregation })
     }
+}
+
+pub(super) fn check_version(version: &str, place: impl Fn() -> Place) -> Result<(), ImportError> {
+    if matches!(version, "v3" | "v4") {
+        return Ok(());
+    }
+    let what = format!("format version {}", shown(version));
+    Err(ImportError::Unsupported { place: place(), what, supported: "v3, v4" })
 }
 
 fn trees_per_round(sections: &Sections<'_>) -> Result<usize, ImportError> {
@@ -52,7 +58,10 @@ fn trees_per_round(sections: &Sections<'_>) -> Result<usize, ImportError> {
     if classes.number::<usize>("a count")? != per_round {
         return Err(classes.invalid("the same as num_tree_per_iteration", shown(classes.value)));
     }
-    if trees == 0 || per_round == 0 || !trees.is_multiple_of(per_round) {
+    if trees == 0 {
+        return Err(entry.invalid("at least one tree in the file", "none"));
+    }
+    if per_round == 0 || !trees.is_multiple_of(per_round) {
         return Err(entry.invalid(format!("a divisor of the {trees} trees"), shown(entry.value)));
     }
     Ok(per_round)

@@ -12,35 +12,36 @@ use serde_json::Value;
 use crate::error::{ImportError, Place, shown};
 use crate::imported::Feature;
 
-/// Assigns the line's lists to the categorical features and returns what a person should know. `highest` is the
-/// highest code of each feature that was seen in training.
-pub(super) fn read(
-    line: Option<(usize, &str)>,
-    features: &mut [Feature],
-    highest: &[Option<u32>],
-) -> Result<Vec<String>, ImportError> {
-    let Some((line, text)) = line else { return Ok(Vec::new()) };
-    let lists: Option<Vec<Vec<Value>>> = serde_json::from_str(text).map_err(|error| {
-        let place = Place::Line { line, tree: None, key: "pandas_categorical".to_owned() };
-        ImportError::invalid(place, "a JSON list of lists", format!("{} ({error})", shown(text)))
+/// A list of categories for each column of them.
+pub(super) type Lists = Vec<Vec<Value>>;
+
+/// The lists as the file has them: JSON, or `null` for a model that was not trained on a frame.
+pub(super) fn read(text: &str, place: impl Fn() -> Place) -> Result<Lists, ImportError> {
+    let lists: Option<Lists> = serde_json::from_str(text).map_err(|error| {
+        ImportError::invalid(place(), "a JSON list of lists", format!("{} ({error})", shown(text)))
     })?;
-    let lists = lists.unwrap_or_default();
+    Ok(lists.unwrap_or_default())
+}
+
+/// Assigns the lists to the categorical features and returns what a person should know. `highest` is the highest code
+/// of each feature that was seen in training.
+pub(super) fn assign(lists: Lists, features: &mut [Feature], highest: &[Option<u32>]) -> Vec<String> {
     if lists.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let categorical: Vec<usize> = (0..features.len()).filter(|&place| features[place].categorical).collect();
     let has_place = |(&place, list): (&usize, &Vec<Value>)| {
         highest.get(place).copied().flatten().is_none_or(|code| (code as usize) < list.len())
     };
     if lists.len() != categorical.len() || !categorical.iter().zip(&lists).all(has_place) {
-        return Ok(vec![format!(
+        return vec![format!(
             "the pandas categories of {} columns do not fit the {} categorical features, which are given as codes",
             lists.len(),
             categorical.len()
-        )]);
+        )];
     }
     let assigned = categorical.into_iter().zip(lists);
-    Ok(assigned.filter_map(|(place, list)| features[place].take_categories(list)).collect())
+    assigned.filter_map(|(place, list)| features[place].take_categories(list)).collect()
 }
 
 #[cfg(test)]
@@ -55,7 +56,8 @@ mod tests {
     fn lists_that_cannot_be_assigned_leave_codes() {
         let read = |text, highest| {
             let mut features = [categorical("a"), Feature::default(), categorical("b")];
-            let notes = read(Some((9, text)), &mut features, highest).expect("sound");
+            let lists = super::read(text, || Place::Path(String::new())).expect("sound");
+            let notes = assign(lists, &mut features, highest);
             (notes, features)
         };
         let (notes, features) = read(r#"[["x","y"],[true,false]]"#, &[Some(1), Some(99), Some(1)]);
@@ -73,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_broken_line_is_refused_with_its_number() {
-        let error = super::read(Some((9, "[[\"x")), &mut [], &[]).expect_err("refused").to_string();
+        let place = || Place::Line { line: 9, tree: None, key: "pandas_categorical".to_owned() };
+        let error = super::read("[[\"x", place).expect_err("refused").to_string();
         assert!(error.starts_with("line 9, pandas_categorical: expected a JSON list of lists"), "{error}");
     }
 }

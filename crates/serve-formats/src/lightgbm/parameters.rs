@@ -46,3 +46,15 @@ pub(super) fn read(lines: &[&str]) -> BTreeMap<String, Value> {
 fn value(text: &str) -> Value {
     serde_json::from_str::<serde_json::Number>(text).map_or_else(|_| Value::from(text), Value::from)
 }
+
+/// What to say where the file holds another number of iterations than were asked for: training stopped early, or part
+/// of the model was saved.
+pub(super) fn iterations(parameters: &BTreeMap<String, Value>, held: usize) -> Option<String> {
+    let asked = parameters.get("num_iterations")?.as_u64()?;
+    (asked != held as u64).then(|| {
+        format!(
+            "the file holds {held} iterations where its parameters ask for {asked}; all that it holds answer, as in \
+             LightGBM"
+        )
+    })
+}

@@ -1,45 +1,27 @@
-//! One tree's block, lowered. LightGBM's rules, as they are in its source:
+//! One tree's block, lowered.
 //!
-//! - Before the trees run, every magnitude up to 1e-35 (an `f32` constant) becomes 0. That is lowered into the
-//!   thresholds within that distance of zero.
-//! - `decision_type`: bit 0 categorical, bit 1 "missing goes left", bits 2 and 3 what is missing: nothing (NaN is
-//!   compared as 0), zero and NaN, or NaN.
-//! - A categorical split sends its members left, and NaN and everything else right.
+//! - `decision_type`: bit 0 categorical, bit 1 "missing goes left", bits 2 and 3 what is missing; see [`split`].
 //! - Children below zero are leaves: `-1` is leaf 0. In the lowered tree the leaves come after the splits.
 
-use serve_core::tree::{Leaf, Missing, Node, Test, Tree, ZERO_THRESHOLD};
+use serve_core::tree::{Leaf, Missing, Node, Test, Tree};
 
 use super::section::{Entry, Section};
+use super::split::{self, MissingType};
+use super::{linear, statistics};
 use crate::error::{ImportError, shown};
-use crate::imported::Feature;
 
 const CATEGORICAL: u8 = 1;
 const DEFAULT_LEFT: u8 = 2;
 
 pub(super) fn lower(section: &Section<'_>, output: u32) -> Result<Tree, ImportError> {
-    if let Some(linear) = section.get("is_linear")
-        && linear.number::<u8>("0 or 1")? != 0
-    {
-        return Err(ImportError::Unsupported {
-            place: linear.place(),
-            what: "a linear model in each leaf (linear_tree)".to_owned(),
-            supported: "leaves of one value",
-        });
-    }
     let leaves = leaves(section)?;
     let splits = leaves.len() - 1;
     let mut nodes = if splits == 0 { Vec::new() } else { Splits::read(section, splits)?.lower()? };
-    nodes.extend(leaves.into_iter().map(|value| Node::Leaf(Leaf::Scalar(value))));
-    Ok(Tree { output, nodes, ..Tree::default() })
+    nodes.extend(leaves.into_iter().map(Node::Leaf));
+    Ok(Tree { output, nodes, statistics: statistics::read(section, splits)? })
 }
 
-/// How many splits the block claims; 0 where it does not read.
-pub(super) fn split_count(section: &Section<'_>) -> usize {
-    let leaves = section.get("num_leaves").and_then(|entry| entry.number::<usize>("").ok());
-    leaves.unwrap_or(1).saturating_sub(1)
-}
-
-fn leaves(section: &Section<'_>) -> Result<Vec<f64>, ImportError> {
+fn leaves(section: &Section<'_>) -> Result<Vec<Leaf>, ImportError> {
     let count = section.require("num_leaves")?;
     let leaves = count.number::<usize>("a count of leaves")?;
     if leaves == 0 {
@@ -47,9 +29,12 @@ fn leaves(section: &Section<'_>) -> Result<Vec<f64>, ImportError> {
     }
     let entry = section.require("leaf_value")?;
     let values = entry.numbers::<f64>(leaves, "a number")?;
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(leaf) => Err(entry.invalid("finite numbers", format!("{} (value {leaf})", values[leaf]))),
-        None => Ok(values),
+    if let Some(leaf) = values.iter().position(|value| !value.is_finite()) {
+        return Err(entry.invalid("finite numbers", format!("{} (value {leaf})", values[leaf])));
+    }
+    match section.get("is_linear") {
+        Some(kind) if kind.number::<u8>("0 or 1")? != 0 => linear::leaves(section, &values),
+        _ => Ok(values.into_iter().map(Leaf::Scalar).collect()),
     }
 }
 
@@ -89,7 +74,7 @@ impl<'a> Splits<'a> {
         let (test, missing) = if kind & CATEGORICAL == 0 {
             self.threshold(split, kind)?
         } else {
-            (Test::InSet(self.set(split)?), Missing::default())
+            split::categorical(self.set(split)?)
         };
         let (left, right) = (self.child(0, split)?, self.child(1, split)?);
         Ok(Node::Split { feature: self.features[split], test, missing, left, right })
@@ -113,17 +98,16 @@ impl<'a> Splits<'a> {
         if threshold.is_nan() {
             return Err(self.thresholds.0.invalid("a number", format!("nan (value {split})")));
         }
-        let left = kind & DEFAULT_LEFT != 0;
         let missing = match kind >> 2 {
-            0 => Missing { left: 0.0 <= threshold, zero: false },
-            1 => Missing { left, zero: true },
-            2 => Missing { left, zero: false },
+            0 => MissingType::None,
+            1 => MissingType::Zero,
+            2 => MissingType::Nan,
             _ => {
                 let expected = "a decision type with missing type 0, 1 or 2";
                 return Err(self.kinds.0.invalid(expected, format!("{kind} (value {split})")));
             }
         };
-        Ok((Test::AtMost(past_zero(threshold)), missing))
+        Ok(split::numeric(threshold, missing, kind & DEFAULT_LEFT != 0))
     }
 
     /// A categorical split's threshold is the number of its set.
@@ -137,17 +121,6 @@ impl<'a> Splits<'a> {
         }
         let expected = format!("the number of one of {} category sets, each once", self.sets.len());
         Err(self.thresholds.0.invalid(expected, format!("{number} (value {split})")))
-    }
-}
-
-/// The threshold that asks of `x` what `threshold` asks of `x` with magnitudes up to [`ZERO_THRESHOLD`] set to 0.
-fn past_zero(threshold: f64) -> f64 {
-    if (0.0..=ZERO_THRESHOLD).contains(&threshold) {
-        ZERO_THRESHOLD
-    } else if (-ZERO_THRESHOLD..0.0).contains(&threshold) {
-        (-ZERO_THRESHOLD).next_down()
-    } else {
-        threshold
     }
 }
 
@@ -170,13 +143,4 @@ fn sets(section: &Section<'_>) -> Result<Vec<Option<Vec<u32>>>, ImportError> {
         )),
     };
     bounds.windows(2).map(set).collect()
-}
-
-/// Marks what the trees ask for by category.
-pub(super) fn mark_categorical(trees: &[Tree], features: &mut [Feature]) {
-    for node in trees.iter().flat_map(|tree| &tree.nodes) {
-        if let Node::Split { feature, test: Test::InSet(_), .. } = node {
-            features[*feature as usize].categorical = true;
-        }
-    }
 }

@@ -153,6 +153,7 @@ impl Inputs {
             vocabulary: column.text.then(|| column.vocabulary.clone()),
             unknown: (column.text && !column.strict).then_some(-1.0),
             required: true,
+            ..Feature::default()
         };
         self.columns.iter().map(feature).collect()
     }

@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::MODEL;
-use super::file::{Encoding, Learner, count};
+use super::file::{Encoding, HeadLearner, Number, count};
 use crate::error::{ImportError, Place, shown};
 use crate::imported::{Feature, unusable};
 
@@ -11,7 +10,13 @@ use crate::imported::{Feature, unusable};
 const MOST_UNNAMED: usize = 1 << 20;
 
 /// The features in order, and what a person should know about them.
-pub(super) fn features(learner: &Learner) -> Result<(Vec<Feature>, Vec<String>), ImportError> {
+///
+/// `model` is the path of the trees, and `encodings` what stands in it about categories.
+pub(super) fn features(
+    learner: &HeadLearner,
+    model: &str,
+    encodings: &[Encoding],
+) -> Result<(Vec<Feature>, Vec<String>), ImportError> {
     let mut features = named(learner)?;
     let invalid = |path: String, expected: String, got: usize| {
         Err(ImportError::invalid(Place::Path(path), expected, got.to_string()))
@@ -20,21 +25,21 @@ pub(super) fn features(learner: &Learner) -> Result<(Vec<Feature>, Vec<String>),
     if !types.is_empty() && types.len() != features.len() {
         return invalid("learner.feature_types".to_owned(), expected, types.len());
     }
-    let encodings = &learner.gradient_booster.model.cats.enc;
     if !encodings.is_empty() && encodings.len() != features.len() {
-        return invalid(format!("{MODEL}.cats.enc"), expected, encodings.len());
+        return invalid(format!("{model}.cats.enc"), expected, encodings.len());
     }
     features.iter_mut().zip(types).for_each(|(feature, kind)| feature.categorical = kind == "c");
     let mut notes = Vec::new();
     for (number, (feature, encoding)) in features.iter_mut().zip(encodings).enumerate() {
         if feature.categorical {
-            notes.extend(take_encoding(feature, encoding, number)?);
+            let place = || Place::Path(format!("{model}.cats.enc[{number}]"));
+            notes.extend(take_encoding(feature, encoding, place)?);
         }
     }
     Ok((features, notes))
 }
 
-fn named(learner: &Learner) -> Result<Vec<Feature>, ImportError> {
+fn named(learner: &HeadLearner) -> Result<Vec<Feature>, ImportError> {
     let path = || "learner.learner_model_param.num_feature".to_owned();
     let (told, names) = (&learner.param.num_feature, &learner.feature_names);
     let features = count(told, path)?;
@@ -63,14 +68,14 @@ fn named(learner: &Learner) -> Result<Vec<Feature>, ImportError> {
 fn take_encoding(
     feature: &mut Feature,
     encoding: &Encoding,
-    number: usize,
+    place: impl Fn() -> Place,
 ) -> Result<Option<String>, ImportError> {
     let Some(offsets) = &encoding.offsets else {
-        let categories: Vec<Value> = encoding.values.iter().cloned().map(Value::Number).collect();
+        let categories: Vec<Value> =
+            encoding.values.iter().map(|number| Value::Number(number.0.clone())).collect();
         return Ok(if categories.is_empty() { None } else { feature.take_categories(categories) });
     };
-    let place = || Place::Path(format!("{MODEL}.cats.enc[{number}]"));
-    let byte = |number: &serde_json::Number| number.as_i64().and_then(|byte| i8::try_from(byte).ok());
+    let byte = |number: &Number| number.0.as_i64().and_then(|byte| i8::try_from(byte).ok());
     let bytes: Option<Vec<u8>> = encoding.values.iter().map(|n| byte(n).map(i8::cast_unsigned)).collect();
     let bytes = bytes.ok_or_else(|| ImportError::invalid(place(), "bytes, -128 to 127", "another number"))?;
     let text = |pair: &[usize]| match bytes.get(pair[0]..pair[1]) {

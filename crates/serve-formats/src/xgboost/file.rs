@@ -1,5 +1,5 @@
-//! The JSON file as types. Only what changes an answer is read, the rest is skipped. Parameters are texts that hold
-//! numbers. Missing keys that older versions did not write have defaults.
+//! The file as types, JSON and UBJSON alike. Only what changes an answer is read, the rest is skipped. Parameters are
+//! texts that hold numbers. Missing keys that older versions did not write have defaults.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,10 +8,9 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Visitor};
 use serde_json::Value;
 
-use super::MODEL;
 use crate::error::{ImportError, Place, shown};
 
-/// What tells whether the rest can be read at all; the booster's and the objective's own keys differ by kind.
+/// What tells whether the rest can be read at all; the booster's own keys differ by its kind.
 #[derive(Debug, Deserialize)]
 pub(super) struct Head {
     pub(super) learner: HeadLearner,
@@ -23,9 +22,14 @@ pub(super) struct Head {
 pub(super) struct HeadLearner {
     #[serde(default)]
     pub(super) attributes: BTreeMap<String, Value>,
+    #[serde(default)]
+    pub(super) feature_names: Vec<String>,
+    #[serde(default)]
+    pub(super) feature_types: Vec<String>,
     pub(super) gradient_booster: Named,
-    pub(super) learner_model_param: LearnerParam,
-    pub(super) objective: Named,
+    #[serde(rename = "learner_model_param")]
+    pub(super) param: LearnerParam,
+    pub(super) objective: NamedObjective,
 }
 
 #[derive(Debug, Deserialize)]
@@ -34,9 +38,22 @@ pub(super) struct Named {
 }
 
 #[derive(Debug, Deserialize)]
+pub(super) struct NamedObjective {
+    pub(super) name: String,
+    pub(super) quantile_loss_param: Option<QuantileParam>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct QuantileParam {
+    pub(super) quantile_alpha: String,
+}
+
+#[derive(Debug, Deserialize)]
 pub(super) struct LearnerParam {
     pub(super) base_score: String,
+    pub(super) boost_from_average: Option<String>,
     pub(super) num_class: String,
+    pub(super) num_feature: String,
     pub(super) num_target: Option<String>,
 }
 
@@ -45,45 +62,63 @@ impl Head {
         let digits: Vec<String> = self.version.iter().map(ToString::to_string).collect();
         (!digits.is_empty()).then(|| digits.join("."))
     }
+
+    /// Whether a version from this one on wrote the file; one that does not say is taken for a new one.
+    pub(super) fn since(&self, version: [u32; 2]) -> bool {
+        self.version.is_empty() || self.version.as_slice() >= version.as_slice()
+    }
+}
+
+/// The file again, for a booster of one kind.
+#[derive(Debug, Deserialize)]
+pub(super) struct Body<B> {
+    pub(super) learner: BodyLearner<B>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct File {
-    pub(super) learner: Learner,
+pub(super) struct BodyLearner<B> {
+    pub(super) gradient_booster: B,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Learner {
+pub(super) struct TreeBooster {
+    pub(super) model: TreeModel,
+}
+
+/// Its weights stand beside the trees, or since version 3.3 in their model.
+#[derive(Debug, Deserialize)]
+pub(super) struct DartBooster {
+    pub(super) gbtree: TreeBooster,
     #[serde(default)]
-    pub(super) feature_names: Vec<String>,
+    pub(super) weight_drop: Vec<Float>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LinearBooster {
+    pub(super) model: LinearWeights,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LinearWeights {
+    pub(super) weights: Vec<Float>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct TreeModel {
+    pub(super) gbtree_model_param: TreeModelParam,
+    /// Where each round's trees begin, and the end; written since version 1.8.
     #[serde(default)]
-    pub(super) feature_types: Vec<String>,
-    pub(super) gradient_booster: Booster,
-    #[serde(rename = "learner_model_param")]
-    pub(super) param: FeatureParam,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct FeatureParam {
-    pub(super) num_feature: String,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Booster {
-    pub(super) model: BoosterModel,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct BoosterModel {
-    pub(super) gbtree_model_param: BoosterParam,
+    pub(super) iteration_indptr: Vec<i64>,
     pub(super) tree_info: Vec<i64>,
     pub(super) trees: Vec<FileTree>,
     #[serde(default)]
     pub(super) cats: Categories,
+    #[serde(default)]
+    pub(super) weight_drop: Vec<Float>,
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct BoosterParam {
+pub(super) struct TreeModelParam {
     pub(super) num_trees: String,
     pub(super) num_parallel_tree: Option<String>,
 }
@@ -99,19 +134,32 @@ pub(super) struct Categories {
 #[derive(Debug, Deserialize)]
 pub(super) struct Encoding {
     pub(super) offsets: Option<Vec<usize>>,
-    pub(super) values: Vec<serde_json::Number>,
+    pub(super) values: Vec<Number>,
 }
 
-/// Arrays with an element per node.
+/// Arrays with an element per node, unless they say otherwise.
 #[derive(Debug, Deserialize)]
 pub(super) struct FileTree {
+    /// The tree's place among the others.
+    pub(super) id: Option<i64>,
     pub(super) tree_param: TreeParam,
     pub(super) left_children: Vec<i64>,
+    /// For a leaf of several values since version 3.1, their place in `leaf_weights`.
     pub(super) right_children: Vec<i64>,
     pub(super) split_indices: Vec<i64>,
-    /// A split's threshold, or a leaf's value.
-    pub(super) split_conditions: Vec<f32>,
+    /// A split's threshold, or the value of a leaf that has one.
+    pub(super) split_conditions: Vec<Float>,
     pub(super) default_left: Vec<Flag>,
+    #[serde(default)]
+    pub(super) sum_hessian: Vec<Float>,
+    #[serde(default)]
+    pub(super) loss_changes: Vec<Float>,
+    /// `size_leaf_vector` values per node; those of leaves are what they answer before version 3.1.
+    #[serde(default)]
+    pub(super) base_weights: Vec<Float>,
+    /// `size_leaf_vector` values per leaf.
+    #[serde(default)]
+    pub(super) leaf_weights: Vec<Float>,
     #[serde(default)]
     pub(super) split_type: Vec<u8>,
     #[serde(default)]
@@ -129,6 +177,53 @@ pub(super) struct TreeParam {
     pub(super) num_nodes: String,
     pub(super) num_deleted: Option<String>,
     pub(super) size_leaf_vector: Option<String>,
+}
+
+/// A number in single precision, rounded once from its text. `null` stands for one that is not finite, which JSON
+/// cannot say.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Float(pub(super) f32);
+
+impl<'de> Deserialize<'de> for Float {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = Option::<f32>::deserialize(deserializer)?;
+        Ok(Self(number.unwrap_or(f32::NAN)))
+    }
+}
+
+/// A number as its shortest text has it, so that a category of `0.1` in single precision is 0.1 in both forms of file.
+#[derive(Debug, Clone)]
+pub(super) struct Number(pub(super) serde_json::Number);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NumberVisitor;
+        impl Visitor<'_> for NumberVisitor {
+            type Value = Number;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Number, E> {
+                Ok(Number(number.into()))
+            }
+
+            fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
+                Ok(Number(number.into()))
+            }
+
+            fn visit_f32<E: Error>(self, number: f32) -> Result<Number, E> {
+                self.visit_f64(number.to_string().parse().unwrap_or(f64::NAN))
+            }
+
+            fn visit_f64<E: Error>(self, number: f64) -> Result<Number, E> {
+                let finite = serde_json::Number::from_f64(number);
+                finite.map(Number).ok_or_else(|| E::custom(format!("expected a finite number, got {number}")))
+            }
+        }
+        deserializer.deserialize_any(NumberVisitor)
+    }
 }
 
 /// `true` and `false`, or 1 and 0: both have been written.
@@ -163,32 +258,4 @@ impl<'de> Deserialize<'de> for Flag {
 /// A parameter's text as a count.
 pub(super) fn count(text: &str, path: impl FnOnce() -> String) -> Result<usize, ImportError> {
     text.trim().parse().map_err(|_| ImportError::invalid(Place::Path(path()), "a count", shown(text)))
-}
-
-impl BoosterModel {
-    /// Holds the counts against the arrays. Every class has a tree at least, so none of them can run away.
-    pub(super) fn check(&self, outputs: usize) -> Result<(), ImportError> {
-        let trees = self.trees.len();
-        let invalid = |key: &str, expected: String, got: String| {
-            Err(ImportError::invalid(Place::Path(format!("{MODEL}.{key}")), expected, got))
-        };
-        let told = &self.gbtree_model_param.num_trees;
-        if count(told, || format!("{MODEL}.gbtree_model_param.num_trees"))? != trees {
-            return invalid("gbtree_model_param.num_trees", trees.to_string(), shown(told));
-        }
-        if self.tree_info.len() != trees {
-            return invalid("tree_info", format!("{trees} values"), self.tree_info.len().to_string());
-        }
-        if trees < outputs {
-            return invalid("trees", format!("at least {outputs}, one per class"), trees.to_string());
-        }
-        let known = |class: i64| usize::try_from(class).is_ok_and(|class| class < outputs);
-        match self.tree_info.iter().position(|&class| !known(class)) {
-            Some(tree) => {
-                let (key, last) = (format!("tree_info[{tree}]"), outputs - 1);
-                invalid(&key, format!("0 to {last}"), self.tree_info[tree].to_string())
-            }
-            None => Ok(()),
-        }
-    }
 }

@@ -1,50 +1,91 @@
 //! One tree's arrays, lowered. XGBoost's rules, as they are in its source:
 //!
-//! - A node without a left child is a leaf; its value stands where a split has its threshold.
+//! - A node without a left child is a leaf; its value stands where a split has its threshold. A leaf of several values
+//!   has them in `leaf_weights`, at the place that its right child names, or before version 3.1 in `base_weights`.
 //! - `x < t` goes left, a missing value where `default_left` says.
 //! - A categorical split sends the members of its set **right**, so its children are exchanged.
 //! - Nodes that pruning deleted keep their places. They are never reached, and left out here; that there are as many of
 //!   them as `num_deleted` says is checked, so a tree that lost a branch is refused.
 
-use serve_core::tree::{Leaf, Missing, Node, Test, Tree};
+use serve_core::tree::{Leaf, Missing, Node, Statistics, Test};
 
-use super::MODEL;
-use super::file::{BoosterModel, FileTree, count};
+use super::category_sets::CategorySets;
+use super::file::{FileTree, Float, count};
 use crate::error::{ImportError, Place, shown};
 use crate::imported::Feature;
 
-/// XGBoost takes nothing from here on for a category.
-const MAX_CATEGORY: i64 = 1 << 24;
-/// All category sets of a model together, in words of 32 categories: 128 MiB. A few digits in a file could else claim
-/// two megabytes each.
-const MAX_SET_WORDS: usize = 1 << 25;
-
-/// Lowers the trees, and marks the features that they ask for by category.
-pub(super) fn lower_all(model: &BoosterModel, features: &mut [Feature]) -> Result<Vec<Tree>, ImportError> {
-    let mut set_words = 0;
-    let trees = model.trees.iter().zip(&model.tree_info).enumerate();
-    let lower = |(number, (tree, &class)): (usize, (&FileTree, &i64))| {
-        let mut lowering = Lowering { tree, number, features, sets: Vec::new(), set_words };
-        let nodes = lowering.nodes()?;
-        set_words = lowering.set_words;
-        Ok(Tree { output: class as u32, nodes, ..Tree::default() })
-    };
-    trees.map(lower).collect()
+/// Where a tree stands in the file, and how an error says so.
+pub(super) struct Site<'a> {
+    pub(super) path: &'a str,
 }
 
-struct Lowering<'a> {
+impl Site<'_> {
+    fn place(&self, key: &str) -> Place {
+        Place::Path(format!("{}.{key}", self.path))
+    }
+
+    pub(super) fn invalid(
+        &self,
+        key: &str,
+        expected: impl Into<String>,
+        got: impl Into<String>,
+    ) -> ImportError {
+        ImportError::invalid(self.place(key), expected, got)
+    }
+
+    pub(super) fn graph(&self, node: usize, problem: &str) -> ImportError {
+        ImportError::Graph {
+            place: Place::Path(self.path.to_owned()),
+            problem: format!("node {node}: {problem}"),
+        }
+    }
+
+    fn parameter(&self, text: Option<&str>, key: &str) -> Result<usize, ImportError> {
+        count(text.unwrap_or("0"), || self.place(&format!("tree_param.{key}")).to_string())
+    }
+}
+
+/// Where leaves have their values.
+#[derive(Debug, Clone, Copy)]
+enum Leaves {
+    One,
+    PerLeaf,
+    PerNode,
+}
+
+pub(super) struct Lowering<'a> {
     tree: &'a FileTree,
-    number: usize,
+    site: Site<'a>,
+    /// What leaves are multiplied by.
+    weight: f32,
+    leaves: Leaves,
+    outputs: usize,
     features: &'a mut [Feature],
-    /// Per node its place in `categories`, where it has one.
-    sets: Vec<Option<(usize, usize)>>,
-    set_words: usize,
+    sets: CategorySets<'a>,
 }
 
-impl Lowering<'_> {
-    fn nodes(&mut self) -> Result<Vec<Node>, ImportError> {
-        let count = self.check_lengths()?;
-        self.find_sets(count)?;
+impl<'a> Lowering<'a> {
+    /// `set_words` is what the category sets of the trees before this one take.
+    pub(super) fn new(
+        tree: &'a FileTree,
+        path: &'a str,
+        weight: f32,
+        outputs: usize,
+        features: &'a mut [Feature],
+        set_words: usize,
+    ) -> Result<Self, ImportError> {
+        let site = Site { path };
+        let leaves = check_lengths(tree, &site, outputs)?;
+        let sets = CategorySets::find(tree, &site, set_words)?;
+        Ok(Self { tree, site, weight, leaves, outputs, features, sets })
+    }
+
+    pub(super) fn set_words(&self) -> usize {
+        self.sets.words
+    }
+
+    pub(super) fn lower(&mut self) -> Result<(Vec<Node>, Statistics), ImportError> {
+        let count = self.tree.left_children.len();
         // Breadth first: a child's place in the result is known when its parent is lowered.
         let mut order = vec![0];
         let mut reached = vec![false; count];
@@ -57,7 +98,9 @@ impl Lowering<'_> {
                     let first = order.len() as u32;
                     for child in children {
                         if std::mem::replace(&mut reached[child], true) {
-                            return Err(self.graph(node, format!("its child {child} is reached twice")));
+                            return Err(self
+                                .site
+                                .graph(node, &format!("its child {child} is reached twice")));
                         }
                         order.push(child);
                     }
@@ -67,100 +110,25 @@ impl Lowering<'_> {
             nodes.push(lowered);
         }
         self.check_deleted(count - nodes.len())?;
-        Ok(nodes)
+        Ok((nodes, self.statistics(&order)))
     }
 
-    fn place(&self, key: &str) -> Place {
-        Place::Path(format!("{MODEL}.trees[{}].{key}", self.number))
-    }
-
-    fn invalid(&self, key: &str, expected: impl Into<String>, got: impl Into<String>) -> ImportError {
-        ImportError::invalid(self.place(key), expected, got)
-    }
-
-    fn graph(&self, node: usize, problem: String) -> ImportError {
-        let place = Place::Path(format!("{MODEL}.trees[{}]", self.number));
-        ImportError::Graph { place, problem: format!("node {node}: {problem}") }
-    }
-
-    fn parameter(&self, text: Option<&str>, key: &str) -> Result<usize, ImportError> {
-        count(text.unwrap_or("0"), || self.place(&format!("tree_param.{key}")).to_string())
-    }
-
-    fn check_lengths(&self) -> Result<usize, ImportError> {
-        let FileTree { tree_param: param, .. } = self.tree;
-        if self.parameter(param.size_leaf_vector.as_deref(), "size_leaf_vector")? > 1 {
-            return Err(ImportError::Unsupported {
-                place: self.place("tree_param.size_leaf_vector"),
-                what: "a tree with several values in a leaf (multi_output_tree)".to_owned(),
-                supported: "one tree per output",
-            });
+    /// What training left at the nodes in this order. Hessians of an objective of the user's own can be negative, and then
+    /// weigh nothing.
+    fn statistics(&self, order: &[usize]) -> Statistics {
+        let ordered = |list: &[Float], usable: fn(f32) -> bool| {
+            let number = |&node: &usize| list.get(node).filter(|x| usable(x.0)).map(|x| f64::from(x.0));
+            order.iter().map(number).collect::<Option<Vec<f64>>>().unwrap_or_default()
+        };
+        Statistics {
+            cover: ordered(&self.tree.sum_hessian, |cover| cover >= 0.0 && cover.is_finite()),
+            gain: ordered(&self.tree.loss_changes, f32::is_finite),
         }
-        let nodes = self.tree.left_children.len();
-        if nodes == 0 {
-            return Err(self.invalid("left_children", "at least one node", "none"));
-        }
-        if self.parameter(Some(&param.num_nodes), "num_nodes")? != nodes {
-            let expected = format!("{nodes}, as many as left_children");
-            return Err(self.invalid("tree_param.num_nodes", expected, shown(&param.num_nodes)));
-        }
-        let types = self.tree.split_type.len();
-        for (key, length) in [
-            ("right_children", self.tree.right_children.len()),
-            ("split_indices", self.tree.split_indices.len()),
-            ("split_conditions", self.tree.split_conditions.len()),
-            ("default_left", self.tree.default_left.len()),
-            ("split_type", if types == 0 { nodes } else { types }),
-        ] {
-            if length != nodes {
-                return Err(self.invalid(key, format!("{nodes} values"), length.to_string()));
-            }
-        }
-        Ok(nodes)
-    }
-
-    fn find_sets(&mut self, nodes: usize) -> Result<(), ImportError> {
-        let FileTree {
-            categories,
-            categories_nodes: at,
-            categories_segments: starts,
-            categories_sizes: sizes,
-            ..
-        } = self.tree;
-        if starts.len() != at.len() || sizes.len() != at.len() {
-            let got = format!("{} and {}", starts.len(), sizes.len());
-            let expected = format!("{} values in it and in categories_sizes", at.len());
-            return Err(self.invalid("categories_segments", expected, got));
-        }
-        let total: usize = sizes.iter().fold(0, |sum, &size| sum.saturating_add(size));
-        if total > categories.len() {
-            let expected = format!("at most {} altogether, the categories", categories.len());
-            return Err(self.invalid("categories_sizes", expected, total.to_string()));
-        }
-        self.sets = if at.is_empty() { Vec::new() } else { vec![None; nodes] };
-        for (number, &node) in at.iter().enumerate() {
-            let (start, size) = (starts[number], sizes[number]);
-            let end = start.checked_add(size).filter(|&end| end <= categories.len());
-            let slot = usize::try_from(node).ok().and_then(|node| self.sets.get_mut(node));
-            match (slot, end) {
-                (Some(slot @ None), Some(end)) => *slot = Some((start, end)),
-                (Some(_), None) => {
-                    let key = format!("categories_segments[{number}]");
-                    let expected = format!("a place in the {} categories", categories.len());
-                    return Err(self.invalid(&key, expected, format!("{start}, and {size} from there")));
-                }
-                _ => {
-                    let key = format!("categories_nodes[{number}]");
-                    return Err(self.invalid(&key, "a node that has no set yet", node.to_string()));
-                }
-            }
-        }
-        Ok(())
     }
 
     fn children(&self, node: usize) -> Result<Option<[usize; 2]>, ImportError> {
         let (left, right) = (self.tree.left_children[node], self.tree.right_children[node]);
-        if (left, right) == (-1, -1) {
+        if left == -1 && (right == -1 || matches!(self.leaves, Leaves::PerLeaf)) {
             return Ok(None);
         }
         let nodes = self.tree.left_children.len();
@@ -168,22 +136,47 @@ impl Lowering<'_> {
             Ok(child) if child < nodes => Ok(child),
             _ => {
                 let expected = format!("0 to {}, or -1 for both children of a leaf", nodes - 1);
-                Err(self.invalid(&format!("{key}[{node}]"), expected, child.to_string()))
+                Err(self.site.invalid(&format!("{key}[{node}]"), expected, child.to_string()))
             }
         };
         Ok(Some([child("left_children", left)?, child("right_children", right)?]))
     }
 
-    fn condition(&self, node: usize) -> Result<f32, ImportError> {
-        let condition = self.tree.split_conditions[node];
-        if condition.is_finite() {
-            return Ok(condition);
+    fn finite(&self, key: &str, list: &[Float], place: usize) -> Result<f32, ImportError> {
+        let number = list[place].0;
+        if number.is_finite() {
+            return Ok(number);
         }
-        Err(self.invalid(&format!("split_conditions[{node}]"), "a finite number", condition.to_string()))
+        Err(self.site.invalid(&format!("{key}[{place}]"), "a finite number", number.to_string()))
+    }
+
+    fn condition(&self, node: usize) -> Result<f32, ImportError> {
+        self.finite("split_conditions", &self.tree.split_conditions, node)
     }
 
     fn leaf(&self, node: usize) -> Result<Node, ImportError> {
-        Ok(Node::Leaf(Leaf::Scalar(f64::from(self.condition(node)?))))
+        let (key, list, place) = match self.leaves {
+            Leaves::One => return Ok(Node::Leaf(Leaf::Scalar(self.weighted(self.condition(node)?)))),
+            Leaves::PerNode => ("base_weights", &self.tree.base_weights, node),
+            Leaves::PerLeaf => {
+                let leaves = self.tree.leaf_weights.len() / self.outputs;
+                let leaf = self.tree.right_children[node];
+                let Some(leaf) = usize::try_from(leaf).ok().filter(|&leaf| leaf < leaves) else {
+                    let expected = format!("0 to {}, the place of a leaf in leaf_weights", leaves - 1);
+                    let key = format!("right_children[{node}]");
+                    return Err(self.site.invalid(&key, expected, leaf.to_string()));
+                };
+                ("leaf_weights", &self.tree.leaf_weights, leaf)
+            }
+        };
+        let first = place * self.outputs;
+        let value = |place| self.finite(key, list, place).map(|value| self.weighted(value));
+        let values = (first..first + self.outputs).map(value).collect::<Result<Vec<f64>, _>>()?;
+        Ok(Node::Leaf(Leaf::Vector(values)))
+    }
+
+    fn weighted(&self, value: f32) -> f64 {
+        f64::from(value * self.weight)
     }
 
     /// A split whose children have the places `first` and `first + 1`.
@@ -192,7 +185,7 @@ impl Lowering<'_> {
         let count = self.features.len();
         let Some(feature) = usize::try_from(index).ok().filter(|&feature| feature < count) else {
             let key = format!("split_indices[{node}]");
-            return Err(self.invalid(&key, format!("0 to {}", count - 1), index.to_string()));
+            return Err(self.site.invalid(&key, format!("0 to {}", count - 1), index.to_string()));
         };
         let default_left = self.tree.default_left[node].0;
         let (test, left, right, missing) = match self.tree.split_type.get(node) {
@@ -202,47 +195,67 @@ impl Lowering<'_> {
             }
             Some(1) => {
                 self.features[feature].categorical = true;
-                (Test::InSet(self.set(node)?), first + 1, first, !default_left)
+                (Test::InSet(self.sets.bits(node, &self.site)?), first + 1, first, !default_left)
             }
             Some(other) => {
-                return Err(self.invalid(&format!("split_type[{node}]"), "0 or 1", other.to_string()));
+                return Err(self.site.invalid(&format!("split_type[{node}]"), "0 or 1", other.to_string()));
             }
         };
         let missing = Missing { left: missing, zero: false };
         Ok(Node::Split { feature: feature as u32, test, missing, left, right })
     }
 
-    fn set(&mut self, node: usize) -> Result<Vec<u32>, ImportError> {
-        let Some((start, end)) = self.sets.get(node).copied().flatten() else {
-            let problem = "it is a categorical split without a set of categories".to_owned();
-            return Err(self.graph(node, problem));
-        };
-        let members = &self.tree.categories[start..end];
-        if let Some(place) = members.iter().position(|member| !(0..MAX_CATEGORY).contains(member)) {
-            let key = format!("categories[{}]", start + place);
-            let expected = format!("0 to {}", MAX_CATEGORY - 1);
-            return Err(self.invalid(&key, expected, members[place].to_string()));
-        }
-        let words = members.iter().max().map_or(0, |&last| last as usize / 32 + 1);
-        self.set_words += words;
-        if self.set_words > MAX_SET_WORDS {
-            let expected =
-                format!("sets of at most {MAX_SET_WORDS} words of 32 categories in the whole model");
-            return Err(self.invalid("categories", expected, "more"));
-        }
-        let mut set = vec![0_u32; words];
-        for &member in members {
-            set[member as usize / 32] |= 1 << (member % 32);
-        }
-        Ok(set)
-    }
-
     fn check_deleted(&self, unreached: usize) -> Result<(), ImportError> {
-        let told = self.parameter(self.tree.tree_param.num_deleted.as_deref(), "num_deleted")?;
+        let told = self.site.parameter(self.tree.tree_param.num_deleted.as_deref(), "num_deleted")?;
         if told == unreached {
             return Ok(());
         }
         let expected = format!("{unreached}, as many as nodes that are never reached");
-        Err(self.invalid("tree_param.num_deleted", expected, told.to_string()))
+        Err(self.site.invalid("tree_param.num_deleted", expected, told.to_string()))
     }
+}
+
+/// Holds the arrays against each other, and tells where leaves have their values.
+fn check_lengths(tree: &FileTree, site: &Site, outputs: usize) -> Result<Leaves, ImportError> {
+    let param = &tree.tree_param;
+    let nodes = tree.left_children.len();
+    if nodes == 0 {
+        return Err(site.invalid("left_children", "at least one node", "none"));
+    }
+    if site.parameter(Some(&param.num_nodes), "num_nodes")? != nodes {
+        let expected = format!("{nodes}, as many as left_children");
+        return Err(site.invalid("tree_param.num_nodes", expected, shown(&param.num_nodes)));
+    }
+    let absent_or = |length: usize| if length == 0 { nodes } else { length };
+    for (key, length) in [
+        ("right_children", tree.right_children.len()),
+        ("split_indices", tree.split_indices.len()),
+        ("split_conditions", tree.split_conditions.len()),
+        ("default_left", tree.default_left.len()),
+        ("split_type", absent_or(tree.split_type.len())),
+        ("sum_hessian", absent_or(tree.sum_hessian.len())),
+        ("loss_changes", absent_or(tree.loss_changes.len())),
+    ] {
+        if length != nodes {
+            return Err(site.invalid(key, format!("{nodes} values"), length.to_string()));
+        }
+    }
+    let width = site.parameter(param.size_leaf_vector.as_deref(), "size_leaf_vector")?;
+    if width <= 1 {
+        return Ok(Leaves::One);
+    }
+    if width != outputs {
+        let expected = format!("{outputs}, one value per output");
+        return Err(site.invalid("tree_param.size_leaf_vector", expected, width.to_string()));
+    }
+    let (key, list, count, leaves) = if tree.leaf_weights.is_empty() {
+        ("base_weights", &tree.base_weights, nodes, Leaves::PerNode)
+    } else {
+        let leaves = tree.left_children.iter().filter(|&&left| left == -1).count();
+        ("leaf_weights", &tree.leaf_weights, leaves, Leaves::PerLeaf)
+    };
+    if count.checked_mul(width) == Some(list.len()) {
+        return Ok(leaves);
+    }
+    Err(site.invalid(key, format!("{count} times {width} values"), list.len().to_string()))
 }

@@ -1,5 +1,6 @@
 //! Rules and limits that no golden file shows by itself, on models written by hand.
 
+use serve_core::ensemble::Model;
 use serve_core::pipeline::Estimator;
 use serve_core::signature::Datatype;
 use serve_core::{Task, naive};
@@ -134,6 +135,30 @@ fn lightgbm_trees_of_one_leaf_need_no_split_arrays() {
 }
 
 #[test]
+fn lightgbm_counts_and_gains_stand_in_the_order_of_the_nodes() {
+    let split = "num_leaves=2\nsplit_feature=0\nthreshold=0.5\ndecision_type=2\nleft_child=-1\nright_child=-2\n\
+                 leaf_value=1 2";
+    let statistics = |more: &str| {
+        let text = lightgbm(&format!("{split}{more}\n\nTree=1\nnum_leaves=1\nleaf_value=3"));
+        let model = read(&text);
+        let Model::Trees(trees) = &model.estimator.model else { panic!("it has trees") };
+        trees.trees().map(|tree| tree.statistics).collect::<Vec<_>>()
+    };
+    let all = statistics("\nsplit_gain=7.5\nleaf_count=30 12\ninternal_count=42");
+    assert_eq!((&all[0].cover, &all[0].gain), (&vec![42.0, 30.0, 12.0], &vec![7.5, 0.0, 0.0]));
+    assert_eq!((&all[1].cover, &all[1].gain), (&vec![0.0], &vec![0.0]));
+    // what one tree lacks is left out of all; gains that are not above 0 count as 0
+    let some = statistics("\nsplit_gain=-inf\nleaf_count=30 12");
+    assert!(some.iter().all(|tree| tree.cover.is_empty()));
+    assert_eq!(some[0].gain, [0.0; 3]);
+    assert!(statistics("").iter().all(|tree| tree.cover.is_empty() && tree.gain.is_empty()));
+    let negative = refusal(&lightgbm(&format!("{split}\nleaf_count=30 -1\ninternal_count=29")));
+    assert!(negative.contains("leaf_count: expected counts of rows, got -1 (value 1)"), "{negative}");
+    let few = refusal(&lightgbm(&format!("{split}\nleaf_count=30 1\ninternal_count=29 1")));
+    assert!(few.contains("internal_count: expected 1 values, got 2"), "{few}");
+}
+
+#[test]
 fn lightgbm_lines_may_end_as_on_windows() {
     let text = String::from_utf8(model_file("lightgbm", "binary-categorical")).unwrap();
     let windows = read(&text.replace('\n', "\r\n"));
@@ -217,10 +242,10 @@ fn xgboost_nodes_that_pruning_deleted_are_left_out() {
 }
 
 #[test]
-fn xgboost_leaves_of_several_values_are_refused() {
+fn xgboost_leaves_have_a_value_per_output() {
     let text =
         xgboost_split("0.5").replace(r#""num_deleted":"0""#, r#""num_deleted":"0","size_leaf_vector":"3""#);
-    assert!(refusal(&text).contains("size_leaf_vector: a tree with several values in a leaf"));
+    assert!(refusal(&text).contains("size_leaf_vector: expected 1, one value per output, got 3"));
 }
 
 #[test]
@@ -339,6 +364,8 @@ fn xgboost_files_tell_their_version_and_best_iteration() {
     assert_eq!(model.hyperparameters["best_iteration"], 5);
     assert_eq!(model.hyperparameters["trees"], 9);
     assert_eq!(model.summary().trees, 9, "all trees answer, as in Booster.predict");
+    assert!(model.notes[0].starts_with("all 9 rounds of the file answer"), "{:?}", model.notes);
+    assert!(model.notes[0].ends_with("to have these, save booster[:6]"), "{:?}", model.notes);
 }
 
 #[test]

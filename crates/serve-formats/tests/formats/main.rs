@@ -8,11 +8,21 @@
 )]
 
 mod cases;
+mod catboost;
+mod contributions;
 mod edge_cases;
 mod engine_properties;
 mod golden_cases;
 mod golden_rows;
 mod hostile;
+mod lightgbm_bad_input;
+mod lightgbm_versions;
+mod mlflow;
 mod onnx_cases;
 mod onnx_hostile;
 mod refused;
+mod sklearn_export;
+mod sklearn_refused;
+mod xgboost_statistics;
+mod xgboost_ubjson;
+mod xgboost_versions;

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use serve_core::doctest::logistic;
 use serve_core::{
-    Alias, Bundle, Digest, EngineLoader, LoadError, ModelLoader, ModelName, ModelRef, ModelVersion, Pipeline,
+    Alias, Bundle, Digest, EngineLoader, Insight, LoadError, ModelLoader, ModelName, ModelRef, ModelVersion,
+    Pipeline,
 };
 use serve_registry::config::CacheConfig;
 use serve_registry::{Deployment, Directory, Registry};
@@ -168,6 +169,12 @@ impl ModelLoader for Watched {
             gate(bundle);
         }
         EngineLoader.load(bundle)
+    }
+
+    fn insight(&self, bundle: &Bundle) -> Result<Insight, LoadError> {
+        let version = bundle.manifest().version.to_string();
+        self.loads.lock().expect("no panic while it is held").push(format!("{version}: insight"));
+        EngineLoader.insight(bundle)
     }
 }
 

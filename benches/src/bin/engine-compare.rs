@@ -1,0 +1,124 @@
+//! What one row costs in this library, in the form in which `benches/peers` and other harnesses compare engines:
+//!
+//! ```text
+//! engine-compare MODEL X.f64 ROWS FEATURES PRED_OUT [--cells 1/1,64/1,…]
+//! ```
+//!
+//! MODEL ends in `.txt` (LightGBM), `.json` (XGBoost) or `.onnx`; X.f64 holds the rows as raw little-endian row-major
+//! `f64`. For each cell (batch/threads) one line of JSON goes to standard output, times per row as [`timing`] takes them.
+//! PRED_OUT gets P(class 1), or the value, of all rows as raw `f64`.
+#![allow(clippy::print_stdout, reason = "its lines are its result")]
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serve_benches::subject::Subject;
+use serve_benches::{matrix, timing};
+
+/// Batch and threads.
+type Cell = (usize, usize);
+
+const CELLS: [Cell; 6] = [(1, 1), (64, 1), (1000, 1), (100_000, 1), (1000, 2), (100_000, 2)];
+const USAGE: &str = "usage: engine-compare MODEL X.f64 ROWS FEATURES PRED_OUT [--cells BATCH/THREADS,…]";
+
+struct Args {
+    model: PathBuf,
+    rows_file: PathBuf,
+    rows: usize,
+    features: usize,
+    predictions: PathBuf,
+    cells: Vec<Cell>,
+}
+
+impl Args {
+    fn parse(given: &[String]) -> Option<Self> {
+        let (positional, cells) = match given {
+            [positional @ .., flag, cells] if flag == "--cells" => (positional, parse_cells(cells)?),
+            _ => (given, CELLS.to_vec()),
+        };
+        let [model, rows_file, rows, features, predictions] = positional else { return None };
+        Some(Self {
+            model: model.into(),
+            rows_file: rows_file.into(),
+            rows: rows.parse().ok().filter(|rows| *rows > 0)?,
+            features: features.parse().ok()?,
+            predictions: predictions.into(),
+            cells,
+        })
+    }
+}
+
+fn parse_cells(text: &str) -> Option<Vec<Cell>> {
+    let number = |text: &str| text.parse().ok().filter(|number: &usize| *number > 0);
+    let cell = |text: &str| text.split_once('/').and_then(|(b, t)| Some((number(b)?, number(t)?)));
+    text.split(',').map(cell).collect()
+}
+
+fn main() -> ExitCode {
+    let given: Vec<String> = std::env::args().skip(1).collect();
+    let Some(args) = Args::parse(&given) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(&args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("engine-compare: {}: {error}", args.model.display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Box<dyn Error>> {
+    let mut subject = Subject::load(&args.model)?;
+    if subject.features() != args.features {
+        return Err(format!("the model takes {} features, got {}", subject.features(), args.features).into());
+    }
+    let given = matrix::read(&args.rows_file, args.rows, args.features)?;
+    let largest = args.cells.iter().map(|(batch, _)| *batch).max().unwrap_or(1);
+    let rows = matrix::repeated(&given, largest);
+    let mut scores = vec![0.0; rows.nrows()];
+    for &(batch, threads) in &args.cells {
+        subject.set_threads(threads);
+        let cost = timing::measure(rows.nrows(), batch, |range| {
+            // Rows of the right length cannot fail as a whole; the lengths were compared above.
+            let _ = subject.predict(matrix::rows(&rows, range.clone()), &mut scores[range]);
+        });
+        println!(
+            r#"{{"batch":{batch},"threads":{threads},"wall_ns":{:.1},"cpu_ns":{:.1}}}"#,
+            cost.wall_ns, cost.cpu_ns
+        );
+    }
+    subject.set_threads(1);
+    scores.fill(0.0);
+    subject.predict(rows.view(), &mut scores)?;
+    matrix::write(&args.predictions, &scores[..args.rows])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Option<Args> {
+        Args::parse(&text.split(' ').map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_cells_are_those_of_the_harness_unless_told_otherwise() {
+        let args = parse("m.txt x.f64 10 3 out").expect("parses");
+        assert_eq!((args.cells, args.rows, args.features), (CELLS.to_vec(), 10, 3));
+        let args = parse("m.txt x.f64 10 3 out --cells 8/1,1000/2").expect("parses");
+        assert_eq!(args.cells, [(8, 1), (1000, 2)]);
+    }
+
+    #[test]
+    fn what_is_no_usage_is_refused() {
+        for wrong in
+            ["m.txt x.f64 10 3", "m.txt x.f64 0 3 out", "m.txt x.f64 a 3 out", "m x 1 1 o --cells 0/1"]
+        {
+            assert!(parse(wrong).is_none(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! What the benchmark programs share.
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`timing`] | how long a call takes per row: wall time that survives preemption, and CPU time |
+//! | [`matrix`] | rows in a file of raw numbers |
+//! | [`subject`] | the thing measured: an imported model behind the library's own entries |
+
+pub mod matrix;
+pub mod subject;
+pub mod timing;

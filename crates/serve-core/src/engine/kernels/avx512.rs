@@ -1,0 +1,10 @@
+//! AVX-512: ranks, choices and masks in registers of 64 bytes.
+
+mod bottom_up;
+mod coding;
+mod one_row;
+mod registers;
+
+pub(super) use bottom_up::bottom_up;
+pub(super) use coding::code_group;
+pub(super) use one_row::{bit_walk, quick_scorer};

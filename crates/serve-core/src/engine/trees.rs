@@ -1,0 +1,356 @@
+//! The bare engine: raw scores of a tree ensemble, without transforms, link or decision.
+
+use std::cell::RefCell;
+
+use thiserror::Error;
+
+use super::bit_walk::{self, BitWalk};
+use super::bottom_up::{self, BottomUp};
+use super::codes::{Codes, Staging};
+use super::kernels::Instructions;
+use super::leaves::{AnyLeaves, Gathered, Leaves, Number};
+use super::lower::Lowered;
+use super::path::{InvalidPath, Kernel, Path, Simd};
+use super::plain_walk::PlainWalk;
+use super::quick_scorer::{self, QuickScorer};
+use super::rows::Rows;
+use super::walk::{self, Walk};
+use crate::tree::TreeEnsemble;
+
+/// A tree ensemble compiled for speed. Immutable and `Sync`.
+///
+/// The kernel is picked by the number of rows in a call and the model's shape; what each limit was measured at stands in
+/// `docs/engine.md`:
+///
+/// | instructions | rows | trees | kernel |
+/// |---|---|---|---|
+/// | AVX-512 | up to 31 | depth up to 6, at most 256 columns | [`Kernel::BitWalk`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 19 | up to 64 leaves, at most 256 columns | [`Kernel::QuickScorer`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX2 | up to 15 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | any | any | other | [`Kernel::Walk`] |
+///
+/// A *column* is what a split reads: a feature's value with one way to treat missing values and at most 255 thresholds, or
+/// membership in one set of categories.
+///
+/// ```
+/// use ndarray::array;
+/// use serve_core::engine::TreeEngine;
+/// use serve_core::tree::{Leaf, Missing, Node, Shape, Test, Tree, TreeEnsemble};
+/// let split = Node::Split { feature: 0, test: Test::AtMost(0.5), missing: Missing::default(), left: 1, right: 2 };
+/// let leaf = |value| Node::Leaf(Leaf::Scalar(value));
+/// let tree = Tree { output: 0, nodes: vec![split, leaf(-1.0), leaf(1.0)], ..Tree::default() };
+/// let ensemble = TreeEnsemble::new(Shape { inputs: 1, outputs: 1, ..Shape::default() }, &[tree])?;
+/// let mut scores = [0.0; 3];
+/// TreeEngine::new(&ensemble).scores(array![[0.5], [0.6], [f64::NAN]].view(), &mut scores)?;
+/// assert_eq!(scores, [-1.0, 1.0, 1.0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TreeEngine {
+    inputs: usize,
+    outputs: usize,
+    instructions: Instructions,
+    leaves: AnyLeaves,
+    codes: Option<Codes>,
+    kernels: Kernels,
+    /// The kernel below the limit, the limit, and the kernel from it on.
+    few: Kernel,
+    limit: usize,
+    many: Kernel,
+    /// Runs instead of every kernel, where no kernel can.
+    plain: Option<Box<PlainWalk>>,
+}
+
+/// What the rule may pick.
+#[derive(Debug, Default)]
+struct Kernels {
+    walk: Option<Walk>,
+    bottom_up: Option<BottomUp>,
+    quick_scorer: Option<QuickScorer>,
+    bit_walk: Option<BitWalk>,
+}
+
+/// Rows or a place for scores that do not fit the model.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum InvalidRows {
+    /// The rows have another number of columns than the model has inputs.
+    #[error("the rows have {got} columns, the model takes {expected}")]
+    Inputs {
+        /// What the model takes.
+        expected: usize,
+        /// What came.
+        got: usize,
+    },
+    /// The place for scores has another length than there are scores.
+    #[error("there is place for {got} scores, expected {expected}")]
+    Scores {
+        /// Rows times outputs.
+        expected: usize,
+        /// What came.
+        got: usize,
+    },
+}
+
+#[derive(Debug, Default)]
+struct Space<N> {
+    bottom_up: bottom_up::Space<N>,
+    sums: Vec<N>,
+}
+
+#[derive(Debug, Default)]
+struct Scratch {
+    staging: Staging,
+    walk: walk::Space,
+    row: Vec<f64>,
+    coded: Vec<u8>,
+    f64: Space<f64>,
+    f32: Space<f32>,
+}
+
+thread_local! {
+    /// Per thread, so that scoring allocates nothing once warm and shares nothing between threads.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+impl TreeEngine {
+    /// Compiles an ensemble for this CPU. `O(nodes · log nodes)`.
+    ///
+    /// # Panics
+    /// Never: the rule picks only what can run.
+    #[must_use]
+    pub fn new(ensemble: &TreeEnsemble) -> Self {
+        Self::with_path(ensemble, Path::default()).expect("the rule picks what can run")
+    }
+
+    /// Compiles an ensemble for a forced path.
+    ///
+    /// # Errors
+    /// When the CPU lacks the instructions, or the kernel cannot run the model.
+    pub fn with_path(ensemble: &TreeEnsemble, path: Path) -> Result<Self, InvalidPath> {
+        let simd = path.simd.unwrap_or_else(Simd::best);
+        let instructions = Instructions::detect(simd).ok_or(InvalidPath::Cpu { simd })?;
+        if let (true, Some(kernel)) =
+            (PlainWalk::is_needed(ensemble), path.kernel.filter(|k| *k != Kernel::Walk))
+        {
+            let problem = "its leaves are linear models, or scores are the least or greatest leaf".to_owned();
+            return Err(InvalidPath::Shape { kernel, problem });
+        }
+        let mut gathered = Gathered::default();
+        let lowered = Lowered::new(ensemble, |tree, leaf| gathered.push(tree, &leaf));
+        let leaves = gathered.finish(ensemble.shape(), ensemble.outputs_of_trees());
+        let codes = if lowered.most_leaves() <= bottom_up::MOST_LEAVES { Codes::new(&lowered) } else { None };
+        let (few, limit, many) = match path.kernel {
+            Some(kernel) => (kernel, 0, kernel),
+            None if PlainWalk::is_needed(ensemble) => (Kernel::Walk, 0, Kernel::Walk),
+            None => pick(&lowered, codes.as_ref(), simd),
+        };
+        let mut kernels = Kernels::default();
+        for kernel in [few, many] {
+            can_run(kernel, &lowered, codes.as_ref())
+                .map_err(|problem| InvalidPath::Shape { kernel, problem })?;
+            kernels.build(kernel, &lowered, codes.as_ref(), &leaves, simd);
+        }
+        let codes = codes.filter(|_| few != Kernel::Walk || many != Kernel::Walk);
+        let (inputs, outputs) = (ensemble.inputs(), ensemble.outputs());
+        let plain = PlainWalk::is_needed(ensemble).then(|| Box::new(PlainWalk::new(ensemble)));
+        Ok(Self { inputs, outputs, instructions, leaves, codes, kernels, few, limit, many, plain })
+    }
+
+    /// Number of inputs.
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// Number of scores of a row.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The kernel that runs for so many rows.
+    #[must_use]
+    pub fn kernel(&self, rows: usize) -> Kernel {
+        if rows < self.limit { self.few } else { self.many }
+    }
+
+    /// Bytes that the trees take, without the scratch memory of threads.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let Kernels { walk, bottom_up, quick_scorer, bit_walk } = &self.kernels;
+        let leaves = match &self.leaves {
+            AnyLeaves::F64(leaves) => size_of_val(&leaves.values[..]),
+            AnyLeaves::F32(leaves) => size_of_val(&leaves.values[..]),
+        };
+        leaves
+            + walk.as_ref().map_or(0, Walk::bytes)
+            + bottom_up.as_ref().map_or(0, BottomUp::bytes)
+            + quick_scorer.as_ref().map_or(0, QuickScorer::bytes)
+            + bit_walk.as_ref().map_or(0, BitWalk::bytes)
+            + self.codes.as_ref().map_or(0, Codes::bytes)
+    }
+
+    /// The raw scores of rows, row-major `[rows, outputs]`, into `out`. A row's scores have the same bits in any batch and
+    /// by any kernel. Allocates nothing once a thread is warm.
+    ///
+    /// # Errors
+    /// When the rows or the place for scores do not fit the model.
+    pub fn scores<'a>(&self, rows: impl Into<Rows<'a>>, out: &mut [f64]) -> Result<(), InvalidRows> {
+        let rows = rows.into();
+        if rows.inputs() != self.inputs {
+            return Err(InvalidRows::Inputs { expected: self.inputs, got: rows.inputs() });
+        }
+        if out.len() != rows.len() * self.outputs {
+            return Err(InvalidRows::Scores { expected: rows.len() * self.outputs, got: out.len() });
+        }
+        if !rows.is_empty() {
+            SCRATCH.with_borrow_mut(|scratch| self.run(&rows, out, scratch));
+        }
+        Ok(())
+    }
+
+    fn run(&self, rows: &Rows<'_>, out: &mut [f64], scratch: &mut Scratch) {
+        let Scratch { staging, walk, row, coded, f64, f32 } = scratch;
+        if let Some(plain) = &self.plain {
+            rows.copy_all(row);
+            plain.scores(row, out, &mut f64.sums);
+            return;
+        }
+        let rest = (staging, walk, row, coded);
+        match &self.leaves {
+            AnyLeaves::F64(leaves) => self.run_kernel(leaves, rows, out, f64, rest),
+            AnyLeaves::F32(leaves) => self.run_kernel(leaves, rows, out, f32, rest),
+        }
+    }
+
+    fn run_kernel<N: Number>(
+        &self,
+        leaves: &Leaves<N>,
+        rows: &Rows<'_>,
+        out: &mut [f64],
+        space: &mut Space<N>,
+        (staging, walk, row, coded): (&mut Staging, &mut walk::Space, &mut Vec<f64>, &mut Vec<u8>),
+    ) {
+        let (kernels, codes, instructions) = (&self.kernels, self.codes.as_ref(), self.instructions);
+        match (self.kernel(rows.len()), codes) {
+            (Kernel::BottomUp, Some(codes)) => {
+                let Some(trees) = &kernels.bottom_up else { return };
+                let scratch = (&mut space.bottom_up, staging);
+                bottom_up::scores((codes, trees, leaves), instructions, rows, out, scratch);
+            }
+            (Kernel::QuickScorer, Some(codes)) => {
+                let Some(trees) = &kernels.quick_scorer else { return };
+                row_by_row(leaves, rows, out, (row, &mut space.sums), |row, sums| {
+                    instructions.quick_scorer((codes, trees, leaves), row, (&mut staging.row, coded), sums);
+                });
+            }
+            (Kernel::BitWalk, Some(codes)) => {
+                let Some(trees) = &kernels.bit_walk else { return };
+                row_by_row(leaves, rows, out, (row, &mut space.sums), |row, sums| {
+                    instructions.bit_walk((codes, trees, leaves), row, (&mut staging.row, coded), sums);
+                });
+            }
+            _ => {
+                let Some(trees) = &kernels.walk else { return };
+                instructions.walk((trees, leaves), rows, out, (walk, &mut space.sums));
+            }
+        }
+    }
+}
+
+/// Runs a kernel that takes one row at a time.
+fn row_by_row<N: Number>(
+    leaves: &Leaves<N>,
+    rows: &Rows<'_>,
+    out: &mut [f64],
+    (loose, sums): (&mut Vec<f64>, &mut Vec<N>),
+    mut run: impl FnMut(&[f64], &mut [N]),
+) {
+    for (number, out) in out.chunks_exact_mut(leaves.outputs).enumerate() {
+        sums.clear();
+        sums.extend_from_slice(&leaves.base);
+        match rows {
+            Rows::F64(view) if let Some(row) = view.row(number).to_slice() => run(row, sums),
+            _ => {
+                rows.copy_row(number, loose);
+                run(loose, sums);
+            }
+        }
+        for (output, (sum, score)) in sums.iter().zip(out).enumerate() {
+            *score = leaves.score(output, *sum);
+        }
+    }
+}
+
+impl Kernels {
+    fn build(
+        &mut self,
+        kernel: Kernel,
+        lowered: &Lowered,
+        codes: Option<&Codes>,
+        leaves: &AnyLeaves,
+        simd: Simd,
+    ) {
+        match (kernel, codes) {
+            (Kernel::BottomUp, Some(codes)) => {
+                let trees = BottomUp::new(lowered, codes);
+                self.bottom_up = Some(match leaves {
+                    _ if simd != Simd::Avx512 => trees,
+                    AnyLeaves::F64(leaves) => trees.with_planes(leaves),
+                    AnyLeaves::F32(leaves) => trees.with_planes(leaves),
+                });
+            }
+            (Kernel::QuickScorer, Some(codes)) => self.quick_scorer = Some(QuickScorer::new(lowered, codes)),
+            (Kernel::BitWalk, Some(codes)) => self.bit_walk = Some(BitWalk::new(lowered, codes)),
+            _ => self.walk = Some(Walk::new(lowered)),
+        }
+    }
+}
+
+/// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster: with AVX-512 than the walk on
+/// bits, than QuickScorer or the walk, and with AVX2 than the walk.
+const MANY_FOR_BITS: usize = 32;
+const MANY: usize = 20;
+const MANY_AVX2: usize = 16;
+
+/// The rule: the kernel for few rows, how many are many, and the kernel for those.
+fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Kernel, usize, Kernel) {
+    let runs = |kernel| can_run(kernel, lowered, codes).is_ok();
+    let walk = (Kernel::Walk, 0, Kernel::Walk);
+    match simd {
+        Simd::Portable => walk,
+        Simd::Avx2 if runs(Kernel::BottomUp) => (Kernel::Walk, MANY_AVX2, Kernel::BottomUp),
+        Simd::Avx2 => walk,
+        Simd::Avx512 => {
+            let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));
+            let few = one.unwrap_or(Kernel::Walk);
+            let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
+            (few, if few == Kernel::BitWalk { MANY_FOR_BITS } else { MANY }, many)
+        }
+    }
+}
+
+/// Whether a kernel can run a model, and why not.
+fn can_run(kernel: Kernel, lowered: &Lowered, codes: Option<&Codes>) -> Result<(), String> {
+    let most = match kernel {
+        Kernel::Walk => return Ok(()),
+        Kernel::BottomUp => bottom_up::MOST_LEAVES,
+        Kernel::QuickScorer => quick_scorer::MOST_LEAVES,
+        Kernel::BitWalk => 1 << bit_walk::MOST_DEPTH,
+    };
+    if lowered.most_leaves() > most {
+        return Err(format!("a tree has {} leaves, expected at most {most}", lowered.most_leaves()));
+    }
+    if kernel == Kernel::BitWalk && lowered.most_depth() > bit_walk::MOST_DEPTH {
+        let expected = bit_walk::MOST_DEPTH;
+        return Err(format!("a tree is {} splits deep, expected at most {expected}", lowered.most_depth()));
+    }
+    let columns = if kernel == Kernel::BottomUp { usize::from(u16::MAX) } else { quick_scorer::MOST_COLUMNS };
+    match codes {
+        Some(codes) if codes.width <= columns => Ok(()),
+        Some(codes) => Err(format!("it has {} columns, expected at most {columns}", codes.width)),
+        None => Err(format!("it has more than {} columns", u16::MAX)),
+    }
+}
