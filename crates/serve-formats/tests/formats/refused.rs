@@ -6,16 +6,9 @@ use crate::cases::{cases, chain};
 
 type Expected = (&'static str, &'static [&'static str]);
 
-<<<<<<< HEAD
-const NOW: &str = "supported now: LightGBM text models, XGBoost JSON and CatBoost JSON";
+const NOW: &str = "supported now: LightGBM text and JSON dump";
 const LIGHTGBM_OBJECTIVES: &str = "supported: binary, cross_entropy, cross_entropy_lambda, multiclass (softmax), multiclassova, regression,";
 const XGBOOST_OBJECTIVES: &str = "supported: binary:hinge, binary:logistic, binary:logitraw, count:poisson";
-=======
-const NOW: &str = "supported now: LightGBM text models";
-const LIGHTGBM_OBJECTIVES: &str = "supported: binary, multiclass (softmax), multiclassova, and regression, regression_l1, huber, fair, quantile and mape";
-const XGBOOST_OBJECTIVES: &str =
-    "supported: binary:logistic, multi:softprob, multi:softmax, reg:squarederror";
->>>>>>> h-onnx
 
 const LIGHTGBM: [Expected; 30] = [
     ("category-bits-out-of-range", &["line 27, tree 0, cat_boundaries", "the end of cat_threshold", "4000"]),
