@@ -11,6 +11,7 @@ mod lower;
 mod operators;
 mod outputs;
 mod protobuf;
+mod tensor;
 
 use std::collections::BTreeMap;
 

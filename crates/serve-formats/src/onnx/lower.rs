@@ -10,9 +10,10 @@ use serve_core::ensemble::Model;
 use serve_core::graph::{Dtype, GraphBuilder, InvalidGraph, Lookup, Op, Tensor};
 use serve_core::link::Link;
 
-use super::file::{GraphFile, KINDS, NodeFile, TensorFile, Values, kind_name};
+use super::file::{GraphFile, NodeFile};
 use super::inputs::Inputs;
 use super::operators;
+use super::tensor::{KINDS, TensorFile, Values, kind_name};
 use crate::error::{ImportError, shown};
 
 /// Why a node cannot be lowered; its place is known outside.

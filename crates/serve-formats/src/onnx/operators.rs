@@ -8,6 +8,7 @@ mod reductions;
 mod scores;
 mod support_vectors;
 mod tree_attributes;
+mod tree_growth;
 mod trees;
 
 use super::file::NodeFile;

@@ -266,7 +266,7 @@ fn chain(levels: u64, change: impl Fn(&str, Vec<u64>) -> Vec<u64>) -> Message {
     let list = |name: &str, value: &dyn Fn(u64) -> u64| {
         ints(name, change(name, (0..nodes).map(value).collect()).into_iter())
     };
-    let inner = |i: u64| i % 2 == 0 && i + 1 < nodes;
+    let inner = |i: u64| i.is_multiple_of(2) && i + 1 < nodes;
     let mode = |i: u64| if inner(i) { "BRANCH_LEQ" } else { "LEAF" };
     let modes = (0..nodes).fold(Message::default().text(1, "nodes_modes"), |all, i| all.text(9, mode(i)));
     let leaves: Vec<u64> = (0..nodes).filter(|&i| !inner(i)).collect();

@@ -3,8 +3,9 @@
 use serve_core::graph::{Binary, Dtype, Lookup, Op, Reduction, Tensor, Unary};
 
 use super::super::attributes::{axis, signed};
-use super::super::file::{AttributeFile, NodeFile, TensorFile, Values};
+use super::super::file::{AttributeFile, NodeFile};
 use super::super::lower::{Fault, Lowering, Value};
+use super::super::tensor::{TensorFile, Values};
 
 pub(super) fn scaler<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Result<Value, Fault> {
     let x = low.number(node, 0)?;

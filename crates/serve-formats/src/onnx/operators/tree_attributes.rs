@@ -3,8 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::file::{NodeFile, Values};
+use super::super::file::NodeFile;
 use super::super::lower::Fault;
+use super::super::tensor::Values;
 
 /// How a node compares.
 #[derive(Debug, Clone, PartialEq)]
