@@ -10,7 +10,7 @@ use super::layout::{Chosen, Layout};
 use super::linear::{self, Linear};
 use super::quadrature::Quadrature;
 use super::{Background, ExplainOptions, Unexplainable};
-use crate::engine::InvalidEstimator;
+use crate::engine::{InvalidEstimator, Path};
 use crate::ensemble::{MAX_DEPTH, Model, WeightedEnsemble};
 use crate::graph::{GraphNode, Op, Program};
 use crate::linear::LinearModel;
@@ -204,7 +204,7 @@ impl Builder {
             }
             Model::Graph(whole) => {
                 let inside = whole.explainable().map_err(|reason| Unexplainable::Kind { reason })?;
-                graph = Some(Program::new(&inside.prefix)?);
+                graph = Some(Program::new(&inside.prefix, Path::default())?);
                 width = inside.columns.len();
                 let labels = self.labels.of_graph(&columns, &labels, &inside.columns);
                 self.inside(&inside.model, scale, &labels)?
