@@ -113,7 +113,7 @@ fn expectation(tree: &Tree, at: usize, known: u32, row: &[f64]) -> f64 {
             };
             part(*left) + part(*right)
         }
-        other => panic!("{other:?}"),
+        other => unreachable!("{other:?}"),
     }
 }
 
@@ -351,7 +351,7 @@ fn the_one_model_inside_a_graph_is_explained_by_the_inputs_of_its_columns() {
     let second = graph.select(product, 1, &[1]).expect("valid");
     // (x1 - 1), (x0 - 10), (x1 - 1) (x0 - 10)
     let seen = graph.concat(1, &[centred, second]).expect("valid");
-    let Model::Linear(line) = linear(&[vec![2.0, 3.0, 5.0]], vec![0.5]) else { panic!("it is linear") };
+    let Model::Linear(line) = linear(&[vec![2.0, 3.0, 5.0]], vec![0.5]) else { unreachable!("it is linear") };
     let score = graph.push(Op::Linear(line), &[seen]).expect("valid");
     let probability = graph.unary(Unary::Sigmoid, score).expect("valid");
     let estimator = bare(Model::Graph(graph.finish(probability).expect("valid")));
