@@ -1,8 +1,11 @@
 //! What of an imported model is worth telling a person.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serve_core::TreeEnsemble;
 use serve_core::ensemble::Model;
+use serve_core::graph::Op;
 use serve_core::tree::{Node, Tree};
 
 use crate::imported::ImportedModel;
@@ -29,7 +32,7 @@ pub struct Summary {
     pub depth: usize,
     /// Number of features.
     pub features: usize,
-    /// How many of them some tree asks for.
+    /// How many of them some tree asks for; of a graph, how many it reads.
     pub features_used: usize,
     /// Names of the categorical ones.
     pub categorical_features: Vec<String>,
@@ -57,8 +60,20 @@ impl ImportedModel {
                 .collect(),
             notes: self.notes.clone(),
         };
-        if let Model::Trees(ensemble) = &self.estimator.model {
-            summary.measure(ensemble);
+        match &self.estimator.model {
+            Model::Trees(ensemble) => summary.measure(ensemble),
+            Model::Graph(graph) => {
+                let mut read = HashSet::new();
+                for node in graph.nodes() {
+                    match &node.op {
+                        Op::Trees(ensemble) => summary.measure(ensemble),
+                        Op::Columns { columns, .. } => read.extend(columns),
+                        _ => {}
+                    }
+                }
+                summary.features_used = read.len();
+            }
+            _ => {}
         }
         summary
     }
@@ -76,8 +91,8 @@ impl Summary {
             }
             self.depth = self.depth.max(depth(&tree));
         }
-        self.trees = ensemble.tree_count();
-        self.features_used = used.into_iter().filter(|&used| used).count();
+        self.trees += ensemble.tree_count();
+        self.features_used += used.into_iter().filter(|&used| used).count();
     }
 }
 
