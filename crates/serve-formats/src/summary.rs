@@ -63,7 +63,7 @@ impl ImportedModel {
         match &self.estimator.model {
             Model::Trees(ensemble) => summary.measure(ensemble),
             Model::Graph(graph) => {
-                let mut read = HashSet::new();
+                let mut read: HashSet<u32> = HashSet::new();
                 for node in graph.nodes() {
                     match &node.op {
                         Op::Trees(ensemble) => summary.measure(ensemble),
