@@ -154,3 +154,23 @@ fn a_model_without_covers_says_that_it_cannot_be_explained() {
     let model = server.get("/models/bare").ok();
     assert_eq!(model["explanations"], json!({"available": false, "reason": message}));
 }
+
+#[test]
+fn compared_answers_and_linear_models_are_explained_too() {
+    let server = Server::demo();
+    let path = "/predict/both?model_type=logistic_regression&explain=true";
+    let answer = server.connect().request("POST", path, None).ok();
+    for set in ["vader", "finbert"] {
+        let explanation = &answer[set]["explanation"];
+        assert_eq!(explanation["background"], "training_mean", "{answer}");
+        let contributions = explanation["contributions"].as_object().expect("an object").values();
+        let sum: f64 = contributions.map(|value| value.as_f64().expect("a number")).sum();
+        let base = explanation["base_value"].as_f64().expect("a number");
+        let raw = explanation["raw_score"].as_f64().expect("a number");
+        let up = answer[set]["prediction"]["probability"]["up"].as_f64().expect("a number");
+        assert!(
+            (base + sum - raw).abs() < 1e-12 && (1.0 / (1.0 + (-raw).exp()) - up).abs() < 1e-9,
+            "{answer}"
+        );
+    }
+}

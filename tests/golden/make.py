@@ -11,7 +11,7 @@ warnings.filterwarnings("ignore")
 from common import HERE  # noqa: E402
 
 
-PARTS = ["lightgbm", "xgboost", "refused", "sklearn", "shap", "sklearn_export"]
+PARTS = ["catboost", "lightgbm", "xgboost", "refused", "sklearn", "shap", "sklearn_export"]
 
 
 def main():

@@ -1,9 +1,9 @@
 """ONNX files of fitted pipelines with onnxruntime's answers (one thread), one folder per case.
 
-Run with the packages of requirements-onnx.txt:  python make_onnx.py [--out DIR] [--only NAME] [--random N]
+Run with the packages of requirements-onnx.txt:  python make_onnx.py [--out DIR] [--only NAME] [--seed TEXT]
 `case.json` has the rows (null is NaN, texts are texts) and for each the scores that the file's outputs give, as f32
-written shortly; a row that onnxruntime refuses has null for its scores. With `--random N`, N more cases of random data
-and settings are made that are not kept in the repository.
+written shortly; a row that onnxruntime refuses has null for its scores. Another `--seed` gives other data for the same
+list of models; compare them with SERVE_ONNX_CASES=DIR cargo test -p serve-formats --test formats onnx.
 """
 import argparse
 import json
@@ -24,7 +24,7 @@ FAILED = []
 
 
 def seeded(name):
-    return np.random.default_rng(zlib.crc32(name.encode()))
+    return np.random.default_rng(zlib.crc32((name + SEED).encode()))
 
 
 def session(blob):
@@ -90,7 +90,7 @@ def answers(sess, rows):
     return scores, labels
 
 
-def case(name, model, rows, notes, **more):
+def case(name, model, rows, notes, tolerance=1e-5, **more):
     """Writes one case. `rows`: lists of cells in the order of the inputs."""
     blob = model if isinstance(model, bytes) else model.SerializeToString()
     path = os.path.join(OUT, name)
@@ -102,7 +102,7 @@ def case(name, model, rows, notes, **more):
     with open(os.path.join(path, "model.onnx"), "wb") as f:
         f.write(blob)
     rows = [[cell(v) for v in row] for row in rows]
-    body = {"notes": notes, **more, "rows": rows, "scores": scores, "labels": labels}
+    body = {"notes": notes, "tolerance": tolerance, **more, "rows": rows, "scores": scores, "labels": labels}
     with open(os.path.join(path, "case.json"), "w", encoding="utf-8", newline="\n") as f:
         lines = [f" {json.dumps(k)}: " + (json.dumps(v) if k not in ("rows", "scores") else
                  "[\n  " + ",\n  ".join(json.dumps(r) for r in v) + "\n ]") for k, v in body.items()]
@@ -130,7 +130,7 @@ def thresholds(model):
     return found
 
 
-def numeric_rows(X, rng, model=None, missing=True, count=24):
+def numeric_rows(X, rng, model=None, missing=True, count=14):
     X = np.asarray(X, dtype=np.float64)
     base = X[rng.permutation(len(X))[:count]]
     out = [list(r) for r in base.astype(F32).astype(np.float64)]
@@ -142,7 +142,7 @@ def numeric_rows(X, rng, model=None, missing=True, count=24):
         out.append(row)
     if model is not None:
         found = thresholds(model)
-        for i in rng.permutation(len(found))[:10]:
+        for i in rng.permutation(len(found))[:6]:
             f, v = found[i]
             if f < width:
                 for value in (v, np.nextafter(F32(v), F32(np.inf)), np.nextafter(F32(v), F32(-np.inf)),
@@ -167,7 +167,7 @@ def data(rng, classes=3, width=5, n=160, regression=False):
 
 
 def sk(name, model, classes=3, regression=False, positive=False, missing=False, double=False, zipmap=False,
-       labels=None, notes="", targets=1, counts=False, options=None, opset=None, X=None, y=None):
+       labels=None, notes="", targets=1, counts=False, options=None, opset=None, X=None, y=None, tolerance=1e-5):
     from skl2onnx import to_onnx
     rng = seeded(name)
     if X is None:
@@ -191,17 +191,19 @@ def sk(name, model, classes=3, regression=False, positive=False, missing=False, 
         onx = to_onnx(model, start, options=chosen or None, target_opset=opset)
     except NameError:
         onx = to_onnx(model, start, target_opset=opset)
-    case(name, onx, numeric_rows(X, rng, onx, bool(missing)), notes or type(model).__name__)
+    case(name, onx, numeric_rows(X, rng, onx, bool(missing)), notes or type(model).__name__,
+         tolerance=tolerance)
 
 
 def lists_for_arrays():
-    """skl2onnx 1.20 hands scikit-learn 1.9's base values on as an array, which onnx 1.23 refuses."""
+    """skl2onnx 1.20 hands arrays of scikit-learn 1.9 on, which onnx 1.23 refuses as attributes."""
     from skl2onnx.common._container import ModelComponentContainer
     add_node = ModelComponentContainer.add_node
 
     def patched(self, *args, **attrs):
-        if isinstance(attrs.get("base_values"), np.ndarray):
-            attrs["base_values"] = attrs["base_values"].ravel().tolist()
+        attrs = {k: v.ravel().tolist() if isinstance(v, np.ndarray) else v for k, v in attrs.items()}
+        plain = lambda x: int(x) if isinstance(x, (bool, np.bool_, np.integer)) else x
+        attrs = {k: [plain(x) for x in v] if isinstance(v, list) else v for k, v in attrs.items()}
         return add_node(self, *args, **attrs)
     ModelComponentContainer.add_node = patched
 
@@ -282,7 +284,7 @@ def sklearn_cases():
         t(f"svc-{kernel}-probability", SVC(kernel=kernel, probability=True, **rs))
         t(f"svc-{kernel}", SVC(kernel=kernel, **rs))
         t(f"svc-{kernel}-binary", SVC(kernel=kernel, **rs), classes=2)
-        t(f"svr-{kernel}", SVR(kernel=kernel), regression=True)
+        t(f"svr-{kernel}", SVR(kernel=kernel), regression=True, tolerance=5e-5)
     t("svc-binary-probability", SVC(probability=True, **rs), classes=2, labels=["n", "p"])
     t("svc-ovo", SVC(decision_function_shape="ovo", **rs))
     t("svc-four-classes", SVC(probability=True, **rs), classes=4)
@@ -325,7 +327,6 @@ def sklearn_cases():
         "imputer-mean": SimpleImputer(), "imputer-median": SimpleImputer(strategy="median"),
         "imputer-constant": SimpleImputer(strategy="constant", fill_value=-1.0),
         "imputer-zero": SimpleImputer(missing_values=0.0),
-        "imputer-indicator": SimpleImputer(add_indicator=True),
         "union": FeatureUnion([("a", StandardScaler()), ("b", PCA(2))]),
     }.items():
         fit = "fit" if "imputer" in name and name != "imputer-zero" else False
@@ -354,9 +355,9 @@ def mixed(name, model, notes, unknown=True):
              ("colour", StringTensorType([None, 1])), ("size", StringTensorType([None, 1])),
              ("rooms", Int64TensorType([None, 1]))]
     onx = to_onnx(model, initial_types=kinds, options={"zipmap": False})
-    rows = [list(r) for r in frame.iloc[:30].itertuples(index=False)]
+    rows = [list(r) for r in frame.iloc[:20].itertuples(index=False)]
     for at, value in [(0, math.nan), (1, 1e20), (0, -5.0), (4, 9), (2, "violet"), (3, "xl"), (2, "")]:
-        row = list(rows[int(rng.integers(0, 30))])
+        row = list(rows[int(rng.integers(0, 20))])
         row[at] = value
         rows.append(row)
     used = {i.name for i in session(onx.SerializeToString()).get_inputs()}
@@ -459,13 +460,14 @@ def catboost_cases():
 
 
 def main():
-    global OUT, ONLY
+    global OUT, ONLY, SEED
     parser = argparse.ArgumentParser()
     parser.add_argument("--out", default=OUT)
     parser.add_argument("--only", default="")
+    parser.add_argument("--seed", default="", help="other data and rows, to compare more than is kept")
     parser.add_argument("--skip-catboost", action="store_true")
     args = parser.parse_args()
-    OUT, ONLY = args.out, args.only
+    OUT, ONLY, SEED = args.out, args.only, args.seed
     lists_for_arrays()
     sklearn_cases()
     mixed_cases()
@@ -477,6 +479,6 @@ def main():
     print("\n".join(["not made:", *FAILED]) if FAILED else "all made")
 
 
-ONLY = ""
+ONLY = SEED = ""
 if __name__ == "__main__":
     main()

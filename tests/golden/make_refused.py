@@ -9,7 +9,7 @@ import struct
 import lightgbm as lgb
 import numpy as np
 import xgboost as xgb
-from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.datasets import load_breast_cancer, load_wine
 from sklearn.linear_model import LogisticRegression
 
 from common import fresh_dir, seeded, write_json
@@ -29,36 +29,6 @@ def put(library, name, kind, why, content, file):
     write_json(os.path.join(path, "case.json"),
                {"library": library, "kind": kind, "file": file, "why": why})
     return os.path.join(path, file)
-
-
-def lightgbm_unsupported():
-    rng = seeded("lightgbm-refused")
-    x, y = load_diabetes(return_X_y=True)
-    x, y = x[:300], y[:300]
-    share = (y - y.min()) / (y.max() - y.min())
-    group = [30] * 10
-    grade = np.digitize(share, [0.3, 0.6, 0.8])
-
-    def one(name, why, params, label, x=x, **data):
-        booster = lgb.train({**LGB_SMALL, **params}, lgb.Dataset(x, label, **data), 3)
-        file = put("lightgbm", name, "unsupported", why, booster.model_to_string(), "model.txt")
-        lgb.Booster(model_file=file).predict(x[:5])
-
-    one("linear-tree", "linear models in the leaves (is_linear=1)",
-        {"objective": "regression", "linear_tree": True}, y)
-    for objective, label in (("poisson", np.round(y)), ("gamma", y), ("tweedie", y)):
-        one(objective, f"objective {objective}: predictions pass through exp", {
-            "objective": objective}, label)
-    for objective in ("lambdarank", "rank_xendcg"):
-        one(objective.replace("_", "-"), f"objective {objective}: ranking scores", {
-            "objective": objective}, grade, group=group)
-    one("cross-entropy-lambda", "objective cross_entropy_lambda: log1p(exp(x)) output", {
-        "objective": "cross_entropy_lambda"}, share)
-    one("reg-sqrt", "objective=regression sqrt: predictions are squared", {
-        "objective": "regression", "reg_sqrt": True}, y)
-    one("custom-objective", "trained with an objective of the user's own: the file has no "
-        "objective line", {"objective": lambda p, d: (p - d.get_label(), np.ones_like(p))}, y)
-    return categorical(rng, n=600)
 
 
 class LightgbmText:
@@ -269,6 +239,6 @@ def xgboost_broken():
 
 
 def run(_data):
-    lightgbm_broken(*lightgbm_unsupported())
+    lightgbm_broken(*categorical(seeded("lightgbm-refused"), n=600))
     xgboost_unsupported()
     xgboost_broken()

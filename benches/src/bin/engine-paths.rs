@@ -56,6 +56,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     if batches.is_empty() {
         batches = vec![1, 2, 4, 8, 16, 32, 64, 128, 1000, 10_000];
     }
+    let mut compiled = Vec::new();
+    for _ in 0..5 {
+        let start = Instant::now();
+        let engine = TreeEngine::new(trees);
+        compiled.push((start.elapsed(), engine.memory_bytes()));
+    }
+    compiled.sort();
+    let (nodes, (time, bytes)) = (trees.node_count(), compiled[2]);
+    println!("# {nodes} nodes compiled in {time:.1?}, {:.1} bytes a node", bytes as f64 / nodes as f64);
     let mut engines = Vec::new();
     let mut expected = vec![0.0; rows.nrows() * trees.outputs()];
     TreeEngine::with_path(trees, Path::of(Kernel::Walk, Simd::Portable))?.scores(rows, &mut expected)?;

@@ -72,6 +72,9 @@ pub(crate) enum Command {
         /// Its format
         #[arg(long, default_value = "auto")]
         format: Format,
+        /// Write JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Measure what a row of a model costs on this machine
     Bench {
@@ -93,7 +96,7 @@ pub(crate) struct Import {
     /// Name of the model in the registry
     #[arg(long)]
     pub(crate) name: ModelName,
-    /// The file's format: auto, lightgbm, xgboost, onnx or sklearn
+    /// The file's format: auto, lightgbm, xgboost, onnx, catboost or sklearn
     #[arg(long, default_value = "auto")]
     pub(crate) format: Format,
     /// The version [default: the time now, as 20251003_211954]

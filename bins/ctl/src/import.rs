@@ -73,27 +73,42 @@ struct File {
     imported: ImportedModel,
 }
 
-/// Reads and lowers a foreign file, or that of a folder which MLflow wrote.
-fn open(path: &Path, format: Format) -> Result<File, Exit> {
-    if !MlflowModel::is_at(path) {
-        let bytes = bytes(path)?;
-        let imported = serve_formats::import(&bytes, format).map_err(data)?;
-        return Ok(File { path: path.to_owned(), bytes, imported });
+/// A model file that was found: itself, or in a folder which MLflow wrote.
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    pub(crate) format: Format,
+    folder: Option<MlflowModel>,
+}
+
+impl Found {
+    pub(crate) fn at(path: &Path, format: Format) -> Result<Self, Exit> {
+        if !MlflowModel::is_at(path) {
+            return Ok(Self { path: path.to_owned(), format, folder: None });
+        }
+        let folder = MlflowModel::open(path).map_err(data)?;
+        if format != Format::Auto && format != folder.format {
+            let told = format!("--format {format}: the folder's MLmodel says {}", folder.format);
+            return Err(Exit::told(ExitReason::Data, told));
+        }
+        Ok(Self { path: folder.file.clone(), format: folder.format, folder: Some(folder) })
     }
-    let folder = MlflowModel::open(path).map_err(data)?;
-    if format != Format::Auto && format != folder.format {
-        let told = format!("--format {format}: the folder's MLmodel says {}", folder.format);
-        return Err(Exit::told(ExitReason::Data, told));
+
+    /// Lowers the file's bytes.
+    pub(crate) fn import(&self, bytes: &[u8]) -> Result<ImportedModel, Exit> {
+        let imported = serve_formats::import(bytes, self.format).map_err(data)?;
+        match &self.folder {
+            Some(folder) => folder.name_inputs(imported).map_err(data),
+            None => Ok(imported),
+        }
     }
-    let bytes = bytes(&folder.file)?;
-    let imported = serve_formats::import(&bytes, folder.format).map_err(data)?;
-    let imported = folder.name_inputs(imported).map_err(data)?;
-    Ok(File { path: folder.file, bytes, imported })
 }
 
 /// Reads and lowers a foreign file.
-pub(crate) fn read(file: &Path, format: Format) -> Result<ImportedModel, Exit> {
-    open(file, format).map(|file| file.imported)
+fn open(path: &Path, format: Format) -> Result<File, Exit> {
+    let found = Found::at(path, format)?;
+    let bytes = bytes(&found.path)?;
+    let imported = found.import(&bytes)?;
+    Ok(File { path: found.path, bytes, imported })
 }
 
 /// The rows that the training library answered in the file itself, but for those that a declared range refuses.
@@ -110,11 +125,11 @@ fn own_golden(imported: &ImportedModel, signature: &Signature) -> Option<Golden>
     (!golden.rows.is_empty()).then_some(golden)
 }
 
-fn data(error: impl std::error::Error) -> Exit {
+pub(crate) fn data(error: impl std::error::Error) -> Exit {
     Exit::because(ExitReason::Data, error)
 }
 
-fn bytes(path: &Path) -> Result<Vec<u8>, Exit> {
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Exit> {
     std::fs::read(path).map_err(|error| {
         Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
     })

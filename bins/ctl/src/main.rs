@@ -43,7 +43,7 @@ fn run(args: Args) -> Result<(), Exit> {
         Command::Promote { name, version, alias } => registry::promote(&config, &name, &version, &alias),
         Command::Rollback { name } => registry::rollback(&config, &name),
         Command::History { name } => registry::history(&config, &name),
-        Command::Inspect { file, format } => inspect::run(&file, format),
+        Command::Inspect { file, format, json } => inspect::run(&file, format, json),
         Command::Bench { model, json } => bench::run(&config, &model, json),
         Command::Features(command) => features::run(&config, command),
     }

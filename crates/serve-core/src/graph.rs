@@ -47,6 +47,8 @@ pub use provenance::Column;
 pub const MAX_RANK: usize = 8;
 /// Most values of a tensor for one row.
 pub const MAX_ELEMENTS: usize = 1 << 22;
+/// Most nodes of a graph.
+pub const MAX_NODES: usize = 1 << 16;
 /// Most values of all tensors together for one row.
 pub const MAX_TOTAL: usize = 1 << 24;
 /// Most multiplications and comparisons for one row, roughly.

@@ -1,8 +1,14 @@
-//! Link functions: from a model's raw scores to probabilities or values. Exponentials come from `libm`, a port of
-//! FreeBSD's in pure Rust, within one unit in the last place of the trainers' own, so that an answer has the same bits
-//! on every CPU; a platform's `exp` differs between CPUs with and without fused multiply-add.
+//! Link functions: from a model's raw scores to probabilities or values. Exponentials in `f64` come from `libm`, a port
+//! of FreeBSD's in pure Rust, within one unit in the last place of the trainers' own; those in `f32` are our own, with
+//! the bits of glibc. So an answer has the same bits on every CPU; a platform's `exp` differs between CPUs with and
+//! without fused multiply-add.
+
+mod exponential;
 
 use serde::{Deserialize, Serialize};
+
+/// Greatest argument of the exponential in the logistic function in `f32`.
+const LARGEST_EXPONENT: f32 = 88.7;
 
 /// The precision in which a model was trained to add and to compare.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -137,7 +143,7 @@ impl Link {
     fn exp(&self, x: f64) -> f64 {
         match self.precision {
             Precision::F64 => libm::exp(x),
-            Precision::F32 => f64::from(exp32(x as f32)),
+            Precision::F32 => f64::from(exponential::exp(x as f32)),
         }
     }
 
@@ -152,9 +158,9 @@ impl Link {
         match self.precision {
             Precision::F64 => 1.0 / (1.0 + libm::exp(-scale * raw)),
             // The bound is XGBoost's: the least probability is not 0, but 1 / exp(88.7).
-            Precision::F32 => {
-                f64::from(1.0 / (exp32((-(scale as f32) * raw as f32).min(LARGEST_EXPONENT)) + 1.0))
-            }
+            Precision::F32 => f64::from(
+                1.0 / (exponential::exp((-(scale as f32) * raw as f32).min(LARGEST_EXPONENT)) + 1.0),
+            ),
         }
     }
 
@@ -165,7 +171,7 @@ impl Link {
         for (p, r) in out.iter_mut().zip(raw) {
             *p = match self.precision {
                 Precision::F64 => libm::exp(r - max),
-                Precision::F32 => f64::from(exp32(*r as f32 - max as f32)),
+                Precision::F32 => f64::from(exponential::exp(*r as f32 - max as f32)),
             };
             sum += *p;
         }
@@ -174,13 +180,6 @@ impl Link {
         }
         out.iter_mut().for_each(|p| *p = self.round(*p / sum));
     }
-}
-
-const LARGEST_EXPONENT: f32 = 88.7;
-
-/// Correctly rounded but for a few arguments in a billion, as glibc's `expf` is; `libm::expf` is often a unit off.
-fn exp32(x: f32) -> f32 {
-    libm::exp(f64::from(x)) as f32
 }
 
 #[cfg(test)]
@@ -199,6 +198,17 @@ mod tests {
         assert_eq!(apply(LinkFunction::Logistic { scale: 1.0 }, &[0.0]), [0.5, 0.5]);
         let far = apply(LinkFunction::Logistic { scale: 1.0 }, &[-800.0]);
         assert_eq!(far, [1.0, 0.0]);
+    }
+
+    #[test]
+    fn logistic_in_single_precision_keeps_a_least_probability() {
+        let link = Link { function: LinkFunction::Logistic { scale: 1.0 }, precision: Precision::F32 };
+        let mut out = [0.0; 2];
+        link.apply(&[-800.0], &mut out);
+        // XGBoost 3.2's answer for a base margin of -800.
+        assert_eq!(out, [1.0, f64::from(f32::from_bits(0x0020_bd47))]);
+        link.apply(&[800.0], &mut out);
+        assert_eq!(out, [0.0, 1.0]);
     }
 
     #[test]

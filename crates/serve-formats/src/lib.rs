@@ -49,4 +49,4 @@ pub use golden::{GoldenError, read_golden, sample_golden};
 pub use import::import;
 pub use imported::{Feature, ImportedModel, InvalidOverride};
 pub use mlflow::{MlflowError, MlflowModel};
-pub use summary::Summary;
+pub use summary::{FeatureSummary, Summary};

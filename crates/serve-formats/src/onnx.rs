@@ -89,8 +89,23 @@ fn check_head(file: &ModelFile<'_>) -> Result<i64, ImportError> {
         }
     }
     let own = file.opsets.iter().find(|(domain, _)| domain.is_empty() || *domain == "ai.onnx");
-    // A file without a version for ai.onnx uses none of its operators, or means the first.
-    Ok(own.map_or(1, |(_, version)| *version))
+    let missing = |domain: &str| {
+        let place = Place::Path("opset_import".to_owned());
+        Err(ImportError::Missing { place, what: format!("the version of {domain}") })
+    };
+    let uses = |domains: &[&str]| {
+        file.graph.iter().flat_map(|graph| &graph.nodes).any(|node| domains.contains(&node.domain))
+    };
+    if file.graph.is_some()
+        && uses(&["ai.onnx.ml"])
+        && !file.opsets.iter().any(|(domain, _)| *domain == "ai.onnx.ml")
+    {
+        return missing("ai.onnx.ml");
+    }
+    match own {
+        None if uses(&["", "ai.onnx"]) => missing("ai.onnx"),
+        own => Ok(own.map_or(1, |(_, version)| *version)),
+    }
 }
 
 /// The nodes that the outputs depend on, in the file's order, which ONNX says is topological.

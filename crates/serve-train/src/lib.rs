@@ -33,6 +33,7 @@
 //! | [`metrics`] | accuracy, log loss, Brier score, ROC AUC |
 
 mod boosting;
+mod covers;
 pub mod dataset;
 mod error;
 mod evaluation;

@@ -11,6 +11,7 @@ use serve_core::{
     Signature, SourceInfo, Target, Task,
 };
 
+use crate::covers;
 use crate::dataset::{Dataset, timestamp};
 use crate::error::TrainError;
 use crate::evaluation::{answer, measure};
@@ -128,7 +129,7 @@ pub fn train(dataset: &Dataset, options: &TrainOptions) -> Result<Trained, Train
     let (rows, labels) = dataset.part(0, first);
     let lesson = Lesson { rows, features: dataset.features(), labels, classes: classes.len() };
     let fitted = fitted::fit(&learner, lesson, options.seed)?;
-    let estimator = fitted.estimator()?;
+    let estimator = covers::counted(fitted.estimator()?, rows)?;
     let target = Target {
         name: dataset.target().to_owned(),
         task: Task::Classification { classes: classes.to_vec() },

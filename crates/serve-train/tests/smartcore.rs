@@ -1,6 +1,10 @@
 //! Models fitted with smartcore by a program, lowered, and held against smartcore's own `predict()`: no answer differs.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests do what tests may")]
+#![allow(
+    clippy::default_trait_access,
+    reason = "the type of a model's parameters says nothing that its own does not"
+)]
 
 use serve_core::ensemble::Model;
 use serve_core::tree::{Node, Test};

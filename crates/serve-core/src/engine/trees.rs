@@ -24,11 +24,10 @@ use crate::tree::TreeEnsemble;
 ///
 /// | instructions | rows | trees | kernel |
 /// |---|---|---|---|
-/// | AVX-512 | up to 11 | depth up to 6, at most 256 columns | [`Kernel::BitWalk`] |
-/// | AVX-512 | up to 11 | up to 64 leaves, at most 256 columns | [`Kernel::QuickScorer`] |
-/// | AVX-512 | up to 11 | other | [`Kernel::Walk`] |
-/// | AVX-512 | 12 and more | up to 256 leaves | [`Kernel::BottomUp`] |
-/// | AVX2 | 24 and more | up to 64 leaves | [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 31 | depth up to 6, at most 256 columns | [`Kernel::BitWalk`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 19 | up to 64 leaves, at most 256 columns | [`Kernel::QuickScorer`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX2 | up to 15 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
 /// | any | any | other | [`Kernel::Walk`] |
 ///
 /// A *column* is what a split reads: a feature's value with one way to treat missing values and at most 255 thresholds, or
@@ -310,9 +309,11 @@ impl Kernels {
     }
 }
 
-/// Rows from which bottom-up is faster than a row after the other, with AVX-512 and with AVX2.
-const MANY_AVX512: usize = 12;
-const MANY_AVX2: usize = 24;
+/// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster: with AVX-512 than the walk on
+/// bits, than QuickScorer or the walk, and with AVX2 than the walk.
+const MANY_FOR_BITS: usize = 32;
+const MANY: usize = 20;
+const MANY_AVX2: usize = 16;
 
 /// The rule: the kernel for few rows, how many are many, and the kernel for those.
 fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Kernel, usize, Kernel) {
@@ -320,15 +321,13 @@ fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Kernel, usize,
     let walk = (Kernel::Walk, 0, Kernel::Walk);
     match simd {
         Simd::Portable => walk,
-        Simd::Avx2 if runs(Kernel::BottomUp) && lowered.most_leaves() <= 64 => {
-            (Kernel::Walk, MANY_AVX2, Kernel::BottomUp)
-        }
+        Simd::Avx2 if runs(Kernel::BottomUp) => (Kernel::Walk, MANY_AVX2, Kernel::BottomUp),
         Simd::Avx2 => walk,
         Simd::Avx512 => {
             let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));
             let few = one.unwrap_or(Kernel::Walk);
             let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
-            (few, MANY_AVX512, many)
+            (few, if few == Kernel::BitWalk { MANY_FOR_BITS } else { MANY }, many)
         }
     }
 }

@@ -64,12 +64,20 @@ impl Importances {
     /// # Errors
     /// When a transform cannot be applied.
     pub fn of(signature: &Signature, estimator: &Estimator) -> Result<Self, InvalidEstimator> {
-        let Model::Trees(trees) = &estimator.model else { return Ok(Self::default()) };
+        let inside = match &estimator.model {
+            Model::Graph(graph) => graph.explainable().ok(),
+            _ => None,
+        };
+        let model = inside.as_ref().map_or(&estimator.model, |inside| &inside.model);
+        let Model::Trees(trees) = model else { return Ok(Self::default()) };
         let inputs: Vec<String> = signature.names().map(str::to_owned).collect();
         let columns = output_names(signature.names(), &estimator.transforms)?;
         let mut labels = Labels::default();
         let places: Vec<u32> = inputs.iter().map(|name| labels.place(name)).collect();
-        let places = labels.of_columns(&inputs, &places, &estimator.transforms, &columns);
+        let mut places = labels.of_columns(&inputs, &places, &estimator.transforms, &columns);
+        if let Some(inside) = &inside {
+            places = labels.of_graph(&columns, &places, &inside.columns);
+        }
         let names: Arc<[String]> = labels.into_names().into();
         let (mut gains, mut splits) = (vec![0.0; names.len()], vec![0.0; names.len()]);
         let mut known = false;

@@ -152,7 +152,8 @@ impl TreeView<'_> {
         for (at, split) in self.splits.iter().enumerate() {
             let before = passed[split.before as usize];
             let goes_left = split.goes_left(row[split.feature as usize], below_categories, self.sets);
-            let (left_on, right_on) = (before & goes_left, before & !goes_left);
+            let left_on = before && goes_left;
+            let right_on = before && !goes_left;
             passed[1 + 2 * at] = left_on;
             passed[2 + 2 * at] = right_on;
             let left = Edge::new(split.share, split.left_share, before, left_on);
@@ -237,6 +238,6 @@ impl Split {
         }
         let zero = self.flags & ZERO_IS_MISSING != 0 && x.abs() <= ZERO_THRESHOLD;
         let missing = x.is_nan() | zero;
-        (missing & missing_left) | (!missing & (x <= self.threshold))
+        if missing { missing_left } else { x <= self.threshold }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use crate::graph::Column;
 use crate::transform::Transform;
 
 /// Names, each once, in the order of their first mention.
@@ -45,6 +46,18 @@ impl Labels {
             }
         }
         columns.iter().map(|name| known.get(name).copied().unwrap_or_else(|| self.place(name))).collect()
+    }
+
+    /// The labels of the columns that the model inside a graph sees: what comes from one input counts as that input, what
+    /// several make together has all their names.
+    pub(super) fn of_graph(&mut self, inputs: &[String], labels: &[u32], columns: &[Column]) -> Vec<u32> {
+        let name = |source: &u32| inputs.get(*source as usize).map_or("", String::as_str);
+        let label = |column: &Column| match column.sources[..] {
+            [source] if (source as usize) < labels.len() => labels[source as usize],
+            [] => self.place("constant"),
+            _ => self.place(&column.sources.iter().map(name).collect::<Vec<_>>().join(" ")),
+        };
+        columns.iter().map(label).collect()
     }
 }
 

@@ -10,8 +10,9 @@ use super::layout::{Chosen, Layout};
 use super::linear::{self, Linear};
 use super::quadrature::Quadrature;
 use super::{Background, ExplainOptions, Unexplainable};
-use crate::engine::InvalidEstimator;
+use crate::engine::{InvalidEstimator, Path};
 use crate::ensemble::{MAX_DEPTH, Model, WeightedEnsemble};
+use crate::graph::{GraphNode, Op, Program};
 use crate::linear::LinearModel;
 use crate::link::{LinkFunction, Precision};
 use crate::manifest::{Target, Task};
@@ -42,6 +43,10 @@ pub(super) struct Part {
     inputs: usize,
     plan: Plan,
     scaler: Option<Scaler>,
+    /// What a graph does to a row before its one model sees it.
+    graph: Option<Program>,
+    /// How many columns the kernel sees.
+    width: usize,
     kernel: Kernel,
 }
 
@@ -51,6 +56,8 @@ pub(super) struct Space {
     slots: Vec<f64>,
     prepared: Vec<f64>,
     trees: Scratch,
+    graph: crate::graph::Scratch,
+    seen: Vec<f64>,
     nested: Option<Box<Space>>,
 }
 
@@ -63,15 +70,21 @@ impl Part {
         if let Some(scaler) = &self.scaler {
             prepared.chunks_exact_mut(self.plan.width()).for_each(|row| scaler.transform(row));
         }
+        if let Some(program) = &self.graph {
+            let count = prepared.len() / self.plan.width().max(1);
+            space.seen.clear();
+            space.seen.resize(count * self.width, 0.0);
+            program.scores(&prepared, &mut space.seen, &mut space.graph);
+            std::mem::swap(&mut prepared, &mut space.seen);
+        }
         match &self.kernel {
             Kernel::Linear(model) => model.add(&prepared, out, width),
             Kernel::Trees(trees) => {
                 if trees.round_inputs {
                     prepared.iter_mut().for_each(|x| *x = f64::from(*x as f32));
                 }
-                let count = (prepared.len() / self.plan.width()).max(1);
-                let outputs = out.len() / width / count;
-                let (inputs, below_categories) = (self.plan.width(), trees.below_categories);
+                let (inputs, below_categories) = (self.width, trees.below_categories);
+                let outputs = out.len() / width / (prepared.len() / inputs).max(1);
                 let mut block = Block { rows: &prepared, inputs, out, outputs, width, below_categories };
                 trees.add(&mut block, &mut space.trees);
             }
@@ -142,7 +155,11 @@ impl Builder {
             Task::MultiRegression { outputs } => outputs.as_slice(),
             task => task.classes(),
         };
-        let outputs = if builder.outputs.len() == 1 { Vec::new() } else { names.to_vec() };
+        let outputs = match builder.outputs.len() {
+            1 => Vec::new(),
+            count if count == names.len() => names.to_vec(),
+            count => (0..count).map(|output| output.to_string()).collect(),
+        };
         let names = builder.labels.into_names();
         Ok(Built {
             part,
@@ -175,23 +192,39 @@ impl Builder {
         if model != plan.width() {
             return Err(InvalidEstimator::Width { model, columns: plan.width() }.into());
         }
+        let (scaler, mut width, mut graph) = (estimator.scaler.clone(), plan.width(), None);
         let kernel = match &estimator.model {
             Model::Linear(model) => {
-                self.found(linear::background(estimator.scaler.as_ref()));
+                self.found(linear::background(scaler.as_ref()));
                 Kernel::Linear(self.linear(model, scale, &labels))
             }
-            Model::Trees(trees) => {
-                self.found(Background::NodeCovers);
-                Kernel::Trees(Box::new(self.trees(trees, scale, &labels)?))
-            }
+            Model::Trees(trees) => Kernel::Trees(Box::new(self.trees(trees, scale, &labels)?)),
             Model::Ensemble(ensemble) => {
                 Kernel::Members(self.members(ensemble, &columns, &labels, scale, depth)?)
             }
-            Model::Graph(_) => {
-                return Err(Unexplainable::Kind { reason: "graphs are not explained yet".to_owned() });
+            Model::Graph(whole) => {
+                let inside = whole.explainable().map_err(|reason| Unexplainable::Kind { reason })?;
+                graph = Some(Program::new(&inside.prefix, Path::default())?);
+                width = inside.columns.len();
+                let labels = self.labels.of_graph(&columns, &labels, &inside.columns);
+                self.inside(&inside.model, scale, &labels)?
             }
         };
-        Ok(Part { inputs: inputs.len(), plan, scaler: estimator.scaler.clone(), kernel })
+        Ok(Part { inputs: inputs.len(), plan, scaler, graph, width, kernel })
+    }
+
+    /// The one model of a graph.
+    fn inside(&mut self, model: &Model, scale: f64, labels: &[u32]) -> Result<Kernel, Unexplainable> {
+        match model {
+            Model::Linear(model) if model.inputs() == labels.len() => {
+                self.found(Background::Zero);
+                Ok(Kernel::Linear(self.linear(model, scale, labels)))
+            }
+            Model::Trees(trees) if trees.inputs() == labels.len() => {
+                Ok(Kernel::Trees(Box::new(self.trees(trees, scale, labels)?)))
+            }
+            _ => Err(Unexplainable::Kind { reason: "the graph holds a model of another kind".to_owned() }),
+        }
     }
 
     fn found(&mut self, background: Background) {
@@ -219,6 +252,7 @@ impl Builder {
         if !trees.has_cover() {
             return Err(Unexplainable::NoCovers);
         }
+        self.found(Background::NodeCovers);
         let scales = self.scales(trees, scale);
         for (base, &output) in self.base.iter_mut().zip(&self.outputs) {
             *base += scale * shape.base.get(output).copied().unwrap_or(0.0);
@@ -270,6 +304,11 @@ impl Builder {
             if part.estimator.link.function != LinkFunction::Identity {
                 return Err(Unexplainable::MemberLink { member });
             }
+            if matches!(part.estimator.model, Model::Graph(_)) {
+                let reason =
+                    format!("member {member} of the ensemble is a graph, whose answer may be no raw score");
+                return Err(Unexplainable::Kind { reason });
+            }
             let got = raw_outputs(&part.estimator.model);
             if got != expected {
                 return Err(InvalidEstimator::Member { member, expected, got }.into());
@@ -289,7 +328,14 @@ fn raw_outputs(model: &Model) -> usize {
         match model {
             Model::Linear(model) => return model.outputs(),
             Model::Trees(trees) => return trees.outputs(),
-            Model::Graph(graph) => return graph.outputs(),
+            Model::Graph(graph) => {
+                let inside = |node: &GraphNode| match &node.op {
+                    Op::Linear(model) => Some(model.outputs()),
+                    Op::Trees(trees) => Some(trees.outputs()),
+                    _ => None,
+                };
+                return graph.nodes().iter().find_map(inside).unwrap_or(0);
+            }
             Model::Ensemble(ensemble) => match ensemble.members().first() {
                 // Members are explained only where their link is the identity, which keeps the number.
                 Some(first) => model = &first.estimator.model,

@@ -5,19 +5,37 @@ use super::infer;
 use super::op::{Binary, Op, Unary};
 use super::{Column, Constant, Dtype, Graph, GraphNode, InvalidGraph, Tensor, TensorType, naive, provenance};
 
+/// Products of sizes up to which operators of more than linear cost are folded.
+const MOST_FOLDED: usize = 1 << 24;
+
+/// Whether the naive evaluator takes a fixed number of steps for a value.
+fn is_cheap(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Cast(_)
+            | Op::Reshape(_)
+            | Op::Take { .. }
+            | Op::Concat { .. }
+            | Op::Unary(_)
+            | Op::Binary(_)
+            | Op::Where
+    )
+}
+
 /// Builds a [`Graph`] node by node.
 #[derive(Debug, Clone)]
 pub struct GraphBuilder {
     inputs: usize,
     nodes: Vec<GraphNode>,
     types: Vec<TensorType>,
+    budget: infer::Budget,
 }
 
 impl GraphBuilder {
     /// A graph over rows of `inputs` numbers.
     #[must_use]
     pub fn new(inputs: usize) -> Self {
-        Self { inputs, nodes: Vec::new(), types: Vec::new() }
+        Self { inputs, nodes: Vec::new(), types: Vec::new(), budget: infer::Budget::default() }
     }
 
     /// Adds a node. One whose operands are constants becomes a constant.
@@ -26,7 +44,8 @@ impl GraphBuilder {
     /// When the operator does not fit its operands.
     pub fn push(&mut self, op: Op, operands: &[Tensor]) -> Result<Tensor, InvalidGraph> {
         let node = GraphNode { op, operands: operands.to_vec() };
-        let kind = infer::node(self.inputs, &node, &self.types);
+        let kind = infer::node(self.inputs, &node, &self.types)
+            .and_then(|kind| self.budget.spend(&node, &kind, &self.types).map(|()| kind));
         let kind =
             kind.map_err(|problem| InvalidGraph { node: self.nodes.len(), op: node.op.name(), problem })?;
         let node = self.folded(&node, &kind).unwrap_or(node);
@@ -37,7 +56,8 @@ impl GraphBuilder {
 
     fn folded(&self, node: &GraphNode, kind: &TensorType) -> Option<GraphNode> {
         let values = node.operands.iter().map(|&t| self.value(t)).collect::<Option<Vec<_>>>()?;
-        if values.is_empty() {
+        let steps = values.iter().map(|values| values.len()).sum::<usize>().saturating_mul(kind.elements());
+        if values.is_empty() || (steps > MOST_FOLDED && !is_cheap(&node.op)) {
             return None;
         }
         let types: Vec<&TensorType> = node.operands.iter().map(|t| &self.types[t.0 as usize]).collect();

@@ -1,7 +1,7 @@
 //! Types and shapes of results, and the checks that let the engine run a graph without looking again.
 
 use super::op::{Binary, Lookup, Op, SupportVectors, Unary};
-use super::{Constant, Dtype, GraphNode, MAX_ELEMENTS, MAX_RANK, MAX_TOTAL, MAX_WORK, TensorType};
+use super::{Constant, Dtype, GraphNode, MAX_ELEMENTS, MAX_NODES, MAX_RANK, MAX_TOTAL, MAX_WORK, TensorType};
 
 type Inferred = Result<TensorType, String>;
 
@@ -310,8 +310,9 @@ fn not_empty(x: &TensorType) -> Result<(), String> {
 }
 
 /// Counts memory and work of a whole graph.
-#[derive(Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Budget {
+    nodes: usize,
     values: usize,
     work: u64,
 }
@@ -337,6 +338,10 @@ impl Budget {
             Op::TopK { axis, .. } => types[node.operands[0].0 as usize].shape[*axis as usize] as u64,
             _ => 1,
         };
+        self.nodes += 1;
+        if self.nodes > MAX_NODES {
+            return Err(format!("the graph has more than {MAX_NODES} nodes"));
+        }
         self.values = self.values.saturating_add(values);
         self.work = self.work.saturating_add((values as u64).saturating_mul(each).saturating_add(operands));
         if self.values > MAX_TOTAL {

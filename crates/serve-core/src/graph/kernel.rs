@@ -227,7 +227,7 @@ impl Kernel {
                 out.iter_mut().enumerate().for_each(|(line, out)| *out = best(line));
             }
             Self::Softmax { log, lines } => {
-                (0..lines.starts.len()).for_each(|i| softmax(lines, i, *log, x, out))
+                (0..lines.starts.len()).for_each(|i| softmax(lines, i, *log, x, out));
             }
             Self::TopK { extreme, count, lines, places } => {
                 for (line, &start) in places.starts.iter().enumerate() {
@@ -330,8 +330,8 @@ fn pairs(a: (&[f64], &Index), b: (&[f64], &Index), out: &mut [f64], f: impl Fn(f
         }
         ((a, Index::Same), (b, Index::One)) => map(a, out, |a| f(a, b[0])),
         ((a, Index::One), (b, Index::Same)) => map(b, out, |b| f(a[0], b)),
-        ((a, x), (b, y)) => {
-            out.iter_mut().enumerate().for_each(|(i, out)| *out = f(a[x.at(i)], b[y.at(i)]));
+        ((a, own), (b, other)) => {
+            out.iter_mut().enumerate().for_each(|(i, out)| *out = f(a[own.at(i)], b[other.at(i)]));
         }
     }
 }

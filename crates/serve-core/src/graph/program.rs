@@ -195,16 +195,25 @@ impl<'a> Compiler<'a> {
 
     /// Frees the slots whose tensors nobody reads after this node.
     fn release(&mut self, number: usize) {
-        let mut done: Vec<usize> = Vec::new();
-        for earlier in 0..number {
-            if let Place::Slot { slot, .. } = self.places[earlier]
-                && self.last[earlier] == number
-                && !matches!(self.graph.nodes[earlier].op, Op::Reshape(_))
+        let operands = &self.graph.nodes[number].operands;
+        let mut owners: Vec<usize> = operands.iter().map(|operand| self.owner(operand.0 as usize)).collect();
+        owners.sort_unstable();
+        owners.dedup();
+        for owner in owners {
+            if let Place::Slot { slot, .. } = self.places[owner]
+                && self.last[owner] == number
             {
-                done.push(slot);
+                self.free.push(slot);
             }
         }
-        self.free.extend(done);
+    }
+
+    /// The node whose slot a tensor lives in.
+    fn owner(&self, mut number: usize) -> usize {
+        while matches!(self.graph.nodes[number].op, Op::Reshape(_)) {
+            number = self.graph.nodes[number].operands[0].0 as usize;
+        }
+        number
     }
 }
 

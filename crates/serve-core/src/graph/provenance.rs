@@ -1,5 +1,7 @@
 //! Which inputs each value of a tensor depends on, and which of them say whether an input has a certain code.
 
+use std::collections::{BTreeSet, HashMap};
+
 use super::build::{broadcast_strides, offsets};
 use super::op::{Binary, Op, Unary};
 use super::{GraphNode, Tensor, TensorType};
@@ -41,26 +43,27 @@ impl Column {
 struct Trace<'a> {
     nodes: &'a [GraphNode],
     types: &'a [TensorType],
-    /// Per node, what its values come from; empty for those that the tensor does not depend on.
-    known: Vec<Vec<Column>>,
+    /// What the values of nodes come from that the tensor depends on.
+    known: HashMap<u32, Vec<Column>>,
 }
 
-/// What each value of a tensor comes from.
+/// What each value of a tensor comes from. Only the nodes that it depends on are looked at.
 pub(super) fn columns(nodes: &[GraphNode], types: &[TensorType], of: Tensor) -> Vec<Column> {
-    let end = of.0 as usize + 1;
-    let mut needed = vec![false; end];
-    needed[end - 1] = true;
-    for number in (0..end).rev().filter(|number| *number < nodes.len()) {
-        if needed[number] {
-            nodes[number].operands.iter().for_each(|operand| needed[operand.0 as usize] = true);
+    let mut needed = BTreeSet::new();
+    let mut open = vec![of.0];
+    while let Some(number) = open.pop() {
+        if needed.insert(number)
+            && let Some(node) = nodes.get(number as usize)
+        {
+            open.extend(node.operands.iter().map(|operand| operand.0));
         }
     }
-    let mut trace = Trace { nodes, types, known: Vec::with_capacity(end) };
-    for (number, needed) in needed.into_iter().enumerate() {
-        let own = if needed { trace.node(number) } else { Vec::new() };
-        trace.known.push(own);
+    let mut trace = Trace { nodes, types, known: HashMap::new() };
+    for number in needed {
+        let own = trace.node(number as usize);
+        trace.known.insert(number, own);
     }
-    trace.known.pop().unwrap_or_default()
+    trace.known.remove(&of.0).unwrap_or_default()
 }
 
 fn merged<'c>(columns: impl Iterator<Item = &'c Column>) -> Column {
@@ -70,9 +73,14 @@ fn merged<'c>(columns: impl Iterator<Item = &'c Column>) -> Column {
     Column { sources, category: None, through: None }
 }
 
+fn looked_up(number: usize, column: &Column) -> Column {
+    let own = column.category.is_none() && column.through.is_none() && column.sources.len() == 1;
+    Column { through: own.then_some(Tensor(number as u32)), ..column.plain() }
+}
+
 impl Trace<'_> {
     fn of(&self, tensor: Tensor) -> &[Column] {
-        &self.known[tensor.0 as usize]
+        self.known.get(&tensor.0).map_or(&[], Vec::as_slice)
     }
 
     fn node(&self, number: usize) -> Vec<Column> {
@@ -84,20 +92,14 @@ impl Trace<'_> {
             Op::Columns { columns, .. } => {
                 columns.iter().map(|&column| Column { sources: vec![column], ..Column::default() }).collect()
             }
-            Op::Cast(_) | Op::Reshape(_) => first().to_vec(),
-            Op::Unary(op) if matches!(op, Unary::Not) => first().to_vec(),
+            Op::Cast(_) | Op::Reshape(_) | Op::Unary(Unary::Not) => first().to_vec(),
             Op::Unary(_) => first().iter().map(Column::plain).collect(),
-            Op::Lookup(_) => first().iter().map(|column| self.looked_up(number, column)).collect(),
+            Op::Lookup(_) => first().iter().map(|column| looked_up(number, column)).collect(),
             Op::Take { indices, .. } => indices.iter().map(|&i| first()[i as usize].clone()).collect(),
             Op::Concat { axis } => self.concat(node, *axis as usize, kind),
             Op::Binary(_) | Op::Where => self.broadcast(node, kind),
             _ => vec![merged(node.operands.iter().flat_map(|&t| self.of(t))); count],
         }
-    }
-
-    fn looked_up(&self, number: usize, column: &Column) -> Column {
-        let own = column.category.is_none() && column.through.is_none() && column.sources.len() == 1;
-        Column { through: own.then_some(Tensor(number as u32)), ..column.plain() }
     }
 
     fn broadcast(&self, node: &GraphNode, kind: &TensorType) -> Vec<Column> {

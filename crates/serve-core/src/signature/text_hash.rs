@@ -107,6 +107,7 @@ fn absorb(bytes: &[u8], at: usize, a: u64, b: u64) -> (u64, u64) {
     (sum.wrapping_add(last), b.wrapping_add(sum.rotate_right(44)).wrapping_add(a))
 }
 
+#[allow(clippy::many_single_char_names, reason = "the state as the algorithm's description names it")]
 fn longer(bytes: &[u8]) -> u64 {
     let length = bytes.len();
     let mut x = word(bytes, 0);

@@ -6,6 +6,7 @@ use std::fs;
 use proptest::prelude::*;
 use serde_json::Value;
 use serve_core::explain::{Background, ExplainOptions, Explainer, Unexplainable};
+use serve_core::graph::{Binary, Dtype, GraphBuilder, Op, Unary};
 use serve_core::link::Precision;
 use serve_core::scaler::Affine;
 use serve_core::tree::{Aggregation, Leaf, Shape, Statistics, Test};
@@ -337,4 +338,24 @@ fn an_infinite_contribution_is_refused_and_a_bad_row_too() {
     assert_eq!(error, "non-finite contribution of \"x1\" to output 0: inf");
     let error = line.explain(&[1.0]).expect_err("refused").to_string();
     assert!(error.contains('2') && error.contains('1'), "{error}");
+}
+
+#[test]
+fn the_one_model_inside_a_graph_is_explained_by_the_inputs_of_its_columns() {
+    let mut graph = GraphBuilder::new(2);
+    let row = graph.columns(vec![1, 0], Dtype::F64).expect("valid");
+    let mean = graph.row_constant(vec![1.0, 10.0], Dtype::F64).expect("valid");
+    let centred = graph.binary(Binary::Sub, row, mean).expect("valid");
+    let first = graph.select(centred, 1, &[0]).expect("valid");
+    let product = graph.binary(Binary::Mul, first, centred).expect("valid");
+    let second = graph.select(product, 1, &[1]).expect("valid");
+    // (x1 - 1), (x0 - 10), (x1 - 1) (x0 - 10)
+    let seen = graph.concat(1, &[centred, second]).expect("valid");
+    let Model::Linear(line) = linear(&[vec![2.0, 3.0, 5.0]], vec![0.5]) else { panic!("it is linear") };
+    let score = graph.push(Op::Linear(line), &[seen]).expect("valid");
+    let probability = graph.unary(Unary::Sigmoid, score).expect("valid");
+    let estimator = bare(Model::Graph(graph.finish(probability).expect("valid")));
+    let explainer = explainer(2, &estimator, &regression()).expect("explainable");
+    assert_eq!(explainer.names(), ["x0", "x1", "x0 x1"]);
+    assert_eq!(explained(&explainer, &[12.0, 4.0]), [6.0, 6.0, 30.0, 0.5]);
 }

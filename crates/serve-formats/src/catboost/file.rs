@@ -34,12 +34,12 @@ pub(super) struct ModelInfo {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ClassParams {
-    #[serde(default)]
-    pub(super) class_label_type: String,
-    #[serde(default)]
-    pub(super) class_names: Option<Vec<Value>>,
-    #[serde(default)]
-    pub(super) class_to_label: Option<Vec<Value>>,
+    #[serde(default, rename = "class_label_type")]
+    pub(super) label_type: String,
+    #[serde(rename = "class_names")]
+    pub(super) names: Option<Vec<Value>>,
+    #[serde(rename = "class_to_label")]
+    pub(super) labels: Option<Vec<Value>>,
 }
 
 impl ModelInfo {
@@ -107,7 +107,8 @@ pub(super) struct SymmetricTree {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Split {
-    pub(super) split_type: String,
+    #[serde(rename = "split_type")]
+    pub(super) kind: String,
     pub(super) float_feature_index: Option<usize>,
     pub(super) border: Option<f32>,
     pub(super) cat_feature_index: Option<usize>,

@@ -124,7 +124,7 @@ fn name(info: &ModelInfo) -> Result<String, ImportError> {
 
 /// The labels, as Python prints them; numbered where the file has none that fit.
 fn classes(info: &ModelInfo, count: usize) -> Task {
-    let label = |params: &ClassParams, value: &Value| match (value, params.class_label_type.as_str()) {
+    let label = |params: &ClassParams, value: &Value| match (value, params.label_type.as_str()) {
         (Value::String(text), _) => text.clone(),
         (Value::Bool(true), _) => "True".to_owned(),
         (Value::Bool(false), _) => "False".to_owned(),
@@ -132,8 +132,8 @@ fn classes(info: &ModelInfo, count: usize) -> Task {
         (other, _) => other.to_string(),
     };
     let named = info.class_params.as_ref().and_then(|params| {
-        let named = params.class_names.as_ref().filter(|names| names.len() == count);
-        let values = named.or(params.class_to_label.as_ref()).filter(|values| values.len() == count)?;
+        let named = params.names.as_ref().filter(|names| names.len() == count);
+        let values = named.or(params.labels.as_ref()).filter(|values| values.len() == count)?;
         Some(values.iter().map(|value| label(params, value)).collect::<Vec<String>>())
     });
     match named.filter(|labels| unusable(labels.iter().map(String::as_str)).is_none()) {

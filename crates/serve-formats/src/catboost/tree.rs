@@ -164,7 +164,7 @@ impl Lowering<'_> {
     }
 
     fn question(&self, split: &Split, path: &str) -> Result<Question, ImportError> {
-        match split.split_type.as_str() {
+        match split.kind.as_str() {
             "FloatFeature" => self.border(split, path),
             "OneHotFeature" => self.category(split, path),
             other => Err(ImportError::Unsupported {

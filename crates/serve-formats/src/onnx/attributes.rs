@@ -41,9 +41,14 @@ impl<'a> NodeFile<'a> {
     }
 }
 
+/// A size as ONNX has it.
+pub(super) fn signed(size: usize) -> i64 {
+    (size as u64).cast_signed()
+}
+
 /// An axis, from the end where it is negative.
 pub(super) fn axis(axis: i64, rank: usize) -> Result<usize, Fault> {
-    let place = if axis < 0 { axis + rank as i64 } else { axis };
+    let place = if axis < 0 { axis.saturating_add(signed(rank)) } else { axis };
     let found = usize::try_from(place).ok().filter(|&place| place < rank);
     found.ok_or_else(|| Fault::invalid(format!("an axis of {rank} dimensions"), axis.to_string()))
 }

@@ -5,6 +5,8 @@
 //! other inputs, and `f0`, `f1`, … where it is the only one. The metadata key `feature_names`, a JSON list, names them
 //! all.
 
+use std::collections::HashSet;
+
 use serve_core::graph::Dtype;
 
 use super::file::{GraphFile, ModelFile, ValueFile};
@@ -33,6 +35,7 @@ pub(super) struct ColumnInput {
     text: bool,
     whole: bool,
     vocabulary: Vec<String>,
+    known: HashSet<String>,
     /// Whether some encoder has no rule for a text that it does not know.
     strict: bool,
 }
@@ -135,7 +138,7 @@ impl Inputs {
             return;
         }
         for word in words {
-            if !column.vocabulary.iter().any(|known| known == word) {
+            if column.known.insert((*word).to_owned()) {
                 column.vocabulary.push((*word).to_owned());
             }
         }

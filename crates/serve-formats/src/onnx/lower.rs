@@ -86,6 +86,7 @@ pub(super) struct Lowering<'a> {
     values: HashMap<&'a str, Value>,
     tensors: HashMap<&'a str, &'a TensorFile<'a>>,
     texts: HashMap<String, usize>,
+    words: Vec<String>,
 }
 
 impl<'a> Lowering<'a> {
@@ -99,6 +100,7 @@ impl<'a> Lowering<'a> {
             values: HashMap::new(),
             tensors,
             texts: HashMap::new(),
+            words: Vec::new(),
         };
         lowering.enter(file)?;
         Ok(lowering)
@@ -147,14 +149,17 @@ impl<'a> Lowering<'a> {
 
     /// The number of a text.
     pub(super) fn identity(&mut self, text: &str) -> f64 {
-        let next = self.texts.len();
-        *self.texts.entry(text.to_owned()).or_insert(next) as f64
+        if let Some(&known) = self.texts.get(text) {
+            return known as f64;
+        }
+        self.texts.insert(text.to_owned(), self.words.len());
+        self.words.push(text.to_owned());
+        (self.words.len() - 1) as f64
     }
 
     /// The text of each number.
     pub(super) fn text_of(&self, identity: f64) -> Option<&str> {
-        let found = self.texts.iter().find(|(_, number)| **number as f64 == identity);
-        found.map(|(text, _)| text.as_str())
+        self.words.get(identity as usize).filter(|_| identity >= 0.0).map(String::as_str)
     }
 
     /// Remembers that an encoder on this tensor of texts knows these.

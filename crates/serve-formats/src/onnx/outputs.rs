@@ -98,6 +98,10 @@ impl<'a> Outputs<'a> {
         if label.is_none() && zipped.is_none() {
             return Ok(Answer { scores, task: values(count), notes: Vec::new() });
         }
+        if count == 1 && classes.is_none() {
+            let notes = vec!["the score is the answer, the file's label is left out".to_owned()];
+            return Ok(Answer { scores, task: values(count), notes });
+        }
         let classes = classes.unwrap_or_else(|| numbered_classes(count).classes().to_vec());
         if count == 1 && classes.len() == 2 {
             let score = low.graph.reshape(scores, &[1, 1])?;
@@ -135,8 +139,8 @@ fn attribute_labels(node: &NodeFile<'_>) -> Vec<String> {
 /// The labels that an output can have, found by going back from it.
 fn labels_of<'a>(graph: &'a GraphFile<'a>, low: &mut Lowering<'a>, name: &str) -> Option<Vec<String>> {
     let mut node = producer(graph, name)?;
-    // A node is met once on the way back, or the graph is no graph.
-    for _ in 0..=graph.nodes.len() {
+    // Exporters put a few nodes behind a label.
+    for _ in 0..64 {
         match node.op {
             "Cast" | "Identity" | "Reshape" | "Squeeze" | "Unsqueeze" | "Flatten" => {
                 node = producer(graph, node.inputs.first()?)?;

@@ -94,16 +94,6 @@ impl Objective {
         if kind == Kind::Hinge && targets > 1 {
             return unsupported(format!("the objective {name:?} with {targets} targets"), "one target");
         }
-        let logistic = LinkFunction::Logistic { scale: 1.0 };
-        let sigmoid = LinkFunction::OneVsRest { scale: 1.0, normalize: false };
-        let link = match kind {
-            Kind::Value(LinkValue::Identity) => LinkFunction::Identity,
-            Kind::Value(LinkValue::Exp) => LinkFunction::Exp,
-            Kind::Binary if targets == 1 => logistic,
-            Kind::Value(LinkValue::Sigmoid) | Kind::Binary => sigmoid,
-            Kind::Hinge => LinkFunction::Hinge,
-            Kind::Classes => LinkFunction::Softmax,
-        };
         let outputs = classes.max(targets);
         let most = most_outputs.max(base_score::scores(head)?.len());
         if outputs > most {
@@ -113,12 +103,25 @@ impl Objective {
             return Err(ImportError::invalid(place, expected, outputs.to_string()));
         }
         Ok(Self {
-            link,
+            link: link(kind, targets),
             intercept,
             outputs,
             task: task(kind, outputs, head),
             note: note(name, targets, head),
         })
+    }
+}
+
+fn link(kind: Kind, targets: usize) -> LinkFunction {
+    match kind {
+        Kind::Value(LinkValue::Identity) => LinkFunction::Identity,
+        Kind::Value(LinkValue::Exp) => LinkFunction::Exp,
+        Kind::Binary if targets == 1 => LinkFunction::Logistic { scale: 1.0 },
+        Kind::Value(LinkValue::Sigmoid) | Kind::Binary => {
+            LinkFunction::OneVsRest { scale: 1.0, normalize: false }
+        }
+        Kind::Hinge => LinkFunction::Hinge,
+        Kind::Classes => LinkFunction::Softmax,
     }
 }
 

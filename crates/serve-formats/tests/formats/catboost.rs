@@ -30,7 +30,7 @@ fn model(bytes: &[u8]) -> ImportedModel {
     import(bytes, Format::Auto).unwrap_or_else(|error| panic!("{}", chain(&error)))
 }
 
-fn value<'a>(cell: &'a Json, categorical: bool) -> Value<'a> {
+fn value(cell: &Json, categorical: bool) -> Value<'_> {
     match cell {
         Json::Null => Value::Missing,
         Json::String(text) if !categorical => Value::Number(text.parse().unwrap()),

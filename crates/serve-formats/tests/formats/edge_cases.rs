@@ -364,6 +364,8 @@ fn xgboost_files_tell_their_version_and_best_iteration() {
     assert_eq!(model.hyperparameters["best_iteration"], 5);
     assert_eq!(model.hyperparameters["trees"], 9);
     assert_eq!(model.summary().trees, 9, "all trees answer, as in Booster.predict");
+    assert!(model.notes[0].starts_with("all 9 rounds of the file answer"), "{:?}", model.notes);
+    assert!(model.notes[0].ends_with("to have these, save booster[:6]"), "{:?}", model.notes);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Damaged files: cut anywhere, with bytes changed, lines swapped or numbers blown up. Each is read or refused, never
 //! more; what is read must predict.
 
+use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serve_formats::{Format, ImportedModel, import, sample_golden};
@@ -9,6 +11,7 @@ use crate::cases::{model_file, pipeline};
 
 /// Longest time for one damaged file of some kilobytes, in a debug build on a busy machine.
 const LONGEST: Duration = Duration::from_secs(5);
+const LIGHTGBM_DUMPS: &str = "lightgbm-4.7.0";
 
 pub(crate) struct Random(pub(crate) u64);
 
@@ -45,12 +48,24 @@ fn small_files() -> Vec<(&'static str, Vec<u8>)> {
         ("lightgbm", "binary-categorical"),
         ("lightgbm", "multiclass-rare"),
         ("lightgbm", "binary-pandas"),
+        (LIGHTGBM_DUMPS, "categories"),
+        (LIGHTGBM_DUMPS, "linear-classes"),
         ("xgboost", "binary-categorical"),
         ("xgboost", "softprob-iris"),
         ("xgboost", "binary-pandas"),
+        ("xgboost-3.2.0", "dart-classes"),
+        ("xgboost-3.2.0", "gblinear"),
+        ("xgboost-3.2.0", "vector-classes"),
     ]
-    .map(|(library, case)| (library, model_file(library, case)))
+    .map(|(library, case)| {
+        (library, if library == LIGHTGBM_DUMPS { dump(case) } else { model_file(library, case) })
+    })
     .into()
+}
+
+fn dump(case: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(LIGHTGBM_DUMPS);
+    fs::read(folder.join(case).join("dump.json")).unwrap()
 }
 
 #[test]

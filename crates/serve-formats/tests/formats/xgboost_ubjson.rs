@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use serve_formats::{Format, import};
+use serve_formats::{Format, ImportError, import};
 
-use crate::cases::{chain, model_file};
+use crate::cases::{cases, chain, model_file};
 use crate::hostile::{Random, survive};
 
 /// How a document is written; each of these is legal.
@@ -111,6 +111,10 @@ fn ubjson(value: &Value, style: Style) -> Vec<u8> {
     out
 }
 
+fn golden_case(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/xgboost-3.2.0").join(case)
+}
+
 fn golden() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/xgboost-3.2.0");
     fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect()
@@ -127,6 +131,44 @@ fn every_legal_form_is_the_same_model() {
                 .unwrap_or_else(|error| panic!("{}: {}", folder.display(), chain(&error)));
             assert_eq!(model.estimator, expected.estimator, "{}", folder.display());
             assert_eq!((&model.task, &model.features), (&expected.task, &expected.features));
+        }
+    }
+}
+
+/// What is wrong with a JSON file is wrong with the same in UBJSON, and told in the same words.
+#[test]
+fn broken_models_are_refused_as_their_json_is() {
+    let mut compared = 0;
+    for case in cases("xgboost-refused") {
+        let bytes = case.read(case.json["file"].as_str().unwrap());
+        let Ok(value) = serde_json::from_slice::<Value>(&bytes) else { continue };
+        let error = import(&bytes, Format::XgBoost).expect_err("refused");
+        if matches!(error, ImportError::Json { .. } | ImportError::Mismatch { .. }) {
+            continue;
+        }
+        let other = import(&ubjson(&value, Style::Loose), Format::Auto).expect_err("refused");
+        assert_eq!(chain(&other), chain(&error), "{}", case.name);
+        compared += 1;
+    }
+    assert!(compared > 20, "{compared}");
+}
+
+#[test]
+fn thresholds_and_leaves_that_are_no_numbers_are_refused() {
+    let json = fs::read(golden_case("binary-logistic").join("model.json")).unwrap();
+    let value: Value = serde_json::from_slice(&json).unwrap();
+    let tree = "learner.gradient_booster.model.trees[0].split_conditions";
+    let list = &value["learner"]["gradient_booster"]["model"]["trees"][0]["split_conditions"];
+    for place in [0, list.as_array().unwrap().len() - 1] {
+        for bad in [f64::NAN, f64::INFINITY] {
+            let number = list[place].as_f64().unwrap().to_be_bytes();
+            let mut bytes = ubjson(&value, Style::Counted);
+            // base_weights, which come before, hold the same numbers.
+            let key = bytes.windows(16).position(|window| window == b"split_conditions").unwrap();
+            let start = key + bytes[key..].windows(8).position(|window| window == number).unwrap();
+            bytes[start..start + 8].copy_from_slice(&bad.to_be_bytes());
+            let message = chain(&import(&bytes, Format::Auto).expect_err("refused"));
+            assert_eq!(message, format!("{tree}[{place}]: expected a finite number, got {bad}"));
         }
     }
 }
@@ -195,9 +237,8 @@ fn nesting_is_bounded_for_what_is_read_and_what_is_skipped() {
 }
 
 fn small() -> Vec<Vec<u8>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/xgboost-3.2.0");
     ["binary-logistic", "categories-sets", "dart", "gblinear", "vector-classes"]
-        .map(|case| fs::read(root.join(case).join("model.ubj")).unwrap())
+        .map(|case| fs::read(golden_case(case).join("model.ubj")).unwrap())
         .into()
 }
 

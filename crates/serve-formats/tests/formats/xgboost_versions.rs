@@ -1,5 +1,5 @@
 //! XGBoost of several versions, every objective and booster (`tests/golden/make_xgboost_versions.py`): JSON and UBJSON
-//! give the same model, sums have the library's bits, and answers are at most two units in the last place away.
+//! give the same model, and its sums and answers have the library's bits.
 
 use std::fs;
 use std::path::Path;
@@ -108,14 +108,12 @@ fn check(golden: &Golden) -> (u32, u32, usize) {
 }
 
 #[test]
-fn sums_have_the_librarys_bits_and_answers_are_within_two_units() {
+fn sums_and_answers_have_the_librarys_bits() {
     for version in &VERSIONS[1..] {
         for golden in golden(version) {
             let (margins, answers, rows) = check(&golden);
-            println!("{}: {rows} rows, answers at most {answers} units away", golden.name);
             assert!(rows > 10, "{}", golden.name);
-            assert_eq!(margins, 0, "{}", golden.name);
-            assert!(answers <= 2, "{}: {answers}", golden.name);
+            assert_eq!((margins, answers), (0, 0), "{}", golden.name);
             assert_eq!(golden.model.source.version.as_deref(), Some(*version));
         }
     }

@@ -4,6 +4,7 @@
 mod aliases;
 mod confinement;
 mod degraded;
+mod explanations;
 mod explicit;
 mod memory;
 mod polling;

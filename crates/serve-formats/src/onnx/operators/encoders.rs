@@ -2,8 +2,8 @@
 
 use serve_core::graph::{Binary, Dtype, Lookup, Op, Reduction, Tensor, Unary};
 
-use super::super::attributes::axis;
-use super::super::file::{AttributeFile, NodeFile, Values};
+use super::super::attributes::{axis, signed};
+use super::super::file::{AttributeFile, NodeFile, TensorFile, Values};
 use super::super::lower::{Fault, Lowering, Value};
 
 pub(super) fn scaler<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Result<Value, Fault> {
@@ -88,7 +88,7 @@ pub(super) fn feature_vectorizer<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>
     for operand in 0..node.inputs.len() {
         let part = low.single_rows(node, operand)?;
         let width = low.graph.shape(part)[1];
-        if widths.get(operand).is_some_and(|&n| n != width as i64) {
+        if widths.get(operand).is_some_and(|&n| n != signed(width)) {
             return Err(Fault::invalid(format!("inputdimensions {width}"), widths[operand].to_string()));
         }
         parts.push(part);
@@ -243,7 +243,7 @@ fn look_up<'a>(
     let (text, values, otherwise, dtype) = match values {
         Side::Texts(words) => {
             let given = node.text("default_string")?.unwrap_or("_Unused");
-            let otherwise = match of_tensor.map(|tensor| tensor.values()).transpose()? {
+            let otherwise = match of_tensor.map(TensorFile::values).transpose()? {
                 Some(Values::Texts(texts)) => low.identity(texts.first().copied().unwrap_or(given)),
                 _ => low.identity(given),
             };
@@ -254,7 +254,7 @@ fn look_up<'a>(
                 Dtype::I64 => node.int("default_int64", -1) as f64,
                 _ => node.float("default_float", -0.0),
             };
-            let otherwise = match of_tensor.map(|tensor| tensor.values()).transpose()? {
+            let otherwise = match of_tensor.map(TensorFile::values).transpose()? {
                 Some(Values::Numbers(numbers)) => numbers.first().copied().unwrap_or(given),
                 _ => given,
             };

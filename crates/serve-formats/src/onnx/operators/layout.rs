@@ -2,7 +2,7 @@
 
 use serve_core::graph::{Dtype, Op, Tensor};
 
-use super::super::attributes::axis;
+use super::super::attributes::{axis, signed};
 use super::super::file::NodeFile;
 use super::super::lower::{self, Fault, Lowering, Value};
 use super::reductions::axes;
@@ -77,7 +77,7 @@ pub(super) fn constant_of_shape<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>)
 pub(super) fn shape<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Result<Value, Fault> {
     let value = low.operand(node, 0)?;
     let shape = low.graph.shape(tensor(&value)).to_vec();
-    let rank = shape.len() as i64;
+    let rank = signed(shape.len());
     let bound = |place: i64| (if place < 0 { place + rank } else { place }).clamp(0, rank) as usize;
     let (start, end) = (bound(node.int("start", 0)), bound(node.int("end", rank)));
     let own: Vec<f64> = shape[start..end.max(start)].iter().map(|&n| n as f64).collect();
@@ -135,7 +135,7 @@ pub(super) fn flatten<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Result
     let value = low.operand(node, 0)?;
     let shape = low.graph.shape(tensor(&value)).to_vec();
     let given = node.int("axis", 1);
-    let axis = if given == shape.len() as i64 { shape.len() } else { axis(given, shape.len())? };
+    let axis = if given == signed(shape.len()) { shape.len() } else { axis(given, shape.len())? };
     let flat = [shape[..axis].iter().product(), shape[axis..].iter().product()];
     Ok(like(&value, low.graph.reshape(tensor(&value), &flat)?))
 }
@@ -190,7 +190,7 @@ pub(super) fn slice<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Result<V
         })
     };
     let (starts, ends) = (given(1, "starts")?.unwrap_or_default(), given(2, "ends")?.unwrap_or_default());
-    let axes = given(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
+    let axes = given(3, "axes")?.unwrap_or_else(|| (0..signed(starts.len())).collect());
     let steps = given(4, "steps")?.unwrap_or_else(|| vec![1; starts.len()]);
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
         return Err(Fault::invalid(
@@ -207,19 +207,18 @@ pub(super) fn slice<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Result<V
 }
 
 fn sliced(start: i64, end: i64, step: i64, length: usize) -> Result<Vec<usize>, Fault> {
-    let n = length as i64;
+    let n = signed(length);
     let from_end = |place: i64| if place < 0 { place.saturating_add(n) } else { place };
-    let picked: Vec<usize> = if step > 0 {
-        let (start, end) = (from_end(start).clamp(0, n), from_end(end).clamp(0, n));
-        (start..end).step_by(step as usize).map(|i| i as usize).collect()
-    } else if step < 0 {
-        let (start, end) = (from_end(start).clamp(-1, n - 1), from_end(end).clamp(-1, n - 1));
-        let back = (end + 1..=start).rev();
-        back.step_by(step.unsigned_abs() as usize).map(|i| i as usize).collect()
-    } else {
+    if step == 0 {
         return Err(Fault::invalid("a step", "0"));
-    };
-    Ok(picked)
+    }
+    let stride = usize::try_from(step.unsigned_abs()).unwrap_or(usize::MAX);
+    if step > 0 {
+        let (start, end) = (from_end(start).clamp(0, n), from_end(end).clamp(0, n));
+        return Ok((start..end).step_by(stride).map(|i| i as usize).collect());
+    }
+    let (start, end) = (from_end(start).clamp(-1, n - 1), from_end(end).clamp(-1, n - 1));
+    Ok((end + 1..=start).rev().step_by(stride).map(|i| i as usize).collect())
 }
 
 pub(super) fn split<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Result<Vec<Value>, Fault> {

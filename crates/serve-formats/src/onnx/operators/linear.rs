@@ -69,7 +69,7 @@ pub(super) fn classifier<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Res
         Transform::None => bare(low, raw, result, LinkFunction::Identity),
         Transform::Softmax => bare(low, raw, result, LinkFunction::Softmax),
         Transform::Logistic => {
-            bare(low, raw, result, LinkFunction::OneVsRest { scale: 1.0, normalize: false })
+            bare(low, raw, result, LinkFunction::OneVsRest { scale: 1.0, normalize: false });
         }
         Transform::SoftmaxZero => {}
     }

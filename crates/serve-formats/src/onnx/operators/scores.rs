@@ -31,17 +31,6 @@ impl Transform {
         }
     }
 
-    /// Of an attribute that is a number, as the newest tree ensembles have it.
-    pub(super) fn numbered(number: i64) -> Result<Self, Fault> {
-        match number {
-            0 => Ok(Self::None),
-            1 => Ok(Self::Softmax),
-            2 => Ok(Self::Logistic),
-            3 => Ok(Self::SoftmaxZero),
-            other => Err(Fault::unsupported(format!("post_transform {other}"), SUPPORTED)),
-        }
-    }
-
     /// Of several scores `[1, k]`.
     pub(super) fn apply(self, low: &mut Lowering<'_>, scores: Tensor) -> Result<Tensor, Fault> {
         Ok(match self {

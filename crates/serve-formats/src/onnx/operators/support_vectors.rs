@@ -165,6 +165,9 @@ fn pairwise<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>, classes: usize) -> 
 /// The class with most pairwise wins, the first of equals.
 fn votes(low: &mut Lowering<'_>, pairs: Tensor, classes: usize) -> Result<Tensor, Fault> {
     let count = low.graph.shape(pairs)[1];
+    if count.saturating_mul(classes) > serve_core::graph::MAX_ELEMENTS {
+        return Err(Fault::invalid("fewer classes", classes.to_string()));
+    }
     let (mut for_first, mut for_second) = (vec![0.0; count * classes], vec![0.0; count * classes]);
     let mut pair = 0;
     for i in 0..classes {

@@ -1,7 +1,7 @@
 //! The two forms of tree ensembles in ONNX files read into one: lists over nodes with ids (`TreeEnsembleClassifier`,
 //! `TreeEnsembleRegressor`), and roots, nodes and leaves apart (`TreeEnsemble`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::super::file::{NodeFile, Values};
 use super::super::lower::Fault;
@@ -176,6 +176,7 @@ fn weights(
     for (name, length) in [("nodeids", nodes.len()), ("treeids", trees.len()), ("weights", values.len())] {
         same_length(&format!("{leaf}_{name}"), ids.len(), length)?;
     }
+    let mut seen = HashSet::new();
     for i in 0..ids.len() {
         let output = index(ids[i], outputs, || format!("{leaf}_ids"))?;
         let Some(&place) = places.by_id.get(&(trees[i], nodes[i])) else {
@@ -185,7 +186,7 @@ fn weights(
         let (tree, own) = places.at[place];
         // Weights of inner nodes are never reached.
         if let RawNode::Leaf(entries) = &mut raw.trees[tree][own] {
-            if entries.iter().any(|(known, _)| *known == output) {
+            if !seen.insert((place, output)) {
                 return Err(Fault::unsupported("two weights of one leaf for one output", "one"));
             }
             entries.push((output, values[i]));

@@ -129,9 +129,17 @@ fn grow<'a>(
     let width = low.graph.shape(rows)[1];
     let mut grower = Grower { width, single, indicators: Vec::new() };
     let scalar = single_outputs(raw);
+    let nothing = match sums.aggregation {
+        Aggregation::Min => f64::INFINITY,
+        Aggregation::Max => f64::NEG_INFINITY,
+        _ => 0.0,
+    };
+    if !scalar {
+        check_vectors(raw, outputs)?;
+    }
     let mut trees = Vec::with_capacity(raw.trees.len());
     for raw in &raw.trees {
-        trees.push(tree(raw, &mut grower, outputs, scalar)?);
+        trees.push(tree(raw, &mut grower, outputs, scalar, nothing)?);
     }
     let last = sums.aggregation == Aggregation::Sum && !sums.base.is_empty();
     if last {
@@ -168,6 +176,21 @@ fn located(error: &InvalidTrees, _node: &NodeFile<'_>) -> Fault {
     Fault::Problem(error.to_string())
 }
 
+/// Leaves get a value per output: the file must bear out such an amount.
+fn check_vectors(raw: &RawTrees, outputs: usize) -> Result<(), Fault> {
+    let count = |node: &RawNode| match node {
+        RawNode::Leaf(entries) => (1_usize, entries.len()),
+        RawNode::Split { .. } => (0, 0),
+    };
+    let all = raw.trees.iter().flatten().map(count);
+    let (leaves, entries) = all.fold((0, 0), |all, own| (all.0 + own.0, all.1 + own.1));
+    let most = entries.saturating_mul(64).max(1 << 20);
+    if leaves.saturating_mul(outputs) <= most {
+        return Ok(());
+    }
+    Err(Fault::invalid(format!("weights for {leaves} leaves of {outputs} outputs"), format!("{entries}")))
+}
+
 /// The output of each tree where every tree has only one; else leaves are vectors.
 fn single_outputs(raw: &RawTrees) -> bool {
     raw.trees.iter().all(|nodes| {
@@ -182,7 +205,13 @@ fn single_outputs(raw: &RawTrees) -> bool {
     })
 }
 
-fn tree(raw: &[RawNode], grower: &mut Grower, outputs: usize, scalar: bool) -> Result<Tree, Fault> {
+fn tree(
+    raw: &[RawNode],
+    grower: &mut Grower,
+    outputs: usize,
+    scalar: bool,
+    nothing: f64,
+) -> Result<Tree, Fault> {
     let mut nodes = Vec::with_capacity(raw.len());
     let mut output = 0;
     for node in raw {
@@ -195,7 +224,7 @@ fn tree(raw: &[RawNode], grower: &mut Grower, outputs: usize, scalar: bool) -> R
                 Node::Leaf(Leaf::Scalar(value))
             }
             (None, RawNode::Leaf(entries)) => {
-                let mut values = vec![0.0; outputs];
+                let mut values = vec![nothing; outputs];
                 entries.iter().for_each(|&(own, value)| values[own] = value);
                 Node::Leaf(Leaf::Vector(values))
             }
@@ -286,7 +315,15 @@ pub(super) fn ensemble<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Resul
     let rows = tree_rows(node, low)?;
     let outputs = usize::try_from(node.int("n_targets", 1)).unwrap_or(0).min(1 << 16);
     let raw = rooted(node, outputs, low.graph.shape(rows)[1])?;
-    let transform = Transform::numbered(node.int("post_transform", 0))?;
+    let transform = match node.int("post_transform", 0) {
+        _ if outputs == 1 => Transform::None,
+        0 => Transform::None,
+        3 => Transform::SoftmaxZero,
+        // The standard has SOFTMAX for 1 and LOGISTIC for 2, onnxruntime 1.31 the other way round.
+        other => {
+            return Err(Fault::unsupported(format!("post_transform {other} of several targets"), "0 and 3"));
+        }
+    };
     regression(node, low, rows, &raw, outputs, Vec::new(), transform)
 }
 
@@ -300,17 +337,43 @@ fn regression<'a>(
     transform: Transform,
 ) -> Result<Value, Fault> {
     let sums = Sums { aggregation: aggregation(node)?, base };
-    let grown = grow(node, low, rows, raw, outputs, &sums)?;
+    let mut grown = grow(node, low, rows, raw, outputs, &sums)?;
+    if outputs > 1 && !(0..outputs).all(|output| every_leaf_has(raw, output)) {
+        grown.scores = held_where_reached(node, low, rows, raw, outputs, grown.scores)?;
+    }
     // onnxruntime applies no transform to a single target.
     let transform = if outputs == 1 { Transform::None } else { transform };
     let mut scores = transform.apply(low, grown.scores)?;
     if node.op != "TreeEnsemble" {
         scores = low.graph.cast(scores, Dtype::F32)?;
     }
-    if transform == Transform::None && sums.aggregation == Aggregation::Sum {
+    let whole = outputs == 1 || (0..outputs).all(|output| every_leaf_has(raw, output));
+    if transform == Transform::None && sums.aggregation == Aggregation::Sum && whole {
         bare(low, grown, scores, LinkFunction::Identity);
     }
     Ok(Value::Number(scores))
+}
+
+/// A target that no reached leaf has a weight of keeps the score 0, without its base value.
+fn held_where_reached<'a>(
+    node: &NodeFile<'a>,
+    low: &mut Lowering<'a>,
+    rows: Tensor,
+    raw: &RawTrees,
+    outputs: usize,
+    scores: Tensor,
+) -> Result<Tensor, Fault> {
+    let mut hits = RawTrees { trees: raw.trees.clone(), double: raw.double };
+    for node in hits.trees.iter_mut().flatten() {
+        if let RawNode::Leaf(entries) = node {
+            entries.iter_mut().for_each(|(_, value)| *value = 1.0);
+        }
+    }
+    let sums = Sums { aggregation: Aggregation::Sum, base: Vec::new() };
+    let hits = grow(node, low, rows, &hits, outputs, &sums)?.scores;
+    let reached = low.graph.binary_scalar(Binary::Greater, hits, 0.0)?;
+    let zero = low.graph.scalar(0.0, low.graph.dtype(scores))?;
+    Ok(low.graph.push(Op::Where, &[reached, scores, zero])?)
 }
 
 pub(super) fn classifier<'a>(node: &NodeFile<'a>, low: &mut Lowering<'a>) -> Result<Vec<Value>, Fault> {
@@ -381,7 +444,8 @@ fn binary<'a>(
     let seen = classes_of(raw);
     let alone = seen != [true, true];
     let positive = all_positive(raw);
-    if seen[1] && !every_leaf_has(raw, 1) {
+    let uneven = |class: usize| seen[class] && !every_leaf_has(raw, class);
+    if uneven(1) || (uneven(0) && !base.is_empty()) {
         return Err(Fault::unsupported(
             "leaves of which some have weights of the second class",
             "all or none",
@@ -395,17 +459,20 @@ fn binary<'a>(
         return single(node, low, rows, raw, base, transform, positive, bound);
     }
     let sums = |base| Sums { aggregation: Aggregation::Sum, base };
+    // A class without weights keeps the score 0, whatever is added.
+    let held = |class: usize, value: f64| if seen[class] { value } else { 0.0 };
     let both = match base[..] {
-        [] => grow(node, low, rows, raw, 2, &sums(Vec::new()))?.scores,
-        [first] => grow(node, low, rows, raw, 2, &sums(vec![first, 0.0]))?.scores,
         [_, second] if seen[1] => {
             // The second class's score is the first one's sum and the second base value.
             let grown = grow(node, low, rows, raw, 2, &sums(Vec::new()))?;
             let first = low.graph.select(grown.scores, 1, &[0])?;
             let score = low.graph.binary_scalar(Binary::Add, first, second)?;
-            scores::opposite(low, score)?
+            let both = scores::opposite(low, score)?;
+            let signs = low.graph.row_constant(vec![held(0, 1.0), 1.0], low.graph.dtype(both))?;
+            low.graph.binary(Binary::Mul, both, signs)?
         }
-        _ => grow(node, low, rows, raw, 2, &sums(base))?.scores,
+        [first, ..] => grow(node, low, rows, raw, 2, &sums(vec![held(0, first), 0.0]))?.scores,
+        [] => grow(node, low, rows, raw, 2, &sums(Vec::new()))?.scores,
     };
     let decisive = low.graph.select(both, 1, &[usize::from(seen[1])])?;
     let index = scores::above(low, decisive, bound)?;
@@ -428,7 +495,7 @@ fn single<'a>(
     let grown = grow(node, low, rows, raw, 1, &Sums { aggregation: Aggregation::Sum, base })?;
     let score = grown.scores;
     let index = scores::above(low, score, bound)?;
-    if positive {
+    if positive && transform != Transform::Logistic {
         let both = scores::complement(low, score)?;
         let both = low.graph.cast(both, Dtype::F32)?;
         bare(low, grown, both, LinkFunction::Complement);
