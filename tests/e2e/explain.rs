@@ -43,7 +43,7 @@ fn told(case: &str) -> Vec<(Vec<Json>, Vec<f64>)> {
 }
 
 fn assert_explained(names: &[Json], explanation: &Json, expected: &[f64]) {
-    let number = |value: &Json| value.as_f64().unwrap_or_else(|| panic!("{explanation}"));
+    let number = |value: &Json| value.as_f64().expect("a number");
     let (base, expected) = expected.split_last().expect("a base value");
     let contributions = &explanation["contributions"];
     assert_eq!(contributions.as_object().map(serde_json::Map::len), Some(expected.len()), "{explanation}");
@@ -141,8 +141,7 @@ fn a_model_without_covers_says_that_it_cannot_be_explained() {
     let text = fs::read_to_string(model).expect("the model");
     let kept = |line: &&str| !line.starts_with("leaf_count=") && !line.starts_with("internal_count=");
     let bare = registry.path().join("bare.txt");
-    fs::write(&bare, text.lines().filter(kept).map(|line| format!("{line}\n")).collect::<String>())
-        .expect("written");
+    fs::write(&bare, text.lines().filter(kept).collect::<Vec<_>>().join("\n") + "\n").expect("written");
     let root = registry.path().join("registry").display().to_string();
     ctl_ok(["import", "--registry", &root, "--name", "bare", &bare.display().to_string()]);
     let server = Server::of(Path::new(&root));

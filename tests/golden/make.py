@@ -11,7 +11,7 @@ warnings.filterwarnings("ignore")
 from common import HERE  # noqa: E402
 
 
-PARTS = ["catboost", "lightgbm", "xgboost", "refused", "sklearn", "shap", "sklearn_export"]
+PARTS = ["catboost", "lightgbm", "xgboost", "refused", "sklearn", "sklearn_export", "shap"]
 
 
 def main():

@@ -64,7 +64,8 @@ mod tests {
         for n in [1, 2, 4, 8, 33, 512] {
             let Quadrature { points, weights } = Quadrature::new(n);
             for degree in [0, 1, n, 2 * n - 1] {
-                let sum: f64 = points.iter().zip(&weights).map(|(t, w)| w * libm::pow(*t, degree as f64)).sum();
+                let sum: f64 =
+                    points.iter().zip(&weights).map(|(t, w)| w * libm::pow(*t, degree as f64)).sum();
                 let exact = 1.0 / (degree as f64 + 1.0);
                 assert!((sum - exact).abs() <= 4e-15, "{n} points, degree {degree}: {sum}, expected {exact}");
             }
