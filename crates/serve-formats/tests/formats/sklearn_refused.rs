@@ -127,7 +127,7 @@ fn trees_that_are_none_are_refused() {
     begins(&tree(|t| t["cover"][0] = json!(-1)), at);
     begins(
         &refused("exact-tree-binary.json", |f| {
-            f["nodes"][1]["op"]["trees"]["outputs"] = json!(4_000_000_000_u32)
+            f["nodes"][1]["op"]["trees"]["outputs"] = json!(4_000_000_000_u32);
         }),
         at,
     );
@@ -143,7 +143,7 @@ fn deep_and_long_files_are_refused_or_read_without_recursion() {
         let tree = tree(file);
         let count = 2 * levels + 1;
         let list = |value: &dyn Fn(usize) -> Value| Value::Array((0..count).map(value).collect());
-        let split = |node: usize| node % 2 == 0 && node + 1 < count;
+        let split = |node: usize| node.is_multiple_of(2) && node + 1 < count;
         tree["left"] = list(&|node| if split(node) { json!(node + 1) } else { json!(-1) });
         tree["right"] = list(&|node| if split(node) { json!(node + 2) } else { json!(-1) });
         tree["feature"] = list(&|node| if split(node) { json!(0) } else { json!(-1) });
