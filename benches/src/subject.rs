@@ -1,11 +1,13 @@
 //! The thing that is measured: an imported model behind the entries that a user of the library calls. One row goes
-//! through [`Pipeline::predict`], several through [`Pipeline::predict_batch`].
+//! through [`Pipeline::predict`], several through [`Pipeline::score_batch`], on a standing [`Pool`] where there are
+//! threads to use.
 
 use std::error::Error;
 use std::path::Path;
 
-use ndarray::{ArrayView2, Axis};
-use serve_core::{BatchPrediction, DecisionPolicy, Pipeline, Target, Task};
+use ndarray::ArrayView2;
+use serve_core::engine::Pool;
+use serve_core::{DecisionPolicy, Pipeline, Target, Task};
 use serve_formats::{Format, import};
 
 /// An imported model, and what predicting with it uses again from call to call.
@@ -14,8 +16,10 @@ pub struct Subject {
     pipeline: Pipeline,
     /// The score that is compared: P(class 1) of a classification, the value of a regression.
     score: usize,
-    threads: usize,
-    parts: Vec<BatchPrediction>,
+    /// Scores of a row.
+    width: usize,
+    pool: Option<Pool>,
+    scores: Vec<f64>,
 }
 
 impl Subject {
@@ -26,10 +30,10 @@ impl Subject {
     pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
         let model = import(&std::fs::read(path)?, format_of(path))?;
         let target = Target { name: "label".to_owned(), task: model.task.clone() };
-        let score = usize::from(target.task != Task::Regression);
+        let (score, width) = (usize::from(target.task != Task::Regression), target.task.scores());
         let pipeline =
             Pipeline::new(model.signature()?, &model.estimator, target, DecisionPolicy::default())?;
-        Ok(Self { pipeline, score, threads: 1, parts: vec![BatchPrediction::new()] })
+        Ok(Self { pipeline, score, width, pool: None, scores: Vec::new() })
     }
 
     /// How many numbers a row has.
@@ -39,9 +43,12 @@ impl Subject {
     }
 
     /// Batches are predicted on this many threads from now on.
-    pub fn set_threads(&mut self, threads: usize) {
-        self.threads = threads.max(1);
-        self.parts.resize_with(self.threads, BatchPrediction::new);
+    ///
+    /// # Errors
+    /// When the system starts no more threads.
+    pub fn set_threads(&mut self, threads: usize) -> Result<(), Box<dyn Error>> {
+        self.pool = (threads > 1).then(|| Pool::new(threads)).transpose()?;
+        Ok(())
     }
 
     /// The compared score of each row, `[rows, features]`, into `out`; NaN for a row that fails.
@@ -53,26 +60,14 @@ impl Subject {
             *out = self.pipeline.predict(row).map_or(f64::NAN, |prediction| prediction.scores()[self.score]);
             return Ok(());
         }
-        let share = rows.nrows().div_ceil(self.threads).max(1);
-        let (pipeline, score) = (&self.pipeline, self.score);
-        let work = rows.axis_chunks_iter(Axis(0), share).zip(out.chunks_mut(share)).zip(&mut self.parts);
-        std::thread::scope(|scope| {
-            let mut work = work.peekable();
-            let mut others = Vec::new();
-            while let Some(((rows, out), part)) = work.next() {
-                if work.peek().is_none() {
-                    predict_part(pipeline, score, rows, part, out)?;
-                } else {
-                    others.push(scope.spawn(move || {
-                        predict_part(pipeline, score, rows, part, out).map_err(|e| e.to_string())
-                    }));
-                }
-            }
-            for other in others {
-                other.join().map_err(|_| "a thread panicked")??;
-            }
-            Ok(())
-        })
+        self.scores.resize(rows.nrows() * self.width, 0.0);
+        match &self.pool {
+            None => self.pipeline.score_batch(rows, &mut self.scores)?,
+            Some(pool) => self.pipeline.score_batch_on(pool, rows, &mut self.scores)?,
+        }
+        let scores = self.scores.chunks_exact(self.width.max(1));
+        out.iter_mut().zip(scores).for_each(|(out, scores)| *out = scores[self.score]);
+        Ok(())
     }
 }
 
@@ -85,18 +80,4 @@ pub fn format_of(path: &Path) -> Format {
         Some("onnx") => Format::Onnx,
         _ => Format::Auto,
     }
-}
-
-fn predict_part(
-    pipeline: &Pipeline,
-    score: usize,
-    rows: ArrayView2<'_, f64>,
-    part: &mut BatchPrediction,
-    out: &mut [f64],
-) -> Result<(), Box<dyn Error>> {
-    pipeline.predict_batch(rows, part)?;
-    let width = part.scores().len() / part.len().max(1);
-    let scores = part.scores().chunks_exact(width.max(1));
-    out.iter_mut().zip(scores).for_each(|(out, scores)| *out = scores[score]);
-    Ok(())
 }

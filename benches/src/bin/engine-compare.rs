@@ -80,7 +80,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     let rows = matrix::repeated(&given, largest);
     let mut scores = vec![0.0; rows.nrows()];
     for &(batch, threads) in &args.cells {
-        subject.set_threads(threads);
+        subject.set_threads(threads)?;
         let cost = timing::measure(rows.nrows(), batch, |range| {
             // Rows of the right length cannot fail as a whole; the lengths were compared above.
             let _ = subject.predict(matrix::rows(&rows, range.clone()), &mut scores[range]);
@@ -90,7 +90,7 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
             cost.wall_ns, cost.cpu_ns
         );
     }
-    subject.set_threads(1);
+    subject.set_threads(1)?;
     scores.fill(0.0);
     subject.predict(rows.view(), &mut scores)?;
     matrix::write(&args.predictions, &scores[..args.rows])?;

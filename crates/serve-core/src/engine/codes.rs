@@ -116,6 +116,11 @@ pub(super) struct Codes {
     set_columns: Vec<u16>,
 }
 
+/// Most thresholds of a group in one table. Where zeros count as missing, two more mark the ends of what counts as zero.
+fn most(group: &Group) -> usize {
+    if group.zero { MOST - 2 } else { MOST }
+}
+
 /// Scratch memory for coding.
 #[derive(Debug)]
 pub(super) struct Staging {
@@ -168,13 +173,16 @@ impl Codes {
         match question {
             Question::InSet(set) => (self.set_columns[set as usize], 0),
             Question::AtMost { group, rank, missing_left } => {
-                let threshold = groups[group as usize].thresholds[rank as usize];
-                let chunks = &self.chunks[group as usize];
-                let chunk = chunks.partition_point(|(ranks, _)| ranks.end <= rank as usize);
-                let (_, columns) = &chunks[chunk];
+                let number = group as usize;
+                let group = &groups[number];
+                let (ranks, columns) = &self.chunks[number][rank as usize / most(group)];
                 let column = columns[usize::from(missing_left)];
-                let table = &self.tables[self.table_of(column)];
-                let thresholds = &self.thresholds[table.thresholds.clone()];
+                if !group.zero {
+                    return (column, (rank as usize - ranks.start) as u8);
+                }
+                // The ends of what counts as zero stand among its table's thresholds too.
+                let thresholds = &self.thresholds[self.tables[self.table_of(column)].thresholds.clone()];
+                let threshold = group.thresholds[rank as usize];
                 (column, thresholds.partition_point(|&t| t < threshold) as u8)
             }
         }
@@ -192,8 +200,7 @@ impl Codes {
     }
 
     fn add_group(&mut self, group: &Group) -> Option<()> {
-        // Two more thresholds mark the ends of what counts as zero.
-        let most = if group.zero { MOST - 2 } else { MOST };
+        let most = most(group);
         let mut chunks = Vec::new();
         for start in (0..group.thresholds.len()).step_by(most) {
             let ranks = start..group.thresholds.len().min(start + most);

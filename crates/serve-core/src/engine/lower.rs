@@ -102,16 +102,19 @@ impl Group {
     }
 }
 
-/// A group while it grows: its thresholds as they come, with the nodes that wait for their ranks.
-#[derive(Default)]
-struct Growing {
-    /// Threshold, node, whether missing values go left.
-    asked: Vec<(f64, u32, bool)>,
+/// A threshold whose node waits for its rank.
+#[derive(Clone, Copy)]
+struct Asked {
+    feature: u32,
+    node: u32,
+    threshold: f64,
+    zero: bool,
+    missing_left: bool,
 }
 
 struct Lowering {
     lowered: Lowered,
-    growing: HashMap<(u32, bool), Growing>,
+    asked: Vec<Asked>,
     set_numbers: HashMap<CategorySet, u32>,
     stack: Vec<(u32, u32, usize)>,
 }
@@ -130,7 +133,7 @@ impl Lowered {
             nodes: Vec::with_capacity(ensemble.node_count()),
         };
         let mut lowering =
-            Lowering { lowered, growing: HashMap::new(), set_numbers: HashMap::new(), stack: Vec::new() };
+            Lowering { lowered, asked: Vec::new(), set_numbers: HashMap::new(), stack: Vec::new() };
         for (number, tree) in ensemble.trees().enumerate() {
             lowering.flatten(tree, |value| leaf(number, value));
         }
@@ -194,9 +197,10 @@ impl Lowering {
         match test {
             Test::AtMost(threshold) => {
                 let rounded = if self.lowered.single { f64::from(round_down(threshold)) } else { threshold };
-                let growing = self.growing.entry((feature, missing.zero)).or_default();
                 // Adding zero makes -0.0 into 0.0.
-                growing.asked.push((rounded + 0.0, node, missing.left));
+                let threshold = rounded + 0.0;
+                let (zero, missing_left) = (missing.zero, missing.left);
+                self.asked.push(Asked { feature, node, threshold, zero, missing_left });
                 // The group and the rank follow when all thresholds are known.
                 Question::AtMost { group: 0, rank: 0, missing_left: missing.left }
             }
@@ -213,27 +217,27 @@ impl Lowering {
         }
     }
 
+    /// One sort of all thresholds, by feature and size, makes the groups and gives every node its rank.
     fn rank(&mut self) {
-        let mut keys: Vec<_> = self.growing.keys().copied().collect();
-        keys.sort_unstable();
-        for key in keys {
-            let mut asked = std::mem::take(&mut self.growing.entry(key).or_default().asked);
-            asked.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-            let group = self.lowered.groups.len() as u32;
-            let (mut thresholds, mut sides): (Vec<f64>, Vec<u8>) = (Vec::new(), Vec::new());
-            for (threshold, node, missing_left) in asked {
-                if thresholds.last() != Some(&threshold) {
-                    thresholds.push(threshold);
-                    sides.push(0);
-                }
-                let rank = thresholds.len() - 1;
-                sides[rank] |= if missing_left { LEFT } else { RIGHT };
-                if let Flat::Split { question, .. } = &mut self.lowered.nodes[node as usize] {
-                    *question = Question::AtMost { group, rank: rank as u32, missing_left };
-                }
+        self.asked.sort_unstable_by(|a, b| {
+            (a.feature, a.zero).cmp(&(b.feature, b.zero)).then(a.threshold.total_cmp(&b.threshold))
+        });
+        let Lowered { groups, nodes, .. } = &mut self.lowered;
+        for &Asked { feature, node, threshold, zero, missing_left } in &self.asked {
+            if groups.last().is_none_or(|group| (group.feature, group.zero) != (feature, zero)) {
+                groups.push(Group { feature, zero, thresholds: Vec::new(), sides: Vec::new() });
             }
-            let (feature, zero) = key;
-            self.lowered.groups.push(Group { feature, zero, thresholds, sides });
+            let number = groups.len() - 1;
+            let Group { thresholds, sides, .. } = &mut groups[number];
+            if thresholds.last() != Some(&threshold) {
+                thresholds.push(threshold);
+                sides.push(0);
+            }
+            let rank = thresholds.len() - 1;
+            sides[rank] |= if missing_left { LEFT } else { RIGHT };
+            if let Flat::Split { question, .. } = &mut nodes[node as usize] {
+                *question = Question::AtMost { group: number as u32, rank: rank as u32, missing_left };
+            }
         }
     }
 }
