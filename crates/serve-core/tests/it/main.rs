@@ -6,6 +6,7 @@ mod ensembles;
 mod explanations;
 mod forests;
 mod format_one;
+mod format_two;
 mod hostile_manifest;
 mod hostile_model;
 mod kernels;
