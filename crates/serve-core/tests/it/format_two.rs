@@ -2,6 +2,7 @@
 //! Every later release must load it and give these answers. It was made by `write_the_fixture` below:
 //! `cargo test -p serve-core --test it -- --ignored format_two`.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -92,7 +93,7 @@ fn builder() -> BundleBuilder {
         estimator,
         decision: DecisionPolicy::Argmax,
         metrics: Metrics::default(),
-        hyperparameters: Default::default(),
+        hyperparameters: BTreeMap::new(),
         training_date: None,
         created: "2026-11-21T00:00:00Z".to_owned(),
         source: SourceInfo { library: "by hand".to_owned(), ..SourceInfo::default() },
