@@ -1,5 +1,5 @@
 //! Transforms as data: what feature engineering a model needs stands in its bundle, so it cannot differ between
-//! training and serving. They apply in order. `log1p` and `clip` replace columns where they stand; `polynomial` and
+//! training and serving. They apply in order. `log1p`, `clip` and `recode` replace columns where they stand; `polynomial` and
 //! `one_hot` take columns away and append their results at the end; `interaction` and `ratio` append one column;
 //! `select` keeps the named columns in the named order.
 //!
@@ -73,6 +73,14 @@ pub enum Transform {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         max: Option<f64>,
     },
+    /// A number's position in a list, in place; any other number becomes missing. For categories that are numbers, as
+    /// pandas has them. Since manifest format 2.
+    Recode {
+        /// The column.
+        column: String,
+        /// The numbers, in the order of their codes.
+        values: Vec<f64>,
+    },
     /// Keeps these columns in this order.
     Select {
         /// The columns.
@@ -124,6 +132,7 @@ impl Transform {
             Self::OneHot { .. } => "one_hot",
             Self::Log1p { .. } => "log1p",
             Self::Clip { .. } => "clip",
+            Self::Recode { .. } => "recode",
             Self::Select { .. } => "select",
         }
     }

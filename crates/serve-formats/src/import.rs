@@ -15,6 +15,10 @@ pub fn import(bytes: &[u8], format: Format) -> Result<ImportedModel, ImportError
     if bytes.is_empty() {
         return Err(ImportError::Empty);
     }
+    lower(bytes, format).map(ImportedModel::recoded)
+}
+
+fn lower(bytes: &[u8], format: Format) -> Result<ImportedModel, ImportError> {
     let kind = FileKind::of(bytes);
     match (format, kind) {
         (Format::Auto | Format::LightGbm, FileKind::LightGbmText) => lightgbm::import(bytes),

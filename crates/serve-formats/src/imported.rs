@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use serde_json::Value;
 use serve_core::signature::{InvalidSignature, Signature};
-use serve_core::{Datatype, Estimator, Golden, Input, MissingPolicy, SourceInfo, Task, Tolerance};
+use serve_core::{Datatype, Estimator, Golden, Input, MissingPolicy, SourceInfo, Task, Tolerance, Transform};
 use thiserror::Error;
 
 /// One feature, in the model's order.
@@ -20,27 +21,44 @@ pub struct Feature {
     /// CatBoost's hashes of the texts that the model tells apart; a text's code is its hash's position, and for every other
     /// text their number. In place of a vocabulary.
     pub text_hashes: Option<Vec<u32>>,
+    /// The numbers that the model's codes 0, 1, … stand for, where categories are numbers.
+    pub numbers: Option<Vec<f64>>,
     /// Whether the model has no rule for a missing value: a row without it is refused.
     pub required: bool,
 }
 
 impl Feature {
-    /// Takes over the categories that a file has for the codes 0, 1, …. Texts become the vocabulary. Others stay codes,
-    /// and the note that is returned says so: a client that sent 10 for the category 10 would else get the answer for
-    /// another one.
-    pub(crate) fn take_categories(&mut self, list: Vec<serde_json::Value>) -> Option<String> {
-        let words =
-            list.iter().map(|value| value.as_str().map(str::to_owned)).collect::<Option<Vec<String>>>();
-        if words.is_some() {
-            self.vocabulary = words.filter(|words| !words.is_empty());
+    /// Takes over the categories that a file has for the codes 0, 1, …. Texts become the vocabulary, and numbers are
+    /// recoded. A mixture stays codes, and the note that is returned says so.
+    pub(crate) fn take_categories(&mut self, list: Vec<Value>) -> Option<String> {
+        if list.is_empty() {
             return None;
         }
+        if let Some(words) = list.iter().map(|value| value.as_str().map(str::to_owned)).collect() {
+            self.vocabulary = Some(words);
+            return None;
+        }
+        let number = |value: &Value| value.as_f64().or(value.as_bool().map(|flag| f64::from(u8::from(flag))));
         let first = list.iter().take(5).map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let (more, last) = (if list.len() > 5 { ", …" } else { "" }, list.len() - 1);
-        Some(format!(
-            "feature {:?} is given as the codes 0 to {last} of its categories {first}{more}",
-            self.name
-        ))
+        let name = &self.name;
+        let distinct = |numbers: &Vec<f64>| {
+            let mut sorted: Vec<f64> = numbers.iter().map(|x| x + 0.0).collect();
+            sorted.sort_by(f64::total_cmp);
+            sorted.windows(2).all(|pair| pair[0] < pair[1])
+        };
+        match list.iter().map(number).collect::<Option<Vec<f64>>>().filter(distinct) {
+            Some(numbers) if numbers.iter().zip(0..).all(|(number, code)| *number == f64::from(code)) => None,
+            Some(numbers) => {
+                self.numbers = Some(numbers);
+                Some(format!(
+                    "the categories of feature {name:?} are the numbers {first}{more}; another one counts as missing"
+                ))
+            }
+            None => Some(format!(
+                "feature {name:?} is given as the codes 0 to {last} of its categories {first}{more}"
+            )),
+        }
     }
 }
 
@@ -125,13 +143,39 @@ impl ImportedModel {
         Signature::new(self.features.iter().map(input).collect())
     }
 
+    /// The same model with categories that are numbers recoded before all else.
+    pub(crate) fn recoded(mut self) -> Self {
+        let numbers = |feature: &Feature| {
+            let values = feature.numbers.clone()?;
+            Some(Transform::Recode { column: feature.name.clone(), values })
+        };
+        let recodes: Vec<Transform> = self.features.iter().filter_map(numbers).collect();
+        self.estimator.transforms.splice(0..0, recodes);
+        self
+    }
+
     /// The same model with other feature names, in the model's order.
     ///
     /// # Errors
     /// When there are more or fewer names than features, or a name is empty or stands twice.
     pub fn with_feature_names(mut self, names: Vec<String>) -> Result<Self, InvalidOverride> {
         check_names("features", self.features.len(), &names)?;
-        self.features.iter_mut().zip(names).for_each(|(feature, name)| feature.name = name);
+        for (feature, name) in self.features.iter_mut().zip(names) {
+            for transform in &mut self.estimator.transforms {
+                if let Transform::Recode { column, .. } = transform
+                    && *column == feature.name
+                {
+                    // Marked, so that a later feature of the old name does not take it over.
+                    *column = format!("\0{name}");
+                }
+            }
+            feature.name = name;
+        }
+        for transform in &mut self.estimator.transforms {
+            if let Transform::Recode { column, .. } = transform {
+                *column = column.trim_start_matches('\0').to_owned();
+            }
+        }
         Ok(self)
     }
 

@@ -207,6 +207,7 @@ fn transform_name(transform: &Transform) -> &'static str {
         Transform::OneHot { .. } => "one_hot",
         Transform::Log1p { .. } => "log1p",
         Transform::Clip { .. } => "clip",
+        Transform::Recode { .. } => "recode",
         Transform::Select { .. } => "select",
         _ => "transform",
     }

@@ -191,7 +191,8 @@ fn number(input: &Input, value: &Value<'_>) -> Result<f64, Problem> {
         (Value::Missing, _) => Ok(f64::NAN),
         // Whether the number is one of this type is asked of every row alike, in `admit`.
         (Value::Number(x), Datatype::Fp64 | Datatype::Fp32 | Datatype::Int64 | Datatype::Bool) => Ok(*x),
-        (Value::Bool(x), Datatype::Bool) => Ok(f64::from(u8::from(*x))),
+        // As everywhere in numerical Python, true is 1.
+        (Value::Bool(x), datatype) if datatype != Datatype::Bytes => Ok(f64::from(u8::from(*x))),
         (Value::Text(text), Datatype::Bytes) => category(input, text),
         (Value::Number(x), Datatype::Bytes) if input.text_hashes.is_some() && whole(*x) => {
             category(input, &(*x as i64).to_string())

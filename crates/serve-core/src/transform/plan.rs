@@ -23,6 +23,8 @@ enum Operation {
     Log1p(u32),
     Clip(u32, f64, f64),
     Equals(u32, f64),
+    /// The code that stands beside a number, in an ascending list.
+    Recode(u32, Box<[(f64, f64)]>),
 }
 
 /// Transforms ready to run.
@@ -119,6 +121,7 @@ impl Planner {
                 }
                 self.replace(columns, |slot| Operation::Clip(slot, low, high))
             }
+            Transform::Recode { column, values } => self.recode(column, values),
             Transform::Select { columns } => self.select(columns),
         }
     }
@@ -180,6 +183,20 @@ impl Planner {
         }
         (self.columns, self.slots) = (names.to_vec(), slots);
         Ok(())
+    }
+
+    fn recode(&mut self, column: &str, values: &[f64]) -> Result<(), String> {
+        if values.iter().any(|value| value.is_nan()) {
+            return Err("a value is not a number".to_owned());
+        }
+        // Adding zero makes -0.0 the zero that it equals.
+        let mut codes: Vec<(f64, f64)> =
+            values.iter().map(|value| value + 0.0).zip((0..).map(f64::from)).collect();
+        codes.sort_by(|a, b| a.0.total_cmp(&b.0));
+        if let Some(pair) = codes.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            return Err(format!("the value {} is given twice", pair[0].0));
+        }
+        self.replace(&[column.to_owned()], |slot| Operation::Recode(slot, codes.as_slice().into()))
     }
 
     fn one_hot(&mut self, column: &str, categories: &[f64], drop_first: bool) -> Result<(), String> {
@@ -251,6 +268,12 @@ impl Operation {
             Self::Ratio(a, b) => slots[*a as usize] / slots[*b as usize],
             Self::Log1p(a) => libm::log1p(slots[*a as usize]),
             Self::Clip(a, low, high) => clip(slots[*a as usize], *low, *high),
+            Self::Recode(a, codes) => {
+                let x = slots[*a as usize] + 0.0;
+                codes
+                    .binary_search_by(|(value, _)| value.total_cmp(&x))
+                    .map_or(f64::NAN, |place| codes[place].1)
+            }
             Self::Equals(a, category) => f64::from(u8::from(slots[*a as usize] == *category)),
         }
     }
@@ -286,6 +309,16 @@ mod tests {
         assert_eq!(names, ["a", "b", "c_1", "c_2", "a / b"]);
         let row = apply(["a", "b", "c"], &transforms, &[-4.0, 2.0, 2.0]).expect("valid");
         assert_eq!(row, [0.0, 2.0, 0.0, 1.0, 0.0]);
+    }
+
+    #[test]
+    fn numbers_become_their_positions() {
+        let recode = |values| Transform::Recode { column: "a".into(), values };
+        let coded = |x| apply(["a"], &[recode(vec![10.0, -3.0, 0.0])], &[x]).expect("valid")[0];
+        assert_eq!([10.0, -3.0, 0.0, -0.0].map(coded), [0.0, 1.0, 2.0, 2.0]);
+        assert!([1.0, 10.5, f64::NAN, f64::INFINITY].into_iter().all(|x| coded(x).is_nan()));
+        let error = output_names(["a"], &[recode(vec![1.0, 1.0])]).expect_err("refused");
+        assert_eq!(error.to_string(), "transform 0 (recode): the value 1 is given twice");
     }
 
     #[test]

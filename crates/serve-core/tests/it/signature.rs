@@ -62,11 +62,11 @@ fn an_input_offends_once_and_a_thousand_are_listed_in_order() {
     let names: Vec<String> = (0..1000).map(|i| format!("x{i}")).collect();
     let signature = Signature::of_numbers(names.clone()).expect("valid");
     // The last is of the wrong type, and would be missing too.
-    let wrong = [("x999", Value::Bool(true))];
+    let wrong = [("x999", Value::Text("7".into()))];
     let told = told(signature.read_named(&wrong, &mut CheckedRow::new()));
     assert_eq!(told.len(), 1000);
     assert_eq!(told[998], "x998: missing, and the model has no value to stand in");
-    assert_eq!(told[999], "x999: expected a number, got a boolean");
+    assert_eq!(told[999], "x999: expected a number, got text \"7\"");
 }
 
 #[test]

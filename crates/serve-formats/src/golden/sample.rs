@@ -61,6 +61,11 @@ fn telling_values(model: &ImportedModel) -> Vec<Vec<f64>> {
             }
         }
     }
+    for (feature, values) in model.features.iter().zip(&mut values) {
+        if let Some(numbers) = &feature.numbers {
+            *values = numbers.iter().flat_map(|&number| [number, number + 0.5]).chain([f64::NAN]).collect();
+        }
+    }
     for (thresholds, values) in thresholds.iter_mut().zip(&mut values) {
         thresholds.sort_by(f64::total_cmp);
         thresholds.dedup();

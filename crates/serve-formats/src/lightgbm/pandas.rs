@@ -4,8 +4,9 @@
 //! The line does not say which columns they are. They are taken to be the model's categorical features in order, where
 //! there are as many lists as these and every code that was seen in training has a place in its list (an ordered column
 //! together with a column of integers that was declared categorical could deceive this; golden rows would tell). A list of texts
-//! then becomes its input's vocabulary. Other categories (numbers, booleans), or lists that cannot be assigned, leave
-//! the inputs as numbers, which are the codes, and a note says so.
+//! then becomes its input's vocabulary, and a list of numbers is recoded. Other categories, or lists that cannot be
+//! assigned, leave the inputs as numbers, which are the codes, and a note says so. A text that training never saw is in
+//! no set, as LightGBM has it.
 
 use serde_json::Value;
 
@@ -41,7 +42,12 @@ pub(super) fn assign(lists: Lists, features: &mut [Feature], highest: &[Option<u
         )];
     }
     let assigned = categorical.into_iter().zip(lists);
-    assigned.filter_map(|(place, list)| features[place].take_categories(list)).collect()
+    let mut notes = Vec::new();
+    for (place, list) in assigned {
+        notes.extend(features[place].take_categories(list));
+        features[place].unknown = features[place].vocabulary.as_ref().map(|_| -1.0);
+    }
+    notes
 }
 
 #[cfg(test)]
@@ -63,7 +69,12 @@ mod tests {
         let (notes, features) = read(r#"[["x","y"],[true,false]]"#, &[Some(1), Some(99), Some(1)]);
         assert_eq!(features[0].vocabulary, Some(vec!["x".to_owned(), "y".to_owned()]));
         assert_eq!(features[2].vocabulary, None);
-        assert_eq!(notes, ["feature \"b\" is given as the codes 0 to 1 of its categories true, false"]);
+        assert_eq!(features[2].numbers, Some(vec![1.0, 0.0]));
+        let told =
+            "the categories of feature \"b\" are the numbers true, false; another one counts as missing";
+        assert_eq!(notes, [told]);
+        let (notes, _) = read(r#"[["x","y"],[1,"z"]]"#, &[Some(1), None, Some(1)]);
+        assert_eq!(notes, ["feature \"b\" is given as the codes 0 to 1 of its categories 1, \"z\""]);
 
         let unfit = "do not fit the 2 categorical features, which are given as codes";
         let (notes, features) = read(r#"[["x"]]"#, &[]);

@@ -9,7 +9,7 @@ use serve_core::Target;
 use serve_core::explain::{ExplainOptions, Explainer, Importance, Importances};
 use serve_formats::{Format, ImportedModel, import, read_golden};
 
-use crate::cases::{chain, model_file};
+use crate::cases::{chain, coded, model_file};
 
 struct Told {
     name: String,
@@ -40,7 +40,7 @@ fn told(library: &str) -> Vec<Told> {
 /// The model and the rows that were explained.
 fn subject(library: &str, case: &Told) -> (ImportedModel, Vec<Vec<f64>>) {
     let read = |bytes: Vec<u8>| {
-        import(&bytes, Format::Auto).unwrap_or_else(|error| panic!("{}: {}", case.name, chain(&error)))
+        coded(import(&bytes, Format::Auto).unwrap_or_else(|error| panic!("{}: {}", case.name, chain(&error))))
     };
     if let Some(inputs) = case.json["inputs"].as_array() {
         let kind = if library == "lightgbm" { "txt" } else { "json" };

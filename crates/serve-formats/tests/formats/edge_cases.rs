@@ -6,7 +6,7 @@ use serve_core::signature::Datatype;
 use serve_core::{Task, naive};
 use serve_formats::{Format, ImportedModel, import};
 
-use crate::cases::{chain, model, model_file, pipeline};
+use crate::cases::{chain, coded, model, model_file, pipeline};
 
 /// LightGBM's `kZeroThreshold`.
 const ZERO: f64 = 1e-35_f32 as f64;
@@ -331,12 +331,27 @@ fn texts_of_pandas_categories_become_the_vocabulary() {
     assert_eq!(lightgbm.features[2].vocabulary, None);
     assert_eq!(
         lightgbm.summary().notes,
-        ["feature \"shop\" is given as the codes 0 to 39 of its categories -30, -20, -10, 0, 10, …"]
+        [
+            "the categories of feature \"shop\" are the numbers -30, -20, -10, 0, 10, …; another one counts as missing"
+        ]
     );
+    assert_eq!(lightgbm.features[1].unknown, Some(-1.0), "LightGBM answers for texts that it never saw");
+    let numbers = lightgbm.features[2].numbers.clone().unwrap();
+    assert_eq!((numbers.len(), &numbers[..3]), (40, &[-30.0, -20.0, -10.0][..]));
     let signature = lightgbm.signature().unwrap();
     let types: Vec<Datatype> = signature.inputs().iter().map(|input| input.datatype).collect();
     assert_eq!(types, [Datatype::Fp64, Datatype::Bytes, Datatype::Fp64, Datatype::Fp64]);
     assert_eq!(lightgbm.summary().categorical_features, ["colour", "shop"]);
+    // A shop by its number is answered as its code is where codes are asked for.
+    let renamed =
+        lightgbm.clone().with_feature_names(["a", "b", "c", "d"].map(str::to_owned).into()).unwrap();
+    let (numbers, codes) = (pipeline(&renamed), pipeline(&coded(lightgbm)));
+    for code in 0..40 {
+        let row = |shop| [0.5, 1.0, shop, 0.25];
+        let number = -30.0 + 10.0 * f64::from(code);
+        assert_eq!(numbers.predict(&row(number)), codes.predict(&row(f64::from(code))));
+        assert_eq!(numbers.predict(&row(number + 0.5)), codes.predict(&row(f64::NAN)));
+    }
 }
 
 /// XGBoost 3.2 writes "日本" as two bytes of six, so none of this column's texts is trusted.
@@ -349,7 +364,7 @@ fn texts_that_xgboost_cut_short_are_no_vocabulary() {
         notes[0]
             .starts_with("feature \"colour\" is given as the codes 0 to 4 of its categories, whose texts")
     );
-    assert!(notes[1].starts_with("feature \"shop\" is given as the codes 0 to 39 of its categories -30"));
+    assert!(notes[1].starts_with("the categories of feature \"shop\" are the numbers -30"));
 
     let text = String::from_utf8(model_file("xgboost", "binary-pandas")).unwrap();
     let ascii = read(&text.replace("100,-26,-105]", "100,74,80]"));

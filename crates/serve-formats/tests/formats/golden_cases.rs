@@ -8,7 +8,7 @@ use serve_core::tree::{Aggregation, Shape};
 use serve_core::{Estimator, Golden, Task, Tolerance, TreeEnsemble, naive};
 use serve_formats::{Format, ImportedModel, import, read_golden};
 
-use crate::cases::{Case, cases, chain, pipeline};
+use crate::cases::{Case, cases, chain, coded, pipeline};
 
 fn strings(value: &Value) -> Vec<String> {
     value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
@@ -70,6 +70,7 @@ fn check_case(case: &Case, file: &str, format: Format) {
         import(&case.read(file), Format::Auto).unwrap_or_else(|e| panic!("{}: {}", case.name, chain(&e)));
     import(&case.read(file), format).unwrap_or_else(|e| panic!("{}: {}", case.name, chain(&e)));
     check_description(case, &model);
+    let model = coded(model);
     let tolerance = case.json["tolerance"].as_f64().unwrap();
     let golden = read_golden(&case.read("golden.csv"), &model);
     let golden = golden.unwrap_or_else(|e| panic!("{}: {}", case.name, chain(&e)));

@@ -11,7 +11,7 @@ use serve_core::tree::{Aggregation, Shape, Tree};
 use serve_core::{Estimator, Task, TreeEnsemble, naive};
 use serve_formats::{Format, ImportedModel, import};
 
-use crate::cases::{chain, pipeline};
+use crate::cases::{chain, coded, pipeline};
 
 const VERSIONS: [&str; 3] = ["2.3.1", "3.3.5", "4.7.0"];
 const TOLERANCE: f64 = 1e-12;
@@ -42,7 +42,7 @@ fn read(folder: &Path) -> Golden {
     let name = folder.display().to_string();
     let model = |file: &str, format| {
         let bytes = fs::read(folder.join(file)).unwrap();
-        import(&bytes, format).unwrap_or_else(|error| panic!("{name}/{file}: {}", chain(&error)))
+        coded(import(&bytes, format).unwrap_or_else(|error| panic!("{name}/{file}: {}", chain(&error))))
     };
     let golden: Value = serde_json::from_slice(&fs::read(folder.join("golden.json")).unwrap()).unwrap();
     Golden {

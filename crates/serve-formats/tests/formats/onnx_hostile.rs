@@ -318,14 +318,16 @@ fn trees_that_are_none_are_refused() {
 }
 
 #[test]
-fn a_tree_of_half_a_million_levels_is_read() {
+fn a_tree_of_a_quarter_of_a_million_levels_is_read_and_of_a_million_refused() {
     let start = Instant::now();
-    let bytes = model(&[chain(500_000, |_, values| values)], &[]);
+    let bytes = model(&[chain(250_000, |_, values| values)], &[]);
     let model = import(&bytes, Format::Onnx).expect("deep, but a tree");
     let pipeline = pipeline(&model);
     let prediction = pipeline.predict(&[0.0, 10.0, 0.0]).unwrap();
     assert_eq!(prediction.value(), Some(11.0));
-    assert_eq!(pipeline.predict(&[0.0, 1e9, 0.0]).unwrap().value(), Some(1_000_000.0));
+    assert_eq!(pipeline.predict(&[0.0, 1e9, 0.0]).unwrap().value(), Some(500_000.0));
+    let error = refused(&[chain(1_000_000, |_, values| values)], &[]);
+    assert!(error.contains("deeper than 262144 splits"), "{error}");
     assert!(start.elapsed() < Duration::from_secs(60));
 }
 

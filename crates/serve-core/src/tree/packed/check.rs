@@ -9,6 +9,9 @@ const MAX_INPUTS: u32 = 1 << 24;
 /// multiple of the file.
 const FREE_OUTPUTS: usize = 64;
 
+/// Deepest tree. LightGBM's limit of 131,072 leaves lies below; what is deeper takes seconds a row to prove and to serve.
+const MAX_DEPTH: u32 = 1 << 18;
+
 impl Packed {
     /// Holds the invariant of [`TreeEnsemble`](crate::tree::TreeEnsemble).
     pub(super) fn check(&self) -> Result<(), InvalidTrees> {
@@ -91,10 +94,13 @@ impl Packed {
         }
         reached.clear();
         reached.resize(nodes.len(), false);
-        let mut stack = vec![0_usize];
-        while let Some(place) = stack.pop() {
+        let mut stack = vec![(0_usize, 0_u32)];
+        while let Some((place, depth)) = stack.pop() {
             if std::mem::replace(&mut reached[place], true) {
                 return Err(node_error(tree, place, "reached twice"));
+            }
+            if depth > MAX_DEPTH {
+                return Err(node_error(tree, place, format!("deeper than {MAX_DEPTH} splits")));
             }
             let node = nodes.start + place;
             self.check_node(node).map_err(|problem| node_error(tree, place, problem))?;
@@ -104,7 +110,7 @@ impl Packed {
                         let problem = format!("child {child} is out of range ({} nodes)", nodes.len());
                         return Err(node_error(tree, place, problem));
                     }
-                    stack.push(child as usize);
+                    stack.push((child as usize, depth + 1));
                 }
             }
         }
