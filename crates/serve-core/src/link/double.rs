@@ -6,13 +6,13 @@
 
 /// ln 2 in two parts; multiples of the first by whole numbers up to 1024 are exact.
 const LN_2: [f64; 2] = [6.931_471_803_691_238e-1, 1.908_214_929_270_587_7e-10];
-/// By ascending powers of r².
+/// By descending powers of r².
 const SERIES: [f64; 5] = [
-    1.666_666_666_666_660_2e-1,
-    -2.777_777_777_701_559_3e-3,
-    6.613_756_321_437_934e-5,
-    -1.653_390_220_546_525_2e-6,
     4.138_136_797_057_238_5e-8,
+    -1.653_390_220_546_525_2e-6,
+    6.613_756_321_437_934e-5,
+    -2.777_777_777_701_559_3e-3,
+    1.666_666_666_666_660_2e-1,
 ];
 /// Upper halves of absolute values: up to 2^-28 the result is 1 + x; up to about ln 2 / 2, k is 0; from about 708 on the
 /// result may not be a normal number.
@@ -32,8 +32,8 @@ pub(super) fn exp(x: f64) -> f64 {
     let (high, low) = (x - f64::from(k) * LN_2[0], f64::from(k) * LN_2[1]);
     let r = high - low;
     let square = r * r;
-    let [a, b, c, d, e] = SERIES;
-    let c = r - square * (a + square * (b + square * (c + square * (d + square * e))));
+    let [highest, lower @ ..] = SERIES;
+    let c = r - square * lower.iter().fold(highest, |sum, term| term + square * sum);
     let power = 1.0 + (r * c / (2.0 - c) - low + high);
     // |k| is at most 1022, so this is 2^k.
     power * f64::from_bits(((1023 + k) as u64) << 52)
