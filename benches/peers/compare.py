@@ -47,6 +47,7 @@ def engines(args, model):
     driver, cells = args.dir / "driver", [args.cells]
     ours = file if family != "forest" else args.dir / f"{name}.onnx"
     yield "ours", [args.ours, ours], ["--cells", args.cells]
+    yield "ours, AVX2", [args.ours, ours], ["--cells", args.cells, "--simd", "avx2"]
     if family == "lightgbm":
         yield "LightGBM C", [driver, "lightgbm", library(lightgbm, "lib/lib_lightgbm.so"), file], cells
         yield "lleaves C", [driver, "lleaves", args.dir / f"{name}.lleaves.so", file], cells
@@ -131,7 +132,7 @@ def table(model, entries, cells):
         texts = []
         for cell in cells:
             theirs, mine = shown(cell, entry), shown(cell, ours)
-            ratio = f" ({theirs / mine:.1f}×)" if theirs and mine and engine != "ours" else ""
+            ratio = f" ({theirs / mine:.1f}×)" if theirs and mine and not engine.startswith("ours") else ""
             texts.append(f"{theirs:,.0f}{ratio}" if theirs else "")
         lines.append(f"| {engine} | {' | '.join(texts)} | {entry['max_abs_diff']:.1e} |")
     return "\n".join(lines)

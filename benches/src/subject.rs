@@ -3,10 +3,10 @@
 //! threads to use.
 
 use std::error::Error;
-use std::path::Path;
+use std::path::Path as FilePath;
 
 use ndarray::ArrayView2;
-use serve_core::engine::Pool;
+use serve_core::engine::{Path, Pool};
 use serve_core::{DecisionPolicy, Pipeline, Target, Task};
 use serve_formats::{Format, import};
 
@@ -23,16 +23,16 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Imports a file by its [ending](format_of).
+    /// Imports a file by its [ending](format_of); `path` is what the engine is forced to, if to anything.
     ///
     /// # Errors
-    /// When it cannot be read or does not import.
-    pub fn load(path: &Path) -> Result<Self, Box<dyn Error>> {
-        let model = import(&std::fs::read(path)?, format_of(path))?;
+    /// When it cannot be read or does not import, or the path cannot run it.
+    pub fn load(file: &FilePath, path: Path) -> Result<Self, Box<dyn Error>> {
+        let model = import(&std::fs::read(file)?, format_of(file))?;
         let target = Target { name: "label".to_owned(), task: model.task.clone() };
         let (score, width) = (usize::from(target.task != Task::Regression), target.task.scores());
-        let pipeline =
-            Pipeline::new(model.signature()?, &model.estimator, target, DecisionPolicy::default())?;
+        let (signature, decision) = (model.signature()?, DecisionPolicy::default());
+        let pipeline = Pipeline::with_path(signature, &model.estimator, target, decision, path)?;
         Ok(Self { pipeline, score, width, pool: None, scores: Vec::new() })
     }
 
@@ -51,13 +51,19 @@ impl Subject {
         Ok(())
     }
 
+    /// The compared score of one row; NaN where it fails.
+    #[must_use]
+    pub fn predict_row(&self, row: &[f64]) -> f64 {
+        self.pipeline.predict(row).map_or(f64::NAN, |prediction| prediction.scores()[self.score])
+    }
+
     /// The compared score of each row, `[rows, features]`, into `out`; NaN for a row that fails.
     ///
     /// # Errors
     /// When a row has another length than the model takes.
     pub fn predict(&mut self, rows: ArrayView2<'_, f64>, out: &mut [f64]) -> Result<(), Box<dyn Error>> {
         if let ([out], Some(row)) = (&mut *out, rows.to_slice()) {
-            *out = self.pipeline.predict(row).map_or(f64::NAN, |prediction| prediction.scores()[self.score]);
+            *out = self.predict_row(row);
             return Ok(());
         }
         self.scores.resize(rows.nrows() * self.width, 0.0);
@@ -73,7 +79,7 @@ impl Subject {
 
 /// The format that a file's ending stands for: `.txt` is LightGBM, `.json` and `.ubj` are XGBoost, `.onnx` is ONNX.
 #[must_use]
-pub fn format_of(path: &Path) -> Format {
+pub fn format_of(path: &FilePath) -> Format {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("txt") => Format::LightGbm,
         Some("json" | "ubj") => Format::XgBoost,

@@ -3,9 +3,10 @@
 mod rows;
 mod timing;
 
-use ndarray::{Array2, ArrayView2, Axis, s};
+use ndarray::{Array2, s};
 use serde::Serialize;
 use serve_app::{Exit, ExitReason};
+use serve_core::engine::{Pool, PoolError, Simd};
 use serve_core::{
     BatchPrediction, EngineLoader, Golden, ModelLoader, ModelName, ModelRef, ModelVersion, Pipeline,
 };
@@ -28,6 +29,8 @@ struct Report {
     version: ModelVersion,
     features: usize,
     bundle_bytes: u64,
+    /// What the compiled tree ensembles take.
+    tree_bytes: usize,
     load_ms: Load,
     cells: Vec<Cell>,
 }
@@ -47,6 +50,8 @@ struct Load {
 struct Cell {
     batch: usize,
     threads: usize,
+    /// How the tree ensembles find their leaves; empty for other models.
+    kernels: Vec<String>,
     ns_per_row: f64,
 }
 
@@ -69,8 +74,9 @@ pub(crate) fn run(config: &CtlConfig, model: &str, json: bool) -> Result<(), Exi
         version,
         features: loaded.pipeline.signature().len(),
         bundle_bytes: loaded.bundle_bytes,
+        tree_bytes: loaded.pipeline.tree_engines().iter().map(|trees| trees.memory_bytes()).sum(),
         load_ms,
-        cells: cells(&loaded),
+        cells: cells(&loaded).map_err(|error| Exit::because(ExitReason::Software, error))?,
     };
     if json {
         let text = serde_json::to_string_pretty(&report);
@@ -105,7 +111,7 @@ fn load(directory: &Directory, name: &ModelName, version: &ModelVersion) -> Resu
     Ok((loaded, Load { read, compile, prove }))
 }
 
-fn cells(loaded: &Loaded) -> Vec<Cell> {
+fn cells(loaded: &Loaded) -> Result<Vec<Cell>, PoolError> {
     let width = loaded.pipeline.signature().len().max(1);
     let fits = |batch: &usize| batch.saturating_mul(width) <= MAX_NUMBERS;
     let batches: Vec<usize> = BATCHES.into_iter().filter(fits).collect();
@@ -115,39 +121,35 @@ fn cells(loaded: &Loaded) -> Vec<Cell> {
     threads.dedup();
     let mut cells = Vec::new();
     for threads in threads {
+        let pool = Pool::new(threads)?;
         // One row has nothing to split.
         for &batch in batches.iter().filter(|batch| threads == 1 || **batch > 1) {
-            let ns_per_row = cost(&loaded.pipeline, &rows, batch, threads);
-            cells.push(Cell { batch, threads, ns_per_row });
+            let ns_per_row = cost(&loaded.pipeline, &pool, &rows, batch);
+            cells.push(Cell { batch, threads, kernels: kernels(&loaded.pipeline, batch), ns_per_row });
         }
     }
-    cells
+    Ok(cells)
 }
 
-fn cost(pipeline: &Pipeline, rows: &Array2<f64>, batch: usize, threads: usize) -> f64 {
-    let mut out: Vec<_> = (0..threads).map(|_| BatchPrediction::new()).collect();
+/// The kernels that so many rows take, each once.
+fn kernels(pipeline: &Pipeline, batch: usize) -> Vec<String> {
+    let engines = pipeline.tree_engines();
+    let mut kernels: Vec<_> = engines.iter().map(|trees| trees.kernel(batch).to_string()).collect();
+    kernels.sort_unstable();
+    kernels.dedup();
+    kernels
+}
+
+fn cost(pipeline: &Pipeline, pool: &Pool, rows: &Array2<f64>, batch: usize) -> f64 {
+    let mut out = BatchPrediction::new();
     timing::ns_per_row(rows.nrows(), batch, |range| {
         let rows = rows.slice(s![range, ..]);
         match rows.to_slice() {
             Some(row) if batch == 1 => drop(std::hint::black_box(pipeline.predict(row))),
-            _ => predict_split(pipeline, rows, &mut out),
+            // The rows are as wide as the signature, so no batch is refused as a whole.
+            _ => drop(pipeline.predict_batch_on(pool, rows, &mut out)),
         }
     })
-}
-
-fn predict_split(pipeline: &Pipeline, rows: ArrayView2<'_, f64>, out: &mut [BatchPrediction]) {
-    let share = rows.nrows().div_ceil(out.len());
-    std::thread::scope(|scope| {
-        let mut parts = rows.axis_chunks_iter(Axis(0), share).zip(out);
-        let first = parts.next();
-        for (rows, out) in parts {
-            scope.spawn(move || pipeline.predict_batch(rows, out));
-        }
-        if let Some((rows, out)) = first {
-            // The rows are as wide as the signature, so no batch is refused as a whole.
-            let _ = pipeline.predict_batch(rows, out);
-        }
-    });
 }
 
 fn told(report: &Report) -> String {
@@ -160,19 +162,22 @@ fn told(report: &Report) -> String {
             [
                 cell.batch.to_string(),
                 cell.threads.to_string(),
+                cell.kernels.join(", "),
                 format!("{:.0}", cell.ns_per_row),
                 format!("{per_second:.0}"),
             ]
         })
         .collect();
     format!(
-        "{}@{}\n  features  {}\n  bundle    {} bytes\n  loads in  {:.1} ms: {read:.1} reading and verifying, \
+        "{}@{}\n  features  {}\n  bundle    {} bytes\n  trees     {} bytes, {}\n  loads in  {:.1} ms: {read:.1} reading and verifying, \
          {compile:.1} decoding and compiling, {prove:.1} proving\n\n{}",
         report.model,
         report.version,
         report.features,
         report.bundle_bytes,
+        report.tree_bytes,
+        Simd::best(),
         read + compile + prove,
-        aligned(["BATCH", "THREADS", "NS PER ROW", "ROWS PER SECOND"], &rows)
+        aligned(["BATCH", "THREADS", "KERNEL", "NS PER ROW", "ROWS PER SECOND"], &rows)
     )
 }

@@ -38,6 +38,11 @@ fn every_batch_is_measured_on_one_thread_and_on_every_core() {
     if cores > 1 {
         assert_eq!(of(cores), [64, 1000, 100_000]);
     }
+    assert!(
+        cells.iter().all(|cell| cell["kernels"].as_array().is_some_and(|list| list.len() == 1)),
+        "{report}"
+    );
+    assert!(report["tree_bytes"].as_u64() > Some(0), "{report}");
     assert!(cells.iter().all(|cell| cell["ns_per_row"].as_f64() > Some(0.0)), "{report}");
 }
 

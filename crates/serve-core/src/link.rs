@@ -1,8 +1,9 @@
-//! Link functions: from a model's raw scores to probabilities or values. Exponentials in `f64` come from `libm`, a port
+//! Link functions: from a model's raw scores to probabilities or values. Exponentials in `f64` have the bits of `libm`, a port
 //! of FreeBSD's in pure Rust, within one unit in the last place of the trainers' own; those in `f32` are our own, with
 //! the bits of glibc. So an answer has the same bits on every CPU; a platform's `exp` differs between CPUs with and
 //! without fused multiply-add.
 
+mod double;
 mod exponential;
 
 use serde::{Deserialize, Serialize};
@@ -142,7 +143,7 @@ impl Link {
 
     fn exp(&self, x: f64) -> f64 {
         match self.precision {
-            Precision::F64 => libm::exp(x),
+            Precision::F64 => double::exp(x),
             Precision::F32 => f64::from(exponential::exp(x as f32)),
         }
     }
@@ -154,9 +155,10 @@ impl Link {
         }
     }
 
+    #[inline]
     fn sigmoid(&self, raw: f64, scale: f64) -> f64 {
         match self.precision {
-            Precision::F64 => 1.0 / (1.0 + libm::exp(-scale * raw)),
+            Precision::F64 => 1.0 / (1.0 + double::exp(-scale * raw)),
             // The bound is XGBoost's: the least probability is not 0, but 1 / exp(88.7).
             Precision::F32 => f64::from(
                 1.0 / (exponential::exp((-(scale as f32) * raw as f32).min(LARGEST_EXPONENT)) + 1.0),
@@ -170,7 +172,7 @@ impl Link {
         let mut sum = 0.0;
         for (p, r) in out.iter_mut().zip(raw) {
             *p = match self.precision {
-                Precision::F64 => libm::exp(r - max),
+                Precision::F64 => double::exp(r - max),
                 Precision::F32 => f64::from(exponential::exp(*r as f32 - max as f32)),
             };
             sum += *p;

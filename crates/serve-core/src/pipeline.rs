@@ -6,13 +6,12 @@ mod batch;
 use std::cell::RefCell;
 use std::collections::HashSet;
 
-use ndarray::ArrayView1;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::decision::{Decide, DecisionPolicy, InvalidPolicy};
 pub use crate::engine::InvalidEstimator;
-use crate::engine::{Compiled, Path, Workspace};
+use crate::engine::{Compiled, Path, TreeEngine, Workspace};
 use crate::ensemble::Model;
 use crate::link::Link;
 use crate::manifest::Target;
@@ -194,6 +193,12 @@ impl Pipeline {
         &self.target
     }
 
+    /// The tree ensembles that it runs, in order: which kernel takes how many rows, and what memory they take.
+    #[must_use]
+    pub fn tree_engines(&self) -> Vec<&TreeEngine> {
+        self.compiled.tree_engines()
+    }
+
     /// The answer's label: a class, or a band of the decision policy; `None` for a plain regression.
     #[must_use]
     pub fn label(&self, prediction: &Prediction) -> Option<&str> {
@@ -237,7 +242,7 @@ impl Pipeline {
 
     fn infer(&self, row: &[f64], space: &mut Workspace) -> Result<Prediction, PredictError> {
         let mut scores = Scores::from_elem(0.0, self.compiled.outputs());
-        self.compiled.scores(&ArrayView1::from(row).into(), &mut scores, space);
+        self.compiled.row(row, &mut scores, space);
         finite(&scores)?;
         let (answer, confidence) = self.decide.answer(&scores);
         Ok(Prediction { scores, answer, confidence, classification: self.target.task.is_classification() })

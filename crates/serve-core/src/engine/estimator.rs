@@ -3,6 +3,7 @@
 //!
 //! A row's answer has the same bits alone and in any batch: every sum runs in the stored order, per row.
 
+use ndarray::ArrayView1;
 use thiserror::Error;
 
 use super::path::{InvalidPath, Path};
@@ -13,6 +14,7 @@ use crate::graph::{Program, Scratch};
 use crate::linear::LinearModel;
 use crate::link::Link;
 use crate::pipeline::Estimator;
+use crate::prediction::Scores;
 use crate::scaler::{InvalidScaler, Scaler};
 use crate::transform::{InvalidTransform, Plan};
 
@@ -138,6 +140,16 @@ impl Compiled {
         Ok(Self { plan, scaler: estimator.scaler.clone(), kernel, raw, link })
     }
 
+    /// The tree ensembles in it, in order. Members are nested at most [`MAX_DEPTH`] deep.
+    pub(crate) fn tree_engines(&self) -> Vec<&TreeEngine> {
+        match &self.kernel {
+            Kernel::Linear(_) => Vec::new(),
+            Kernel::Trees(engine) => vec![engine],
+            Kernel::Ensemble { members, .. } => members.iter().flat_map(Self::tree_engines).collect(),
+            Kernel::Graph(program) => program.tree_engines().collect(),
+        }
+    }
+
     /// How many scores a row gets.
     pub(crate) fn outputs(&self) -> usize {
         self.link.outputs(self.raw)
@@ -150,6 +162,19 @@ impl Compiled {
             let whole = start == 0 && rows.len() <= BLOCK;
             let block = if whole { *rows } else { rows.slice(start, rows.len().min(start + BLOCK)) };
             self.block(&block, out, space);
+        }
+    }
+
+    /// The scores of one row. A bare tree ensemble is asked at once: at this size every detour shows.
+    pub(crate) fn row(&self, row: &[f64], out: &mut [f64], space: &mut Workspace) {
+        match &self.kernel {
+            Kernel::Trees(engine) if self.plan.is_identity() && self.scaler.is_none() => {
+                let mut raw = Scores::from_elem(0.0, self.raw);
+                let fitted = engine.row(row, &mut raw);
+                debug_assert_eq!(fitted, Ok(()));
+                self.link.apply(&raw, out);
+            }
+            _ => self.scores(&ArrayView1::from(row).into(), out, space),
         }
     }
 

@@ -28,6 +28,11 @@ impl Instructions {
         simd.is_available().then_some(Self(simd))
     }
 
+    /// What it is the witness of.
+    pub(super) fn simd(self) -> Simd {
+        self.0
+    }
+
     /// Codes up to 64 rows into columns `stride` bytes apart.
     pub(super) fn code_group(
         self,

@@ -1,5 +1,7 @@
 //! Which kernel runs, in which instructions: the rule for it, and the switch that forces it.
 
+use std::fmt;
+
 use thiserror::Error;
 
 /// A way to find the leaves of rows. All give the same bits.
@@ -21,6 +23,17 @@ impl Kernel {
     pub const ALL: [Self; 4] = [Self::Walk, Self::BottomUp, Self::QuickScorer, Self::BitWalk];
 }
 
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Walk => "walk",
+            Self::BottomUp => "bottom-up",
+            Self::QuickScorer => "QuickScorer",
+            Self::BitWalk => "walk on bits",
+        })
+    }
+}
+
 /// A set of instructions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -31,6 +44,16 @@ pub enum Simd {
     Avx2,
     /// AVX-512 F, BW, CD, DQ, VL and VBMI, on x86-64.
     Avx512,
+}
+
+impl fmt::Display for Simd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "AVX2",
+            Self::Avx512 => "AVX-512",
+        })
+    }
 }
 
 impl Simd {
@@ -96,13 +119,13 @@ impl Path {
 #[non_exhaustive]
 pub enum InvalidPath {
     /// The CPU lacks the instructions.
-    #[error("this CPU does not have {simd:?}")]
+    #[error("this CPU does not have {simd}")]
     Cpu {
         /// What was asked for.
         simd: Simd,
     },
     /// The model is not of a shape that the kernel can run.
-    #[error("the kernel {kernel:?} cannot run this model: {problem}")]
+    #[error("the kernel {kernel} cannot run this model: {problem}")]
     Shape {
         /// What was asked for.
         kernel: Kernel,

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use ndarray::ArrayView1;
 use thiserror::Error;
 
 use super::bit_walk::{self, BitWalk};
@@ -176,6 +177,12 @@ impl TreeEngine {
         if rows < self.limit { self.few } else { self.many }
     }
 
+    /// The instructions that kernels run in.
+    #[must_use]
+    pub fn simd(&self) -> Simd {
+        self.instructions.simd()
+    }
+
     /// Bytes that the trees take, without the scratch memory of threads.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
@@ -209,6 +216,56 @@ impl TreeEngine {
             SCRATCH.with_borrow_mut(|scratch| self.run(&rows, out, scratch));
         }
         Ok(())
+    }
+
+    /// As [`scores`](Self::scores) of one row, in less time.
+    ///
+    /// # Errors
+    /// As [`scores`](Self::scores).
+    pub fn row(&self, row: &[f64], out: &mut [f64]) -> Result<(), InvalidRows> {
+        let fits = row.len() == self.inputs && out.len() == self.outputs;
+        let (true, None, Some(codes)) = (fits, &self.plain, &self.codes) else {
+            return self.scores(ArrayView1::from(row), out);
+        };
+        SCRATCH
+            .with_borrow_mut(|scratch| {
+                let Scratch { staging, coded, f64, f32, .. } = scratch;
+                let coding = (&mut staging.row, coded);
+                match &self.leaves {
+                    AnyLeaves::F64(leaves) => {
+                        self.run_row((codes, leaves), row, out, (&mut f64.sums, coding))
+                    }
+                    AnyLeaves::F32(leaves) => {
+                        self.run_row((codes, leaves), row, out, (&mut f32.sums, coding))
+                    }
+                }
+            })
+            .map_or_else(|| self.scores(ArrayView1::from(row), out), Ok)
+    }
+
+    /// One row by a kernel that takes one row at a time; `None` where another is to run.
+    fn run_row<N: Number>(
+        &self,
+        (codes, leaves): (&Codes, &Leaves<N>),
+        row: &[f64],
+        out: &mut [f64],
+        (sums, coding): (&mut Vec<N>, (&mut Vec<f32>, &mut Vec<u8>)),
+    ) -> Option<()> {
+        sums.clear();
+        sums.extend_from_slice(&leaves.base);
+        match (self.kernel(1), &self.kernels) {
+            (Kernel::QuickScorer, Kernels { quick_scorer: Some(trees), .. }) => {
+                self.instructions.quick_scorer((codes, trees, leaves), row, coding, sums);
+            }
+            (Kernel::BitWalk, Kernels { bit_walk: Some(trees), .. }) => {
+                self.instructions.bit_walk((codes, trees, leaves), row, coding, sums);
+            }
+            _ => return None,
+        }
+        for (output, (sum, score)) in sums.iter().zip(out).enumerate() {
+            *score = leaves.score(output, *sum);
+        }
+        Some(())
     }
 
     fn run(&self, rows: &Rows<'_>, out: &mut [f64], scratch: &mut Scratch) {

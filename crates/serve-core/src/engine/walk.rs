@@ -28,7 +28,7 @@ const ROWS: usize = 8;
 /// Trees that a row walks together.
 const TREES: usize = 16;
 /// Steps between two questions whether all have arrived.
-const STEPS: usize = 4;
+const STEPS: usize = 8;
 
 /// A number that thresholds are held in.
 pub(super) trait Threshold: Copy + Default + PartialOrd + Send + Sync + 'static {
@@ -238,13 +238,16 @@ impl Walk {
         }
     }
 
-    /// Rows as columns, row-major, with negative infinity at the end of each, and as many rows as whole rounds take.
+    /// Rows as columns, with negative infinity after the last: a few row-major, more in groups of [`ROWS`], column by
+    /// column, so that a step's address is one index for all rows of a group. There are as many rows as whole groups take.
     #[inline(always)]
     fn prepare<T: Threshold>(&self, rows: &Rows<'_>, width: usize, prepared: &mut Vec<T>) {
-        let padded = if rows.len() < ROWS { rows.len() } else { rows.len().next_multiple_of(ROWS) };
+        let lanes = if rows.len() < ROWS { 1 } else { ROWS };
+        let padded = rows.len().next_multiple_of(lanes);
         prepared.clear();
         prepared.resize(padded * width, T::MINUS_INFINITY);
-        for (row, into) in prepared.chunks_exact_mut(width).enumerate().take(rows.len()) {
+        for row in 0..rows.len() {
+            let into = (&mut prepared[row / lanes * lanes * width + row % lanes..], lanes);
             match rows {
                 Rows::F64(view) => match view.row(row).to_slice() {
                     Some(row) => self.prepare_row(|feature| row[feature], into),
@@ -259,9 +262,9 @@ impl Walk {
     }
 
     #[inline(always)]
-    fn prepare_row<T: Threshold>(&self, at: impl Fn(usize) -> f64, into: &mut [T]) {
+    fn prepare_row<T: Threshold>(&self, at: impl Fn(usize) -> f64, (into, lanes): (&mut [T], usize)) {
         let round = |x: f64| if self.single { f64::from(x as f32) } else { x };
-        for (column, into) in self.columns.iter().zip(into) {
+        for (column, into) in self.columns.iter().zip(into.iter_mut().step_by(lanes)) {
             *into = T::of(match column {
                 Column::Number { feature, zero, missing } => {
                     let x = round(at(*feature as usize));
@@ -336,9 +339,9 @@ impl<T: Threshold, I: Index> Steps<T, I> {
         for tree in 0..self.roots.len() {
             let (nodes, depth) = (self.nodes_of(tree), self.depths[tree]);
             for (rows, sums) in prepared.chunks_exact(width * ROWS).zip(sums.chunks_mut(outputs * ROWS)) {
-                let rows: [&[T]; ROWS] = std::array::from_fn(|row| &rows[row * width..(row + 1) * width]);
+                let (columns, _) = rows.as_chunks::<ROWS>();
                 let mut at = [0_u32; ROWS];
-                descend(&mut at, depth, |lane, at| go(nodes, rows[lane], at));
+                descend(&mut at, depth, |lane, at| go(nodes, at, |column| columns[column][lane]));
                 for (sums, at) in sums.chunks_exact_mut(outputs).zip(at) {
                     leaves.add(tree, nodes[at as usize].threshold.as_number(), sums, 0, 1);
                 }
@@ -354,7 +357,7 @@ impl<T: Threshold, I: Index> Steps<T, I> {
                 std::array::from_fn(|lane| self.nodes_of(last.min(first + lane)));
             let depth = self.depths[first..=last.min(first + TREES - 1)].iter().copied().max().unwrap_or(0);
             let mut at = [0_u32; TREES];
-            descend(&mut at, depth, |lane, at| go(nodes[lane], row, at));
+            descend(&mut at, depth, |lane, at| go(nodes[lane], at, |column| row[column]));
             for (lane, at) in at.into_iter().enumerate().take(last + 1 - first) {
                 leaves.add(first + lane, nodes[lane][at as usize].threshold.as_number(), sums, 0, 1);
             }
@@ -364,10 +367,10 @@ impl<T: Threshold, I: Index> Steps<T, I> {
 
 /// One step: leaves stay where they are.
 #[inline(always)]
-fn go<T: Threshold, I: Index>(nodes: &[Step<T, I>], row: &[T], at: u32) -> u32 {
+fn go<T: Threshold, I: Index>(nodes: &[Step<T, I>], at: u32, value: impl Fn(usize) -> T) -> u32 {
     let node = nodes[at as usize];
     let column: u32 = node.column.into();
-    let goes_left = row[column as usize] <= node.threshold;
+    let goes_left = value(column as usize) <= node.threshold;
     node.left.into() + u32::from(!goes_left)
 }
 
@@ -384,7 +387,7 @@ fn descend<const LANES: usize>(at: &mut [u32; LANES], depth: u32, go: impl Fn(us
             }
         }
         left -= steps;
-        if *at == before {
+        if left > 0 && *at == before {
             return;
         }
     }

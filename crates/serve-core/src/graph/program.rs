@@ -68,6 +68,14 @@ impl<'a> View<'a> {
 }
 
 impl Program {
+    /// The tree ensembles among its steps, in order.
+    pub(crate) fn tree_engines(&self) -> impl Iterator<Item = &TreeEngine> {
+        self.steps.iter().filter_map(|step| match &step.kernel {
+            Kernel::Trees(engine) => Some(&**engine),
+            _ => None,
+        })
+    }
+
     pub(crate) fn new(graph: &Graph, path: Path) -> Result<Self, InvalidEstimator> {
         let mut compiler = Compiler::new(graph, path);
         for number in 0..graph.nodes.len() {

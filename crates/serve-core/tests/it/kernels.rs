@@ -293,7 +293,7 @@ fn a_path_that_cannot_run_says_why() {
         TreeEngine::with_path(&short, Path::of(Kernel::BitWalk, Simd::Portable))
             .expect_err("refused")
             .to_string(),
-        "the kernel BitWalk cannot run this model: a tree is 7 splits deep, expected at most 6"
+        "the kernel walk on bits cannot run this model: a tree is 7 splits deep, expected at most 6"
     );
 }
 
