@@ -83,6 +83,8 @@ def answers(sess, rows):
                       if isinstance(g, np.ndarray) and g.dtype.kind == "f"]
             named = [g for n, g in floats if "prob" in n.lower()] or [g for _, g in floats]
             score = named[0].reshape(-1) if named else None
+            if label is not None and len(floats) > 1 and all(g.ndim == 1 for _, g in floats):
+                score = np.concatenate([g for _, g in floats])  # zipmap="columns"
         else:
             score = [F32(v) for v in score[0].values()]
         scores.append([] if score is None else [short(v) for v in score])
@@ -211,6 +213,7 @@ def lists_for_arrays():
 def sklearn_cases():
     from sklearn.calibration import CalibratedClassifierCV
     from sklearn.compose import TransformedTargetRegressor
+    from sklearn.datasets import load_iris
     from sklearn.decomposition import PCA, TruncatedSVD
     from sklearn.ensemble import (AdaBoostClassifier, AdaBoostRegressor, BaggingClassifier, BaggingRegressor,
                                   ExtraTreesClassifier, ExtraTreesRegressor, GradientBoostingClassifier,
@@ -233,6 +236,8 @@ def sklearn_cases():
 
     t = lambda *a, **k: attempt(sk, *a, **k)
     rs = {"random_state": 0}
+    iris = load_iris(return_X_y=True)
+    iris = iris[0].astype(F32), iris[1]
     forest = {"n_estimators": 5, "max_depth": 4, **rs}
     t("tree-classifier", DecisionTreeClassifier(max_depth=4, **rs), missing=True)
     t("tree-binary-labels", DecisionTreeClassifier(max_depth=4, **rs), classes=2, labels=["no", "yes"], missing=True)
@@ -288,6 +293,13 @@ def sklearn_cases():
     t("svc-binary-probability", SVC(probability=True, **rs), classes=2, labels=["n", "p"])
     t("svc-ovo", SVC(decision_function_shape="ovo", **rs))
     t("svc-four-classes", SVC(probability=True, **rs), classes=4)
+    # The rows that an import samples lie far from these support vectors.
+    t("svc-scaled-iris", make_pipeline(StandardScaler(), SVC(probability=True, **rs)), X=iris[0], y=iris[1])
+    t("columns-logistic", LogisticRegression(), zipmap="columns")
+    t("columns-forest-texts", RandomForestClassifier(**forest), zipmap="columns", missing=True,
+      labels=["b", "a probable", "c d"])
+    t("columns-binary", LogisticRegression(), classes=2, zipmap="columns")
+    t("columns-svc", SVC(probability=True, **rs), zipmap="columns")
     t("nu-svc", NuSVC(nu=0.2, probability=True, **rs))
     t("nu-svc-raw", NuSVC(nu=0.2, **rs))
     t("nu-svr", NuSVR(), regression=True)

@@ -50,6 +50,7 @@ pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
     Ok(ImportedModel {
         task: objective.task,
         estimator: Estimator::of(Model::Trees(ensemble), Link::new(objective.link)),
+        operators: BTreeMap::new(),
         hyperparameters: hyperparameters(&file, trees.len()),
         source: SourceInfo { library: "catboost".to_owned(), version: file.model_info.version(), file: None },
         objective: objective.name,

@@ -76,6 +76,8 @@ pub struct ImportedModel {
     pub source: SourceInfo,
     /// The objective as the file names it, with its parameters.
     pub objective: String,
+    /// The operators of the file's own graph with counts; none where the format has no graph.
+    pub operators: BTreeMap<String, usize>,
     /// The trainer's settings that the file carries, for people.
     pub hyperparameters: BTreeMap<String, serde_json::Value>,
     /// How exact our answers must be: the library's own arithmetic, up to the last bits of the link function.

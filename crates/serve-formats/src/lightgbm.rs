@@ -88,6 +88,7 @@ fn assemble(
         features: header.features,
         source: SourceInfo { library: "lightgbm".to_owned(), ..SourceInfo::default() },
         objective: text,
+        operators: BTreeMap::new(),
         hyperparameters: parameters,
         tolerance: Tolerance::F64,
         notes,

@@ -5,6 +5,7 @@
 //! other becomes a [`Graph`](serve_core::graph::Graph). What is no operator of the list is refused by name.
 
 mod attributes;
+mod columns;
 mod file;
 mod inputs;
 mod lower;
@@ -64,6 +65,7 @@ pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
         task: answer.task,
         source: source(&file),
         objective: objective(&nodes),
+        operators: counts(graph),
         hyperparameters: BTreeMap::new(),
         tolerance: Tolerance { absolute: 1e-6, relative: 1e-5 },
         notes: [answer.notes, notes].concat(),
@@ -149,15 +151,38 @@ fn source(file: &ModelFile<'_>) -> SourceInfo {
     }
 }
 
-/// The operators that are used, in the order of their first use.
+/// The models in the graph, in the order of their first use, with what they do to their raw scores. An ONNX file names
+/// no objective.
 fn objective(nodes: &[&NodeFile<'_>]) -> String {
-    let mut seen: Vec<&str> = Vec::new();
-    for node in nodes {
-        if !seen.contains(&node.op) {
-            seen.push(node.op);
+    const MODELS: [&str; 7] = [
+        "LinearClassifier",
+        "LinearRegressor",
+        "SVMClassifier",
+        "SVMRegressor",
+        "TreeEnsemble",
+        "TreeEnsembleClassifier",
+        "TreeEnsembleRegressor",
+    ];
+    let mut seen: Vec<String> = Vec::new();
+    for node in nodes.iter().filter(|node| MODELS.contains(&node.op)) {
+        let told = match node.text("post_transform") {
+            Err(_) | Ok(None | Some("NONE")) => node.op.to_owned(),
+            Ok(Some(transform)) => format!("{} {transform}", node.op),
+        };
+        if !seen.contains(&told) {
+            seen.push(told);
         }
     }
-    seen.join(" ")
+    if seen.is_empty() { "none named".to_owned() } else { seen.join(", ") }
+}
+
+/// The file's own operators.
+fn counts(graph: &GraphFile<'_>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for node in &graph.nodes {
+        *counts.entry(node.op.escape_debug().take(60).collect()).or_default() += 1;
+    }
+    counts
 }
 
 /// The bare model where the graph is no more than that, else the graph; and which inputs may be missing.

@@ -53,6 +53,7 @@ pub(crate) fn import(bytes: &[u8]) -> Result<ImportedModel, ImportError> {
             file: None,
         },
         objective: file.model.clone(),
+        operators: BTreeMap::new(),
         hyperparameters: BTreeMap::from([
             ("model".to_owned(), file.model.clone().into()),
             ("answer".to_owned(), file.answer.as_str().into()),

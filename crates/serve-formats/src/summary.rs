@@ -38,7 +38,7 @@ pub struct Summary {
     pub depth: usize,
     /// The mean of the trees' depths; 0 without trees.
     pub mean_depth: f64,
-    /// Transforms in front of the model and operators of its graph, with counts.
+    /// With counts, the operators of the file's own graph; of a file without one the transforms in front of the model.
     pub operators: BTreeMap<String, usize>,
     /// Number of features.
     pub features: usize,
@@ -91,6 +91,9 @@ impl ImportedModel {
         let mut used = Used { columns: vec![false; self.features.len()], transformed: false };
         let mut depths = 0;
         summary.measure(&self.estimator, &mut used, &mut depths);
+        if !self.operators.is_empty() {
+            summary.operators.clone_from(&self.operators);
+        }
         if summary.trees > 0 {
             summary.mean_depth = depths as f64 / summary.trees as f64;
         }

@@ -82,6 +82,7 @@ fn read(document: Document) -> Result<ImportedModel, ImportError> {
         features: lowered.features,
         source: SourceInfo { library: "xgboost".to_owned(), version: head.version(), file: None },
         objective: head.learner.objective.name.clone(),
+        operators: BTreeMap::new(),
         hyperparameters: lowered.hyperparameters,
         tolerance: Tolerance::F32,
         notes: lowered.notes,

@@ -2,11 +2,14 @@
 //!
 //! A label beside scores, or a `ZipMap`, makes a classification; scores alone are values. The answered class is the one
 //! of the greatest score; where the file's own label is another thing, the scores become 1 for the label and 0
-//! elsewhere, and a note says so.
+//! elsewhere, and a note says so. Scores that are probabilities are never replaced.
+
+use std::collections::HashMap;
 
 use serve_core::Task;
 use serve_core::graph::{Binary, Dtype, Tensor};
 
+use super::columns::Columns;
 use super::file::{GraphFile, NodeFile, ValueFile};
 use super::lower::{Fault, Lowering, Value};
 use crate::error::{ImportError, Place, shown};
@@ -20,6 +23,10 @@ const SAMPLED: usize = 24;
 pub(super) struct Outputs<'a> {
     scores: Option<&'a str>,
     label: Option<&'a str>,
+    /// Where every output of floats is a column of the scores.
+    columns: Option<Columns<'a>>,
+    /// How many outputs of floats there are.
+    floats: usize,
 }
 
 /// The answer in the graph.
@@ -40,21 +47,31 @@ fn refused(problem: impl Into<String>) -> ImportError {
 
 impl<'a> Outputs<'a> {
     pub(super) fn find(graph: &'a GraphFile<'a>) -> Result<Self, ImportError> {
+        let made = |node: &'a NodeFile<'a>| node.outputs.iter().map(move |output| (*output, node));
+        let producers: HashMap<&str, &NodeFile<'_>> = graph.nodes.iter().flat_map(made).collect();
         let zipped = |output: &&ValueFile<'_>| {
-            producer(graph, output.name)
-                .is_some_and(|node| node.op == "ZipMap" && node.domain == "ai.onnx.ml")
+            producers.get(output.name).is_some_and(|node| node.op == "ZipMap" && node.domain == "ai.onnx.ml")
         };
         let float = |output: &&ValueFile<'_>| matches!(output.kind, 1 | 11);
         let whole = |output: &&ValueFile<'_>| matches!(output.kind, 6..=9);
         let named = |output: &&ValueFile<'_>| output.name.to_lowercase().contains("prob");
         let label = graph.outputs.iter().find(whole).map(|output| output.name);
-        let floats = || graph.outputs.iter().filter(float);
-        let scores =
-            graph.outputs.iter().find(zipped).or_else(|| floats().find(named)).or_else(|| floats().next());
+        let floats: Vec<_> = graph.outputs.iter().filter(float).collect();
+        let zipped = graph.outputs.iter().find(zipped);
+        let columns = match (zipped, label) {
+            (None, Some(_)) => Columns::find(&producers, &floats),
+            _ => None,
+        };
+        let named = || floats.iter().copied().find(named);
+        let scores = zipped.or_else(named).or_else(|| floats.first().copied());
         if scores.is_none() && label.is_none() {
             return Err(refused("expected an output that is a tensor of numbers or labels, got none"));
         }
-        Ok(Self { scores: scores.map(|output| output.name), label })
+        let scores = match &columns {
+            Some(columns) => Some(columns.source),
+            None => scores.map(|output| output.name),
+        };
+        Ok(Self { scores, label, columns, floats: floats.len() })
     }
 
     pub(super) fn names(&self) -> Vec<&'a str> {
@@ -95,6 +112,7 @@ impl<'a> Outputs<'a> {
         };
         let Some(scores) = scores else { return one_hot(low, label, classes) };
         let count: usize = low.graph.shape(scores).iter().product();
+        self.check_columns(low, scores, zipped.is_none() && classes.is_some())?;
         if label.is_none() && zipped.is_none() {
             return Ok(Answer { scores, task: values(count), notes: Vec::new() });
         }
@@ -114,6 +132,21 @@ impl<'a> Outputs<'a> {
             return one_hot(low, label, Some(classes));
         }
         compared(low, scores, label, classes)
+    }
+}
+
+impl<'a> Outputs<'a> {
+    /// One number cannot be the scores of classes where other outputs of floats stand beside it.
+    fn check_columns(&self, low: &mut Lowering<'a>, scores: Tensor, classes: bool) -> Result<(), Fault> {
+        if let Some(columns) = &self.columns {
+            return columns.check(low, scores);
+        }
+        let one = low.graph.shape(scores).iter().product::<usize>() == 1;
+        if one && classes && self.floats > 1 {
+            let what = format!("an answer in {} outputs of floats", self.floats);
+            return Err(Fault::unsupported(what, "one output of scores, or one for each of their columns"));
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +236,8 @@ fn one_hot(
 }
 
 /// Scores of a graph that is more than a model are held against its label: those of pairs of classes, say, are as many
-/// as classes where there are three.
+/// as classes where there are three. Probabilities are scores of classes whatever the label is: far from its support
+/// vectors an `SVC` votes otherwise.
 fn compared(
     low: &mut Lowering<'_>,
     scores: Tensor,
@@ -213,19 +247,32 @@ fn compared(
     let plain = low.bare.iter().any(|bare| bare.scores == scores);
     let mut notes = Vec::new();
     if let Some(label) = label.filter(|_| !plain) {
-        let others = others(low, scores, &label, &classes).unwrap_or(0);
-        if others > SAMPLED / 3 {
+        let sampled = sample(low, scores, &label, &classes).unwrap_or_default();
+        if sampled.others > SAMPLED / 3 && !sampled.probabilities {
             return one_hot(low, Some(label), Some(classes));
         }
-        if others > 0 {
+        if sampled.others > 0 {
             notes.push("the file's own label is not always the class of the greatest score".to_owned());
         }
     }
     Ok(Answer { scores, task: Task::Classification { classes }, notes })
 }
 
-/// On how many sampled rows the label is not the class of the greatest score.
-fn others(low: &mut Lowering<'_>, scores: Tensor, label: &Value, classes: &[String]) -> Result<usize, Fault> {
+/// What sampled rows tell of the scores.
+#[derive(Debug, Default)]
+struct Sampled {
+    /// On how many rows the label is not the class of the greatest score.
+    others: usize,
+    /// Whether the scores of every row are between 0 and 1 and sum to 1.
+    probabilities: bool,
+}
+
+fn sample(
+    low: &mut Lowering<'_>,
+    scores: Tensor,
+    label: &Value,
+    classes: &[String],
+) -> Result<Sampled, Fault> {
     let hot = indicators(low, label, classes)?;
     let (scores, hot) = (low.graph.clone().finish(scores)?, low.graph.clone().finish(hot)?);
     let first =
@@ -235,7 +282,7 @@ fn others(low: &mut Lowering<'_>, scores: Tensor, label: &Value, classes: &[Stri
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 40) as f64 / f64::from(1 << 24)
     };
-    let mut count = 0;
+    let mut sampled = Sampled { others: 0, probabilities: true };
     for number in 0..SAMPLED {
         let scale = [1.0, 4.0, 16.0][number % 3];
         let row: Vec<f64> = (0..low.inputs.width())
@@ -243,8 +290,16 @@ fn others(low: &mut Lowering<'_>, scores: Tensor, label: &Value, classes: &[Stri
             .collect();
         let scores = scores.evaluate(&row);
         if scores.iter().all(|score| score.is_finite()) {
-            count += usize::from(first(&scores) != first(&hot.evaluate(&row)));
+            sampled.others += usize::from(first(&scores) != first(&hot.evaluate(&row)));
+            sampled.probabilities &= are_probabilities(&scores);
         }
     }
-    Ok(count)
+    Ok(sampled)
+}
+
+/// Up to what `f32` rounds away.
+fn are_probabilities(scores: &[f64]) -> bool {
+    const ROUNDED: f64 = 1e-4;
+    let sum: f64 = scores.iter().sum();
+    scores.iter().all(|score| (-ROUNDED..=1.0 + ROUNDED).contains(score)) && (sum - 1.0).abs() <= ROUNDED
 }

@@ -178,3 +178,42 @@ fn onnx_models_answer_as_onnxruntime_does() {
     }
     assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
 }
+
+/// The comparison above is content with labels where the scores are the label's: these must not be.
+#[test]
+fn probabilities_are_never_replaced_by_labels() {
+    let named = |case: &OnnxCase| {
+        let name = &case.name;
+        name.starts_with("columns-") || name.starts_with("svc-scaled") || name.ends_with("-probability")
+    };
+    let cases: Vec<OnnxCase> = cases().into_iter().filter(named).collect();
+    assert!(cases.len() > 8 || env::var_os("SERVE_ONNX_CASES").is_some());
+    for case in cases {
+        let model = import(&fs::read(case.folder.join("model.onnx")).unwrap(), Format::Onnx).unwrap();
+        let scores = case.json["scores"][0].as_array().unwrap().len();
+        assert_eq!(model.task.classes().len(), scores, "{}", case.name);
+        assert!(!model.notes.iter().any(|note| note.contains("file's label")), "{}", case.name);
+    }
+}
+
+#[test]
+fn a_summary_has_the_operators_of_the_file() {
+    let counts = |name: &str| {
+        let case = cases().into_iter().find(|case| case.name == name).unwrap();
+        let model = import(&fs::read(case.folder.join("model.onnx")).unwrap(), Format::Onnx).unwrap();
+        let summary = model.summary();
+        let operators: Vec<String> =
+            summary.operators.iter().map(|(name, count)| format!("{count} {name}")).collect();
+        (operators.join(", "), summary.objective)
+    };
+    if env::var_os("SERVE_ONNX_CASES").is_some() {
+        return;
+    }
+    let told = |operators: &str, objective: &str| (operators.to_owned(), objective.to_owned());
+    assert_eq!(counts("tree-regressor"), told("1 TreeEnsembleRegressor", "TreeEnsembleRegressor"));
+    assert_eq!(
+        counts("columns-logistic"),
+        told("1 Cast, 1 LinearClassifier, 1 Normalizer, 3 Reshape, 3 Slice", "LinearClassifier SOFTMAX")
+    );
+    assert_eq!(counts("form-hummingbird-gemm").1, "none named");
+}

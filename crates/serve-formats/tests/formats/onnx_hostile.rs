@@ -279,7 +279,7 @@ fn chain(levels: u64, change: impl Fn(&str, Vec<u64>) -> Vec<u64>) -> Message {
         modes,
         floats("nodes_values", (0..nodes).map(|i| i as f32)),
         ints("target_ids", leaves.iter().map(|_| 0)),
-        ints("target_nodeids", leaves.iter().copied()),
+        ints("target_nodeids", change("target_nodeids", leaves.clone()).into_iter()),
         ints("target_treeids", leaves.iter().map(|_| 0)),
         floats("target_weights", leaves.iter().map(|&i| i as f32)),
     ];
@@ -303,6 +303,10 @@ fn trees_that_are_none_are_refused() {
     assert!(changed("nodes_featureids", 0, 7).contains("expected a feature below 3, got 7"));
     assert!(changed("nodes_featureids", 0, u64::MAX).contains("expected a feature below 3, got -1"));
     assert!(changed("nodes_nodeids", 1, 0).contains("expected each node once, got node 0 of tree 0 twice"));
+    assert!(
+        changed("target_nodeids", 1, 2)
+            .contains("expected leaves in target_nodeids, got node 2 of tree 0, a branch, at place 1")
+    );
     let fewer = |own: &str, mut values: Vec<u64>| {
         if own == "nodes_featureids" {
             values.pop();
@@ -315,6 +319,42 @@ fn trees_that_are_none_are_refused() {
     let mut wide = chain(3, |_, values| values);
     wide = wide.message(5, &targets);
     assert!(survive(&model(&[wide], &[])).is_none_or(|model| model.task.scores() <= 1 << 16));
+}
+
+/// A classifier of three classes whose scores are columns, cut out at these places.
+fn columns(starts: &[u64]) -> Result<ImportedModel, String> {
+    let ids = |values: &[u64]| ints("classlabels_ints", values.iter().copied());
+    let coefficients = floats("coefficients", (0..9).map(|i| i as f32));
+    let attributes = [ids(&[0, 1, 2]), coefficients, floats("intercepts", [0.0; 3].into_iter())];
+    let first = node("LinearClassifier", "ai.onnx.ml", &["X"], "L", &attributes).text(2, "P");
+    let tensor = |name: &str, x: u64| Message::default().varint(1, 1).varint(2, 7).text(8, name).varint(7, x);
+    let mut graph = Message::default().message(1, &first);
+    graph = graph.message(11, &value("X", 1, &[1, 3])).message(12, &value("L", 7, &[1]));
+    graph = graph.message(5, &tensor("axis", 1));
+    for (place, &start) in starts.iter().enumerate() {
+        let (from, to, out) = (format!("s{place}"), format!("e{place}"), format!("o{place}"));
+        graph = graph.message(1, &node("Slice", "", &["P", &from, &to, "axis"], &out, &[]));
+        graph = graph.message(5, &tensor(&from, start)).message(5, &tensor(&to, start + 1));
+        graph = graph.message(12, &value(&out, 1, &[1]));
+    }
+    let opset = |domain: &str, version| Message::default().text(1, domain).varint(2, version);
+    let file = Message::default().varint(1, 8).message(7, &graph);
+    let file = file.message(8, &opset("", 17)).message(8, &opset("ai.onnx.ml", 3));
+    import(&file.0, Format::Onnx).map_err(|error| error.to_string())
+}
+
+#[test]
+fn columns_of_scores_are_read_whole_or_refused() {
+    let whole = columns(&[0, 1, 2]).unwrap();
+    assert_eq!(whole.task.scores(), 3);
+    // The scores stand in class order however the outputs stand.
+    assert_eq!(columns(&[2, 0, 1]).unwrap().estimator.model, whole.estimator.model);
+    let problem = columns(&[0, 1]).unwrap_err();
+    assert_eq!(problem, "graph.output: expected an output for each of the 3 columns of \"P\", got 2");
+    for starts in [[0, 1, 1], [0, 1, 3]] {
+        let problem = columns(&starts).unwrap_err();
+        assert!(problem.contains("each column of \"P\" once, got the slice node 3, Slice"), "{problem}");
+    }
 }
 
 #[test]

@@ -185,13 +185,14 @@ fn weights(
             return Err(Fault::invalid(format!("{leaf}_nodeids of the trees"), got));
         };
         let (tree, own) = places.at[place];
-        // Weights of inner nodes are never reached.
-        if let RawNode::Leaf(entries) = &mut raw.trees[tree][own] {
-            if !seen.insert((place, output)) {
-                return Err(Fault::unsupported("two weights of one leaf for one output", "one"));
-            }
-            entries.push((output, values[i]));
+        let RawNode::Leaf(entries) = &mut raw.trees[tree][own] else {
+            let got = format!("node {} of tree {}, a branch, at place {i}", nodes[i], trees[i]);
+            return Err(Fault::invalid(format!("leaves in {leaf}_nodeids"), got));
+        };
+        if !seen.insert((place, output)) {
+            return Err(Fault::unsupported("two weights of one leaf for one output", "one"));
         }
+        entries.push((output, values[i]));
     }
     Ok(())
 }
