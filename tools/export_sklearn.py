@@ -28,6 +28,7 @@ import numpy as np
 VERSION = 1
 DATA_ROWS = 40  # rows of X that go into the file with their answers
 AWKWARD_ROWS = 110  # at most so many made ones
+BAD_DATA, NO_INPUT = 65, 66  # exit statuses, as serve-ctl has them
 
 Tensor = namedtuple("Tensor", "node width sources")
 """A node of the file, how many numbers it makes, and per number the input that it is a plain copy of, or None."""
@@ -115,6 +116,11 @@ class Inputs:
         return [known(j, column[row]) if known(j, column[row]) is not None else self.code(j, column[row])
                 for j, column in enumerate(self.raw)]
 
+    def is_plain(self, j):
+        """Whether the frame has column j as NumPy's numbers."""
+        dtype = self.frame.dtypes.iloc[j]
+        return isinstance(dtype, np.dtype) and dtype.kind in "iuf"
+
     def value(self, j, code, missing):
         if math.isnan(code):
             return missing
@@ -123,8 +129,9 @@ class Inputs:
         words = list(self.texts[j])
         return words[int(code)] if code >= 0 else "\x01 a text that nothing knows"
 
-    def decoded(self, row, missing):
-        """One row as the pipeline takes it. Numbers are float64, as they are when they come by JSON."""
+    def decoded(self, row, missing, flags=np.float64):
+        """One row as the pipeline takes it. Numbers are float64, as they are when they come by JSON; columns of truth values
+        and of pandas' own types have the type `flags`."""
         values = [self.value(j, code, missing.get(j, math.nan)) for j, code in enumerate(row)]
         if self.frame is None:
             if not self.texts:
@@ -135,7 +142,7 @@ class Inputs:
         for j, value in enumerate(values):
             column = self.frame.columns[j]
             if j not in self.texts:
-                data[column] = pd.Series([value], dtype=np.float64)
+                data[column] = pd.Series([value], dtype=np.float64 if self.is_plain(j) else flags)
             elif isinstance(self.frame.dtypes.iloc[j], pd.CategoricalDtype):
                 known = list(self.frame.dtypes.iloc[j].categories)
                 known += [value] if isinstance(value, str) and value not in known else []
@@ -470,13 +477,13 @@ def missing_indicator(g, est, x):
 
 
 def example(g, est, x, columns):
-    """Columns of raw values in the form that the encoder was fitted on."""
+    """Columns of raw values in the form that the encoder was fitted on. Numbers beside flags can have come as objects."""
+    objects = [source in g.inputs.texts or known.dtype == object for source, known in zip(x.sources, est.categories_)]
     if hasattr(est, "feature_names_in_"):
         import pandas as pd
-        return pd.DataFrame({name: pd.Series(column, dtype=object if x.sources[j] in g.inputs.texts else None)
+        return pd.DataFrame({name: pd.Series(column, dtype=object if objects[j] else None)
                              for j, (name, column) in enumerate(zip(est.feature_names_in_, columns))})
-    text = any(source in g.inputs.texts for source in x.sources)
-    return np.array(columns, dtype=object if text else np.float64).T
+    return np.array(columns, dtype=object if any(objects) else np.float64).T
 
 
 @rule(TRANSFORM, "OneHotEncoder", "OrdinalEncoder", "TargetEncoder")
@@ -1319,7 +1326,12 @@ class Reference:
         self.model, self.inputs, self.answer, self.missing = model, inputs, answer, missing
 
     def raw(self, row):
-        x = self.inputs.decoded(row, self.missing)
+        try:
+            return self.predicted(self.inputs.decoded(row, self.missing))
+        except TypeError:  # an encoder that was fitted on objects, since there are flags beside its columns
+            return self.predicted(self.inputs.decoded(row, self.missing, object))
+
+    def predicted(self, x):
         if self.answer == "predict_proba":
             return self.model.predict_proba(x)[0]
         if self.answer == "predict":
@@ -1333,7 +1345,7 @@ class Reference:
         """The answer, or None where scikit-learn refuses the row or answers with what is no number."""
         try:
             answer = [float(v) for v in self.raw(row)]
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             self.error = error
             return None
         return answer if all(math.isfinite(v) for v in answer) else None
@@ -1494,6 +1506,32 @@ def write(content, file):
     file.write("{\n" + ",\n".join(lines) + "\n}\n")
 
 
+def stop(code, told):
+    print(told, file=sys.stderr)
+    sys.exit(code)
+
+
+def loaded(model_path, rows_path):
+    """The pipeline, and the rows with the columns that it knows. The pickle is loaded last."""
+    import joblib
+    import pandas as pd
+    try:
+        open(model_path, "rb").close()
+        rows = pd.read_csv(rows_path)
+    except OSError as error:
+        stop(NO_INPUT, f"{error.filename}: {error.strerror}")
+    except ValueError as error:
+        stop(BAD_DATA, f"{rows_path}: no CSV file: {error}")
+    print(f"loading {model_path}, which runs the code in it", file=sys.stderr)
+    model = joblib.load(model_path)
+    names = getattr(model, "feature_names_in_", None)
+    if names is None:
+        return model, rows.to_numpy()
+    if absent := [name for name in names if name not in rows.columns]:
+        stop(BAD_DATA, f"{rows_path}: no column {absent[0]!r}, which the pipeline takes")
+    return model, rows[list(names)]
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0], epilog=(
         "MODEL is a pickle, and loading it runs the code that it holds: only give it files of your own."))
@@ -1503,12 +1541,7 @@ def main(arguments=None):
     parser.add_argument("--feature-names", help="names of the inputs, by commas")
     parser.add_argument("--classes", help="names of the classes, by commas, in the model's order")
     given = parser.parse_args(arguments)
-    import joblib
-    import pandas as pd
-    print(f"loading {given.model}, which runs the code in it", file=sys.stderr)
-    model, rows = joblib.load(given.model), pd.read_csv(given.rows)
-    names = getattr(model, "feature_names_in_", None)
-    rows = rows[list(names)] if names is not None else rows.to_numpy()
+    model, rows = loaded(given.model, given.rows)
     comma = lambda text: None if text is None else [part.strip() for part in text.split(",")]
     try:
         export(model, rows, given.out, comma(given.feature_names), comma(given.classes))

@@ -152,6 +152,17 @@ def trees():
             max_iter=6, max_depth=4, categorical_features="from_dtype", min_samples_leaf=5)
         return model.fit(x, y), x
 
+    @case("histogram-categories-beside-flags")
+    def beside_flags(data):  # the flags make objects of all columns that the model sees
+        x = data.frame()[["colour", "size", "income"]].assign(flag=data.x[:, 1] > 5)
+        x.loc[data.rng.random(ROWS) < 0.1, "colour"] = None
+        y = (x["colour"].isin(["red", "blue"]) ^ (x["size"] == "m") ^ x["flag"]).astype(int)
+        words = preprocessing.OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=NAN)
+        prepare = ColumnTransformer([("words", words, ["colour", "size"])], remainder="passthrough")
+        model = ensemble.HistGradientBoostingClassifier(
+            max_iter=4, max_depth=4, categorical_features=[0, 1], min_samples_leaf=5)
+        return make_pipeline(prepare, model).fit(x, y), x
+
 
 def linear():
     for kind, target in (("binary", "two"), ("multiclass", "three")):

@@ -10,6 +10,8 @@
 #![allow(clippy::print_stdout, reason = "its lines are its result")]
 
 use std::error::Error;
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -85,18 +87,28 @@ fn main() -> ExitCode {
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("engine-compare: {}: {error}", args.model.display());
+            eprintln!("engine-compare: {error}");
             ExitCode::FAILURE
         }
     }
 }
 
+/// An error with the file that it is about.
+fn about(path: &std::path::Path, error: impl Display) -> String {
+    format!("{}: {error}", path.display())
+}
+
 fn run(args: &Args) -> Result<(), Box<dyn Error>> {
-    let mut subject = Subject::load(&args.model, args.path)?;
+    let mut subject = Subject::load(&args.model, args.path).map_err(|error| about(&args.model, error))?;
     if subject.features() != args.features {
-        return Err(format!("the model takes {} features, got {}", subject.features(), args.features).into());
+        let told = format!("the model takes {} features, got {}", subject.features(), args.features);
+        return Err(about(&args.model, told).into());
     }
-    let given = matrix::read(&args.rows_file, args.rows, args.features)?;
+    let given =
+        matrix::read(&args.rows_file, args.rows, args.features).map_err(|error| match error.kind() {
+            ErrorKind::InvalidData => error.to_string(), // names the file itself
+            _ => about(&args.rows_file, error),
+        })?;
     let largest = args.cells.iter().map(|(batch, _)| *batch).max().unwrap_or(1);
     let rows = matrix::repeated(&given, largest);
     let mut scores = vec![0.0; rows.nrows()];
@@ -119,7 +131,8 @@ fn run(args: &Args) -> Result<(), Box<dyn Error>> {
     subject.set_threads(1)?;
     scores.fill(0.0);
     subject.predict(rows.view(), &mut scores)?;
-    matrix::write(&args.predictions, &scores[..args.rows])?;
+    matrix::write(&args.predictions, &scores[..args.rows])
+        .map_err(|error| about(&args.predictions, error))?;
     Ok(())
 }
 

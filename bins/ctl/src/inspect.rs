@@ -58,8 +58,8 @@ impl Inspection {
             return facts(&lines);
         };
         let mut line = |name: &str, value: String| lines.push([name.to_owned(), value]);
-        let version = summary.version.as_deref().map_or_else(String::new, |version| format!(" {version}"));
-        line("trainer", format!("{}{version}", summary.library));
+        let (version, file_version) = (summary.version.as_deref(), summary.file_version.as_deref());
+        line("trainer", trainer(&summary.library, version, file_version));
         line("task", task(summary));
         line("objective", summary.objective.clone());
         line("model", counted(summary.models.iter().map(|(name, count)| (*name, *count))));
@@ -78,6 +78,15 @@ impl Inspection {
         );
         summary.notes.iter().for_each(|note| line("note", note.clone()));
         format!("{}\n\n{}", facts(&lines), features(summary))
+    }
+}
+
+/// A library with its version, or else with that of its file's format.
+pub(crate) fn trainer(library: &str, version: Option<&str>, file_version: Option<&str>) -> String {
+    match (version, file_version) {
+        (Some(version), _) => format!("{library} {version}"),
+        (None, Some(file_version)) => format!("{library} (file version {file_version})"),
+        (None, None) => library.to_owned(),
     }
 }
 
@@ -141,7 +150,7 @@ mod tests {
             inspection.for_people(),
             "file       m.txt (9 bytes)\n\
              kind       LightGBM text model\n\
-             trainer    lightgbm\n\
+             trainer    lightgbm (file version v4)\n\
              task       classification, 2 classes: 0, 1\n\
              objective  binary sigmoid:1\n\
              model      tree ensemble\n\

@@ -6,6 +6,7 @@ use serve_registry::{Deployment, Directory, ModelSnapshot, PromoteError, Storage
 
 use crate::config::CtlConfig;
 use crate::importances::Shown;
+use crate::inspect::trainer;
 use crate::print;
 use crate::table::aligned;
 
@@ -82,8 +83,9 @@ pub(crate) fn show(config: &CtlConfig, model: &str) -> Result<(), Exit> {
 
 fn described(manifest: &Manifest) -> String {
     let or_none = |text: &Option<String>| text.clone().unwrap_or_else(|| "none".to_owned());
+    let file_version = manifest.hyperparameters.get("file_format").and_then(serde_json::Value::as_str);
     format!(
-        "{}\n  predicts     {} ({})\n  feature set  {}\n  model type   {}\n  features     {}\n  trained by   {} {}\n",
+        "{}\n  predicts     {} ({})\n  feature set  {}\n  model type   {}\n  features     {}\n  trained by   {}\n",
         manifest.name,
         manifest.target.name,
         match manifest.target.task.classes() {
@@ -93,8 +95,7 @@ fn described(manifest: &Manifest) -> String {
         or_none(&manifest.feature_set),
         or_none(&manifest.model_type),
         manifest.signature.len(),
-        manifest.source.library,
-        manifest.source.version.as_deref().unwrap_or_default(),
+        trainer(&manifest.source.library, manifest.source.version.as_deref(), file_version),
     )
 }
 
@@ -165,8 +166,11 @@ pub(crate) fn promote(
     alias: &Alias,
 ) -> Result<(), Exit> {
     let from = config.registry()?.promote(name, version, alias, BY).map_err(refused)?;
-    let from = from.map_or_else(|| "nothing".to_owned(), |version| version.to_string());
-    print(&format!("{name}: {alias} moved from {from} to {version}"))
+    print(&match from {
+        Some(from) if from != *version => format!("{name}: {alias} moved from {from} to {version}"),
+        // the first version of a model is its champion without a move
+        _ => format!("{name}: {alias} is {version}"),
+    })
 }
 
 pub(crate) fn rollback(config: &CtlConfig, name: &ModelName) -> Result<(), Exit> {

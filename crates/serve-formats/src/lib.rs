@@ -1,4 +1,6 @@
-//! Foreign model files lowered to the engine of serve-core: LightGBM's text models and XGBoost's JSON.
+//! Foreign model files lowered to the engine of serve-core: LightGBM's text models and dumps, XGBoost's JSON and UBJSON,
+//! CatBoost's JSON, ONNX of tabular models, and scikit-learn pipelines as `tools/export_sklearn.py` writes them; each as it
+//! is or in a folder of MLflow's.
 //!
 //! A file is read as hostile: nothing in it is executed, no count in it is believed before the data bears it out, and
 //! whatever is wrong is told with its place. What cannot be answered exactly as the training library answers it is

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde_json::Value;
 use serve_core::ensemble::Model;
 use serve_core::graph::{Graph, Op};
 use serve_core::tree::{Node, Tree};
@@ -18,6 +19,8 @@ pub struct Summary {
     pub library: String,
     /// Its version, where the file tells it.
     pub version: Option<String>,
+    /// The version of the file's format, where the file tells that in its place.
+    pub file_version: Option<String>,
     /// The objective as the file names it.
     pub objective: String,
     /// `regression` or `classification`.
@@ -77,6 +80,7 @@ impl ImportedModel {
         let mut summary = Summary {
             library: self.source.library.clone(),
             version: self.source.version.clone(),
+            file_version: self.hyperparameters.get("file_format").and_then(Value::as_str).map(str::to_owned),
             objective: self.objective.clone(),
             task: self.task.as_str(),
             classes: self.task.classes().to_vec(),

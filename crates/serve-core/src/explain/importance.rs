@@ -49,7 +49,7 @@ impl Serialize for Importance {
 #[derive(Debug, Clone, PartialEq, Default, serde::Serialize)]
 pub struct Importances {
     /// Sum of the gains of a feature's splits: LightGBM's `feature_importance("gain")`, XGBoost's `total_gain`. `None`
-    /// where the file tells no gains.
+    /// where there are splits whose gains the file does not tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gain: Option<Importance>,
     /// Number of a feature's splits: LightGBM's `feature_importance("split")`, XGBoost's `weight`. Where gains are
@@ -80,11 +80,11 @@ impl Importances {
         }
         let names: Arc<[String]> = labels.into_names().into();
         let (mut gains, mut splits) = (vec![0.0; names.len()], vec![0.0; names.len()]);
-        let mut known = false;
+        let mut known = true;
         for tree in trees.trees() {
             for (feature, gain) in gains_of(&tree) {
                 let place = places.get(feature).map_or(0, |&place| place as usize);
-                known |= gain.is_some_and(|gain| gain != 0.0);
+                known &= gain.is_some();
                 if gain.is_none_or(|gain| gain > 0.0) {
                     gains[place] += gain.unwrap_or(0.0);
                     splits[place] += 1.0;
