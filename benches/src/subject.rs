@@ -77,12 +77,13 @@ impl Subject {
     }
 }
 
-/// The format that a file's ending stands for: `.txt` is LightGBM, `.json` and `.ubj` are XGBoost, `.onnx` is ONNX.
+/// The format that a file's ending stands for: `.txt` is LightGBM, `.ubj` is XGBoost, `.onnx` is ONNX;
+/// what a `.json` is, its content says.
 #[must_use]
 pub fn format_of(path: &FilePath) -> Format {
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("txt") => Format::LightGbm,
-        Some("json" | "ubj") => Format::XgBoost,
+        Some("ubj") => Format::XgBoost,
         Some("onnx") => Format::Onnx,
         _ => Format::Auto,
     }

@@ -65,14 +65,14 @@ fn names_lead_nowhere_else() {
 #[test]
 fn every_offending_feature_is_told_at_once() {
     let (_folder, server) = cells();
-    let features = json!({"mean_radius": 99, "mean_texture": "x", "mean_area": true});
+    let features = json!({"mean_radius": 99, "mean_texture": "x", "mean_area": [1], "mean_smoothness": true});
     let reply = server.post("/predict", &json!({"model": "cells", "features": features}));
     let message = "3 invalid inputs, first mean_radius: expected 0 to 50, got 99";
     assert_eq!(reply.error(), (422, "invalid_features", message));
     let expected = json!([
         {"feature": "mean_radius", "problem": "out_of_range", "expected": "0 to 50", "got": 99.0},
         {"feature": "mean_texture", "problem": "wrong_type", "expected": "a number", "got": "text \"x\""},
-        {"feature": "mean_area", "problem": "wrong_type", "expected": "a number", "got": "a boolean"},
+        {"feature": "mean_area", "problem": "wrong_type", "expected": "a number", "got": "a list"},
     ]);
     assert_eq!(reply.body["details"], expected);
 
