@@ -19,6 +19,7 @@ mod plain_walk;
 mod pool;
 mod quick_scorer;
 mod rows;
+mod rule;
 mod trees;
 mod walk;
 

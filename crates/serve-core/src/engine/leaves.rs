@@ -179,6 +179,14 @@ impl<N: Number> Leaves<N> {
         }
     }
 
+    /// The scores of a row, one per output, whose sums are `sums`.
+    #[inline]
+    pub(super) fn scores(&self, sums: &[N], out: &mut [f64]) {
+        for (output, (sum, score)) in sums.iter().zip(out).enumerate() {
+            *score = self.score(output, *sum);
+        }
+    }
+
     /// The score of an output whose sum is `sum`.
     #[inline]
     pub(super) fn score(&self, output: usize, sum: N) -> f64 {

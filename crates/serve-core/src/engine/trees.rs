@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use ndarray::ArrayView1;
 use thiserror::Error;
 
-use super::bit_walk::{self, BitWalk};
+use super::bit_walk::BitWalk;
 use super::bottom_up::{self, BottomUp};
 use super::codes::{Codes, Staging};
 use super::kernels::Instructions;
@@ -13,8 +13,9 @@ use super::leaves::{AnyLeaves, Gathered, Leaves, Number};
 use super::lower::Lowered;
 use super::path::{InvalidPath, Kernel, Path, Simd};
 use super::plain_walk::PlainWalk;
-use super::quick_scorer::{self, QuickScorer};
+use super::quick_scorer::QuickScorer;
 use super::rows::Rows;
+use super::rule::{can_run, pick};
 use super::walk::{self, Walk};
 use crate::tree::TreeEnsemble;
 
@@ -132,9 +133,8 @@ impl TreeEngine {
     pub fn with_path(ensemble: &TreeEnsemble, path: Path) -> Result<Self, InvalidPath> {
         let simd = path.simd.unwrap_or_else(Simd::best);
         let instructions = Instructions::detect(simd).ok_or(InvalidPath::Cpu { simd })?;
-        if let (true, Some(kernel)) =
-            (PlainWalk::is_needed(ensemble), path.kernel.filter(|k| *k != Kernel::Walk))
-        {
+        let plain = PlainWalk::is_needed(ensemble).then(|| Box::new(PlainWalk::new(ensemble)));
+        if let (Some(_), Some(kernel)) = (&plain, path.kernel.filter(|k| *k != Kernel::Walk)) {
             let problem = "its leaves are linear models, or scores are the least or greatest leaf".to_owned();
             return Err(InvalidPath::Shape { kernel, problem });
         }
@@ -144,7 +144,7 @@ impl TreeEngine {
         let codes = if lowered.most_leaves() <= bottom_up::MOST_LEAVES { Codes::new(&lowered) } else { None };
         let (few, limit, many) = match path.kernel {
             Some(kernel) => (kernel, 0, kernel),
-            None if PlainWalk::is_needed(ensemble) => (Kernel::Walk, 0, Kernel::Walk),
+            None if plain.is_some() => (Kernel::Walk, 0, Kernel::Walk),
             None => pick(&lowered, codes.as_ref(), simd),
         };
         let mut kernels = Kernels::default();
@@ -155,7 +155,6 @@ impl TreeEngine {
         }
         let codes = codes.filter(|_| few != Kernel::Walk || many != Kernel::Walk);
         let (inputs, outputs) = (ensemble.inputs(), ensemble.outputs());
-        let plain = PlainWalk::is_needed(ensemble).then(|| Box::new(PlainWalk::new(ensemble)));
         Ok(Self { inputs, outputs, instructions, leaves, codes, kernels, few, limit, many, plain })
     }
 
@@ -262,9 +261,7 @@ impl TreeEngine {
             }
             _ => return None,
         }
-        for (output, (sum, score)) in sums.iter().zip(out).enumerate() {
-            *score = leaves.score(output, *sum);
-        }
+        leaves.scores(sums, out);
         Some(())
     }
 
@@ -335,9 +332,7 @@ fn row_by_row<N: Number>(
                 run(loose, sums);
             }
         }
-        for (output, (sum, score)) in sums.iter().zip(out).enumerate() {
-            *score = leaves.score(output, *sum);
-        }
+        leaves.scores(sums, out);
     }
 }
 
@@ -363,51 +358,5 @@ impl Kernels {
             (Kernel::BitWalk, Some(codes)) => self.bit_walk = Some(BitWalk::new(lowered, codes)),
             _ => self.walk = Some(Walk::new(lowered)),
         }
-    }
-}
-
-/// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster: with AVX-512 than the walk on
-/// bits, than QuickScorer or the walk, and with AVX2 than the walk.
-const MANY_FOR_BITS: usize = 32;
-const MANY: usize = 20;
-const MANY_AVX2: usize = 16;
-
-/// The rule: the kernel for few rows, how many are many, and the kernel for those.
-fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Kernel, usize, Kernel) {
-    let runs = |kernel| can_run(kernel, lowered, codes).is_ok();
-    let walk = (Kernel::Walk, 0, Kernel::Walk);
-    match simd {
-        Simd::Portable => walk,
-        Simd::Avx2 if runs(Kernel::BottomUp) => (Kernel::Walk, MANY_AVX2, Kernel::BottomUp),
-        Simd::Avx2 => walk,
-        Simd::Avx512 => {
-            let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));
-            let few = one.unwrap_or(Kernel::Walk);
-            let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
-            (few, if few == Kernel::BitWalk { MANY_FOR_BITS } else { MANY }, many)
-        }
-    }
-}
-
-/// Whether a kernel can run a model, and why not.
-fn can_run(kernel: Kernel, lowered: &Lowered, codes: Option<&Codes>) -> Result<(), String> {
-    let most = match kernel {
-        Kernel::Walk => return Ok(()),
-        Kernel::BottomUp => bottom_up::MOST_LEAVES,
-        Kernel::QuickScorer => quick_scorer::MOST_LEAVES,
-        Kernel::BitWalk => 1 << bit_walk::MOST_DEPTH,
-    };
-    if lowered.most_leaves() > most {
-        return Err(format!("a tree has {} leaves, expected at most {most}", lowered.most_leaves()));
-    }
-    if kernel == Kernel::BitWalk && lowered.most_depth() > bit_walk::MOST_DEPTH {
-        let expected = bit_walk::MOST_DEPTH;
-        return Err(format!("a tree is {} splits deep, expected at most {expected}", lowered.most_depth()));
-    }
-    let columns = if kernel == Kernel::BottomUp { usize::from(u16::MAX) } else { quick_scorer::MOST_COLUMNS };
-    match codes {
-        Some(codes) if codes.width <= columns => Ok(()),
-        Some(codes) => Err(format!("it has {} columns, expected at most {columns}", codes.width)),
-        None => Err(format!("it has more than {} columns", u16::MAX)),
     }
 }

@@ -231,9 +231,7 @@ impl Walk {
                 steps.many_rows(prepared, width, leaves, sums);
             }
             for (sums, out) in sums.chunks_exact(outputs).zip(out.chunks_exact_mut(outputs)) {
-                for (output, (sum, score)) in sums.iter().zip(out).enumerate() {
-                    *score = leaves.score(output, *sum);
-                }
+                leaves.scores(sums, out);
             }
         }
     }

@@ -1,0 +1,53 @@
+//! Which kernel runs a model, and from how many rows on another does. What the limits were measured at stands in
+//! `docs/engine.md`.
+
+use super::codes::Codes;
+use super::lower::Lowered;
+use super::path::{Kernel, Simd};
+use super::{bit_walk, bottom_up, quick_scorer};
+
+/// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster: with AVX-512 than the walk on
+/// bits, than QuickScorer or the walk, and with AVX2 than the walk.
+const MANY_FOR_BITS: usize = 32;
+const MANY: usize = 20;
+const MANY_AVX2: usize = 16;
+
+/// The rule: the kernel for few rows, how many are many, and the kernel for those.
+pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Kernel, usize, Kernel) {
+    let runs = |kernel| can_run(kernel, lowered, codes).is_ok();
+    let walk = (Kernel::Walk, 0, Kernel::Walk);
+    match simd {
+        Simd::Portable => walk,
+        Simd::Avx2 if runs(Kernel::BottomUp) => (Kernel::Walk, MANY_AVX2, Kernel::BottomUp),
+        Simd::Avx2 => walk,
+        Simd::Avx512 => {
+            let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));
+            let few = one.unwrap_or(Kernel::Walk);
+            let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
+            (few, if few == Kernel::BitWalk { MANY_FOR_BITS } else { MANY }, many)
+        }
+    }
+}
+
+/// Whether a kernel can run a model, and why not.
+pub(super) fn can_run(kernel: Kernel, lowered: &Lowered, codes: Option<&Codes>) -> Result<(), String> {
+    let most = match kernel {
+        Kernel::Walk => return Ok(()),
+        Kernel::BottomUp => bottom_up::MOST_LEAVES,
+        Kernel::QuickScorer => quick_scorer::MOST_LEAVES,
+        Kernel::BitWalk => 1 << bit_walk::MOST_DEPTH,
+    };
+    if lowered.most_leaves() > most {
+        return Err(format!("a tree has {} leaves, expected at most {most}", lowered.most_leaves()));
+    }
+    if kernel == Kernel::BitWalk && lowered.most_depth() > bit_walk::MOST_DEPTH {
+        let expected = bit_walk::MOST_DEPTH;
+        return Err(format!("a tree is {} splits deep, expected at most {expected}", lowered.most_depth()));
+    }
+    let columns = if kernel == Kernel::BottomUp { usize::from(u16::MAX) } else { quick_scorer::MOST_COLUMNS };
+    match codes {
+        Some(codes) if codes.width <= columns => Ok(()),
+        Some(codes) => Err(format!("it has {} columns, expected at most {columns}", codes.width)),
+        None => Err(format!("it has more than {} columns", u16::MAX)),
+    }
+}
