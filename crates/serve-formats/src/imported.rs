@@ -162,22 +162,14 @@ impl ImportedModel {
     /// When there are more or fewer names than features, or a name is empty or stands twice.
     pub fn with_feature_names(mut self, names: Vec<String>) -> Result<Self, InvalidOverride> {
         check_names("features", self.features.len(), &names)?;
-        for (feature, name) in self.features.iter_mut().zip(names) {
-            for transform in &mut self.estimator.transforms {
-                if let Transform::Recode { column, .. } = transform
-                    && *column == feature.name
-                {
-                    // Marked, so that a later feature of the old name does not take it over.
-                    *column = format!("\0{name}");
-                }
-            }
-            feature.name = name;
-        }
         for transform in &mut self.estimator.transforms {
-            if let Transform::Recode { column, .. } = transform {
-                *column = column.trim_start_matches('\0').to_owned();
+            if let Transform::Recode { column, .. } = transform
+                && let Some(place) = self.features.iter().position(|feature| feature.name == *column)
+            {
+                column.clone_from(&names[place]);
             }
         }
+        self.features.iter_mut().zip(names).for_each(|(feature, name)| feature.name = name);
         Ok(self)
     }
 
