@@ -21,10 +21,12 @@ pub use refresh::{ReloadOutcome, ReloadStatus};
 
 use crate::config::CacheConfig;
 use crate::deployment::{Deployment, RefusedError};
-use crate::directory::{Directory, StorageError};
+use crate::directory::Directory;
+use crate::storage::StorageError;
 use crate::explanations::{Explanations, ReadAgainError};
 use crate::reaper::Reaper;
 use crate::slot::Slot;
+use crate::storage::Fingerprint;
 use crate::snapshot::{ModelSnapshot, Refusal, Resolution};
 
 /// Why a reference leads to no deployment.
@@ -110,7 +112,7 @@ struct Writer {
     seen_refused: HashMap<(ModelName, ModelVersion), Fingerprint>,
 }
 
-type Fingerprint = Vec<(std::path::PathBuf, u64, Option<std::time::SystemTime>)>;
+
 
 /// A registry of models; see the module.
 pub struct Registry {

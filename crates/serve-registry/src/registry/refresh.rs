@@ -9,7 +9,7 @@ use serve_core::{Alias, ModelName, ModelVersion};
 use super::{Registry, Writer};
 use crate::aliases::Aliases;
 use crate::deployment::{Deployment, with_causes};
-use crate::directory::StorageError;
+use crate::storage::{Storage, StorageError};
 use crate::slot::Slot;
 use crate::snapshot::{ModelSnapshot, Pointing, Published, Refusal};
 
