@@ -10,8 +10,8 @@ use serve_core::{
 };
 use thiserror::Error;
 
-use crate::storage::{Storage, StorageError};
 use crate::explanations::{Explanations, Lazy, ReadAgainError};
+use crate::storage::{Storage, StorageError};
 
 /// How often the golden rows are run before a version answers anyone.
 const WARM_UP_ROUNDS: usize = 3;

@@ -104,7 +104,13 @@ impl Directory {
             let folder = self.version_folder(name, oldest);
             let at = fs::metadata(&folder).and_then(|data| data.modified()).ok();
             let at = at.and_then(|at| at.try_into().ok()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-            aliases.point(&Alias::champion(), oldest, crate::aliases::Action::Publish, "the registry".into(), at);
+            aliases.point(
+                &Alias::champion(),
+                oldest,
+                crate::aliases::Action::Publish,
+                "the registry".into(),
+                at,
+            );
         }
         Ok(aliases)
     }
@@ -225,11 +231,7 @@ impl Storage for Directory {
         Ok(versions)
     }
 
-    fn manifest(
-        &self,
-        name: &ModelName,
-        version: &ModelVersion,
-    ) -> Result<(Manifest, Digest), StorageError> {
+    fn manifest(&self, name: &ModelName, version: &ModelVersion) -> Result<(Manifest, Digest), StorageError> {
         let bytes = self.manifest_bytes(name, version)?;
         Ok((read_manifest(&bytes)?, Digest::of(&bytes)))
     }

@@ -9,9 +9,9 @@ use thiserror::Error;
 use super::{DeploymentError, Registry, Writer};
 use crate::aliases::{Action, Aliases};
 use crate::deployment::{Deployment, RefusedError};
-use crate::storage::{Storage, StorageError};
 use crate::slot::Slot;
 use crate::snapshot::ModelSnapshot;
+use crate::storage::{Storage, StorageError};
 
 /// Why an alias was not moved.
 #[derive(Debug, Error)]
