@@ -2,7 +2,7 @@
 
 use serve_app::{Exit, ExitReason};
 use serve_core::{Alias, EngineLoader, Manifest, ModelName, ModelRef, ModelVersion, Selector};
-use serve_registry::{Deployment, Directory, ModelSnapshot, PromoteError, StorageError};
+use serve_registry::{Deployment, Directory, ModelSnapshot, PromoteError, Storage, StorageError};
 
 use crate::config::CtlConfig;
 use crate::importances::Shown;

@@ -10,8 +10,8 @@ use serve_core::{
 };
 use thiserror::Error;
 
-use crate::directory::{Directory, StorageError};
 use crate::explanations::{Explanations, Lazy, ReadAgainError};
+use crate::storage::{Storage, StorageError};
 
 /// How often the golden rows are run before a version answers anyone.
 const WARM_UP_ROUNDS: usize = 3;
@@ -64,12 +64,12 @@ impl Deployment {
     /// # Errors
     /// [`RefusedError`] with the reason.
     pub fn load(
-        directory: &Directory,
+        storage: &dyn Storage,
         loader: &dyn ModelLoader,
         name: &ModelName,
         version: &ModelVersion,
     ) -> Result<Self, RefusedError> {
-        let attempt = std::panic::AssertUnwindSafe(|| Self::try_load(directory, loader, name, version));
+        let attempt = std::panic::AssertUnwindSafe(|| Self::try_load(storage, loader, name, version));
         let result = std::panic::catch_unwind(attempt).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -83,13 +83,13 @@ impl Deployment {
     }
 
     fn try_load(
-        directory: &Directory,
+        storage: &dyn Storage,
         loader: &dyn ModelLoader,
         name: &ModelName,
         version: &ModelVersion,
     ) -> Result<Self, Refusal> {
         let start = Instant::now();
-        let bundle = directory.bundle(name, version)?;
+        let bundle = storage.bundle(name, version)?;
         let manifest = bundle.manifest();
         if (&manifest.name, &manifest.version) != (name, version) {
             let manifest = format!("{}@{}", manifest.name, manifest.version);
@@ -154,10 +154,10 @@ impl Deployment {
 
     pub(crate) fn make_explanations(
         &self,
-        directory: &Directory,
+        storage: &dyn Storage,
         loader: &dyn ModelLoader,
     ) -> Result<&Explanations, ReadAgainError> {
-        self.explanations.get_or_make(self, directory, loader)
+        self.explanations.get_or_make(self, storage, loader)
     }
 
     /// Bytes of its bundle.

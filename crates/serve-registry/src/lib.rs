@@ -6,7 +6,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let folder = tempfile::tempdir()?;
 //! # let dir = folder.path();
-//! # serve_registry::Directory::create(dir)?.publish(&serve_core::doctest::logistic_bundle(), "doctest")?;
+//! # serve_registry::Storage::publish(&serve_registry::Directory::create(dir)?, &serve_core::doctest::logistic_bundle(), "doctest")?;
 //! let registry = Registry::open(dir)?;
 //! let deployment = registry.deployment(&"doctest@champion".parse()?)?;
 //! let prediction = deployment.pipeline().predict(&[0.5, 1.0])?;
@@ -17,7 +17,8 @@
 //!
 //! | module | concept |
 //! |---|---|
-//! | [`directory`] | bundles, versions and aliases in a folder: atomic publish, locked alias changes |
+//! | [`storage`] | the seam to where bundles and aliases lie |
+//! | [`directory`] | the storage that is a folder: atomic publish, locked alias changes |
 //! | [`aliases`] | movable pointers to versions, with their history |
 //! | [`deployment`] | one version loaded, proven and warmed |
 //! | [`explanations`] | what explains a deployment, made at its first use |
@@ -34,14 +35,16 @@ mod reaper;
 pub mod registry;
 pub mod slot;
 pub mod snapshot;
+pub mod storage;
 #[allow(dead_code, reason = "the registry's core takes these up in the next change")]
 mod sync;
 
 pub use aliases::Aliases;
 pub use config::RegistryConfig;
 pub use deployment::{Deployment, RefusedError};
-pub use directory::{Directory, PublishError, StorageError};
+pub use directory::Directory;
 pub use explanations::Explanations;
 pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus};
 pub use slot::Slot;
 pub use snapshot::{ModelSnapshot, Refusal, VersionState};
+pub use storage::{DeleteError, PublishError, Storage, StorageError, change_aliases};

@@ -21,11 +21,13 @@ pub use refresh::{ReloadOutcome, ReloadStatus};
 
 use crate::config::CacheConfig;
 use crate::deployment::{Deployment, RefusedError};
-use crate::directory::{Directory, StorageError};
+use crate::directory::Directory;
 use crate::explanations::{Explanations, ReadAgainError};
 use crate::reaper::Reaper;
 use crate::slot::Slot;
 use crate::snapshot::{ModelSnapshot, Refusal, Resolution};
+use crate::storage::Fingerprint;
+use crate::storage::StorageError;
 
 /// Why a reference leads to no deployment.
 #[derive(Debug, Clone, Error)]
@@ -109,8 +111,6 @@ struct Writer {
     /// What a refused version looked like, so that polling tries it again only after it changed.
     seen_refused: HashMap<(ModelName, ModelVersion), Fingerprint>,
 }
-
-type Fingerprint = Vec<(std::path::PathBuf, u64, Option<std::time::SystemTime>)>;
 
 /// A registry of models; see the module.
 pub struct Registry {

@@ -9,9 +9,9 @@ use thiserror::Error;
 use super::{DeploymentError, Registry, Writer};
 use crate::aliases::{Action, Aliases};
 use crate::deployment::{Deployment, RefusedError};
-use crate::directory::StorageError;
 use crate::slot::Slot;
 use crate::snapshot::ModelSnapshot;
+use crate::storage::{Storage, StorageError};
 
 /// Why an alias was not moved.
 #[derive(Debug, Error)]
@@ -54,14 +54,14 @@ impl Registry {
     /// When there is none, or as [`promote`](Self::promote).
     pub fn rollback(&self, name: &ModelName, by: &str) -> Result<(ModelVersion, ModelVersion), PromoteError> {
         let nothing = || PromoteError::NoPrevious { name: name.clone() };
-        let mut to = None;
+        let to = std::cell::RefCell::new(None);
         let from = self.move_alias(name, &Alias::champion(), Action::Rollback, by, |aliases| {
             let standing = aliases.standing("champion");
             let previous =
                 standing.len().checked_sub(2).map(|at| standing[at].clone()).ok_or_else(nothing)?;
-            Ok(to.insert(previous).clone())
+            Ok(to.borrow_mut().insert(previous).clone())
         })?;
-        from.zip(to).ok_or_else(nothing)
+        from.zip(to.into_inner()).ok_or_else(nothing)
     }
 
     /// Picks a version, proves it, moves the alias on disk, all under the model's lock, then publishes: what was read when
@@ -74,10 +74,10 @@ impl Registry {
         alias: &Alias,
         action: Action,
         by: &str,
-        choose: impl FnOnce(&Aliases) -> Result<ModelVersion, PromoteError>,
+        choose: impl Fn(&Aliases) -> Result<ModelVersion, PromoteError>,
     ) -> Result<Option<ModelVersion>, PromoteError> {
         let mut proof = None;
-        let moved = self.directory.change_aliases(name, |aliases| {
+        let moved = crate::storage::change_aliases(&self.directory, name, |aliases| {
             let version = choose(aliases)?;
             let versions = self.directory.versions(name)?;
             if !versions.contains(&version) {
@@ -86,7 +86,7 @@ impl Registry {
             let mut writer = self.writer();
             let (snapshot, _) = self.proven(self.slot(name).as_deref(), name, &version, &mut writer)?;
             let before = aliases.target(alias.as_str()).cloned();
-            aliases.point(alias, &version, action, by, jiff::Timestamp::now());
+            aliases.point(alias, &version, action, by.into(), jiff::Timestamp::now());
             proof = Some((writer, snapshot, versions, before));
             Ok::<_, PromoteError>(())
         });

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use serve_core::Alias;
-use serve_registry::{Directory, PublishError, Registry};
+use serve_registry::{Directory, PublishError, Registry, Storage};
 
 use crate::shop::{Shop, bundle, model, served, version};
 

@@ -11,7 +11,7 @@ use serve_core::{
     Pipeline,
 };
 use serve_registry::config::CacheConfig;
-use serve_registry::{Deployment, Directory, Registry};
+use serve_registry::{Deployment, Directory, Registry, Storage};
 use tempfile::TempDir;
 
 /// The row that everybody asks for.
@@ -86,11 +86,21 @@ impl Shop {
     /// Moves an alias as another process would: on disk only, without proof.
     pub(crate) fn point(&self, alias: &str, to: &str) {
         let alias: Alias = alias.parse().expect("an alias");
-        let moved = self.directory.change_aliases::<serve_registry::StorageError>(&model(), |aliases| {
-            let now = "2026-01-01T00:00:00Z".parse().expect("a time");
-            aliases.point(&alias, &version(to), serve_registry::aliases::Action::Promote, "another", now);
-            Ok(())
-        });
+        let moved = serve_registry::change_aliases::<serve_registry::StorageError>(
+            &self.directory,
+            &model(),
+            |aliases| {
+                let now = "2026-01-01T00:00:00Z".parse().expect("a time");
+                aliases.point(
+                    &alias,
+                    &version(to),
+                    serve_registry::aliases::Action::Promote,
+                    "another".into(),
+                    now,
+                );
+                Ok(())
+            },
+        );
         moved.expect("moved");
     }
 
