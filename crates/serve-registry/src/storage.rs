@@ -76,6 +76,9 @@ pub enum StorageError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// Somebody else's attempt, which this one was part of, failed.
+    #[error(transparent)]
+    Shared(std::sync::Arc<StorageError>),
     /// A bundle is damaged.
     #[error(transparent)]
     Bundle(#[from] BundleError),
