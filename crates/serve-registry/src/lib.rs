@@ -22,6 +22,7 @@
 //! | [`aliases`] | movable pointers to versions, with their history |
 //! | [`deployment`] | one version loaded, proven and warmed |
 //! | [`explanations`] | what explains a deployment, made at its first use |
+//! | [`guard`] | a new champion held against the version it replaced, and taken back if it is worse |
 //! | [`snapshot`] | what one model serves at one moment, and which version a request means |
 //! | [`registry`] | all models: loading beside the serving path, the swap, reload, promote, rollback |
 //! | [`slot`] | the pointer that is swapped |
@@ -31,6 +32,7 @@ pub mod config;
 pub mod deployment;
 pub mod directory;
 pub mod explanations;
+pub mod guard;
 mod reaper;
 pub mod registry;
 pub mod slot;
@@ -44,6 +46,7 @@ pub use config::RegistryConfig;
 pub use deployment::{Deployment, RefusedError};
 pub use directory::Directory;
 pub use explanations::Explanations;
+pub use guard::{Guard, GuardConfig, Verdict};
 pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus};
 pub use slot::Slot;
 pub use snapshot::{ModelSnapshot, Refusal, VersionState};
