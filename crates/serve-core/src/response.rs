@@ -165,7 +165,7 @@ pub struct ModelInfo<'a> {
     pub digest: &'a dyn Text,
     /// How many inputs the model takes.
     pub features_used: usize,
-    /// Inputs that were missing and were filled in by their policy.
+    /// Inputs that were missing: filled in by their policy, or left to the model's own rule.
     pub imputed_features: Names<'a>,
     /// How many given features the model does not have; they were ignored.
     #[serde(skip_serializing_if = "is_zero")]
