@@ -6,6 +6,7 @@ use std::sync::{Arc, Barrier, Weak};
 use std::time::Duration;
 
 use serve_core::EngineLoader;
+use serve_registry::Storage;
 use serve_registry::Deployment;
 use serve_registry::guard::{Guard, GuardConfig, Question, Reply, Verdict};
 
