@@ -348,8 +348,9 @@ impl Kernels {
         match (kernel, codes) {
             (Kernel::BottomUp, Some(codes)) => {
                 let trees = BottomUp::new(lowered, codes);
+                let most = bottom_up::most_for_planes(simd);
                 self.bottom_up = Some(match leaves {
-                    _ if simd != Simd::Avx512 => trees,
+                    _ if lowered.most_leaves() > most => trees,
                     AnyLeaves::F64(leaves) => trees.with_planes(leaves),
                     AnyLeaves::F32(leaves) => trees.with_planes(leaves),
                 });
