@@ -51,13 +51,11 @@ pub(in crate::engine) fn bottom_up<N: Number>(
                 3 => abreast::<3>(trees, tree, codes, lines),
                 _ => abreast::<4>(trees, tree, codes, lines),
             };
-            for (group, found) in found.iter().enumerate().take(groups - first) {
-                let place = (first + group) * GROUP;
-                if trees.planes.is_empty() {
-                    add_each(leaves, tree, found, sums, place);
-                } else {
-                    add(trees, leaves, tree, found, sums, place);
-                }
+            let found = &found[..GROUPS.min(groups - first)];
+            if trees.planes.is_empty() {
+                add_each(leaves, tree, found, sums, first * GROUP);
+            } else {
+                add(trees, leaves, tree, found, sums, first * GROUP);
             }
         }
     }
@@ -83,106 +81,156 @@ fn abreast<'a, const G: usize>(
     {
         let at_most = _mm256_set1_epi8(at_most.cast_signed());
         let codes = &codes[usize::from(column) * BLOCK..][..G * GROUP].as_chunks::<GROUP>().0[..G];
-        let into = usize::from(TEMPORARY) + usize::from(destination);
-        for group in 0..G {
-            let (left, right) = (lines.of(left)[group], lines.of(right)[group]);
-            for half in 0..2 {
-                let codes = load(&codes[group].as_chunks().0[half]);
-                let goes_left = _mm256_cmpeq_epi8(_mm256_min_epu8(codes, at_most), codes);
-                let (left, right) = (load(&left.0.as_chunks().0[half]), load(&right.0.as_chunks().0[half]));
-                let chosen = _mm256_blendv_epi8(right, left, goes_left);
-                store(&mut lines.0[into % OPERANDS][group].0.as_chunks_mut().0[half], chosen);
-            }
+        let into = (usize::from(TEMPORARY) + usize::from(destination)) % OPERANDS;
+        // The three loads are what a choice waits for, so leaves' numbers come from registers. A macro, because a
+        // closure would not be inlined.
+        macro_rules! choose {
+            (|$at:ident| $left:expr, $right:expr) => {
+                for group in 0..G {
+                    for half in 0..2 {
+                        let $at = (group, half);
+                        let codes = load(&codes[group].as_chunks().0[half]);
+                        let goes_left = _mm256_cmpeq_epi8(_mm256_min_epu8(codes, at_most), codes);
+                        let chosen = _mm256_blendv_epi8($right, $left, goes_left);
+                        store(&mut lines.0[into][group].0.as_chunks_mut().0[half], chosen);
+                    }
+                }
+            };
+        }
+        let (left_leaf, right_leaf) = (constant(left), constant(right));
+        match (left < TEMPORARY, right < TEMPORARY) {
+            (true, true) => choose!(|_at| left_leaf, right_leaf),
+            (true, false) => choose!(|at| left_leaf, value(lines, right, at)),
+            (false, true) => choose!(|at| value(lines, left, at), right_leaf),
+            (false, false) => choose!(|at| value(lines, left, at), value(lines, right, at)),
         }
     }
     lines.of(program.result)
 }
 
-/// Adds the leaves `found` of 64 rows one by one.
+/// The number of a leaf.
 #[inline]
-fn add_each<N: Number>(leaves: &Leaves<N>, tree: usize, found: &Line, sums: &mut [N], place: usize) {
+#[target_feature(enable = "avx2")]
+fn constant(operand: u16) -> __m256i {
+    _mm256_set1_epi8((operand as u8).cast_signed())
+}
+
+/// Half of a group's line of an operand.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn value(lines: &Lines, operand: u16, (group, half): (usize, usize)) -> __m256i {
+    load(&lines.of(operand)[group].0.as_chunks().0[half])
+}
+
+/// Adds the leaves `found` of groups of 64 rows one by one.
+#[inline]
+fn add_each<N: Number>(leaves: &Leaves<N>, tree: usize, found: &[Line], sums: &mut [N], place: usize) {
+    let found = found.iter().flat_map(|line| &line.0);
     if leaves.adds() && leaves.stride == 1 {
         let values = leaves.of_tree(tree);
-        let sums = &mut sums[leaves.output[tree] as usize * BLOCK + place..][..GROUP];
-        for (sum, leaf) in sums.iter_mut().zip(&found.0) {
+        let sums = &mut sums[leaves.output[tree] as usize * BLOCK + place..];
+        for (sum, leaf) in sums.iter_mut().zip(found) {
             *sum += values[usize::from(*leaf)];
         }
     } else {
-        for (row, leaf) in found.0.iter().enumerate() {
+        for (row, leaf) in found.enumerate() {
             leaves.add(tree, leaves.first[tree] + u32::from(*leaf), sums, place + row, BLOCK);
         }
     }
 }
 
-/// Adds the leaves `found` of 64 rows to the sums from `place` on.
+/// Adds the leaves `found` of groups of 64 rows to the sums from `place` on.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn add<N: Number>(
     trees: &BottomUp,
     leaves: &Leaves<N>,
     tree: usize,
-    found: &Line,
+    found: &[Line],
     sums: &mut [N],
     place: usize,
 ) {
     let output = leaves.output[tree] as usize;
     let outputs = if leaves.stride == 1 { output..output + 1 } else { 0..leaves.outputs };
-    let planes = trees.planes_of(tree);
-    let each = planes.len() / outputs.len();
-    let count = leaves.of_tree(tree).len() / leaves.stride;
-    for (output, planes) in outputs.zip(planes.chunks_exact(each)) {
-        let sums = &mut sums[output * BLOCK + place..][..GROUP];
-        for (half, found) in found.0.as_chunks().0.iter().enumerate() {
-            let found = load(found);
-            match N::sums(&mut sums[32 * half..][..32]) {
-                Sums::F64(sums) => add_f64(planes, count, found, sums),
-                Sums::F32(sums) => add_f32(planes, count, found, sums),
+    let planes = trees.planes_of(tree).chunks_exact(size_of::<N>());
+    let count = leaves.of_tree(tree).len();
+    for (output, planes) in outputs.zip(planes) {
+        let sums = &mut sums[output * BLOCK + place..][..found.len() * GROUP];
+        match () {
+            () if count <= 16 * leaves.stride => add_output::<N, 1>(planes, found, sums),
+            () if count <= 32 * leaves.stride => add_output::<N, 2>(planes, found, sums),
+            () => add_output::<N, 4>(planes, found, sums),
+        }
+    }
+}
+
+/// Adds one output's values, which stand in `TABLES` tables per byte.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_output<N: Number, const TABLES: usize>(planes: &[Line], found: &[Line], sums: &mut [N]) {
+    let halves = found.iter().flat_map(|line| line.0.as_chunks().0);
+    match N::sums(sums) {
+        Sums::F64(sums) => {
+            let Some(planes) = planes.first_chunk() else { return };
+            for (found, sums) in halves.zip(sums.as_chunks_mut().0) {
+                add_f64::<TABLES>(planes, load(found), sums);
+            }
+        }
+        Sums::F32(sums) => {
+            let Some(planes) = planes.first_chunk() else { return };
+            for (found, sums) in halves.zip(sums.as_chunks_mut().0) {
+                add_f32::<TABLES>(planes, load(found), sums);
             }
         }
     }
 }
 
-/// Byte `k` of the values, by leaf number, of `count` leaves at most.
+/// A byte of the values of 32 leaves.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn byte(plane: &Line, count: usize, found: __m256i) -> __m256i {
+fn byte<const TABLES: usize>(plane: &Line, found: __m256i) -> __m256i {
     let (tables, _) = plane.0.as_chunks();
-    let one = |table: usize| _mm256_shuffle_epi8(load_twice(&tables[table]), found);
-    // A blend takes the highest bit of a byte, so bit 4 or 5 is moved there.
-    let two = |table: usize| _mm256_blendv_epi8(one(table), one(table + 1), _mm256_slli_epi16::<3>(found));
-    match count {
-        ..=16 => one(0),
-        ..=32 => two(0),
-        _ => _mm256_blendv_epi8(two(0), two(2), _mm256_slli_epi16::<2>(found)),
+    let [a, b, c, d] = [0, 1, 2, 3].map(|table| &tables[table]);
+    let low = _mm256_shuffle_epi8(load_twice(a), found);
+    if TABLES == 1 {
+        return low;
     }
+    // A blend takes the highest bit of a byte, so bit 4 or 5 is moved there.
+    let odd = _mm256_slli_epi16::<3>(found);
+    let low = _mm256_blendv_epi8(low, _mm256_shuffle_epi8(load_twice(b), found), odd);
+    if TABLES == 2 {
+        return low;
+    }
+    let (c, d) = (_mm256_shuffle_epi8(load_twice(c), found), _mm256_shuffle_epi8(load_twice(d), found));
+    _mm256_blendv_epi8(low, _mm256_blendv_epi8(c, d, odd), _mm256_slli_epi16::<2>(found))
 }
 
+/// Bytes `k` and `k + 1` of 32 values, beside each other.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unpack_bytes(a: __m256i, b: __m256i) -> [__m256i; 2] {
+fn two_bytes<const TABLES: usize>(planes: &[Line], k: usize, found: __m256i) -> [__m256i; 2] {
+    let (a, b) = (byte::<TABLES>(&planes[k], found), byte::<TABLES>(&planes[k + 1], found));
     [_mm256_unpacklo_epi8(a, b), _mm256_unpackhi_epi8(a, b)]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn unpack_twos(a: __m256i, b: __m256i) -> [__m256i; 2] {
+fn four_bytes(a: __m256i, b: __m256i) -> [__m256i; 2] {
     [_mm256_unpacklo_epi16(a, b), _mm256_unpackhi_epi16(a, b)]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_f64(planes: &[Line], count: usize, found: __m256i, sums: &mut [f64]) {
-    let Some(planes) = planes.first_chunk::<8>() else { return };
-    let byte = |k: usize| byte(&planes[k], count, found);
-    let twos = [0, 2, 4, 6].map(|k| unpack_bytes(byte(k), byte(k + 1)));
+fn add_f64<const TABLES: usize>(planes: &[Line; 8], found: __m256i, sums: &mut [f64; 32]) {
+    let [a, b] = [two_bytes::<TABLES>(planes, 0, found), two_bytes::<TABLES>(planes, 2, found)];
+    let [c, d] = [two_bytes::<TABLES>(planes, 4, found), two_bytes::<TABLES>(planes, 6, found)];
     let (sums, _) = sums.as_chunks_mut::<4>();
     for half in 0..2 {
-        let low = unpack_twos(twos[0][half], twos[1][half]);
-        let high = unpack_twos(twos[2][half], twos[3][half]);
+        let (low, high) = (four_bytes(a[half], b[half]), four_bytes(c[half], d[half]));
         for quarter in 0..2 {
-            let (a, b) = (low[quarter], high[quarter]);
-            let eights = [_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b)];
-            for (eighth, values) in eights.into_iter().enumerate() {
+            let (low, high) = (low[quarter], high[quarter]);
+            let values = [_mm256_unpacklo_epi32(low, high), _mm256_unpackhi_epi32(low, high)];
+            for (eighth, values) in values.into_iter().enumerate() {
                 let sums = &mut sums[half * 4 + quarter * 2 + eighth];
                 store_f64(sums, _mm256_add_pd(load_f64(sums), _mm256_castsi256_pd(values)));
             }
@@ -192,13 +240,11 @@ fn add_f64(planes: &[Line], count: usize, found: __m256i, sums: &mut [f64]) {
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_f32(planes: &[Line], count: usize, found: __m256i, sums: &mut [f32]) {
-    let Some(planes) = planes.first_chunk::<4>() else { return };
-    let byte = |k: usize| byte(&planes[k], count, found);
-    let [low, high] = [0, 2].map(|k| unpack_bytes(byte(k), byte(k + 1)));
+fn add_f32<const TABLES: usize>(planes: &[Line; 4], found: __m256i, sums: &mut [f32; 32]) {
+    let [low, high] = [two_bytes::<TABLES>(planes, 0, found), two_bytes::<TABLES>(planes, 2, found)];
     let (sums, _) = sums.as_chunks_mut::<8>();
     for half in 0..2 {
-        for (quarter, values) in unpack_twos(low[half], high[half]).into_iter().enumerate() {
+        for (quarter, values) in four_bytes(low[half], high[half]).into_iter().enumerate() {
             let sums = &mut sums[half * 2 + quarter];
             store_f32(sums, _mm256_add_ps(load_f32(sums), _mm256_castsi256_ps(values)));
         }
