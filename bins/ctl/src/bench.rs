@@ -10,7 +10,7 @@ use serve_core::engine::{Pool, PoolError, Simd};
 use serve_core::{
     BatchPrediction, EngineLoader, Golden, ModelLoader, ModelName, ModelRef, ModelVersion, Pipeline,
 };
-use serve_registry::Directory;
+use serve_registry::{Directory, Storage};
 
 use crate::config::CtlConfig;
 use crate::print;

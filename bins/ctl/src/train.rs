@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serve_app::{Exit, ExitReason};
 use serve_core::{BundleBuilder, ModelName, ModelVersion};
-use serve_registry::{Directory, PublishError};
+use serve_registry::{Directory, PublishError, Storage};
 use serve_train::{Dataset, DatasetOptions, Hyperparameters, Identity, Report, TrainOptions, train};
 
 use crate::args::Train;

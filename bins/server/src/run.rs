@@ -85,7 +85,7 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
 fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
     let directory =
         Directory::open(&config.registry.url).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
-    let registry = Registry::with_loader(directory, Box::new(EngineLoader), config.registry.cache)
+    let registry = Registry::with(directory, Box::new(EngineLoader), config.registry.options())
         .map_err(|error| Exit::because(ExitReason::System, error))?;
     for model in registry.models() {
         for (version, refusal) in &model.refused {

@@ -2,7 +2,7 @@
 
 use serve_core::doctest::logistic;
 use serve_core::{Alias, ModelName};
-use serve_registry::{DeploymentError, PromoteError, StorageError};
+use serve_registry::{DeploymentError, PromoteError, Storage, StorageError};
 
 use crate::shop::{Shop, Watched, model, reference, served, version};
 
