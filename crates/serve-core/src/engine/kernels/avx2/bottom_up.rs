@@ -33,6 +33,9 @@ const WOVEN_F32: [u8; GROUP] = {
     order
 };
 
+/// Groups of rows from which it pays to tell leaves from temporaries.
+const BRANCHES: usize = 3;
+
 /// Runs all programs; row `i` of a group then stands at place `order[i]` of its group in `sums`.
 #[target_feature(enable = "avx2,popcnt,lzcnt")]
 pub(in crate::engine) fn bottom_up<N: Number>(
@@ -99,6 +102,8 @@ fn abreast<'a, const G: usize>(
         }
         let (left_leaf, right_leaf) = (constant(left), constant(right));
         match (left < TEMPORARY, right < TEMPORARY) {
+            // For so few rows, a branch that goes wrong costs more than loads.
+            _ if G < BRANCHES => choose!(|at| value(lines, left, at), value(lines, right, at)),
             (true, true) => choose!(|_at| left_leaf, right_leaf),
             (true, false) => choose!(|at| left_leaf, value(lines, right, at)),
             (false, true) => choose!(|at| value(lines, left, at), right_leaf),
