@@ -11,6 +11,8 @@ use crate::engine::codes::GROUP;
 use crate::engine::leaves::{Leaves, Number, Sums};
 use crate::engine::lines::{GROUPS, Line, Lines, OPERANDS};
 
+const _: () = assert!(BLOCK == GROUPS * GROUP, "an operand has lines for a whole block");
+
 /// Where row `i` of a group stands after eight tables of bytes were woven into `f64`.
 const WOVEN_F64: [u8; GROUP] = {
     let mut order = [0; GROUP];
@@ -45,21 +47,19 @@ pub(in crate::engine) fn bottom_up<N: Number>(
     groups: usize,
     (sums, lines): (&mut [N], &mut Lines),
 ) -> &'static [u8; GROUP] {
+    let (columns, _) = codes.as_chunks::<BLOCK>();
     for tree in 0..trees.programs.len() {
-        for first in (0..groups).step_by(GROUPS) {
-            let codes = &codes[first * GROUP..];
-            let found = match groups - first {
-                1 => abreast::<1>(trees, tree, codes, lines),
-                2 => abreast::<2>(trees, tree, codes, lines),
-                3 => abreast::<3>(trees, tree, codes, lines),
-                _ => abreast::<4>(trees, tree, codes, lines),
-            };
-            let found = &found[..GROUPS.min(groups - first)];
-            if trees.planes.is_empty() {
-                add_each(leaves, tree, found, sums, first * GROUP);
-            } else {
-                add(trees, leaves, tree, found, sums, first * GROUP);
-            }
+        let found = match groups {
+            ..=1 => abreast::<1>(trees, tree, columns, lines),
+            2 => abreast::<2>(trees, tree, columns, lines),
+            3 => abreast::<3>(trees, tree, columns, lines),
+            _ => abreast::<GROUPS>(trees, tree, columns, lines),
+        };
+        let found = &found[..groups.min(GROUPS)];
+        if trees.planes.is_empty() {
+            add_each(leaves, tree, found, sums);
+        } else {
+            add(trees, leaves, tree, found, sums);
         }
     }
     match () {
@@ -75,7 +75,7 @@ pub(in crate::engine) fn bottom_up<N: Number>(
 fn abreast<'a, const G: usize>(
     trees: &BottomUp,
     tree: usize,
-    codes: &[u8],
+    columns: &[[u8; BLOCK]],
     lines: &'a mut Lines,
 ) -> &'a [Line; GROUPS] {
     let program = trees.programs[tree];
@@ -83,7 +83,7 @@ fn abreast<'a, const G: usize>(
         &trees.choices[program.start as usize..program.end as usize]
     {
         let at_most = _mm256_set1_epi8(at_most.cast_signed());
-        let codes = &codes[usize::from(column) * BLOCK..][..G * GROUP].as_chunks::<GROUP>().0[..G];
+        let (codes, _) = columns[usize::from(column)].as_chunks::<GROUP>();
         let into = (usize::from(TEMPORARY) + usize::from(destination)) % OPERANDS;
         // The three loads are what a choice waits for, so leaves' numbers come from registers. A macro, because a
         // closure would not be inlined.
@@ -129,38 +129,31 @@ fn value(lines: &Lines, operand: u16, (group, half): (usize, usize)) -> __m256i 
 
 /// Adds the leaves `found` of groups of 64 rows one by one.
 #[inline]
-fn add_each<N: Number>(leaves: &Leaves<N>, tree: usize, found: &[Line], sums: &mut [N], place: usize) {
+fn add_each<N: Number>(leaves: &Leaves<N>, tree: usize, found: &[Line], sums: &mut [N]) {
     let found = found.iter().flat_map(|line| &line.0);
     if leaves.adds() && leaves.stride == 1 {
         let values = leaves.of_tree(tree);
-        let sums = &mut sums[leaves.output[tree] as usize * BLOCK + place..];
+        let sums = &mut sums[leaves.output[tree] as usize * BLOCK..];
         for (sum, leaf) in sums.iter_mut().zip(found) {
             *sum += values[usize::from(*leaf)];
         }
     } else {
         for (row, leaf) in found.enumerate() {
-            leaves.add(tree, leaves.first[tree] + u32::from(*leaf), sums, place + row, BLOCK);
+            leaves.add(tree, leaves.first[tree] + u32::from(*leaf), sums, row, BLOCK);
         }
     }
 }
 
-/// Adds the leaves `found` of groups of 64 rows to the sums from `place` on.
+/// Adds the leaves `found` of groups of 64 rows to their sums.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add<N: Number>(
-    trees: &BottomUp,
-    leaves: &Leaves<N>,
-    tree: usize,
-    found: &[Line],
-    sums: &mut [N],
-    place: usize,
-) {
+fn add<N: Number>(trees: &BottomUp, leaves: &Leaves<N>, tree: usize, found: &[Line], sums: &mut [N]) {
     let output = leaves.output[tree] as usize;
     let outputs = if leaves.stride == 1 { output..output + 1 } else { 0..leaves.outputs };
     let planes = trees.planes_of(tree).chunks_exact(size_of::<N>());
     let count = leaves.of_tree(tree).len();
     for (output, planes) in outputs.zip(planes) {
-        let sums = &mut sums[output * BLOCK + place..][..found.len() * GROUP];
+        let sums = &mut sums[output * BLOCK..][..found.len() * GROUP];
         match () {
             () if count <= 16 * leaves.stride => add_output::<N, 1>(planes, found, sums),
             () if count <= 32 * leaves.stride => add_output::<N, 2>(planes, found, sums),
