@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use serve_core::ModelName;
+use serve_core::{EngineLoader, ModelLoader, ModelName};
+
+use crate::signature::{KeyError, TrustedKeys, TrustedLoader};
 
 /// Where the registry lies and what is kept loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -20,6 +22,8 @@ pub struct RegistryConfig {
     pub default_model: Option<ModelName>,
     /// What is kept of versions that were asked for explicitly.
     pub cache: CacheConfig,
+    /// Public keys, each a file or base64; versions that none of them signed are refused. None: any version serves.
+    pub trusted_keys: Vec<String>,
 }
 
 /// Limits on versions that no alias points to.
@@ -37,7 +41,18 @@ impl Default for RegistryConfig {
             poll: Duration::from_secs(5),
             default_model: None,
             cache: CacheConfig::default(),
+            trusted_keys: Vec::new(),
         }
+    }
+}
+
+impl RegistryConfig {
+    /// The native engine, for versions that a trusted key signed where keys are trusted.
+    ///
+    /// # Errors
+    /// When a key cannot be read.
+    pub fn loader(&self) -> Result<Box<dyn ModelLoader>, KeyError> {
+        Ok(TrustedLoader::over(Box::new(EngineLoader), TrustedKeys::read(&self.trusted_keys)?))
     }
 }
 
