@@ -23,6 +23,7 @@ pub mod predict;
 pub mod request;
 pub mod service;
 
+pub use admin::Author;
 pub use config::{ConfigError, Layers};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};

@@ -17,6 +17,7 @@ use crate::golden::{Golden, ProofError};
 use crate::loader::LoadError;
 use crate::manifest::{FORMAT, FileEntry, Manifest};
 use crate::pipeline::InvalidPipeline;
+use crate::reference::Reference;
 
 pub use build::BundleBuilder;
 
@@ -210,6 +211,14 @@ impl Bundle {
         self.json(GOLDEN_FILE)
     }
 
+    /// The training window, where it was recorded.
+    ///
+    /// # Errors
+    /// When it does not read.
+    pub fn reference(&self) -> Result<Option<Reference>, BundleError> {
+        if self.files.contains_key(REFERENCE_FILE) { self.json(REFERENCE_FILE).map(Some) } else { Ok(None) }
+    }
+
     fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, BundleError> {
         serde_json::from_slice(self.file(name)?).map_err(|source| BundleError::Json { name, source })
     }
@@ -301,9 +310,17 @@ mod tests {
 
     #[test]
     fn file_names_cannot_leave_the_bundle() {
-        for name in
-            ["../x", "/etc/passwd", "source/../../x", "a/b", "", ".hidden", "manifest.json", "manifest.sig", "source/"]
-        {
+        for name in [
+            "../x",
+            "/etc/passwd",
+            "source/../../x",
+            "a/b",
+            "",
+            ".hidden",
+            "manifest.json",
+            "manifest.sig",
+            "source/",
+        ] {
             assert!(!is_file_name(name), "{name}");
         }
         assert!(is_file_name("source/model v2.txt"));

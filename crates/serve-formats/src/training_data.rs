@@ -166,7 +166,12 @@ impl TrainingData {
         Ok(data)
     }
 
-    fn push(&mut self, line: &Line<'_>, places: &Places, features: &[Feature]) -> Result<(), TrainingDataError> {
+    fn push(
+        &mut self,
+        line: &Line<'_>,
+        places: &Places,
+        features: &[Feature],
+    ) -> Result<(), TrainingDataError> {
         for ((feature, &at), counts) in features.iter().zip(&places.features).zip(&mut self.categories) {
             let text = &line.record[at];
             self.values.push(value(feature, text).ok_or_else(|| line.error(at, golden::expected(feature)))?);

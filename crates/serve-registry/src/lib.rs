@@ -8,8 +8,8 @@
 //! # let dir = folder.path();
 //! # serve_registry::Storage::publish(&serve_registry::Directory::create(dir)?, &serve_core::doctest::logistic_bundle(), "doctest")?;
 //! let registry = Registry::open(dir)?;
-//! let deployment = registry.deployment(&"doctest@champion".parse()?)?;
-//! let prediction = deployment.pipeline().predict(&[0.5, 1.0])?;
+//! let deployment = registry.deployment("doctest")?;
+//! let prediction = deployment.predict(&[0.5, 1.0])?;
 //! assert_eq!(deployment.pipeline().label(&prediction), Some("up"));
 //! # Ok(())
 //! # }
@@ -21,6 +21,10 @@
 //! | [`directory`] | the storage that is a folder: atomic publish, locked alias changes |
 //! | [`aliases`] | movable pointers to versions, with their history |
 //! | [`deployment`] | one version loaded, proven and warmed |
+//! | [`handle`] | one reference, looked up once and read many times |
+//! | [`lifecycle`] | what versions are going through |
+//! | [`cache`] | which versions stay loaded |
+//! | [`summary`] | what is kept of a version that is not loaded |
 //! | [`explanations`] | what explains a deployment, made at its first use |
 //! | [`guard`] | a new champion held against the version it replaced, and taken back if it is worse |
 //! | [`snapshot`] | what one model serves at one moment, and which version a request means |
@@ -31,11 +35,14 @@
 //! | [`slot`] | the pointer that is swapped |
 
 pub mod aliases;
+pub mod cache;
 pub mod config;
 pub mod deployment;
 pub mod directory;
 pub mod explanations;
 pub mod guard;
+pub mod handle;
+pub mod lifecycle;
 pub mod prune;
 pub mod push;
 mod reaper;
@@ -44,19 +51,23 @@ pub mod signature;
 pub mod slot;
 pub mod snapshot;
 pub mod storage;
-#[allow(dead_code, reason = "the registry's core takes these up in the next change")]
+pub mod summary;
 mod sync;
 
 pub use aliases::Aliases;
-pub use config::RegistryConfig;
+pub use aliases::Author;
+pub use cache::CacheStats;
+pub use config::{CacheConfig, ModelConfig, Options, RegistryConfig};
 pub use deployment::{Deployment, RefusedError};
 pub use directory::Directory;
 pub use explanations::Explanations;
 pub use guard::{Guard, GuardConfig, Verdict};
-pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus};
+pub use handle::Handle;
+pub use lifecycle::{Lifecycle, Refusal, VersionState};
 pub use prune::{PruneOptions, prune};
 pub use push::{PushError, Pushed, push};
+pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus, ToReference};
 pub use signature::{PrivateKey, PublicKey, TrustedKeys, TrustedLoader};
 pub use slot::Slot;
-pub use snapshot::{ModelSnapshot, Refusal, VersionState};
+pub use snapshot::ModelSnapshot;
 pub use storage::{DeleteError, PublishError, Storage, StorageError, change_aliases};

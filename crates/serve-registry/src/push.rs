@@ -80,7 +80,8 @@ pub fn push(
             let (version, ours) = (format!("{name}@{version}"), bundle.digest());
             return Err(PushError::Differs { version, location: to.location(), ours, theirs });
         }
-        let unsigned = bundle.signature().filter(|_| to.signature(name, version).is_ok_and(|old| old.is_none()));
+        let unsigned =
+            bundle.signature().filter(|_| to.signature(name, version).is_ok_and(|old| old.is_none()));
         if let Some(signature) = unsigned {
             to.sign(name, version, signature)?;
         }
@@ -98,7 +99,9 @@ fn taken_away(to: &dyn Storage, source: RefusedError) -> PushError {
     let kept = match to.delete(&source.name, &source.version) {
         Ok(()) => "does not prove itself and was taken away again".to_owned(),
         Err(DeleteError::Aliased { alias, .. }) => {
-            format!("does not prove itself and stays, as the first of its model: the alias {alias} points to it")
+            format!(
+                "does not prove itself and stays, as the first of its model: the alias {alias} points to it"
+            )
         }
         Err(error) => format!("does not prove itself and could not be taken away: {error}"),
     };

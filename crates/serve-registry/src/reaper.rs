@@ -12,12 +12,7 @@ impl Reaper {
         Drain::start("registry-reaper").map(Self)
     }
 
-    /// Takes over a deployment that no snapshot holds any more.
-    pub(crate) fn retire(&self, deployment: Arc<Deployment>) {
-        self.retire_then(deployment, || ());
-    }
-
-    /// [`retire`](Self::retire), and calls `freed` on the reaper's thread once the deployment is gone.
+    /// Takes over a deployment that no snapshot holds any more, and calls `freed` on the reaper's thread once it is gone.
     pub(crate) fn retire_then(&self, deployment: Arc<Deployment>, freed: impl FnOnce() + Send + 'static) {
         self.0.retire(deployment, freed);
     }

@@ -27,7 +27,8 @@ pub(crate) const MAX_SIGNATURE_BYTES: u64 = 16 << 10;
 #[cfg_attr(test, derive(serde::Serialize))]
 #[serde(deny_unknown_fields)]
 struct Detached {
-    format: u32,
+    #[serde(rename = "format")]
+    _format: u32,
     /// The SHA-256 of the public key.
     key: Digest,
     /// The SHA-256 of the manifest, which tells a signature of another version from a damaged one. Nothing rests on it.
@@ -214,7 +215,11 @@ mod tests {
         PrivateKey::generate().expect("random bytes")
     }
 
-    fn check(trusted: &PrivateKey, bundle: Bundle, signature: Vec<u8>) -> Result<Option<Digest>, UntrustedError> {
+    fn check(
+        trusted: &PrivateKey,
+        bundle: Bundle,
+        signature: Vec<u8>,
+    ) -> Result<Option<Digest>, UntrustedError> {
         TrustedKeys::from(vec![trusted.public()]).check(&bundle.with_signature(Some(signature)))
     }
 
@@ -268,9 +273,8 @@ mod tests {
     #[test]
     fn a_signature_file_that_does_not_read_is_refused_by_name() {
         let (key, bundle) = (key(), bundle("v1"));
-        let told = |bytes: &[u8]| {
-            check(&key, bundle.clone(), bytes.to_vec()).expect_err("refused").to_string()
-        };
+        let told =
+            |bytes: &[u8]| check(&key, bundle.clone(), bytes.to_vec()).expect_err("refused").to_string();
         assert!(told(b"{").starts_with("manifest.sig is damaged: "), "{}", told(b"{"));
         let newer = br#"{"format": 2, "keys": []}"#;
         assert_eq!(

@@ -84,6 +84,9 @@ pub enum StorageError {
         /// The storage.
         location: String,
     },
+    /// Somebody else's attempt, which this one was part of, failed.
+    #[error(transparent)]
+    Shared(std::sync::Arc<StorageError>),
     /// A bundle is damaged.
     #[error(transparent)]
     Bundle(#[from] BundleError),

@@ -39,7 +39,9 @@ impl Columns {
         let features = model.features.iter().map(|feature| take(&feature.name));
         let features = features.collect::<Result<Vec<usize>, _>>()?;
         let predict = match &model.task {
-            Task::MultiRegression { outputs } => outputs.iter().map(|name| format!("{PREDICT}:{name}")).collect(),
+            Task::MultiRegression { outputs } => {
+                outputs.iter().map(|name| format!("{PREDICT}:{name}")).collect()
+            }
             _ => vec![PREDICT.to_owned()],
         };
         let predict = predict.iter().map(|column| take(column)).collect::<Result<_, _>>()?;

@@ -219,17 +219,21 @@ mod tests {
         let back = PrivateKey::read(&secret).expect("reads");
         assert_eq!(back.public(), key.public());
         assert!(!format!("{back:?}").contains("secret"), "{back:?}");
-        let read = |given: &str| PublicKey::read(given).map(|key| key.id()).map_err(|error| error.to_string());
+        let read =
+            |given: &str| PublicKey::read(given).map(|key| key.id()).map_err(|error| error.to_string());
         let id = Ok(key.public().id());
         assert_eq!(read(&public.to_string_lossy()), id);
         assert_eq!(read(&key.public().to_string()), id);
         fs::write(folder.path().join("b64"), format!("{}\n", key.public())).expect("written");
         assert_eq!(read(&folder.path().join("b64").to_string_lossy()), id);
         let again = key.write(&secret).expect_err("refused");
-        assert!(matches!(&again, KeyError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists));
+        assert!(
+            matches!(&again, KeyError::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
+        );
         let wrong = read(&secret.to_string_lossy()).expect_err("a private key");
         assert_eq!(wrong, format!("{} is no public ed25519 key (PEM or base64)", secret.display()));
-        let nothing = "\"nowhere\" is neither a public key in base64 (44 characters) nor the path of its file";
+        let nothing =
+            "\"nowhere\" is neither a public key in base64 (44 characters) nor the path of its file";
         assert_eq!(read("nowhere"), Err(nothing.to_owned()));
         // The identity element: everything verifies under it.
         assert!(read("AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=").is_err());

@@ -87,6 +87,7 @@ impl<T: Clone> Coalesce<T> {
     }
 
     /// How many wait for a run to end.
+    #[cfg(test)]
     pub(crate) fn waiting(&self) -> usize {
         self.lock().waiting
     }
