@@ -1,5 +1,6 @@
 //! Guard windows of a registry: what opens them, what closes them, and what they leave in the history.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serve_core::Alias;
@@ -83,13 +84,27 @@ fn an_equal_version_is_watched_until_another_change_closes_the_window() {
 fn a_version_that_nobody_asked_stays_and_the_old_one_is_let_go() {
     let shop = Shop::with(&["v1", "v5"]);
     let registry = guarded(&shop, &Watched::default(), SHORT);
-    let old = std::sync::Arc::downgrade(&registry.resolve(&reference("m")).expect("served"));
+    let old = Arc::downgrade(&registry.resolve(&reference("m")).expect("served"));
     promote(&registry, "v5");
     eventually("the window ends", || newest(&registry).by == "guard");
     let step = newest(&registry);
     assert_eq!((step.action, served(&registry, "m").as_str()), (Action::Keep, "v5"));
     assert_eq!(step.why.as_deref(), Some("not judged: the guard window saw 0 rows, 1000 are needed"));
     eventually("the old version is freed", || freed(&old));
+}
+
+#[test]
+fn an_open_window_keeps_nothing_loaded_past_its_registry() {
+    let shop = Shop::with(&["v1", "v5"]);
+    let registry = guarded(&shop, &Watched::default(), LONG);
+    let watched = [(); 2].map(|()| {
+        let watched = Arc::downgrade(&registry.resolve(&reference("m")).expect("served"));
+        promote(&registry, "v5");
+        watched
+    });
+    assert!(watched.iter().all(|version| !freed(version)), "the old version stays loaded for the window");
+    drop(registry);
+    eventually("both versions are freed", || watched.iter().all(freed));
 }
 
 #[test]
