@@ -86,10 +86,10 @@ struct Shared {
 }
 
 impl Guard {
-    /// Opens the window of `config` on versions that others keep loaded: a thread asks both versions what is [offered](Self::offer), and calls `on_verdict` once
-    /// at the first breach or at the end of the window. It is not called when the guard is [closed](Self::close) or
-    /// dropped before; a close that comes while it is being called does not stop it, so the callee checks, under its own
-    /// lock, that `new` still stands where it stood.
+    /// Opens the window of `config` on versions that others keep loaded: a thread asks both what is
+    /// [offered](Self::offer), and calls `on_verdict` once, at the first breach or at the end of the window. It is not
+    /// called when the guard is [closed](Self::close) or dropped before. A close that comes while it is being called does
+    /// not stop it, so the callee checks, under its own lock, that `new` still stands where it stood.
     ///
     /// # Errors
     /// When the thread does not start.
