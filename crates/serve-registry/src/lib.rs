@@ -29,6 +29,9 @@
 //! | [`guard`] | a new champion held against the version it replaced, and taken back if it is worse |
 //! | [`snapshot`] | what one model serves at one moment, and which version a request means |
 //! | [`registry`] | all models: loading beside the serving path, the swap, reload, promote, rollback |
+//! | [`push`](mod@push) | a version copied to another registry, proven on arrival |
+//! | [`prune`](mod@prune) | which old versions may go |
+//! | [`signature`] | who vouches for a version, and whom a server trusts |
 //! | [`slot`] | the pointer that is swapped |
 
 pub mod aliases;
@@ -40,8 +43,11 @@ pub mod explanations;
 pub mod guard;
 pub mod handle;
 pub mod lifecycle;
+pub mod prune;
+pub mod push;
 mod reaper;
 pub mod registry;
+pub mod signature;
 pub mod slot;
 pub mod snapshot;
 pub mod storage;
@@ -58,7 +64,10 @@ pub use explanations::Explanations;
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use handle::Handle;
 pub use lifecycle::{Lifecycle, Refusal, VersionState};
+pub use prune::{PruneOptions, prune};
+pub use push::{PushError, Pushed, push};
 pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus, ToReference};
+pub use signature::{PrivateKey, PublicKey, TrustedKeys, TrustedLoader};
 pub use slot::Slot;
 pub use snapshot::ModelSnapshot;
 pub use storage::{DeleteError, PublishError, Storage, StorageError, change_aliases};
