@@ -255,7 +255,7 @@ impl Watch {
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         let start = Instant::now();
         self.asked += 1;
-        let (old, new) = if self.asked % 2 == 0 {
+        let (old, new) = if self.asked.is_multiple_of(2) {
             let new = timed(question, new);
             (timed(question, old), new)
         } else {
