@@ -13,7 +13,7 @@
 use super::codes::{Codes, GROUP, Staging};
 use super::kernels::Instructions;
 use super::leaves::{Leaves, Number};
-use super::lines::{Line, Lines};
+use super::lines::{Line, Lines, on_lines};
 use super::lower::{Flat, FlatTree, Lowered};
 use super::path::Simd;
 use super::rows::Rows;
@@ -212,24 +212,24 @@ pub(super) fn scores<N: Number>(
     (space, staging): (&mut Space<N>, &mut Staging),
 ) {
     let outputs = leaves.outputs;
-    space.codes.resize(codes.width.max(1) * BLOCK, 0);
-    space.sums.resize(outputs * BLOCK, N::default());
+    let coded = on_lines(&mut space.codes, codes.width.max(1) * BLOCK);
+    let all_sums = on_lines(&mut space.sums, outputs * BLOCK);
     for (start, out) in (0..rows.len()).step_by(BLOCK).zip(out.chunks_mut(BLOCK * outputs)) {
         let block = rows.slice(start, rows.len().min(start + BLOCK));
         for first in (0..block.len()).step_by(GROUP) {
             let group = block.slice(first, block.len().min(first + GROUP));
-            instructions.code_group(codes, &group, &mut space.codes[first..], BLOCK, staging);
+            instructions.code_group(codes, &group, &mut coded[first..], BLOCK, staging);
         }
-        for (sums, base) in space.sums.chunks_exact_mut(BLOCK).zip(&leaves.base) {
+        for (sums, base) in all_sums.chunks_exact_mut(BLOCK).zip(&leaves.base) {
             sums.fill(*base);
         }
         let groups = block.len().div_ceil(GROUP);
-        let scratch = (&mut space.sums[..], &mut space.lines);
-        let order = instructions.bottom_up(trees, leaves, &space.codes, groups, scratch);
+        let scratch = (&mut *all_sums, &mut space.lines);
+        let order = instructions.bottom_up(trees, leaves, coded, groups, scratch);
         for (row, out) in out.chunks_exact_mut(outputs).enumerate() {
             let at = row / GROUP * GROUP + usize::from(order[row % GROUP]);
             for (output, score) in out.iter_mut().enumerate() {
-                *score = leaves.score(output, space.sums[output * BLOCK + at]);
+                *score = leaves.score(output, all_sums[output * BLOCK + at]);
             }
         }
     }

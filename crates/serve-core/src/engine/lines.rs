@@ -13,6 +13,14 @@ pub(super) const OPERANDS: usize = 512;
 #[repr(align(64))]
 pub(super) struct Line(pub(super) [u8; 64]);
 
+/// `count` numbers of `space` that start with a line of the cache: a register that straddles two takes twice the time.
+pub(super) fn on_lines<T: Copy + Default>(space: &mut Vec<T>, count: usize) -> &mut [T] {
+    let slack = size_of::<Line>() / size_of::<T>();
+    space.resize(count + slack, T::default());
+    let skip = space.as_ptr().align_offset(align_of::<Line>()).min(slack);
+    &mut space[skip..skip + count]
+}
+
 /// The operands of bottom-up, a line per group of rows: leaf numbers, filled with themselves, then temporaries.
 #[derive(Debug)]
 pub(super) struct Lines(pub(super) Box<[[Line; GROUPS]; OPERANDS]>);

@@ -61,6 +61,16 @@ pub(in crate::engine) fn bottom_up<N: Number>(
     }
 }
 
+/// Groups of rows from which it pays to tell leaves from temporaries.
+const BRANCHES: usize = 3;
+
+/// The number of a leaf.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn constant(operand: u16) -> __m512i {
+    _mm512_set1_epi8((operand as u8).cast_signed())
+}
+
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
 fn abreast<N: Number, const G: usize>(
@@ -80,15 +90,29 @@ fn abreast<N: Number, const G: usize>(
         let at_most = _mm512_set1_epi8(at_most.cast_signed());
         let codes = &codes[usize::from(column) * BLOCK..][..G * GROUP].as_chunks::<GROUP>().0[..G];
         let into = usize::from(TEMPORARY) + usize::from(destination);
-        let (left, right) = (lines.of(left), lines.of(right));
-        let mut chosen = [at_most; G];
-        for group in 0..G {
-            let goes_left = _mm512_cmple_epu8_mask(load(&codes[group]), at_most);
-            chosen[group] = _mm512_mask_mov_epi8(load(&right[group].0), goes_left, load(&left[group].0));
+        // The loads are what a choice waits for, so leaves' numbers come from registers. A macro, because a closure would
+        // not be inlined.
+        macro_rules! choose {
+            (|$group:ident| $left:expr, $right:expr) => {
+                for $group in 0..G {
+                    let goes_left = _mm512_cmple_epu8_mask(load(&codes[$group]), at_most);
+                    let chosen = _mm512_mask_mov_epi8($right, goes_left, $left);
+                    store(&mut lines.0[into % OPERANDS][$group].0, chosen);
+                }
+            };
         }
-        let into = &mut lines.0[into % OPERANDS];
-        for group in 0..G {
-            store(&mut into[group].0, chosen[group]);
+        let (left_leaf, right_leaf) = (constant(left), constant(right));
+        match (left < TEMPORARY, right < TEMPORARY) {
+            // For so few rows, a branch that goes wrong costs more than loads.
+            _ if G < BRANCHES => {
+                choose!(|group| load(&lines.of(left)[group].0), load(&lines.of(right)[group].0));
+            }
+            (true, true) => choose!(|_group| left_leaf, right_leaf),
+            (true, false) => choose!(|group| left_leaf, load(&lines.of(right)[group].0)),
+            (false, true) => choose!(|group| load(&lines.of(left)[group].0), right_leaf),
+            (false, false) => {
+                choose!(|group| load(&lines.of(left)[group].0), load(&lines.of(right)[group].0));
+            }
         }
     }
     for group in 0..G {
