@@ -200,7 +200,8 @@ impl ModelSnapshot {
             Some((value, &published.version))
         });
         // Oldest first, so that a later one takes its place unless it is worse.
-        let best = scored.reduce(|best, other| if direction.is_better(best.0, other.0) { best } else { other });
+        let best =
+            scored.reduce(|best, other| if direction.is_better(best.0, other.0) { best } else { other });
         best.map(|(_, version)| version)
     }
 
@@ -223,8 +224,9 @@ impl ModelSnapshot {
             Selector::Version(version) => self.version(version),
             Selector::Latest => self.found(self.latest(), "every version is refused"),
             Selector::Previous => self.found(self.previous(), "the champion replaced no version"),
-            Selector::Best => self
-                .found(self.best(), "no version has a primary metric measured on enough held-out rows"),
+            Selector::Best => {
+                self.found(self.best(), "no version has a primary metric measured on enough held-out rows")
+            }
             _ => Resolution::Nothing("this release does not know the selector"),
         }
     }
