@@ -72,7 +72,9 @@ fn what_is_missing_is_told_whether_or_not_a_value_stands_in() {
     assert_eq!(row.imputed(), [1, 2], "a stored value does not show through a null");
     mixed.read_named(&named, &mut row).expect("admitted");
     assert_eq!((row.imputed(), row.values()[2]), (&[1, 2, 3][..], 7.0));
-    own_rule.read_positional(&[Value::Missing, Value::Number(0.0), Value::Missing], &mut row).expect("admitted");
+    own_rule
+        .read_positional(&[Value::Missing, Value::Number(0.0), Value::Missing], &mut row)
+        .expect("admitted");
     assert_eq!(row.imputed(), [0, 2]);
     own_rule.read_numbers(&[0.0, f64::NAN, f64::INFINITY], &mut row).expect("admitted");
     assert_eq!(row.imputed(), [1]);
