@@ -2,8 +2,9 @@
 //! model changes its answer, answered by serve-core's naive evaluator.
 //!
 //! The CSV file has a column per feature, in any order and named as in the model, then `predict` (the class label, or
-//! the value of a regression) and for a classification `predict_proba:<label>` for each class. An empty cell is
-//! missing; `inf` and `-inf` are themselves. A feature with a vocabulary takes its texts or their codes.
+//! the value of a regression; `predict:<output>` for each output of one with several) and for a classification
+//! `predict_proba:<label>` for each class. An empty cell is missing; `inf` and `-inf` are themselves. A feature with a
+//! vocabulary takes its texts or their codes.
 
 mod columns;
 mod sample;
@@ -40,7 +41,8 @@ pub enum GoldenError {
     },
     /// A column means nothing to the model.
     #[error(
-        "the golden file has a column {column:?}, which is none of the model's features, predict or predict_proba:<label>"
+        "the golden file has a column {column:?}, which is none of the model's features, predict, predict:<output> or \
+         predict_proba:<label>"
     )]
     UnknownColumn {
         /// The column.
@@ -158,13 +160,11 @@ impl Cells<'_> {
             number.ok_or_else(|| self.error(at, "a finite number"))
         };
         let classes = task.classes();
-        if classes.is_empty() {
-            return Ok(vec![answer(&self.columns.predict)?]);
+        if let Some(at) = self.columns.label
+            && !classes.iter().any(|class| class == self.text(at))
+        {
+            return Err(self.error(at, format!("one of {}", columns::listed(classes))));
         }
-        let label = self.text(self.columns.predict);
-        if !classes.iter().any(|class| class == label) {
-            return Err(self.error(self.columns.predict, format!("one of {}", columns::listed(classes))));
-        }
-        self.columns.probabilities.iter().map(answer).collect()
+        self.columns.scores.iter().map(answer).collect()
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 
 use csv::StringRecord;
+use serve_core::Task;
 
 use super::GoldenError;
 use crate::imported::ImportedModel;
 
 const PREDICT: &str = "predict";
+const OUTPUT: &str = "predict:";
 const PROBABILITY: &str = "predict_proba:";
 
 /// Positions of columns.
@@ -16,9 +18,10 @@ pub(super) struct Columns {
     pub(super) names: Vec<String>,
     /// In the model's order.
     pub(super) features: Vec<usize>,
-    pub(super) predict: usize,
-    /// In class order; none for a regression.
-    pub(super) probabilities: Vec<usize>,
+    /// The class that is answered; none for a regression.
+    pub(super) label: Option<usize>,
+    /// Probabilities in class order, or the values of a regression in the order of its outputs.
+    pub(super) scores: Vec<usize>,
 }
 
 impl Columns {
@@ -36,23 +39,40 @@ impl Columns {
         };
         let features = model.features.iter().map(|feature| take(&feature.name));
         let features = features.collect::<Result<Vec<usize>, _>>()?;
-        let predict = take(PREDICT)?;
+        let label = if model.task.is_classification() { Some(take(PREDICT)?) } else { None };
+        let mut scores: Vec<usize> = match &model.task {
+            Task::MultiRegression { outputs } => {
+                let values = outputs.iter().map(|output| take(&format!("{OUTPUT}{output}")));
+                values.collect::<Result<_, _>>()?
+            }
+            _ if label.is_some() => Vec::new(),
+            _ => vec![take(PREDICT)?],
+        };
         let classes = model.task.classes();
-        let given = |at: &usize| names[*at].strip_prefix(PROBABILITY).map(str::to_owned);
-        let mut labels: Vec<(usize, String)> =
-            positions.values().filter_map(|at| Some((*at, given(at)?))).collect();
-        labels.sort_unstable();
-        let labels: Vec<String> = labels.into_iter().map(|(_, label)| label).collect();
-        if labels.len() != classes.len() || labels.iter().any(|label| !classes.contains(label)) {
-            return Err(GoldenError::Classes { expected: listed(classes), got: listed(&labels) });
-        }
+        check_labels(&names, &positions, classes)?;
         let probability = |class: &String| positions.remove(format!("{PROBABILITY}{class}").as_str());
-        let probabilities = classes.iter().filter_map(probability).collect();
+        scores.extend(classes.iter().filter_map(probability));
         match positions.into_values().min() {
             Some(at) => Err(GoldenError::UnknownColumn { column: names[at].clone() }),
-            None => Ok(Self { names, features, predict, probabilities }),
+            None => Ok(Self { names, features, label, scores }),
         }
     }
+}
+
+/// The columns of probabilities that are left have to be those of the classes.
+fn check_labels(
+    names: &[String],
+    left: &HashMap<&str, usize>,
+    classes: &[String],
+) -> Result<(), GoldenError> {
+    let mut places: Vec<usize> = left.values().copied().collect();
+    places.sort_unstable();
+    let label = |at: usize| names[at].strip_prefix(PROBABILITY).map(str::to_owned);
+    let labels: Vec<String> = places.into_iter().filter_map(label).collect();
+    if labels.len() == classes.len() && labels.iter().all(|label| classes.contains(label)) {
+        return Ok(());
+    }
+    Err(GoldenError::Classes { expected: listed(classes), got: listed(&labels) })
 }
 
 /// Names in a message.
