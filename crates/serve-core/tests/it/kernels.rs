@@ -10,7 +10,7 @@ use serve_core::link::Precision;
 use serve_core::tree::{Aggregation, CategoryRounding, Leaf, Missing, Shape, Test, ZERO_THRESHOLD};
 use serve_core::{DecisionPolicy, Estimator, Link, Model, Node, Pipeline, Tree, TreeEnsemble, naive};
 
-use crate::models::{lenient, names, regression};
+use crate::models::{leaf, lenient, names, regression};
 
 const INPUTS: usize = 5;
 
@@ -204,6 +204,17 @@ proptest! {
     #[test]
     fn every_path_equals_naive_on_larger_trees(ensemble in ensemble(90), rows in rows(40)) {
         check(&ensemble, &rows);
+    }
+}
+
+/// Models that learnt nothing, which have no column to read.
+#[test]
+fn trees_of_one_leaf_are_answered_by_every_path() {
+    let stump = |value| Tree { nodes: vec![leaf(value)], ..Tree::default() };
+    let shape = Shape { inputs: INPUTS as u32, outputs: 1, base: vec![0.25], ..Shape::default() };
+    let rows = Array2::from_elem((70, INPUTS), f64::NAN);
+    for trees in [&[][..], &[stump(1.5)], &[stump(1.5), stump(-0.5), stump(f64::MIN_POSITIVE)]] {
+        check(&TreeEnsemble::new(shape.clone(), trees).expect("they are trees"), &rows);
     }
 }
 
