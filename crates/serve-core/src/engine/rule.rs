@@ -7,10 +7,11 @@ use super::path::{Kernel, Simd};
 use super::{bit_walk, bottom_up, quick_scorer};
 
 /// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster: with AVX-512 than the walk on
-/// bits, than QuickScorer or the walk, and with AVX2 than the walk.
+/// bits, than QuickScorer or the walk, and with AVX2 than the walk, which is quick on shallow trees.
 const MANY_FOR_BITS: usize = 32;
 const MANY: usize = 20;
-const MANY_AVX2: usize = 16;
+const MANY_AVX2: usize = 10;
+const MANY_AVX2_SHALLOW: usize = 20;
 
 /// The rule: the kernel for few rows, how many are many, and the kernel for those.
 pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Kernel, usize, Kernel) {
@@ -18,7 +19,10 @@ pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Ker
     let walk = (Kernel::Walk, 0, Kernel::Walk);
     match simd {
         Simd::Portable => walk,
-        Simd::Avx2 if runs(Kernel::BottomUp) => (Kernel::Walk, MANY_AVX2, Kernel::BottomUp),
+        Simd::Avx2 if runs(Kernel::BottomUp) => {
+            let shallow = lowered.most_depth() <= bit_walk::MOST_DEPTH;
+            (Kernel::Walk, if shallow { MANY_AVX2_SHALLOW } else { MANY_AVX2 }, Kernel::BottomUp)
+        }
         Simd::Avx2 => walk,
         Simd::Avx512 => {
             let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));

@@ -29,7 +29,8 @@ use crate::tree::TreeEnsemble;
 /// | AVX-512 | up to 31 | depth up to 6, at most 256 columns | [`Kernel::BitWalk`], then [`Kernel::BottomUp`] |
 /// | AVX-512 | up to 19 | up to 64 leaves, at most 256 columns | [`Kernel::QuickScorer`], then [`Kernel::BottomUp`] |
 /// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
-/// | AVX2 | up to 15 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX2 | up to 19 | depth up to 6 | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX2 | up to 9 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
 /// | any | any | other | [`Kernel::Walk`] |
 ///
 /// A *column* is what a split reads: a feature's value with one way to treat missing values and at most 255 thresholds, or
