@@ -32,6 +32,11 @@ pub(super) const STRIPS: usize = 8;
 /// Up to 64 rows of up to 128 features, by features, in `f32`.
 pub(super) type Tiles = [[[f32; GROUP]; STRIP]; STRIPS];
 
+/// Tiles that start with a line of the cache.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Aligned(pub(super) Tiles);
+
 /// Per strip, which features have a value that is no `f32`.
 pub(super) type Inexact = [u16; STRIPS];
 
@@ -126,7 +131,7 @@ fn most(group: &Group) -> usize {
 /// Scratch memory for coding.
 #[derive(Debug)]
 pub(super) struct Staging {
-    pub(super) tiles: Box<Tiles>,
+    pub(super) tiles: Box<Aligned>,
     /// One row in `f32`.
     pub(super) row: Vec<f32>,
 }
@@ -134,7 +139,7 @@ pub(super) struct Staging {
 #[allow(clippy::large_stack_arrays, reason = "made once a thread, and moved to the heap at once")]
 impl Default for Staging {
     fn default() -> Self {
-        Self { tiles: Box::new([[[0.0; GROUP]; STRIP]; STRIPS]), row: Vec::new() }
+        Self { tiles: Box::new(Aligned([[[0.0; GROUP]; STRIP]; STRIPS])), row: Vec::new() }
     }
 }
 

@@ -8,6 +8,7 @@ mod explanations;
 mod explicit;
 mod guard;
 mod guard_judge;
+mod guard_registry;
 mod memory;
 mod polling;
 mod processes;

@@ -29,10 +29,10 @@ pub(in crate::engine) fn code_group(
     staging: &mut Staging,
 ) {
     for run in &codes.runs {
-        let inexact = fill(codes, rows, run, &mut staging.tiles);
+        let inexact = fill(codes, rows, run, &mut staging.tiles.0);
         for table in &codes.tables[run.tables.clone()] {
             let (strip, feature) = (table.strip, table.feature as usize % STRIP);
-            let x = &staging.tiles[strip][feature];
+            let x = &staging.tiles.0[strip][feature];
             let check = inexact[strip] >> feature & 1 == 1;
             let (mut ranks, suspects) = rank(&codes.search[table.search..], table.levels, x, check);
             if suspects != 0 {
