@@ -6,9 +6,11 @@
 //! are never set. `docs/engine.md` tells how they work and what was measured.
 
 mod bit_walk;
+mod block_walk;
 mod bottom_up;
 mod codes;
 mod coding;
+mod columns;
 mod estimator;
 mod kernels;
 mod leaves;

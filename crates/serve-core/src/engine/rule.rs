@@ -4,7 +4,7 @@
 use super::codes::Codes;
 use super::lower::Lowered;
 use super::path::{Kernel, Simd};
-use super::{bit_walk, bottom_up, quick_scorer};
+use super::{bit_walk, block_walk, bottom_up, quick_scorer};
 
 /// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster: with AVX-512 than the walk on
 /// bits, than QuickScorer or the walk, and with AVX2 than the walk.
@@ -33,6 +33,7 @@ pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Ker
 pub(super) fn can_run(kernel: Kernel, lowered: &Lowered, codes: Option<&Codes>) -> Result<(), String> {
     let most = match kernel {
         Kernel::Walk => return Ok(()),
+        Kernel::BlockWalk => return block_walk::can_run(lowered),
         Kernel::BottomUp => bottom_up::MOST_LEAVES,
         Kernel::QuickScorer => quick_scorer::MOST_LEAVES,
         Kernel::BitWalk => 1 << bit_walk::MOST_DEPTH,

@@ -6,6 +6,7 @@ use ndarray::ArrayView1;
 use thiserror::Error;
 
 use super::bit_walk::BitWalk;
+use super::block_walk::BlockWalk;
 use super::bottom_up::{self, BottomUp};
 use super::codes::{Codes, Staging};
 use super::kernels::Instructions;
@@ -68,6 +69,7 @@ pub struct TreeEngine {
 #[derive(Debug, Default)]
 struct Kernels {
     walk: Option<Walk>,
+    block_walk: Option<BlockWalk>,
     bottom_up: Option<BottomUp>,
     quick_scorer: Option<QuickScorer>,
     bit_walk: Option<BitWalk>,
@@ -153,7 +155,7 @@ impl TreeEngine {
                 .map_err(|problem| InvalidPath::Shape { kernel, problem })?;
             kernels.build(kernel, &lowered, codes.as_ref(), &leaves, simd);
         }
-        let codes = codes.filter(|_| few != Kernel::Walk || many != Kernel::Walk);
+        let codes = codes.filter(|_| [few, many].iter().any(|kernel| kernel.asks_codes()));
         let (inputs, outputs) = (ensemble.inputs(), ensemble.outputs());
         Ok(Self { inputs, outputs, instructions, leaves, codes, kernels, few, limit, many, plain })
     }
@@ -185,13 +187,14 @@ impl TreeEngine {
     /// Bytes that the trees take, without the scratch memory of threads.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let Kernels { walk, bottom_up, quick_scorer, bit_walk } = &self.kernels;
+        let Kernels { walk, block_walk, bottom_up, quick_scorer, bit_walk } = &self.kernels;
         let leaves = match &self.leaves {
             AnyLeaves::F64(leaves) => size_of_val(&leaves.values[..]),
             AnyLeaves::F32(leaves) => size_of_val(&leaves.values[..]),
         };
         leaves
             + walk.as_ref().map_or(0, Walk::bytes)
+            + block_walk.as_ref().map_or(0, BlockWalk::bytes)
             + bottom_up.as_ref().map_or(0, BottomUp::bytes)
             + quick_scorer.as_ref().map_or(0, QuickScorer::bytes)
             + bit_walk.as_ref().map_or(0, BitWalk::bytes)
@@ -306,6 +309,10 @@ impl TreeEngine {
                     instructions.bit_walk((codes, trees, leaves), row, (&mut staging.row, coded), sums);
                 });
             }
+            (Kernel::BlockWalk, _) => {
+                let Some(trees) = &kernels.block_walk else { return };
+                instructions.block_walk((trees, leaves), rows, out, (walk.narrow(), &mut space.sums));
+            }
             _ => {
                 let Some(trees) = &kernels.walk else { return };
                 instructions.walk((trees, leaves), rows, out, (walk, &mut space.sums));
@@ -356,6 +363,7 @@ impl Kernels {
             }
             (Kernel::QuickScorer, Some(codes)) => self.quick_scorer = Some(QuickScorer::new(lowered, codes)),
             (Kernel::BitWalk, Some(codes)) => self.bit_walk = Some(BitWalk::new(lowered, codes)),
+            (Kernel::BlockWalk, _) => self.block_walk = Some(BlockWalk::new(lowered)),
             _ => self.walk = Some(Walk::new(lowered)),
         }
     }

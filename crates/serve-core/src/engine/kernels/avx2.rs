@@ -5,6 +5,7 @@
 use std::arch::x86_64::*;
 
 use crate::engine::bit_walk::BitWalk;
+use crate::engine::block_walk::BlockWalk;
 use crate::engine::bottom_up::{BLOCK, BottomUp, Choice, PLAIN, TEMPORARY};
 use crate::engine::codes::{Codes, GROUP, Staging};
 use crate::engine::leaves::{Leaves, Number};
@@ -129,6 +130,16 @@ pub(super) fn walk<N: Number>(
     rows: &Rows<'_>,
     out: &mut [f64],
     scratch: (&mut walk::Space, &mut Vec<N>),
+) {
+    trees.scores(leaves, rows, out, scratch);
+}
+
+#[target_feature(enable = "avx2,popcnt,lzcnt")]
+pub(super) fn block_walk<N: Number>(
+    (trees, leaves): (&BlockWalk, &Leaves<N>),
+    rows: &Rows<'_>,
+    out: &mut [f64],
+    scratch: (&mut Vec<f32>, &mut Vec<N>),
 ) {
     trees.scores(leaves, rows, out, scratch);
 }
