@@ -32,15 +32,12 @@ pub(super) const LANES: usize = 8;
 /// Steps between two questions whether all go in circles.
 pub(super) const STEPS: u32 = 4;
 
-/// The thresholds of a block, by place; a line of the cache.
+/// A block: one line of the cache and a half.
 #[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-pub(super) struct Thresholds(pub(super) [f32; 16]);
-
-/// The rest of a block; half a line.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(32))]
-pub(super) struct Links {
+#[repr(C, align(32))]
+pub(super) struct Block {
+    /// By place.
+    pub(super) thresholds: [f32; 16],
     /// By place.
     pub(super) columns: [u8; 16],
     /// The block that the first exit leads to.
@@ -50,7 +47,7 @@ pub(super) struct Links {
     starts: u32,
 }
 
-impl Links {
+impl Block {
     /// What a place below the block leads to, counted from what the first exit leads to.
     #[inline(always)]
     fn turn(&self, place: u32) -> u32 {
@@ -83,14 +80,13 @@ pub(super) struct BlockWalk {
     columns: Columns,
     /// Trees that stand together take as many steps, [`LANES`] by [`LANES`].
     pub(super) roots: Vec<Root>,
-    pub(super) thresholds: Vec<Thresholds>,
-    pub(super) links: Vec<Links>,
+    pub(super) blocks: Vec<Block>,
 }
 
 /// Whether trees can be laid out in blocks, and why not.
 pub(super) fn can_run(lowered: &Lowered) -> Result<(), String> {
     if !lowered.single {
-        return Err("its inputs do not count as f32".to_owned());
+        return Err("it compares inputs in f64, expected f32".to_owned());
     }
     match Columns::new(lowered).len() {
         columns if columns > MOST_COLUMNS => {
@@ -100,10 +96,32 @@ pub(super) fn can_run(lowered: &Lowered) -> Result<(), String> {
     }
 }
 
+/// How many blocks trees are cut into, but for what evens out the steps of a group.
+pub(super) fn count(lowered: &Lowered) -> usize {
+    let of_tree = |tree: &FlatTree| {
+        let nodes = lowered.nodes_of(tree);
+        let mut levels = vec![0; nodes.len()];
+        let mut blocks = 0;
+        for (node, flat) in nodes.iter().enumerate() {
+            let level = levels[node];
+            let begins = level == 0 || level % LEVELS == tree.depth % LEVELS;
+            match *flat {
+                Flat::Split { right, .. } => {
+                    (levels[node + 1], levels[right as usize]) = (level + 1, level + 1);
+                    blocks += usize::from(begins);
+                }
+                Flat::Leaf(_) => blocks += usize::from(level + LEVELS <= tree.depth || level == 0),
+            }
+        }
+        blocks
+    };
+    lowered.trees.iter().map(of_tree).sum()
+}
+
 impl BlockWalk {
     pub(super) fn new(lowered: &Lowered) -> Self {
         let columns = Columns::new(lowered);
-        let mut built = Self { columns, roots: Vec::new(), thresholds: Vec::new(), links: Vec::new() };
+        let mut built = Self { columns, roots: Vec::new(), blocks: Vec::new() };
         let mut leaf = 0;
         for trees in lowered.trees.chunks(LANES) {
             let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
@@ -118,12 +136,12 @@ impl BlockWalk {
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.thresholds.len() * (size_of::<Thresholds>() + size_of::<Links>())
+        self.blocks.len() * size_of::<Block>()
     }
 
     /// Breadth first, what a block leads to side by side.
     fn lay_out(&mut self, lowered: &Lowered, tree: &FlatTree, steps: usize, first_leaf: u32) {
-        let (nodes, first) = (lowered.nodes_of(tree), self.links.len());
+        let (nodes, first) = (lowered.nodes_of(tree), self.blocks.len());
         self.roots.push(Root { block: first as u32, steps: steps as u32 });
         let mut order = vec![(0, 0)];
         let mut place = 0;
@@ -131,50 +149,43 @@ impl BlockWalk {
             let itself = (first + place) as u32;
             // Levels are left over at the top.
             let levels = (tree.depth + LEVELS).saturating_sub(LEVELS * (steps - step)).min(LEVELS);
-            let (thresholds, mut links, exits) = self.block(lowered, nodes, node, levels);
-            (links.next, links.leaf) = match nodes[exits[0]] {
+            let (mut block, exits) = self.block(lowered, nodes, node, levels);
+            (block.next, block.leaf) = match nodes[exits[0]] {
                 Flat::Leaf(number) if step + 1 == steps || exits.len() == 1 => (itself, first_leaf + number),
                 _ => ((first + order.len()) as u32, 0),
             };
-            if links.next != itself {
+            if block.next != itself {
                 order.extend(exits.into_iter().map(|node| (node, step + 1)));
             }
-            self.thresholds.push(thresholds);
-            self.links.push(links);
+            self.blocks.push(block);
             place += 1;
         }
     }
 
     /// The block that starts at a node, and the nodes that it leads to.
-    fn block(
-        &self,
-        lowered: &Lowered,
-        nodes: &[Flat],
-        first: usize,
-        levels: usize,
-    ) -> (Thresholds, Links, Vec<usize>) {
-        let mut thresholds = Thresholds([0.0; 16]);
-        let mut links = Links { columns: [0; 16], next: 0, leaf: 0, starts: 0 };
+    fn block(&self, lowered: &Lowered, nodes: &[Flat], first: usize, levels: usize) -> (Block, Vec<usize>) {
+        let mut block = Block { thresholds: [0.0; 16], columns: [0; 16], next: 0, leaf: 0, starts: 0 };
         let mut exits = Vec::new();
         let mut stack = vec![(first, 1_usize, 0)];
         while let Some((node, place, level)) = stack.pop() {
             match nodes[node] {
                 Flat::Split { question, right } if level < levels => {
                     let (column, threshold) = self.columns.place(&lowered.groups, question);
-                    (links.columns[place], thresholds.0[place]) = (column as u8, <f32 as Threshold>::of(threshold));
+                    block.columns[place] = column as u8;
+                    block.thresholds[place] = <f32 as Threshold>::of(threshold);
                     stack.push((right as usize, 2 * place + 1, level + 1));
                     stack.push((node + 1, 2 * place, level + 1));
                 }
                 _ => {
                     let exit = (place << (LEVELS - level)) - 16;
                     if exit > 0 {
-                        links.starts |= 1 << (15 + exit);
+                        block.starts |= 1 << (15 + exit);
                     }
                     exits.push(node);
                 }
             }
         }
-        (thresholds, links, exits)
+        (block, exits)
     }
 
     /// Columns of a prepared row.
@@ -238,27 +249,72 @@ impl BlockWalk {
     /// The leaves of a row in trees from their roots on.
     #[inline(always)]
     fn descend(&self, row: &[f32], mut at: [u32; LANES], steps: u32) -> [u32; LANES] {
-        for step in 1..steps {
+        let all = |at: &mut [u32; LANES]| {
+            for at in at {
+                let block = &self.blocks[*at as usize];
+                *at = block.next(place(row, block));
+            }
+        };
+        let mut left = steps - 1;
+        while left > STEPS {
             let before = at;
-            for at in &mut at {
-                *at = self.links[*at as usize].next(self.place(row, *at));
-            }
-            if step % STEPS == 0 && at == before {
-                break;
-            }
+            (0..STEPS).for_each(|_| all(&mut at));
+            left = if at == before { 0 } else { left - STEPS };
         }
-        at.map(|at| self.links[at as usize].leaf(self.place(row, at)))
+        (0..left).for_each(|_| all(&mut at));
+        for at in &mut at {
+            let block = &self.blocks[*at as usize];
+            *at = block.leaf(place(row, block));
+        }
+        at
+    }
+}
+
+/// Where a row leaves a block.
+#[inline(always)]
+fn place(row: &[f32], block: &Block) -> u32 {
+    let mut place = 1;
+    for _ in 0..LEVELS {
+        let goes_left = row[usize::from(block.columns[place % 16])] <= block.thresholds[place % 16];
+        place = 2 * place + usize::from(!goes_left);
+    }
+    place as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tree::{Leaf, Missing, Node, Shape, Test, Tree, TreeEnsemble};
+
+    /// A full tree with a comb of further splits below its last leaf.
+    fn ensemble(full: u32, more: u32) -> TreeEnsemble {
+        let split = |left| {
+            let missing = Missing::default();
+            Node::Split { feature: 0, test: Test::AtMost(f64::from(left)), missing, left, right: left + 1 }
+        };
+        let leaf = || Node::Leaf(Leaf::Scalar(1.0));
+        let inner = (1 << full) - 1;
+        let mut nodes: Vec<Node> = (0..inner).map(|node| split(2 * node + 1)).collect();
+        nodes.extend((0..=inner).map(|_| leaf()));
+        for _ in 0..more {
+            let last = nodes.len();
+            nodes[last - 1] = split(last as u32);
+            nodes.extend([leaf(), leaf()]);
+        }
+        let shape = Shape { inputs: 1, outputs: 1, ..Shape::default() };
+        TreeEnsemble::new(shape, &[Tree { nodes, ..Tree::default() }]).expect("a tree")
     }
 
-    /// Where a row leaves a block.
-    #[inline(always)]
-    fn place(&self, row: &[f32], block: u32) -> u32 {
-        let (thresholds, columns) = (&self.thresholds[block as usize].0, &self.links[block as usize].columns);
-        let mut place = 1;
-        for _ in 0..LEVELS {
-            let goes_left = row[usize::from(columns[place % 16])] <= thresholds[place % 16];
-            place = 2 * place + usize::from(!goes_left);
+    #[test]
+    fn blocks_are_counted_as_they_are_cut() {
+        for (full, more, blocks) in [(0, 0, 1), (4, 0, 1), (5, 0, 3), (8, 0, 17), (10, 0, 69), (0, 9, 8)] {
+            let lowered = Lowered::new(&ensemble(full, more), |_, _| {});
+            let built = BlockWalk::new(&lowered);
+            assert_eq!((built.blocks.len(), count(&lowered)), (blocks, blocks), "{full} and {more} levels");
         }
-        place as u32
+        for (full, more) in [(3, 4), (4, 3), (5, 5), (2, 100)] {
+            let lowered = Lowered::new(&ensemble(full, more), |_, _| {});
+            assert_eq!(BlockWalk::new(&lowered).blocks.len(), count(&lowered), "{full} and {more} levels");
+        }
     }
 }

@@ -22,7 +22,8 @@ pub enum Kernel {
 
 impl Kernel {
     /// All kernels.
-    pub const ALL: [Self; 5] = [Self::Walk, Self::BlockWalk, Self::BottomUp, Self::QuickScorer, Self::BitWalk];
+    pub const ALL: [Self; 5] =
+        [Self::Walk, Self::BlockWalk, Self::BottomUp, Self::QuickScorer, Self::BitWalk];
 
     /// Whether it compares codes instead of numbers.
     pub(super) fn asks_codes(self) -> bool {

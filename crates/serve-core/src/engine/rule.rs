@@ -12,17 +12,23 @@ const MANY_FOR_BITS: usize = 32;
 const MANY: usize = 20;
 const MANY_AVX2: usize = 16;
 
+/// Nodes of the walk that take as much memory as a block.
+const NODES_OF_BLOCK: usize = 12;
+
 /// The rule: the kernel for few rows, how many are many, and the kernel for those.
 pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Kernel, usize, Kernel) {
     let runs = |kernel| can_run(kernel, lowered, codes).is_ok();
     let walk = (Kernel::Walk, 0, Kernel::Walk);
+    // Trees that are far from full take more memory in blocks than in nodes of the walk.
+    let in_blocks =
+        runs(Kernel::BlockWalk) && block_walk::count(lowered) * NODES_OF_BLOCK <= lowered.nodes.len();
     match simd {
         Simd::Portable => walk,
         Simd::Avx2 if runs(Kernel::BottomUp) => (Kernel::Walk, MANY_AVX2, Kernel::BottomUp),
         Simd::Avx2 => walk,
         Simd::Avx512 => {
             let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));
-            let few = one.unwrap_or(Kernel::Walk);
+            let few = one.unwrap_or(if in_blocks { Kernel::BlockWalk } else { Kernel::Walk });
             let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
             (few, if few == Kernel::BitWalk { MANY_FOR_BITS } else { MANY }, many)
         }

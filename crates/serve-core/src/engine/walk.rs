@@ -19,8 +19,10 @@ use super::leaves::{Leaves, Number};
 use super::lower::{Flat, FlatTree, Lowered};
 use super::rows::Rows;
 
-/// Rows prepared together.
-const TILE: usize = 64;
+/// Bytes of rows that are prepared together: with a tree they stay in the first-level cache.
+const TILE: usize = 32 << 10;
+/// Least and most rows of them.
+const TILE_ROWS: (usize, usize) = (64, 256);
 /// Rows that walk a tree together.
 const ROWS: usize = 8;
 /// Trees that a row walks together.
@@ -123,8 +125,9 @@ impl Walk {
         (prepared, sums): (&mut Vec<T>, &mut Vec<N>),
     ) {
         let (width, outputs) = (self.columns.len() + 1, leaves.outputs);
-        for (start, out) in (0..rows.len()).step_by(TILE).zip(out.chunks_mut(TILE * outputs)) {
-            let tile = rows.slice(start, rows.len().min(start + TILE));
+        let most = (TILE / (width * size_of::<T>())).clamp(TILE_ROWS.0, TILE_ROWS.1) / ROWS * ROWS;
+        for (start, out) in (0..rows.len()).step_by(most).zip(out.chunks_mut(most * outputs)) {
+            let tile = rows.slice(start, rows.len().min(start + most));
             // A few row-major, more in groups; negative infinity stands after the last column.
             let lanes = if tile.len() < ROWS { 1 } else { ROWS };
             self.columns.prepare(&tile, (lanes, width), prepared);

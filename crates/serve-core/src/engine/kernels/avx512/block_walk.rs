@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::registers::{load_bytes, load_f32};
-use crate::engine::block_walk::{BlockWalk, LANES, STEPS};
+use crate::engine::block_walk::{Block, BlockWalk, LANES, STEPS};
 use crate::engine::leaves::{Leaves, Number};
 use crate::engine::rows::Rows;
 
@@ -82,7 +82,7 @@ impl<const R: usize> Row<R> {
     /// The values of 16 columns.
     #[inline]
     #[target_feature(enable = "avx512f")]
-    fn values(&self, columns: __m512i) -> __m512 {
+    fn values(self, columns: __m512i) -> __m512 {
         let two = |at: usize| _mm512_permutex2var_ps(self.0[at], columns, self.0[at + 1]);
         let bit = |bit: i32| _mm512_test_epi32_mask(columns, _mm512_set1_epi32(bit));
         match R {
@@ -100,29 +100,40 @@ impl<const R: usize> Row<R> {
     /// The leaves of the row in trees from their roots on.
     #[inline]
     #[target_feature(enable = "avx512f,bmi1,bmi2,popcnt")]
-    fn descend(&self, trees: &BlockWalk, mut at: [u32; LANES], steps: u32) -> [u32; LANES] {
-        for step in 1..steps {
+    fn descend(self, trees: &BlockWalk, mut at: [u32; LANES], steps: u32) -> [u32; LANES] {
+        let mut left = steps - 1;
+        while left > STEPS {
             let before = at;
-            for at in &mut at {
-                *at = trees.links[*at as usize].next(self.place(trees, *at));
+            for _ in 0..STEPS {
+                self.step(&trees.blocks, &mut at);
             }
-            if step % STEPS == 0 && at == before {
-                break;
-            }
+            left = if at == before { 0 } else { left - STEPS };
+        }
+        for _ in 0..left {
+            self.step(&trees.blocks, &mut at);
         }
         for at in &mut at {
-            *at = trees.links[*at as usize].leaf(self.place(trees, *at));
+            let block = &trees.blocks[*at as usize];
+            *at = block.leaf(self.place(block));
         }
         at
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx512f,bmi1,bmi2,popcnt")]
+    fn step(self, blocks: &[Block], at: &mut [u32; LANES]) {
+        for at in at {
+            let block = &blocks[*at as usize];
+            *at = block.next(self.place(block));
+        }
     }
 
     /// Where the row leaves a block.
     #[inline]
     #[target_feature(enable = "avx512f,bmi1,bmi2")]
-    fn place(&self, trees: &BlockWalk, block: u32) -> u32 {
-        let block = block as usize;
-        let columns = _mm512_cvtepu8_epi32(load_bytes(&trees.links[block].columns));
-        let thresholds = load_f32(&trees.thresholds[block].0);
+    fn place(self, block: &Block) -> u32 {
+        let columns = _mm512_cvtepu8_epi32(load_bytes(&block.columns));
+        let thresholds = load_f32(&block.thresholds);
         // A value that is no number is at most nothing.
         let right = u32::from(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(self.values(columns), thresholds));
         let place = u32::from(FOURTH[(right >> 1) as usize % 128]);
