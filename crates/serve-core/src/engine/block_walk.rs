@@ -238,17 +238,18 @@ impl BlockWalk {
         let run = |rows: &[f32], sums: &mut [N]| {
             for (number, (roots, steps, count)) in self.groups().enumerate() {
                 for (row, sums) in rows.chunks_exact(width).zip(sums.chunks_exact_mut(leaves.outputs)) {
-                    let found = self.descend(row, roots, steps);
-                    leaves.add_each(number * LANES, &found[..count], sums);
+                    let mut at = roots;
+                    self.descend(row, &mut at, steps);
+                    leaves.add_each(number * LANES, &at[..count], sums);
                 }
             }
         };
         self.tiles(leaves, rows, out, scratch, (width, run));
     }
 
-    /// The leaves of a row in trees from their roots on.
+    /// From the roots of trees to their leaves.
     #[inline(always)]
-    fn descend(&self, row: &[f32], mut at: [u32; LANES], steps: u32) -> [u32; LANES] {
+    fn descend(&self, row: &[f32], at: &mut [u32; LANES], steps: u32) {
         let all = |at: &mut [u32; LANES]| {
             for at in at {
                 let block = &self.blocks[*at as usize];
@@ -257,16 +258,15 @@ impl BlockWalk {
         };
         let mut left = steps - 1;
         while left > STEPS {
-            let before = at;
-            (0..STEPS).for_each(|_| all(&mut at));
-            left = if at == before { 0 } else { left - STEPS };
+            let before = *at;
+            (0..STEPS).for_each(|_| all(at));
+            left = if *at == before { 0 } else { left - STEPS };
         }
-        (0..left).for_each(|_| all(&mut at));
-        for at in &mut at {
+        (0..left).for_each(|_| all(at));
+        for at in at {
             let block = &self.blocks[*at as usize];
             *at = block.leaf(place(row, block));
         }
-        at
     }
 }
 

@@ -56,8 +56,9 @@ fn walk<const R: usize, N: Number>(
         let (rows, _) = rows.as_chunks::<16>().0.as_chunks::<R>();
         for (number, (roots, steps, count)) in trees.groups().enumerate() {
             for (row, sums) in rows.iter().zip(sums.chunks_exact_mut(leaves.outputs)) {
-                let found = Row::new(row).descend(trees, roots, steps);
-                leaves.add_each(number * LANES, &found[..count], sums);
+                let mut at = roots;
+                Row::new(row).descend(trees, &mut at, steps);
+                leaves.add_each(number * LANES, &at[..count], sums);
             }
         }
     };
@@ -97,26 +98,26 @@ impl<const R: usize> Row<R> {
         }
     }
 
-    /// The leaves of the row in trees from their roots on.
+    /// From the roots of trees to their leaves. In place: the lanes are stored one by one, and a copy of all of them at
+    /// once would wait until the last is in the cache.
     #[inline]
     #[target_feature(enable = "avx512f,bmi1,bmi2,popcnt")]
-    fn descend(self, trees: &BlockWalk, mut at: [u32; LANES], steps: u32) -> [u32; LANES] {
+    fn descend(self, trees: &BlockWalk, at: &mut [u32; LANES], steps: u32) {
         let mut left = steps - 1;
         while left > STEPS {
-            let before = at;
+            let before = *at;
             for _ in 0..STEPS {
-                self.step(&trees.blocks, &mut at);
+                self.step(&trees.blocks, at);
             }
-            left = if at == before { 0 } else { left - STEPS };
+            left = if *at == before { 0 } else { left - STEPS };
         }
         for _ in 0..left {
-            self.step(&trees.blocks, &mut at);
+            self.step(&trees.blocks, at);
         }
-        for at in &mut at {
+        for at in at {
             let block = &trees.blocks[*at as usize];
             *at = block.leaf(self.place(block));
         }
-        at
     }
 
     #[inline]
