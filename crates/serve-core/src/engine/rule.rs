@@ -12,6 +12,9 @@ const MANY_FOR_BITS: usize = 32;
 const MANY: usize = 20;
 const MANY_AVX2: usize = 16;
 
+/// Leaves of a tree from which on bottom-up is slower than the walk by blocks, whatever the batch.
+const MOST_LEAVES_BESIDE_BLOCKS: usize = 128;
+
 /// Nodes of the walk that take as much memory as a block.
 const NODES_OF_BLOCK: usize = 12;
 
@@ -29,7 +32,8 @@ pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Ker
         Simd::Avx512 => {
             let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));
             let few = one.unwrap_or(if in_blocks { Kernel::BlockWalk } else { Kernel::Walk });
-            let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
+            let large = few == Kernel::BlockWalk && lowered.most_leaves() > MOST_LEAVES_BESIDE_BLOCKS;
+            let many = if runs(Kernel::BottomUp) && !large { Kernel::BottomUp } else { few };
             (few, if few == Kernel::BitWalk { MANY_FOR_BITS } else { MANY }, many)
         }
     }

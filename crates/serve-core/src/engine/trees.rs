@@ -30,7 +30,7 @@ use crate::tree::TreeEnsemble;
 /// | AVX-512 | up to 31 | depth up to 6, at most 256 columns | [`Kernel::BitWalk`], then [`Kernel::BottomUp`] |
 /// | AVX-512 | up to 19 | up to 64 leaves, at most 256 columns | [`Kernel::QuickScorer`], then [`Kernel::BottomUp`] |
 /// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::BlockWalk`] or [`Kernel::Walk`], then [`Kernel::BottomUp`] |
-/// | AVX-512 | any | inputs in `f32`, at most 128 columns, balanced | [`Kernel::BlockWalk`] |
+/// | AVX-512 | any | over 128 leaves, balanced, inputs in `f32`, at most 128 columns | [`Kernel::BlockWalk`] |
 /// | AVX2 | up to 15 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
 /// | any | any | other | [`Kernel::Walk`] |
 ///
