@@ -9,6 +9,7 @@ mod avx2;
 mod avx512;
 
 use super::bit_walk::BitWalk;
+use super::block_walk::BlockWalk;
 use super::bottom_up::{self, BottomUp, PLAIN};
 use super::codes::{Codes, GROUP, Staging};
 use super::leaves::{Leaves, Number};
@@ -144,6 +145,25 @@ impl Instructions {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the witness says that the CPU has AVX2, which comes with AVX-512.
             Simd::Avx2 | Simd::Avx512 => unsafe { avx2::walk((trees, leaves), rows, out, scratch) },
+            _ => trees.scores(leaves, rows, out, scratch),
+        }
+    }
+
+    /// The walk by blocks, any number of rows.
+    pub(super) fn block_walk<N: Number>(
+        self,
+        (trees, leaves): (&BlockWalk, &Leaves<N>),
+        rows: &Rows<'_>,
+        out: &mut [f64],
+        scratch: (&mut Vec<f32>, &mut Vec<N>),
+    ) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the witness says that the CPU has AVX-512.
+            Simd::Avx512 => unsafe { avx512::block_walk((trees, leaves), rows, out, scratch) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the witness says that the CPU has AVX2.
+            Simd::Avx2 => unsafe { avx2::block_walk((trees, leaves), rows, out, scratch) },
             _ => trees.scores(leaves, rows, out, scratch),
         }
     }

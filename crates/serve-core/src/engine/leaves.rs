@@ -179,6 +179,18 @@ impl<N: Number> Leaves<N> {
         }
     }
 
+    /// Adds leaves of trees from `first` on, one each, to the sums of a row.
+    #[inline]
+    pub(super) fn add_each(&self, first: usize, leaves: &[u32], sums: &mut [N]) {
+        if self.stride == 1 && self.outputs == 1 && !self.vote {
+            let mut sum = sums[0];
+            leaves.iter().for_each(|&leaf| sum += self.values[leaf as usize]);
+            sums[0] = sum;
+        } else {
+            leaves.iter().zip(first..).for_each(|(&leaf, tree)| self.add(tree, leaf, sums, 0, 1));
+        }
+    }
+
     /// The scores of a row, one per output, whose sums are `sums`.
     #[inline]
     pub(super) fn scores(&self, sums: &[N], out: &mut [f64]) {

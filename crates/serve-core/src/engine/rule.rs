@@ -4,7 +4,7 @@
 use super::codes::Codes;
 use super::lower::Lowered;
 use super::path::{Kernel, Simd};
-use super::{bit_walk, bottom_up, quick_scorer};
+use super::{bit_walk, block_walk, bottom_up, quick_scorer};
 
 /// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster: with AVX-512 than the walk on
 /// bits, than QuickScorer or the walk, and with AVX2 than the walk, which is quick on shallow trees.
@@ -13,10 +13,19 @@ const MANY: usize = 20;
 const MANY_AVX2: usize = 10;
 const MANY_AVX2_SHALLOW: usize = 20;
 
+/// Leaves of a tree from which on bottom-up is slower than the walk by blocks, whatever the batch.
+const MOST_LEAVES_BESIDE_BLOCKS: usize = 128;
+
+/// Nodes of the walk that take as much memory as a block.
+const NODES_OF_BLOCK: usize = 12;
+
 /// The rule: the kernel for few rows, how many are many, and the kernel for those.
 pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Kernel, usize, Kernel) {
     let runs = |kernel| can_run(kernel, lowered, codes).is_ok();
     let walk = (Kernel::Walk, 0, Kernel::Walk);
+    // Trees that are far from full take more memory in blocks than in nodes of the walk.
+    let in_blocks =
+        runs(Kernel::BlockWalk) && block_walk::count(lowered) * NODES_OF_BLOCK <= lowered.nodes.len();
     match simd {
         Simd::Portable => walk,
         Simd::Avx2 if runs(Kernel::BottomUp) => {
@@ -26,8 +35,9 @@ pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Ker
         Simd::Avx2 => walk,
         Simd::Avx512 => {
             let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));
-            let few = one.unwrap_or(Kernel::Walk);
-            let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
+            let few = one.unwrap_or(if in_blocks { Kernel::BlockWalk } else { Kernel::Walk });
+            let large = few == Kernel::BlockWalk && lowered.most_leaves() > MOST_LEAVES_BESIDE_BLOCKS;
+            let many = if runs(Kernel::BottomUp) && !large { Kernel::BottomUp } else { few };
             (few, if few == Kernel::BitWalk { MANY_FOR_BITS } else { MANY }, many)
         }
     }
@@ -37,6 +47,7 @@ pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Ker
 pub(super) fn can_run(kernel: Kernel, lowered: &Lowered, codes: Option<&Codes>) -> Result<(), String> {
     let most = match kernel {
         Kernel::Walk => return Ok(()),
+        Kernel::BlockWalk => return block_walk::can_run(lowered),
         Kernel::BottomUp => bottom_up::MOST_LEAVES,
         Kernel::QuickScorer => quick_scorer::MOST_LEAVES,
         Kernel::BitWalk => 1 << bit_walk::MOST_DEPTH,

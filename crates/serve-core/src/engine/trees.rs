@@ -6,6 +6,7 @@ use ndarray::ArrayView1;
 use thiserror::Error;
 
 use super::bit_walk::BitWalk;
+use super::block_walk::BlockWalk;
 use super::bottom_up::{self, BottomUp};
 use super::codes::{Codes, Staging};
 use super::kernels::Instructions;
@@ -28,13 +29,14 @@ use crate::tree::TreeEnsemble;
 /// |---|---|---|---|
 /// | AVX-512 | up to 31 | depth up to 6, at most 256 columns | [`Kernel::BitWalk`], then [`Kernel::BottomUp`] |
 /// | AVX-512 | up to 19 | up to 64 leaves, at most 256 columns | [`Kernel::QuickScorer`], then [`Kernel::BottomUp`] |
-/// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::BlockWalk`] or [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | any | over 128 leaves, balanced, inputs in `f32`, at most 128 columns | [`Kernel::BlockWalk`] |
 /// | AVX2 | up to 19 | depth up to 6 | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
 /// | AVX2 | up to 9 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
 /// | any | any | other | [`Kernel::Walk`] |
 ///
 /// A *column* is what a split reads: a feature's value with one way to treat missing values and at most 255 thresholds, or
-/// membership in one set of categories.
+/// membership in one set of categories. Trees are *balanced* where blocks of four levels take no more memory than nodes.
 ///
 /// ```
 /// use ndarray::array;
@@ -69,6 +71,7 @@ pub struct TreeEngine {
 #[derive(Debug, Default)]
 struct Kernels {
     walk: Option<Walk>,
+    block_walk: Option<BlockWalk>,
     bottom_up: Option<BottomUp>,
     quick_scorer: Option<QuickScorer>,
     bit_walk: Option<BitWalk>,
@@ -151,7 +154,7 @@ impl TreeEngine {
                 .map_err(|problem| InvalidPath::Shape { kernel, problem })?;
             kernels.build(kernel, &lowered, codes.as_ref(), &leaves, simd);
         }
-        let codes = codes.filter(|_| few != Kernel::Walk || many != Kernel::Walk);
+        let codes = codes.filter(|_| [few, many].iter().any(|kernel| kernel.asks_codes()));
         let (inputs, outputs) = (ensemble.inputs(), ensemble.outputs());
         Ok(Self { inputs, outputs, instructions, leaves, codes, kernels, few, limit, many, plain: None })
     }
@@ -203,13 +206,14 @@ impl TreeEngine {
     /// Bytes that the trees take, without the scratch memory of threads.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let Kernels { walk, bottom_up, quick_scorer, bit_walk } = &self.kernels;
+        let Kernels { walk, block_walk, bottom_up, quick_scorer, bit_walk } = &self.kernels;
         let leaves = match &self.leaves {
             AnyLeaves::F64(leaves) => size_of_val(&leaves.values[..]),
             AnyLeaves::F32(leaves) => size_of_val(&leaves.values[..]),
         };
         leaves
             + walk.as_ref().map_or(0, Walk::bytes)
+            + block_walk.as_ref().map_or(0, BlockWalk::bytes)
             + bottom_up.as_ref().map_or(0, BottomUp::bytes)
             + quick_scorer.as_ref().map_or(0, QuickScorer::bytes)
             + bit_walk.as_ref().map_or(0, BitWalk::bytes)
@@ -325,6 +329,10 @@ impl TreeEngine {
                     instructions.bit_walk((codes, trees, leaves), row, (&mut staging.row, coded), sums);
                 });
             }
+            (Kernel::BlockWalk, _) => {
+                let Some(trees) = &kernels.block_walk else { return };
+                instructions.block_walk((trees, leaves), rows, out, (walk.narrow(), &mut space.sums));
+            }
             _ => {
                 let Some(trees) = &kernels.walk else { return };
                 instructions.walk((trees, leaves), rows, out, (walk, &mut space.sums));
@@ -376,6 +384,7 @@ impl Kernels {
             }
             (Kernel::QuickScorer, Some(codes)) => self.quick_scorer = Some(QuickScorer::new(lowered, codes)),
             (Kernel::BitWalk, Some(codes)) => self.bit_walk = Some(BitWalk::new(lowered, codes)),
+            (Kernel::BlockWalk, _) => self.block_walk = Some(BlockWalk::new(lowered)),
             _ => self.walk = Some(Walk::new(lowered)),
         }
     }

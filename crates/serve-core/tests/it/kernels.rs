@@ -243,9 +243,15 @@ fn grid(count: usize) -> Array2<f64> {
     })
 }
 
-fn sum(trees: &[Tree]) -> TreeEnsemble {
-    let shape = Shape { inputs: INPUTS as u32, outputs: 1, base: vec![0.25], ..Shape::default() };
+fn sum(trees: &[Tree], input_precision: Precision) -> TreeEnsemble {
+    let (inputs, base) = (INPUTS as u32, vec![0.25]);
+    let shape = Shape { inputs, outputs: 1, base, input_precision, ..Shape::default() };
     TreeEnsemble::new(shape, trees).expect("trees")
+}
+
+fn check_sums(trees: &[Tree], rows: &Array2<f64>) {
+    check(&sum(trees, Precision::F64), rows);
+    check(&sum(trees, Precision::F32), rows);
 }
 
 #[test]
@@ -256,7 +262,7 @@ fn deep_combs_and_the_limits_of_leaves() {
             comb(splits, false, |at| at as f64 - 100.0),
             Tree { output: 0, nodes: vec![Node::Leaf(Leaf::Scalar(0.5))], ..Tree::default() },
         ];
-        check(&sum(&trees), &grid(70));
+        check_sums(&trees, &grid(70));
     }
 }
 
@@ -268,19 +274,19 @@ fn features_with_more_thresholds_than_a_code_has_values() {
                 comb(splits, tree % 2 == 0, |at| ((tree * splits + at) * 7919 % 3000) as f64 / 10.0 - 100.0)
             })
             .collect();
-        check(&sum(&trees), &grid(130));
+        check_sums(&trees, &grid(130));
     }
 }
 
 #[test]
 fn no_trees_and_batches_beyond_a_block() {
-    check(&sum(&[]), &grid(3));
+    check_sums(&[], &grid(3));
     let leaf = |value| Tree { nodes: vec![Node::Leaf(Leaf::Scalar(value))], ..Tree::default() };
-    check(&sum(&[leaf(0.5), leaf(-2.0)]), &grid(3));
+    check_sums(&[leaf(0.5), leaf(-2.0)], &grid(3));
     let trees: Vec<Tree> =
         (0..33).map(|tree| comb(25, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
     for rows in [255, 256, 257, 321, 700] {
-        let (ensemble, rows) = (sum(&trees), grid(rows));
+        let (ensemble, rows) = (sum(&trees, Precision::F32), grid(rows));
         let wanted = expected(&ensemble, &rows);
         for (path, engine) in engines(&ensemble).0 {
             assert_eq!(scores(&engine, rows.view()), wanted, "{path:?}");
@@ -290,10 +296,10 @@ fn no_trees_and_batches_beyond_a_block() {
 
 #[test]
 fn a_path_that_cannot_run_says_why() {
-    let ensemble = sum(&[comb(64, true, |at| at as f64)]);
+    let ensemble = sum(&[comb(64, true, |at| at as f64)], Precision::F64);
     let (_, unfit) = engines(&ensemble);
     let available = Simd::ALL.into_iter().filter(|simd| simd.is_available()).count();
-    assert_eq!(unfit, 2 * available, "quickscorer and the walk on bits");
+    assert_eq!(unfit, 3 * available, "the walk by blocks, quickscorer and the walk on bits");
     let told = |kernel| {
         TreeEngine::with_path(&ensemble, Path::of(kernel, Simd::Portable)).expect_err("refused").to_string()
     };
@@ -301,7 +307,11 @@ fn a_path_that_cannot_run_says_why() {
         told(Kernel::QuickScorer),
         "the kernel QuickScorer cannot run this model: a tree has 65 leaves, expected at most 64"
     );
-    let short = sum(&[comb(7, true, |at| at as f64)]);
+    assert_eq!(
+        told(Kernel::BlockWalk),
+        "the kernel walk by blocks cannot run this model: it compares inputs in f64, expected f32"
+    );
+    let short = sum(&[comb(7, true, |at| at as f64)], Precision::F64);
     assert_eq!(
         TreeEngine::with_path(&short, Path::of(Kernel::BitWalk, Simd::Portable))
             .expect_err("refused")
@@ -326,8 +336,9 @@ fn what_only_the_plain_walk_runs_is_built_for_it_alone() {
 fn any_number_of_threads_gives_the_same_bits() {
     let trees: Vec<Tree> =
         (0..20).map(|tree| comb(20, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
-    let estimator = estimator(&sum(&trees));
-    for kernel in [None, Some(Kernel::Walk), Some(Kernel::BottomUp), Some(Kernel::QuickScorer)] {
+    let estimator = estimator(&sum(&trees, Precision::F32));
+    let kernels = [Kernel::Walk, Kernel::BlockWalk, Kernel::BottomUp, Kernel::QuickScorer];
+    for kernel in kernels.map(Some).into_iter().chain([None]) {
         let path = Path { kernel, simd: None };
         let pipeline =
             Pipeline::with_path(lenient(INPUTS), &estimator, regression(), DecisionPolicy::Argmax, path)

@@ -9,6 +9,7 @@ pub(super) use bottom_up::bottom_up;
 pub(super) use coding::code_group;
 
 use crate::engine::bit_walk::BitWalk;
+use crate::engine::block_walk::BlockWalk;
 use crate::engine::codes::Codes;
 use crate::engine::leaves::{Leaves, Number};
 use crate::engine::quick_scorer::QuickScorer;
@@ -39,6 +40,16 @@ pub(super) fn walk<N: Number>(
     rows: &Rows<'_>,
     out: &mut [f64],
     scratch: (&mut walk::Space, &mut Vec<N>),
+) {
+    trees.scores(leaves, rows, out, scratch);
+}
+
+#[target_feature(enable = "avx2,popcnt,lzcnt")]
+pub(super) fn block_walk<N: Number>(
+    (trees, leaves): (&BlockWalk, &Leaves<N>),
+    rows: &Rows<'_>,
+    out: &mut [f64],
+    scratch: (&mut Vec<f32>, &mut Vec<N>),
 ) {
     trees.scores(leaves, rows, out, scratch);
 }

@@ -40,6 +40,13 @@ pub(super) fn store_words(into: &mut [u32; 16], x: __m512i) {
     unsafe { _mm512_storeu_si512(into.as_mut_ptr().cast(), x) }
 }
 
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn load_bytes(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: the reference is to 16 bytes, and the load needs no alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+}
+
 /// Up to 16 words, zeros after them.
 #[inline]
 #[target_feature(enable = "avx512f")]
