@@ -150,11 +150,6 @@ impl Lowered {
     pub(super) fn most_leaves(&self) -> usize {
         self.trees.iter().map(|tree| tree.leaves).max().unwrap_or(0)
     }
-
-    /// Depth of the deepest tree.
-    pub(super) fn most_depth(&self) -> usize {
-        self.trees.iter().map(|tree| tree.depth).max().unwrap_or(0)
-    }
 }
 
 /// Marks a node without a parent that waits for its place.

@@ -4,11 +4,10 @@
 use super::codes::Codes;
 use super::lower::Lowered;
 use super::path::{Kernel, Simd};
-use super::{bit_walk, bottom_up, quick_scorer};
+use super::{bottom_up, pointer_jumping};
 
-/// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster: with AVX-512 than the walk on
-/// bits, than QuickScorer or the walk, and with AVX2 than the walk.
-const MANY_FOR_BITS: usize = 32;
+/// Rows from which bottom-up, which works on 64 rows where there are fewer too, is faster than the walk: with AVX-512, and
+/// with AVX2.
 const MANY: usize = 20;
 const MANY_AVX2: usize = 16;
 
@@ -21,12 +20,20 @@ pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Ker
         Simd::Avx2 if runs(Kernel::BottomUp) => (Kernel::Walk, MANY_AVX2, Kernel::BottomUp),
         Simd::Avx2 => walk,
         Simd::Avx512 => {
-            let one = [Kernel::BitWalk, Kernel::QuickScorer].into_iter().find(|&kernel| runs(kernel));
-            let few = one.unwrap_or(Kernel::Walk);
+            let jumps = runs(Kernel::PointerJumping);
+            let few = if jumps { Kernel::PointerJumping } else { Kernel::Walk };
             let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
-            (few, if few == Kernel::BitWalk { MANY_FOR_BITS } else { MANY }, many)
+            (few, if jumps { many_for_jumps(lowered) } else { MANY }, many)
         }
     }
+}
+
+/// Rows from which bottom-up, which takes 64 rows' time for fewer rows too, is faster than pointer jumping. Both take as
+/// long as there are splits, beside what they take for any model; the figures are nanoseconds.
+fn many_for_jumps(lowered: &Lowered) -> usize {
+    let splits = (lowered.nodes.len() / 2) as f64;
+    let (bottom_up, row) = (1_100.0 + 2.4 * splits, 112.0 + splits / 38.0);
+    ((bottom_up / row) as usize).clamp(8, 64)
 }
 
 /// Whether a kernel can run a model, and why not.
@@ -34,17 +41,13 @@ pub(super) fn can_run(kernel: Kernel, lowered: &Lowered, codes: Option<&Codes>) 
     let most = match kernel {
         Kernel::Walk => return Ok(()),
         Kernel::BottomUp => bottom_up::MOST_LEAVES,
-        Kernel::QuickScorer => quick_scorer::MOST_LEAVES,
-        Kernel::BitWalk => 1 << bit_walk::MOST_DEPTH,
+        Kernel::PointerJumping => pointer_jumping::MOST_LEAVES,
     };
     if lowered.most_leaves() > most {
         return Err(format!("a tree has {} leaves, expected at most {most}", lowered.most_leaves()));
     }
-    if kernel == Kernel::BitWalk && lowered.most_depth() > bit_walk::MOST_DEPTH {
-        let expected = bit_walk::MOST_DEPTH;
-        return Err(format!("a tree is {} splits deep, expected at most {expected}", lowered.most_depth()));
-    }
-    let columns = if kernel == Kernel::BottomUp { usize::from(u16::MAX) } else { quick_scorer::MOST_COLUMNS };
+    let columns =
+        if kernel == Kernel::BottomUp { usize::from(u16::MAX) } else { pointer_jumping::MOST_COLUMNS };
     match codes {
         Some(codes) if codes.width <= columns => Ok(()),
         Some(codes) => Err(format!("it has {} columns, expected at most {columns}", codes.width)),

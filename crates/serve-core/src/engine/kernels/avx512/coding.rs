@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::registers::{load, load_f32, load_some_f32, load_some_f64, prefetch, store, store_f32};
-use crate::engine::codes::{Codes, GROUP, Inexact, Run, STRIP, STRIPS, Staging, Table, Tiles};
+use crate::engine::codes::{Codes, Entry, GROUP, Inexact, Run, STRIP, STRIPS, Staging, Table, Tiles};
 use crate::engine::rows::Rows;
 
 /// Rows between what is read and what is asked of the memory.
@@ -305,20 +305,29 @@ fn pack(parts: [__m512i; 4]) -> __m512i {
 }
 
 /// Codes one row, a byte per column; `codes` has whole registers of bytes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,popcnt")]
-pub(super) fn code_row(codes: &Codes, row: &[f64], narrow: &mut Vec<f32>, into: &mut [u8]) {
+#[target_feature(
+    enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,lzcnt,popcnt"
+)]
+pub(in crate::engine) fn code_row(codes: &Codes, row: &[f64], narrow: &mut Vec<f32>, into: &mut [u8]) {
     narrow.resize(row.len().next_multiple_of(16), 0.0);
-    let mut inexact = 0;
+    let mut special = 0;
     for (x, into) in row.chunks(16).zip(narrow.as_chunks_mut().0) {
-        let (x, other) = stand_in_16(x, codes.single);
-        inexact |= other;
+        let (x, inexact) = stand_in_16(x, codes.single);
+        special |= inexact | _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
         store_f32(into, x);
     }
-    if inexact == 0 {
-        code_entries::<false>(codes, row, narrow, into);
+    if special == 0 && !codes.zeros {
+        for (entry, code) in codes.entries.iter().zip(&mut *into) {
+            *code = rank_of_one(codes, entry, narrow[entry.feature as usize]);
+        }
     } else {
-        code_entries::<true>(codes, row, narrow, into);
+        for (entry, code) in codes.entries.iter().zip(&mut *into) {
+            let x = row[entry.feature as usize];
+            let rank = rank_of_one(codes, entry, narrow[entry.feature as usize]);
+            let rank = codes.settle(&codes.tables[entry.table as usize], rank, x);
+            let missing = x.is_nan() || (entry.low..=entry.high).contains(&rank);
+            *code = if missing { entry.missing } else { rank };
+        }
     }
     codes.row_sets(row, into);
 }
@@ -326,17 +335,9 @@ pub(super) fn code_row(codes: &Codes, row: &[f64], narrow: &mut Vec<f32>, into: 
 /// Pivots find the block, the block finds the rank.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,popcnt")]
-fn code_entries<const SETTLE: bool>(codes: &Codes, row: &[f64], narrow: &[f32], into: &mut [u8]) {
-    for (entry, code) in codes.entries.iter().zip(into) {
-        let x = narrow[entry.feature as usize];
-        let (pivots, lanes) = (entry.pivots as usize, _mm512_set1_ps(x));
-        let below = |block: &[f32; 16]| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(load_f32(block), lanes).count_ones();
-        let block = below(&codes.blocks[pivots]);
-        let mut rank = (16 * block + below(&codes.blocks[pivots + 1 + block as usize])) as u8;
-        if SETTLE {
-            rank = codes.settle(&codes.tables[entry.table as usize], rank, row[entry.feature as usize]);
-        }
-        let missing = x.is_nan() || (entry.low..=entry.high).contains(&rank);
-        *code = if missing { entry.missing } else { rank };
-    }
+fn rank_of_one(codes: &Codes, entry: &Entry, x: f32) -> u8 {
+    let (pivots, lanes) = (entry.pivots as usize, _mm512_set1_ps(x));
+    let below = |block: &[f32; 16]| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(load_f32(block), lanes).count_ones();
+    let block = below(&codes.blocks[pivots]);
+    (16 * block + below(&codes.blocks[pivots + 1 + block as usize])) as u8
 }
