@@ -2,6 +2,8 @@
 
 mod errors;
 mod explain;
+mod guard;
+mod lifecycle;
 mod oip;
 mod predict;
 mod registry;

@@ -23,7 +23,7 @@ use serve_core::{
     ModelName, ModelVersion, Pipeline, SourceInfo, Target, Task, envelope,
 };
 use serve_formats::{ImportedModel, import, sample_golden};
-use serve_registry::Directory;
+use serve_registry::{Directory, Storage};
 
 type Failure = Box<dyn Error>;
 

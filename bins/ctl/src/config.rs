@@ -1,12 +1,14 @@
 //! What the program needs of the server's configuration.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serve_app::{ConfigError, Exit, ExitReason, Layers};
+use serve_core::ModelLoader;
 use serve_features::{FeaturesConfig, StoreUrl};
-use serve_registry::{Directory, Registry, RegistryConfig};
+use serve_registry::{Directory, Options, Registry, RegistryConfig, Storage};
 
 use crate::args::Args;
 
@@ -62,19 +64,45 @@ impl CtlConfig {
         Err(Exit::told(ExitReason::NoInput, message))
     }
 
-    /// The registry's folder, which must be there.
-    pub(crate) fn directory(&self) -> Result<Directory, Exit> {
-        Directory::open(self.registry_path()?).map_err(|error| Exit::because(ExitReason::NoInput, error))
+    /// Where the registry lies, which must be there.
+    pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>, Exit> {
+        let storage = Directory::open(self.registry_path()?);
+        Ok(Arc::new(storage.map_err(|error| Exit::because(ExitReason::NoInput, error))?))
     }
 
-    /// The registry's folder, made if it is not there.
-    pub(crate) fn new_directory(&self) -> Result<Directory, Exit> {
-        Directory::create(&self.registry.url).map_err(|error| Exit::because(ExitReason::CannotCreate, error))
+    /// Where the registry lies, made if it is not there.
+    pub(crate) fn new_storage(&self) -> Result<Arc<dyn Storage>, Exit> {
+        let storage = Directory::create(&self.registry.url);
+        Ok(Arc::new(storage.map_err(|error| Exit::because(ExitReason::CannotCreate, error))?))
+    }
+
+    /// Another registry, which must be there.
+    #[expect(clippy::unused_self, reason = "what is configured for object stores holds for it too")]
+    pub(crate) fn other_storage(&self, url: &str) -> Result<Arc<dyn Storage>, Exit> {
+        let storage = Directory::open(url);
+        Ok(Arc::new(storage.map_err(|error| Exit::because(ExitReason::NoInput, error))?))
+    }
+
+    /// What loads versions, and refuses those that no trusted key signed where keys are trusted.
+    pub(crate) fn loader(&self) -> Result<Box<dyn ModelLoader>, Exit> {
+        self.registry.loader().map_err(|error| Exit::because(ExitReason::Config, error))
     }
 
     /// The registry with what its aliases lead to loaded.
     pub(crate) fn registry(&self) -> Result<Registry, Exit> {
-        Registry::open(self.registry_path()?).map_err(|error| Exit::because(ExitReason::NoInput, error))
+        self.opened(self.storage()?, Options::default())
+    }
+
+    /// A registry of which nothing is loaded before it is asked for.
+    pub(crate) fn registry_of(&self, storage: Arc<dyn Storage>) -> Result<Registry, Exit> {
+        let mut options = Options::default();
+        options.preload.clear();
+        self.opened(storage, options)
+    }
+
+    fn opened(&self, storage: Arc<dyn Storage>, options: Options) -> Result<Registry, Exit> {
+        let registry = Registry::with_storage(storage, self.loader()?, options);
+        registry.map_err(|error| Exit::because(ExitReason::NoInput, error))
     }
 
     /// The feature store's URL.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serve_app::service::FeatureSetPolicy;
 use serve_app::{Exit, ExitReason, Layers, Service, ServiceParts};
-use serve_core::EngineLoader;
 use serve_features::{Declarations, FeatureSetName, FeatureStore, open_store};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
@@ -85,7 +84,8 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
 fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
     let directory =
         Directory::open(&config.registry.url).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
-    let registry = Registry::with_loader(directory, Box::new(EngineLoader), config.registry.cache)
+    let loader = config.registry.loader().map_err(|error| Exit::because(ExitReason::Config, error))?;
+    let registry = Registry::with(directory, loader, config.registry.options())
         .map_err(|error| Exit::because(ExitReason::System, error))?;
     for model in registry.models() {
         for (version, refusal) in &model.refused {

@@ -18,11 +18,13 @@ pub mod config;
 pub mod error;
 pub mod exit;
 pub mod gather;
+mod guarded;
 pub mod poll;
 pub mod predict;
 pub mod request;
 pub mod service;
 
+pub use admin::Author;
 pub use config::{ConfigError, Layers};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};

@@ -30,8 +30,44 @@ pub enum Action {
     Publish,
     /// Somebody promoted a version.
     Promote,
-    /// Somebody took the newest promotion back.
+    /// Somebody, or a guard window, took the newest promotion back.
     Rollback,
+    /// Somebody pinned the model to the version it stands on: promotions are refused from then on.
+    Pin,
+    /// Somebody took the pin away.
+    Unpin,
+    /// A guard window ended and the version stays.
+    Keep,
+}
+
+impl Action {
+    /// The action as it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Publish => "publish",
+            Self::Promote => "promote",
+            Self::Rollback => "rollback",
+            Self::Pin => "pin",
+            Self::Unpin => "unpin",
+            Self::Keep => "keep",
+        }
+    }
+}
+
+/// Who changes something, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Author<'a> {
+    /// Who, e.g. `serve-ctl`.
+    pub by: &'a str,
+    /// Why, in that person's words.
+    pub why: Option<&'a str>,
+}
+
+impl<'a> From<&'a str> for Author<'a> {
+    fn from(by: &'a str) -> Self {
+        Self { by, why: None }
+    }
 }
 
 /// One move of an alias.
@@ -46,6 +82,9 @@ pub struct Move {
     pub target: Vec<WeightedVersion>,
     /// Who, e.g. `serve-ctl`.
     pub by: String,
+    /// Why, where it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,17 +176,38 @@ impl Aliases {
         standing
     }
 
+    /// Whether promotions of the model are refused, and since which move.
+    #[must_use]
+    pub fn pinned(&self) -> Option<&Move> {
+        let mut newest_first = self.history("champion").iter().rev();
+        let last = newest_first.find(|step| matches!(step.action, Action::Pin | Action::Unpin));
+        last.filter(|step| step.action == Action::Pin)
+    }
+
+    /// The number of moves of all aliases, which grows with every change.
+    #[must_use]
+    pub fn revision(&self) -> usize {
+        self.aliases.values().map(|pointer| pointer.history.len()).sum()
+    }
+
+    /// When an alias was last moved.
+    #[must_use]
+    pub fn moved_at(&self, alias: &str) -> Option<jiff::Timestamp> {
+        self.history(alias).last().map(|step| step.at)
+    }
+
     /// Points an alias to a version and records it.
     pub fn point(
         &mut self,
         alias: &Alias,
         version: &ModelVersion,
         action: Action,
-        by: &str,
+        author: Author<'_>,
         at: jiff::Timestamp,
     ) {
         let target = vec![WeightedVersion { version: version.clone(), weight: 1.0 }];
-        let step = Move { at, action, target: target.clone(), by: by.to_owned() };
+        let (by, why) = (author.by.to_owned(), author.why.map(str::to_owned));
+        let step = Move { at, action, target: target.clone(), by, why };
         let empty = || Pointer { target: Vec::new(), history: Vec::new() };
         let pointer = self.aliases.entry(alias.clone()).or_insert_with(empty);
         pointer.target = target;
@@ -163,7 +223,7 @@ mod tests {
         let mut aliases = Aliases::default();
         for (version, action) in steps {
             let version = version.parse().expect("a version");
-            aliases.point(&Alias::champion(), &version, *action, "test", jiff::Timestamp::UNIX_EPOCH);
+            aliases.point(&Alias::champion(), &version, *action, "test".into(), jiff::Timestamp::UNIX_EPOCH);
         }
         aliases
     }
@@ -176,6 +236,15 @@ mod tests {
         assert_eq!(twice.standing("champion").iter().map(|v| v.as_str()).collect::<Vec<_>>(), ["v1"]);
         let again = aliases(&[("v1", Publish), ("v2", Promote), ("v1", Rollback), ("v3", Promote)]);
         assert_eq!(again.standing("champion").iter().map(|v| v.as_str()).collect::<Vec<_>>(), ["v1", "v3"]);
+    }
+
+    #[test]
+    fn a_pin_holds_until_it_is_taken_away_and_is_no_promotion() {
+        use Action::{Keep, Pin, Promote, Publish, Unpin};
+        let pinned = aliases(&[("v1", Publish), ("v2", Promote), ("v2", Keep), ("v2", Pin)]);
+        assert_eq!(pinned.pinned().map(|step| step.action), Some(Pin));
+        assert_eq!(pinned.standing("champion").iter().map(|v| v.as_str()).collect::<Vec<_>>(), ["v1", "v2"]);
+        assert_eq!(aliases(&[("v1", Publish), ("v1", Pin), ("v1", Unpin)]).pinned(), None);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <root>/<model>/<version>/manifest.json …    a published version
+//! <root>/<model>/<version>/manifest.sig         its signature, if it has one
 //! <root>/<model>/aliases.json                 where aliases point
 //! <root>/<model>/.lock                        taken while either is changed
 //! ```
@@ -15,74 +16,23 @@ mod publish;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
-use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, read_manifest};
+use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, SIGNATURE_FILE, read_manifest};
 use serve_core::{Alias, Bundle, Digest, Manifest, ModelName, ModelVersion};
-use thiserror::Error;
 
 use crate::aliases::Aliases;
-
-pub use publish::PublishError;
+use crate::signature::MAX_SIGNATURE_BYTES;
+use crate::storage::{DeleteError, EditAliases, Fingerprint, Lease, PublishError, Storage, StorageError};
 
 const ALIASES_FILE: &str = "aliases.json";
 const LOCK_FILE: &str = ".lock";
 
+/// File systems that note times no finer than this cannot tell two changes within it apart.
+const COARSEST_CLOCK: Duration = Duration::from_secs(2);
+
 /// Longest alias file that is read: histories of tens of thousands of moves.
 const MAX_ALIASES_BYTES: u64 = 16 << 20;
-
-/// Why the folder could not be read or changed.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum StorageError {
-    /// There is no registry.
-    #[error("there is no registry at {}: no such folder; `serve-ctl import` and `serve-ctl train` create one", path.display())]
-    NoRegistry {
-        /// Where it was looked for.
-        path: PathBuf,
-    },
-    /// The model is not there.
-    #[error("unknown model {name:?}")]
-    UnknownModel {
-        /// The model.
-        name: ModelName,
-    },
-    /// The version is not there.
-    #[error("model {name:?} has no version {version:?}")]
-    UnknownVersion {
-        /// The model.
-        name: ModelName,
-        /// The version.
-        version: ModelVersion,
-    },
-    /// The operating system refused.
-    #[error("{} cannot be {action}", path.display())]
-    Io {
-        /// `read`, `written`, ….
-        action: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: io::Error,
-    },
-    /// The alias file is not one.
-    #[error("{} cannot be used: {problem}", path.display())]
-    Aliases {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        problem: String,
-    },
-    /// A bundle is damaged.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// A path leaves the registry.
-    #[error("{} leads out of the registry", path.display())]
-    Outside {
-        /// The path.
-        path: PathBuf,
-    },
-}
 
 /// Maps an I/O error to the path it happened at.
 pub(crate) fn io_at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StorageError + 'a {
@@ -135,75 +85,6 @@ impl Directory {
         &self.root
     }
 
-    /// The models that have at least one version, or whose versions cannot be read now, in order.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn models(&self) -> Result<Vec<ModelName>, StorageError> {
-        let mut models = self.names_in::<ModelName>(&self.root)?;
-        models.retain(|name| !self.versions(name).is_ok_and(|versions| versions.is_empty()));
-        Ok(models)
-    }
-
-    /// The published versions of a model, oldest first; none for an unknown model.
-    ///
-    /// # Errors
-    /// When its folder is there and cannot be read.
-    pub fn versions(&self, name: &ModelName) -> Result<Vec<ModelVersion>, StorageError> {
-        let mut versions = self.names_in::<ModelVersion>(&self.model_folder(name))?;
-        versions.retain(|version| match fs::metadata(self.manifest_path(name, version)) {
-            Ok(data) => data.is_file(),
-            Err(error) => !is_absent(&error),
-        });
-        Ok(versions)
-    }
-
-    /// A version's manifest and its digest.
-    ///
-    /// # Errors
-    /// When the version is unknown or its manifest does not read.
-    pub fn manifest(
-        &self,
-        name: &ModelName,
-        version: &ModelVersion,
-    ) -> Result<(Manifest, Digest), StorageError> {
-        let bytes = self.manifest_bytes(name, version)?;
-        Ok((read_manifest(&bytes)?, Digest::of(&bytes)))
-    }
-
-    /// A whole version, every file held against its digest.
-    ///
-    /// # Errors
-    /// When the version is unknown, or a file is missing, damaged or truncated.
-    pub fn bundle(&self, name: &ModelName, version: &ModelVersion) -> Result<Bundle, StorageError> {
-        let manifest = self.manifest_bytes(name, version)?;
-        let folder = self.version_folder(name, version);
-        Bundle::open(manifest, |file, entry| {
-            let path = folder.join(file);
-            let (resolved, got) = match self.regular_file(&path) {
-                Err(StorageError::Io { source, .. }) if is_absent(&source) => {
-                    return Err(BundleError::Missing { name: file.to_owned() }.into());
-                }
-                other => other?,
-            };
-            if got != entry.bytes {
-                return Err(BundleError::Length { name: file.to_owned(), expected: entry.bytes, got }.into());
-            }
-            fs::read(&resolved).map_err(io_at("read", &path))
-        })
-    }
-
-    /// A model's aliases. Where there is no file, the champion is the oldest version.
-    ///
-    /// # Errors
-    /// When the file does not read.
-    pub fn aliases(&self, name: &ModelName) -> Result<Aliases, StorageError> {
-        Ok(match self.aliases_file(name)? {
-            Some(aliases) => aliases,
-            None => self.default_aliases(name)?,
-        })
-    }
-
     /// The content of the alias file, if there is one.
     fn aliases_file(&self, name: &ModelName) -> Result<Option<Aliases>, StorageError> {
         let path = self.model_folder(name).join(ALIASES_FILE);
@@ -211,7 +92,7 @@ impl Directory {
             Err(StorageError::Io { source, .. }) if is_absent(&source) => return Ok(None),
             other => other?,
         };
-        let unusable = |problem| StorageError::Aliases { path: path.clone(), problem };
+        let unusable = |problem| StorageError::Aliases { location: path.display().to_string(), problem };
         if bytes > MAX_ALIASES_BYTES {
             return Err(unusable(format!("it has {bytes} bytes, expected at most {MAX_ALIASES_BYTES}")));
         }
@@ -225,48 +106,15 @@ impl Directory {
             let folder = self.version_folder(name, oldest);
             let at = fs::metadata(&folder).and_then(|data| data.modified()).ok();
             let at = at.and_then(|at| at.try_into().ok()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-            aliases.point(&Alias::champion(), oldest, crate::aliases::Action::Publish, "the registry", at);
+            aliases.point(
+                &Alias::champion(),
+                oldest,
+                crate::aliases::Action::Publish,
+                "the registry".into(),
+                at,
+            );
         }
         Ok(aliases)
-    }
-
-    /// Changes a model's aliases under its lock, in one rename.
-    ///
-    /// # Errors
-    /// When the model is unknown, the file does not read or write, or `change` refuses.
-    pub fn change_aliases<E: From<StorageError>>(
-        &self,
-        name: &ModelName,
-        change: impl FnOnce(&mut Aliases) -> Result<(), E>,
-    ) -> Result<Aliases, E> {
-        if self.versions(name)?.is_empty() {
-            return Err(StorageError::UnknownModel { name: name.clone() }.into());
-        }
-        let _lock = self.lock(name)?;
-        let mut aliases = self.aliases(name)?;
-        change(&mut aliases)?;
-        self.write_aliases(name, &aliases)?;
-        Ok(aliases)
-    }
-
-    /// Something that differs when any file of a version does: names, lengths and times of change.
-    pub(crate) fn fingerprint(
-        &self,
-        name: &ModelName,
-        version: &ModelVersion,
-    ) -> Vec<(PathBuf, u64, Option<std::time::SystemTime>)> {
-        let folder = self.version_folder(name, version);
-        let source = folder.join(serve_core::bundle::SOURCE_FOLDER);
-        let entries = [folder, source].into_iter().filter_map(|folder| fs::read_dir(folder).ok()).flatten();
-        let mut files: Vec<_> = entries
-            .filter_map(|entry| {
-                let entry = entry.ok()?;
-                let data = entry.metadata().ok()?;
-                Some((entry.path(), data.len(), data.modified().ok()))
-            })
-            .collect();
-        files.sort();
-        files
     }
 
     /// The folders in `folder` whose names are of a type, in order; none where there is no such folder. What leads out of
@@ -363,4 +211,164 @@ impl Directory {
         let bytes = aliases.write().map_err(|e| io_at("written", &path)(e.into()))?;
         publish::write_file(&folder, &path, &bytes, true)
     }
+}
+
+impl Storage for Directory {
+    fn location(&self) -> String {
+        self.root.display().to_string()
+    }
+
+    fn models(&self) -> Result<Vec<ModelName>, StorageError> {
+        let mut models = self.names_in::<ModelName>(&self.root)?;
+        models.retain(|name| !self.versions(name).is_ok_and(|versions| versions.is_empty()));
+        Ok(models)
+    }
+
+    fn versions(&self, name: &ModelName) -> Result<Vec<ModelVersion>, StorageError> {
+        let mut versions = self.names_in::<ModelVersion>(&self.model_folder(name))?;
+        versions.retain(|version| match fs::metadata(self.manifest_path(name, version)) {
+            Ok(data) => data.is_file(),
+            Err(error) => !is_absent(&error),
+        });
+        Ok(versions)
+    }
+
+    fn manifest(&self, name: &ModelName, version: &ModelVersion) -> Result<(Manifest, Digest), StorageError> {
+        let bytes = self.manifest_bytes(name, version)?;
+        Ok((read_manifest(&bytes)?, Digest::of(&bytes)))
+    }
+
+    fn bundle(&self, name: &ModelName, version: &ModelVersion) -> Result<Bundle, StorageError> {
+        let manifest = self.manifest_bytes(name, version)?;
+        let folder = self.version_folder(name, version);
+        let bundle = Bundle::open(manifest, |file, entry| {
+            let path = folder.join(file);
+            let (resolved, got) = match self.regular_file(&path) {
+                Err(StorageError::Io { source, .. }) if is_absent(&source) => {
+                    return Err(BundleError::Missing { name: file.to_owned() }.into());
+                }
+                other => other?,
+            };
+            if got != entry.bytes {
+                return Err(BundleError::Length { name: file.to_owned(), expected: entry.bytes, got }.into());
+            }
+            fs::read(&resolved).map_err(io_at("read", &path))
+        });
+        bundle.and_then(|bundle| Ok(bundle.with_signature(self.signature(name, version)?)))
+    }
+
+    fn signature(&self, name: &ModelName, version: &ModelVersion) -> Result<Option<Vec<u8>>, StorageError> {
+        let path = self.version_folder(name, version).join(SIGNATURE_FILE);
+        let (resolved, bytes) = match self.regular_file(&path) {
+            Err(StorageError::Io { source, .. }) if is_absent(&source) => return Ok(None),
+            other => other?,
+        };
+        if bytes > MAX_SIGNATURE_BYTES {
+            let told = format!("it has {bytes} bytes, expected at most {MAX_SIGNATURE_BYTES}");
+            return Err(io_at("read", &path)(io::Error::other(told)));
+        }
+        fs::read(&resolved).map(Some).map_err(io_at("read", &path))
+    }
+
+    fn sign(&self, name: &ModelName, version: &ModelVersion, signature: &[u8]) -> Result<(), StorageError> {
+        self.manifest_bytes(name, version)?;
+        let _lock = self.lock(name)?;
+        let folder = self.version_folder(name, version);
+        publish::write_file(&folder, &folder.join(SIGNATURE_FILE), signature, true)
+    }
+
+    fn aliases(&self, name: &ModelName) -> Result<Aliases, StorageError> {
+        Ok(match self.aliases_file(name)? {
+            Some(aliases) => aliases,
+            None => self.default_aliases(name)?,
+        })
+    }
+
+    /// Under the model's lock, by one rename: nobody comes first.
+    fn edit_aliases(
+        &self,
+        name: &ModelName,
+        edit: &mut EditAliases<'_>,
+    ) -> Result<Option<Aliases>, StorageError> {
+        if self.versions(name)?.is_empty() {
+            return Err(StorageError::UnknownModel { name: name.clone() });
+        }
+        let _lock = self.lock(name)?;
+        let mut aliases = self.aliases(name)?;
+        if !edit(&mut aliases) {
+            return Ok(None);
+        }
+        self.write_aliases(name, &aliases)?;
+        Ok(Some(aliases))
+    }
+
+    fn publish(&self, bundle: &Bundle, by: &str) -> Result<(), PublishError> {
+        self.publish_bundle(bundle, by)
+    }
+
+    /// The folder loses its name in one rename, so that nobody sees half of a version.
+    fn delete(&self, name: &ModelName, version: &ModelVersion) -> Result<(), DeleteError> {
+        if !self.versions(name)?.contains(version) {
+            return Err(StorageError::UnknownVersion { name: name.clone(), version: version.clone() }.into());
+        }
+        let _lock = self.lock(name)?;
+        let aliases = self.aliases(name)?;
+        if let Some((alias, _)) = aliases.iter().find(|(_, target)| *target == version) {
+            let (name, version, alias) = (name.clone(), version.clone(), alias.clone());
+            return Err(DeleteError::Aliased { name, version, alias });
+        }
+        let manifest = self.manifest_path(name, version);
+        let file = File::open(&manifest).map_err(io_at("read", &manifest))?;
+        if file.try_lock().is_err() {
+            return Err(DeleteError::InUse { name: name.clone(), version: version.clone() });
+        }
+        let folder = self.version_folder(name, version);
+        let gone = self.model_folder(name).join(format!(".deleted-{version}-{}", std::process::id()));
+        fs::rename(&folder, &gone).map_err(io_at("deleted", &folder))?;
+        fs::remove_dir_all(&gone).map_err(io_at("deleted", &gone))?;
+        Ok(())
+    }
+
+    /// Whoever has it loaded holds a lock on its manifest; see [`lease`](Storage::lease).
+    fn in_use(&self, name: &ModelName, version: &ModelVersion) -> bool {
+        File::open(self.manifest_path(name, version)).is_ok_and(|file| file.try_lock().is_err())
+    }
+
+    fn fingerprint(&self, name: &ModelName, version: &ModelVersion) -> Fingerprint {
+        let folder = self.version_folder(name, version);
+        let mut files = seen_in(&folder);
+        files.extend(seen_in(&folder.join(serve_core::bundle::SOURCE_FOLDER)));
+        files.sort();
+        files
+    }
+
+    fn stamp(&self, name: &ModelName) -> Option<Fingerprint> {
+        let folder = self.model_folder(name);
+        let mut seen = seen_in(&folder);
+        for version in self.names_in::<ModelVersion>(&folder).ok()? {
+            seen.extend(seen_at(&self.manifest_path(name, &version)));
+        }
+        seen.sort();
+        let settled = fs::metadata(&folder).and_then(|data| data.modified()).ok()?;
+        let settled = SystemTime::now().duration_since(settled).is_ok_and(|age| age > COARSEST_CLOCK);
+        settled.then_some(seen)
+    }
+
+    /// A shared lock on the manifest; [`delete`](Storage::delete) wants it for itself.
+    fn lease(&self, name: &ModelName, version: &ModelVersion) -> Lease {
+        let file = File::open(self.manifest_path(name, version)).ok();
+        file.filter(|file| file.try_lock_shared().is_ok()).map(Lease::of).unwrap_or_default()
+    }
+}
+
+/// What the entries of a folder look like.
+fn seen_in(folder: &Path) -> Fingerprint {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| seen_at(&entry.path())).collect()
+}
+
+fn seen_at(path: &Path) -> Option<(String, u64, String)> {
+    let data = fs::metadata(path).ok()?;
+    let changed = data.modified().ok()?.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    Some((path.to_string_lossy().into_owned(), data.len(), changed.as_nanos().to_string()))
 }

@@ -9,7 +9,7 @@ use serve_core::{Bundle, Explainer, LoadError, ModelLoader};
 use thiserror::Error;
 
 use crate::deployment::{Deployment, with_causes};
-use crate::directory::Directory;
+use crate::storage::Storage;
 
 /// Why explanations could not be made this time.
 #[derive(Debug, Clone, Error)]
@@ -62,7 +62,7 @@ impl Explanations {
 #[derive(Debug, Error)]
 enum ReadAgain {
     #[error(transparent)]
-    Storage(#[from] crate::directory::StorageError),
+    Storage(#[from] crate::storage::StorageError),
     #[error(transparent)]
     Bundle(#[from] serve_core::BundleError),
     #[error(transparent)]
@@ -89,14 +89,14 @@ impl Lazy {
     pub(crate) fn get_or_make(
         &self,
         deployment: &Deployment,
-        directory: &Directory,
+        storage: &dyn Storage,
         loader: &dyn ModelLoader,
     ) -> Result<&Explanations, ReadAgainError> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(made) = self.made.get() {
             return Ok(made);
         }
-        let made = read_again(deployment, directory).and_then(|bundle| make(&bundle, loader));
+        let made = read_again(deployment, storage).and_then(|bundle| make(&bundle, loader));
         let made = made.map_err(|error| {
             let manifest = deployment.manifest();
             ReadAgainError {
@@ -108,9 +108,9 @@ impl Lazy {
     }
 }
 
-fn read_again(deployment: &Deployment, directory: &Directory) -> Result<Bundle, ReadAgain> {
+fn read_again(deployment: &Deployment, storage: &dyn Storage) -> Result<Bundle, ReadAgain> {
     let manifest = deployment.manifest();
-    let bundle = directory.bundle(&manifest.name, &manifest.version)?;
+    let bundle = storage.bundle(&manifest.name, &manifest.version)?;
     if bundle.digest() == deployment.digest() { Ok(bundle) } else { Err(ReadAgain::Changed) }
 }
 

@@ -32,6 +32,11 @@ pub(super) const STRIPS: usize = 8;
 /// Up to 64 rows of up to 128 features, by features, in `f32`.
 pub(super) type Tiles = [[[f32; GROUP]; STRIP]; STRIPS];
 
+/// Tiles that start with a line of the cache.
+#[derive(Debug)]
+#[repr(align(64))]
+pub(super) struct Aligned(pub(super) Tiles);
+
 /// Per strip, which features have a value that is no `f32`.
 pub(super) type Inexact = [u16; STRIPS];
 
@@ -58,6 +63,8 @@ pub(super) struct Table {
     /// Codes of values that are so close to zero that they count as missing.
     pub(super) zero: Option<(u8, u8)>,
     pub(super) targets: Range<usize>,
+    /// Whether two thresholds are the same `f32`, rounded down.
+    pub(super) crowded: bool,
 }
 
 /// Strips of features that are read together, and the tables that ask for them.
@@ -126,13 +133,13 @@ fn most(group: &Group) -> usize {
 /// Scratch memory for coding.
 #[derive(Debug)]
 pub(super) struct Staging {
-    pub(super) tiles: Box<Tiles>,
+    pub(super) tiles: Box<Aligned>,
 }
 
 #[allow(clippy::large_stack_arrays, reason = "made once a thread, and moved to the heap at once")]
 impl Default for Staging {
     fn default() -> Self {
-        Self { tiles: Box::new([[[0.0; GROUP]; STRIP]; STRIPS]) }
+        Self { tiles: Box::new(Aligned([[[0.0; GROUP]; STRIP]; STRIPS])) }
     }
 }
 
@@ -268,7 +275,18 @@ impl Codes {
         let entry =
             |target: &Target| Entry { feature, table, pivots: place, missing: target.missing, low, high };
         self.entries.extend(self.targets[targets.clone()].iter().map(entry));
-        self.tables.push(Table { feature, strip: 0, thresholds, levels, search, pivots, zero, targets });
+        let crowded = list.windows(2).any(|pair| round_down(pair[0]) == round_down(pair[1]));
+        self.tables.push(Table {
+            feature,
+            strip: 0,
+            thresholds,
+            levels,
+            search,
+            pivots,
+            zero,
+            targets,
+            crowded,
+        });
     }
 
     fn make_runs(&mut self) {

@@ -33,6 +33,32 @@ impl Codes {
         rank
     }
 
+    /// The ranks of the rows in `suspects`, whose stand-ins' ranks may be too great. Where no two thresholds are the same
+    /// `f32`, one threshold alone can stand between a value and its stand-in, and no branch depends on values.
+    pub(super) fn settle_all(
+        &self,
+        table: &Table,
+        rows: &Rows<'_>,
+        mut suspects: u64,
+        ranks: &mut [u8; GROUP],
+    ) {
+        let Rows::F64(view) = rows else { return };
+        let column = view.column(table.feature as usize);
+        let thresholds = &self.thresholds[table.thresholds.clone()];
+        while suspects != 0 {
+            let row = suspects.trailing_zeros() as usize;
+            suspects &= suspects - 1;
+            let Some(&x) = column.get(row) else { return };
+            let rank = &mut ranks[row];
+            if table.crowded {
+                *rank = self.settle(table, *rank, x);
+            } else {
+                let below = thresholds.get(usize::from(*rank).wrapping_sub(1));
+                *rank -= u8::from(below.is_some_and(|&threshold| threshold >= x));
+            }
+        }
+    }
+
     /// The rank of `x` by two counts of 16 comparisons.
     #[inline(always)]
     pub(super) fn count(&self, table: &Table, x: f32) -> u8 {
@@ -76,11 +102,11 @@ impl Codes {
     #[inline(always)]
     pub(super) fn group(&self, rows: &Rows<'_>, codes: &mut [u8], stride: usize, staging: &mut Staging) {
         for run in &self.runs {
-            let inexact = self.fill(rows, run, &mut staging.tiles);
+            let inexact = self.fill(rows, run, &mut staging.tiles.0);
             for table in &self.tables[run.tables.clone()] {
                 let (strip, feature) = (table.strip, table.feature as usize % STRIP);
                 let check = inexact[strip] >> feature & 1 == 1;
-                self.column_codes(table, rows, &staging.tiles[strip][feature], check, codes, stride);
+                self.column_codes(table, rows, &staging.tiles.0[strip][feature], check, codes, stride);
             }
         }
         self.group_sets(rows, codes, stride);

@@ -6,51 +6,16 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use serve_core::bundle::{MANIFEST_FILE, SOURCE_FOLDER};
-use serve_core::{Alias, Bundle, ModelName, ModelVersion};
+use serve_core::bundle::{MANIFEST_FILE, SIGNATURE_FILE, SOURCE_FOLDER};
+use serve_core::{Alias, Bundle};
 use tempfile::Builder;
-use thiserror::Error;
 
-use super::{Directory, StorageError, io_at};
+use super::{Directory, io_at};
 use crate::aliases::Action;
-
-/// Why a version was not published.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// It is published already; a published version never changes.
-    #[error(
-        "{name}@{version} is published already, and a published version never changes; choose another version"
-    )]
-    Exists {
-        /// The model.
-        name: ModelName,
-        /// The version.
-        version: ModelVersion,
-    },
-    /// Numbered versions and timestamps would mix.
-    #[error(
-        "{name} counts its versions like {existing}; {version} is of the other kind, and the kinds never mix"
-    )]
-    MixedKinds {
-        /// The model.
-        name: ModelName,
-        /// The version refused.
-        version: ModelVersion,
-        /// A version that is there.
-        existing: ModelVersion,
-    },
-    /// The folder could not be read or changed.
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-}
+use crate::storage::{PublishError, Storage, StorageError};
 
 impl Directory {
-    /// Publishes a version. The first one of a model becomes its champion.
-    ///
-    /// # Errors
-    /// When the version exists, is of the other kind than the model's others, or cannot be written.
-    pub fn publish(&self, bundle: &Bundle, by: &str) -> Result<(), PublishError> {
+    pub(super) fn publish_bundle(&self, bundle: &Bundle, by: &str) -> Result<(), PublishError> {
         let (name, version) = (&bundle.manifest().name, &bundle.manifest().version);
         let model = self.model_folder(name);
         self.make_folder(&model)?;
@@ -70,7 +35,7 @@ impl Directory {
         self.write_version(bundle)?;
         if versions.is_empty() {
             let mut aliases = crate::aliases::Aliases::default();
-            aliases.point(&Alias::champion(), version, Action::Publish, by, jiff::Timestamp::now());
+            aliases.point(&Alias::champion(), version, Action::Publish, by.into(), jiff::Timestamp::now());
             self.write_aliases(name, &aliases)?;
         }
         Ok(())
@@ -90,6 +55,10 @@ impl Directory {
         for (file, bytes) in bundle.files() {
             let path = folder.join(file);
             write_file(path.parent().unwrap_or(&folder), &path, bytes, true)?;
+        }
+        // Before the manifest: nobody ever sees a signed version without its signature.
+        if let Some(signature) = bundle.signature() {
+            write_file(&folder, &folder.join(SIGNATURE_FILE), signature, true)?;
         }
         let manifest = folder.join(MANIFEST_FILE);
         write_file(&folder, &manifest, bundle.manifest_bytes(), false).map_err(|error| match error {

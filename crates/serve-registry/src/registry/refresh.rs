@@ -9,9 +9,9 @@ use serve_core::{Alias, ModelName, ModelVersion};
 use super::{Registry, Writer};
 use crate::aliases::Aliases;
 use crate::deployment::{Deployment, with_causes};
-use crate::directory::StorageError;
 use crate::slot::Slot;
 use crate::snapshot::{ModelSnapshot, Pointing, Published, Refusal};
+use crate::storage::{Storage, StorageError};
 
 /// What a reload did to a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

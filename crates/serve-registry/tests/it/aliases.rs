@@ -3,8 +3,8 @@
 use std::sync::Barrier;
 
 use serve_core::Alias;
-use serve_registry::Aliases;
 use serve_registry::aliases::Action;
+use serve_registry::{Aliases, Storage};
 
 use crate::shop::{Shop, model, version};
 

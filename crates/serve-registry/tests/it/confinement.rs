@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use serve_core::{ModelName, ModelRef, ModelVersion};
-use serve_registry::{PublishError, StorageError};
+use serve_registry::{PublishError, Storage, StorageError};
 
 use crate::shop::{Shop, bundle, model, served, version};
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
+use serve_registry::Storage;
 use serve_registry::{DeploymentError, ReloadStatus};
 
 use crate::shop::{Shop, Watched, eventually, freed, model, reference, served, version};

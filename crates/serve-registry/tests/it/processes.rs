@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
 
 use serve_core::Alias;
-use serve_registry::{Directory, PublishError, Registry};
+use serve_registry::{Directory, PublishError, Registry, Storage};
 
 use crate::shop::{Shop, bundle, model, served, version};
 
@@ -48,7 +48,7 @@ fn promote(folder: &str, number: usize) -> i32 {
     let registry = Registry::open(folder).expect("opens");
     let to = version(&format!("v{}", number + 1));
     for _ in 0..10 {
-        registry.promote(&model(), &to, &Alias::champion(), &number.to_string()).expect("moved");
+        registry.promote(&model(), &to, &Alias::champion(), number.to_string().as_str()).expect("moved");
     }
     0
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Barrier;
 
 use serve_core::doctest::logistic;
-use serve_registry::{Directory, PublishError, Registry, StorageError};
+use serve_registry::{Directory, PublishError, Registry, Storage, StorageError};
 
 use crate::shop::{Shop, bundle, model, served, version};
 
