@@ -8,7 +8,7 @@
 //! them, and the one before leaves. An answer is *failed* where there was none, *mixed* where it is another version's than
 //! the one that the deployment names, and *wrong* where it is no version's. Phases without and with swapping take turns, so
 //! that both meet the same other work on the machine. Resident memory is read when the replaced version is freed, after the
-//! tenth swap and after the last. The exit code is 1 where anything was failed, mixed or wrong; times and memory are
+//! tenth swap and after every tenth part of all. The exit code is 1 where anything was failed, mixed or wrong; times and memory are
 //! printed and judge nothing.
 #![allow(clippy::print_stdout, reason = "its table is its result")]
 
@@ -239,7 +239,7 @@ fn swap(registry: &Registry, name: &ModelName, swaps: usize, phase: &AtomicU8) -
             let start = Instant::now();
             registry.promote(name, &format!("v{}", done % VERSIONS).parse()?, &champion, "swap-soak")?;
             seen.times.add(start.elapsed());
-            if done == SETTLED || done == swaps {
+            if done == SETTLED || done.is_multiple_of(swaps.div_ceil(10)) || done == swaps {
                 let patience = Instant::now() + Duration::from_secs(10);
                 while old.strong_count() > 0 && Instant::now() < patience {
                     std::thread::sleep(Duration::from_millis(1));
