@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use serve_benches::histogram::Histogram;
+use serve_benches::memory;
 use serve_core::golden::Golden;
 use serve_core::tree::{Leaf, Missing, Node, Shape, Statistics, Test, Tree, TreeEnsemble};
 use serve_core::{
@@ -207,9 +208,7 @@ fn ask(registry: &Registry, reference: &ModelRef, expected: &Expected, phase: &A
 
 /// Mebibytes of this process that are in memory.
 fn resident() -> Result<f64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS is told")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    Ok(memory::resident()? as f64 / f64::from(1 << 20))
 }
 
 /// What the swaps took, and the memory after some of them.

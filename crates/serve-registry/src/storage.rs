@@ -186,6 +186,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// When the registry as a whole cannot be read.
     fn models(&self) -> Result<Vec<ModelName>, StorageError>;
 
+    /// The names under which models may lie, in order: those of [`models`](Self::models), and others where looking closer
+    /// would cost more than listing.
+    ///
+    /// # Errors
+    /// As [`models`](Self::models).
+    fn candidates(&self) -> Result<Vec<ModelName>, StorageError> {
+        self.models()
+    }
+
     /// The published versions of a model, oldest first; none for an unknown model.
     ///
     /// # Errors
