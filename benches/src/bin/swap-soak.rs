@@ -15,7 +15,6 @@
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -28,7 +27,7 @@ use serve_core::{
     Model, ModelLoader, ModelName, ModelRef, ModelVersion, Signature, SourceInfo, Target, Task, Tolerance,
     naive,
 };
-use serve_registry::{Deployment, Directory, Registry, Storage};
+use serve_registry::{Deployment, Directory, Registry, Storage, VersionState};
 
 type Failure = Box<dyn Error>;
 
@@ -234,13 +233,17 @@ fn swap(registry: &Registry, name: &ModelName, swaps: usize, phase: &AtomicU8) -
         let end = (done + TURN).min(swaps);
         while done < end {
             done += 1;
-            let old = Arc::downgrade(&registry.deployment(&*format!("{name}"))?);
             let start = Instant::now();
-            registry.promote(name, &format!("v{}", done % VERSIONS).parse()?, &champion, "swap-soak")?;
+            let to = format!("v{}", done % VERSIONS).parse()?;
+            let from = registry.promote(name, &to, &champion, "swap-soak")?.ok_or("nothing was replaced")?;
             seen.times.add(start.elapsed());
             if done == SETTLED || done.is_multiple_of(swaps.div_ceil(10)) || done == swaps {
+                let freed = || {
+                    let lifecycle = registry.lifecycle(name, &from);
+                    lifecycle.is_some_and(|lifecycle| lifecycle.state() == VersionState::Retired)
+                };
                 let patience = Instant::now() + Duration::from_secs(10);
-                while old.strong_count() > 0 && Instant::now() < patience {
+                while !freed() && Instant::now() < patience {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 seen.resident.push((done, resident()?));
