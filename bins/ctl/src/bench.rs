@@ -10,7 +10,7 @@ use serve_core::engine::{Pool, PoolError, Simd};
 use serve_core::{
     BatchPrediction, EngineLoader, Golden, ModelLoader, ModelName, ModelRef, ModelVersion, Pipeline,
 };
-use serve_registry::{Directory, Storage};
+use serve_registry::Storage;
 
 use crate::config::CtlConfig;
 use crate::print;
@@ -68,7 +68,7 @@ pub(crate) fn run(config: &CtlConfig, model: &str, json: bool) -> Result<(), Exi
     let (name, version) = (deployment.manifest().name.clone(), deployment.manifest().version.clone());
     // What is measured is loaded below; a second copy would only fill the caches.
     drop(deployment);
-    let (loaded, load_ms) = load(&config.directory()?, &name, &version)?;
+    let (loaded, load_ms) = load(&*config.storage()?, &name, &version)?;
     let report = Report {
         model: name,
         version,
@@ -89,12 +89,12 @@ fn data(error: impl std::error::Error) -> Exit {
     Exit::because(ExitReason::Data, error)
 }
 
-fn load(directory: &Directory, name: &ModelName, version: &ModelVersion) -> Result<(Loaded, Load), Exit> {
+fn load(storage: &dyn Storage, name: &ModelName, version: &ModelVersion) -> Result<(Loaded, Load), Exit> {
     let mut times = [const { Vec::new() }; 3];
     let mut last = None;
     for _ in 0..LOADS {
         drop(last.take());
-        let (bundle, read) = timing::milliseconds(|| directory.bundle(name, version));
+        let (bundle, read) = timing::milliseconds(|| storage.bundle(name, version));
         let bundle = bundle.map_err(data)?;
         let (pipeline, compile) = timing::milliseconds(|| EngineLoader.load(&bundle));
         let pipeline = pipeline.map_err(data)?;

@@ -1,12 +1,13 @@
 //! What the program needs of the server's configuration.
 
-use std::path::PathBuf;
+use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serve_app::{ConfigError, Exit, ExitReason, Layers};
 use serve_features::{FeaturesConfig, StoreUrl};
-use serve_registry::{Directory, Registry, RegistryConfig};
+use serve_registry::{Registry, RegistryConfig, RegistryUrl, Storage};
 
 use crate::args::Args;
 
@@ -41,7 +42,7 @@ impl CtlConfig {
         }
         layers.environment(std::env::vars());
         if let Some(registry) = &args.registry {
-            layers.set("registry.url", registry.to_string_lossy().into_owned());
+            layers.set("registry.url", registry.as_str());
         }
         if let Some(features) = &args.features {
             layers.set("features.url", features.clone());
@@ -53,28 +54,34 @@ impl CtlConfig {
         Ok(Self { has_registry: args.registry.is_some() || args.config.is_some(), ..config })
     }
 
-    fn registry_path(&self) -> Result<&PathBuf, Exit> {
-        if self.has_registry || self.registry.url.exists() {
+    fn registry_url(&self) -> Result<&RegistryUrl, Exit> {
+        let folder = self.registry.url.folder();
+        if self.has_registry || folder.is_none_or(Path::exists) {
             return Ok(&self.registry.url);
         }
         let message =
-            "say where the registry is: --registry DIR, SERVE_REGISTRY, or registry.url in --config FILE";
+            "say where the registry is: --registry DIR|URL, SERVE_REGISTRY, or registry.url in --config FILE";
         Err(Exit::told(ExitReason::NoInput, message))
     }
 
-    /// The registry's folder, which must be there.
-    pub(crate) fn directory(&self) -> Result<Directory, Exit> {
-        Directory::open(self.registry_path()?).map_err(|error| Exit::because(ExitReason::NoInput, error))
+    /// Where the registry lies, which must be there.
+    pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>, Exit> {
+        let storage = self.registry_url()?.open(&self.registry.object_cache);
+        storage.map_err(|error| Exit::because(ExitReason::NoInput, error))
     }
 
-    /// The registry's folder, made if it is not there.
-    pub(crate) fn new_directory(&self) -> Result<Directory, Exit> {
-        Directory::create(&self.registry.url).map_err(|error| Exit::because(ExitReason::CannotCreate, error))
+    /// Where the registry lies; a folder is made if it is not there.
+    pub(crate) fn new_storage(&self) -> Result<Arc<dyn Storage>, Exit> {
+        let storage = self.registry.url.create(&self.registry.object_cache);
+        storage.map_err(|error| Exit::because(ExitReason::CannotCreate, error))
     }
 
     /// The registry with what its aliases lead to loaded.
     pub(crate) fn registry(&self) -> Result<Registry, Exit> {
-        Registry::open(self.registry_path()?).map_err(|error| Exit::because(ExitReason::NoInput, error))
+        let url = self.registry_url()?;
+        let bucket = || Exit::told(ExitReason::Config, format!("{url}: only folders are loaded from"));
+        let folder = url.folder().ok_or_else(bucket)?;
+        Registry::open(folder).map_err(|error| Exit::because(ExitReason::NoInput, error))
     }
 
     /// The feature store's URL.

@@ -27,8 +27,8 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
         None => own_golden(&imported, &signature)
             .unwrap_or_else(|| sample_golden(&imported, &signature, SAMPLED_ROWS)),
     };
-    let directory = config.new_directory()?;
-    let version = train::version(&directory, &args.name, args.version.clone())?;
+    let storage = config.new_storage()?;
+    let version = train::version(&*storage, &args.name, args.version.clone())?;
     let told = format!(
         "published {}@{version}: {} features, {} golden rows by {}",
         args.name,
@@ -58,7 +58,7 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
         reference: None,
         source_bytes: Some(bytes),
     };
-    train::publish(&directory, builder)?;
+    train::publish(&*storage, builder)?;
     print(&told)?;
     if args.promote {
         registry::promote(config, &args.name, &version, &serve_core::Alias::champion())?;

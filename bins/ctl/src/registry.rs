@@ -2,7 +2,7 @@
 
 use serve_app::{Exit, ExitReason};
 use serve_core::{Alias, EngineLoader, Manifest, ModelName, ModelRef, ModelVersion, Selector};
-use serve_registry::{Deployment, Directory, ModelSnapshot, PromoteError, Storage, StorageError};
+use serve_registry::{Deployment, ModelSnapshot, PromoteError, Storage, StorageError};
 
 use crate::config::CtlConfig;
 use crate::importances::Shown;
@@ -121,10 +121,10 @@ fn version_row(model: &ModelSnapshot, published: &serve_registry::snapshot::Publ
 
 pub(crate) fn verify(config: &CtlConfig, model: &str) -> Result<(), Exit> {
     let reference = parse(model)?;
-    let directory = config.directory()?;
+    let registry = config.storage()?;
     let versions = match &reference.selector {
         Selector::Version(version) => vec![version.clone()],
-        _ if !model.contains('@') => directory.versions(&reference.name).map_err(storage)?,
+        _ if !model.contains('@') => registry.versions(&reference.name).map_err(storage)?,
         _ => return Err(Exit::told(ExitReason::Data, "verify takes NAME for all versions, or NAME@VERSION")),
     };
     if versions.is_empty() {
@@ -132,7 +132,7 @@ pub(crate) fn verify(config: &CtlConfig, model: &str) -> Result<(), Exit> {
     }
     let mut refused = 0;
     for version in &versions {
-        refused += usize::from(!verify_one(&directory, &reference.name, version)?);
+        refused += usize::from(!verify_one(&*registry, &reference.name, version)?);
     }
     match refused {
         0 => Ok(()),
@@ -140,8 +140,8 @@ pub(crate) fn verify(config: &CtlConfig, model: &str) -> Result<(), Exit> {
     }
 }
 
-fn verify_one(directory: &Directory, name: &ModelName, version: &ModelVersion) -> Result<bool, Exit> {
-    match Deployment::load(directory, &EngineLoader, name, version) {
+fn verify_one(registry: &dyn Storage, name: &ModelName, version: &ModelVersion) -> Result<bool, Exit> {
+    match Deployment::load(registry, &EngineLoader, name, version) {
         Ok(deployment) => {
             let golden = &deployment.manifest().golden;
             let ms = deployment.load_time().as_secs_f64() * 1e3;
@@ -186,11 +186,11 @@ fn refused(error: PromoteError) -> Exit {
 }
 
 pub(crate) fn history(config: &CtlConfig, name: &ModelName) -> Result<(), Exit> {
-    let directory = config.directory()?;
-    if directory.versions(name).map_err(storage)?.is_empty() {
+    let registry = config.storage()?;
+    if registry.versions(name).map_err(storage)?.is_empty() {
         return Err(unknown(name));
     }
-    let aliases = directory.aliases(name).map_err(storage)?;
+    let aliases = registry.aliases(name).map_err(storage)?;
     let mut moves: Vec<_> = aliases
         .iter()
         .flat_map(|(alias, _)| aliases.history(alias.as_str()).iter().map(move |step| (alias, step)))

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serve_app::{Exit, ExitReason};
 use serve_core::{BundleBuilder, ModelName, ModelVersion};
-use serve_registry::{Directory, PublishError, Storage};
+use serve_registry::{PublishError, Storage};
 use serve_train::{Dataset, DatasetOptions, Hyperparameters, Identity, Report, TrainOptions, train};
 
 use crate::args::Train;
@@ -31,8 +31,8 @@ pub(crate) fn run(config: &CtlConfig, args: Train) -> Result<(), Exit> {
         train(&dataset, &settings(&args)).map_err(|error| Exit::because(ExitReason::Data, error))?;
     eprintln!("fitted in {:.1} s", start.elapsed().as_secs_f64());
     let report = trained.report().clone();
-    let directory = config.new_directory()?;
-    let version = version(&directory, &args.name, args.version.clone())?;
+    let storage = config.new_storage()?;
+    let version = version(&*storage, &args.name, args.version.clone())?;
     let created = format!("{:.0}", jiff::Timestamp::now());
     let identity = Identity {
         name: args.name.clone(),
@@ -40,7 +40,7 @@ pub(crate) fn run(config: &CtlConfig, args: Train) -> Result<(), Exit> {
         feature_set: args.feature_set.clone(),
         created,
     };
-    publish(&directory, trained.into_builder(identity))?;
+    publish(&*storage, trained.into_builder(identity))?;
     print(&told(&report))?;
     print(&format!("published {}@{version}", args.name))?;
     if args.promote {
@@ -68,14 +68,14 @@ fn settings(args: &Train) -> TrainOptions {
 
 /// The version asked for, else the time now; one that is taken moves on a second.
 pub(crate) fn version(
-    directory: &Directory,
+    storage: &dyn Storage,
     name: &ModelName,
     asked: Option<ModelVersion>,
 ) -> Result<ModelVersion, Exit> {
     if let Some(version) = asked {
         return Ok(version);
     }
-    let taken = directory.versions(name).map_err(|error| Exit::because(ExitReason::System, error))?;
+    let taken = storage.versions(name).map_err(|error| Exit::because(ExitReason::System, error))?;
     let mut now = jiff::Timestamp::now();
     loop {
         let text = now.strftime("%Y%m%d_%H%M%S").to_string();
@@ -89,9 +89,9 @@ pub(crate) fn version(
 }
 
 /// Proves the bundle and publishes it.
-pub(crate) fn publish(directory: &Directory, builder: BundleBuilder) -> Result<(), Exit> {
+pub(crate) fn publish(storage: &dyn Storage, builder: BundleBuilder) -> Result<(), Exit> {
     let bundle = builder.build().map_err(|error| Exit::because(ExitReason::Data, error))?;
-    directory.publish(&bundle, BY).map_err(|error| {
+    storage.publish(&bundle, BY).map_err(|error| {
         let taken = matches!(error, PublishError::Exists { .. } | PublishError::MixedKinds { .. });
         Exit::because(if taken { ExitReason::Data } else { ExitReason::CannotCreate }, error)
     })

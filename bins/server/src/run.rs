@@ -31,7 +31,7 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         );
     }
     let demo =
-        args.demo.then(|| Demo::unpack(args.registry.as_deref(), args.features.as_deref())).transpose()?;
+        args.demo.then(|| Demo::unpack(args.registry.as_ref(), args.features.as_deref())).transpose()?;
     let base = demo.as_ref().map_or_else(Layers::new, Demo::settings);
     let (config, notes) = ServerConfig::load(&args, base)?;
     start_log(&config.log)?;
@@ -64,7 +64,9 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let server = Server::bind(app).await.map_err(bind_error)?;
     let address = server.local_addr().map_err(|error| Exit::because(ExitReason::System, error))?;
     let period = config.registry.poll;
-    let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period));
+    let folder = config.registry.url.folder().filter(|_| config.registry.watch);
+    let folder = folder.map(std::path::Path::to_owned);
+    let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period, folder));
     announce(address, demo.as_ref())?;
     let stopped = server.run(stop).await;
     if let Some(poll) = poll {
@@ -83,8 +85,10 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
 }
 
 fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
-    let directory =
-        Directory::open(&config.registry.url).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
+    let url = &config.registry.url;
+    let bucket = || Exit::told(ExitReason::Config, format!("{url}: only folders are loaded from"));
+    let directory = Directory::open(url.folder().ok_or_else(bucket)?)
+        .map_err(|error| Exit::because(ExitReason::NoInput, error))?;
     let registry = Registry::with_loader(directory, Box::new(EngineLoader), config.registry.cache)
         .map_err(|error| Exit::because(ExitReason::System, error))?;
     for model in registry.models() {
@@ -107,7 +111,7 @@ fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
         }
     }
     if registry.models().is_empty() {
-        warn!(registry = %config.registry.url.display(), "the registry is empty; `serve-ctl import` publishes a model");
+        warn!(registry = %url, "the registry is empty; `serve-ctl import` publishes a model");
     }
     Ok(registry)
 }

@@ -22,6 +22,7 @@ pub mod poll;
 pub mod predict;
 pub mod request;
 pub mod service;
+mod watch;
 
 pub use config::{ConfigError, Layers};
 pub use error::{Code, Fault, ServiceError};

@@ -19,6 +19,8 @@
 //! |---|---|
 //! | [`storage`] | the seam to where bundles and aliases lie |
 //! | [`directory`] | the storage that is a folder: atomic publish, locked alias changes |
+//! | `object_store` | the storage that is a bucket, with the feature `s3`: conditional writes, copies on disk |
+//! | [`url`] | from a path or `s3://…` to a storage |
 //! | [`aliases`] | movable pointers to versions, with their history |
 //! | [`deployment`] | one version loaded, proven and warmed |
 //! | [`explanations`] | what explains a deployment, made at its first use |
@@ -27,22 +29,30 @@
 //! | [`slot`] | the pointer that is swapped |
 
 pub mod aliases;
+mod arrival;
 pub mod config;
 pub mod deployment;
 pub mod directory;
 pub mod explanations;
+pub mod jitter;
+#[cfg(feature = "s3")]
+pub mod object_store;
 mod reaper;
 pub mod registry;
 pub mod slot;
 pub mod snapshot;
 pub mod storage;
+pub mod url;
 
 pub use aliases::Aliases;
 pub use config::RegistryConfig;
 pub use deployment::{Deployment, RefusedError};
 pub use directory::Directory;
 pub use explanations::Explanations;
+#[cfg(feature = "s3")]
+pub use object_store::ObjectStorage;
 pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus};
 pub use slot::Slot;
 pub use snapshot::{ModelSnapshot, Refusal, VersionState};
 pub use storage::{DeleteError, PublishError, Storage, StorageError, change_aliases};
+pub use url::{InvalidRegistryUrl, RegistryUrl, create_storage, open_storage};

@@ -2,6 +2,8 @@
 //! injected loader.
 
 mod aliases;
+mod bucket;
+mod buckets;
 mod confinement;
 mod degraded;
 mod explanations;
@@ -15,5 +17,6 @@ mod retirement;
 mod selectors;
 mod shop;
 mod single_flight;
+mod storage;
 mod stress;
 mod unreadable;
