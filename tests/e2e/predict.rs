@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::registry::import;
 use crate::server::Server;
 
 const QUERY: &str = "/predict?feature_set=vader&model_type=random_forest";
@@ -115,6 +116,32 @@ fn a_bad_row_fails_alone() {
     assert_eq!(answers[1], expected);
     assert_eq!(answers[2]["code"], "invalid_features");
     assert_eq!(answers[2]["details"].as_array().map(Vec::len), Some(56), "{}", answers[2]);
+}
+
+#[test]
+fn features_that_are_missing_are_listed_where_the_model_has_its_own_rule() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    import(folder.path(), "cells", "v1", &[]);
+    let server = Server::of(&folder.path().join("registry"));
+    let names = server.get("/models/cells").ok()["features"].clone();
+    let names = names.as_array().expect("a list");
+    let told = |answer: &Json| answer["model_info"]["imputed_features"].clone();
+
+    let features = json!({"mean_area": 800.0, "mean_texture": null, "worst_radius": 20.0});
+    let answer = server.post("/predict", &json!({"model": "cells", "features": features})).ok();
+    let absent: Vec<&Json> =
+        names.iter().filter(|name| **name != "mean_area" && **name != "worst_radius").collect();
+    assert!(absent.len() == 28 && absent.contains(&&json!("mean_texture")));
+    assert_eq!(told(&answer), json!(absent));
+
+    let mut row = vec![json!(0.5); names.len()];
+    let request = |row: &[Json]| server.post("/predict", &json!({"model": "cells", "data": row})).ok();
+    assert_eq!(told(&request(&row)), json!([]));
+    row[3] = Json::Null;
+    let alone = request(&row);
+    assert_eq!(told(&alone), json!([names[3]]));
+    let batch = server.post("/predict/batch", &json!({"model": "cells", "requests": [{"data": row}]})).ok();
+    assert_eq!(told(&batch["predictions"][0]), told(&alone));
 }
 
 #[test]

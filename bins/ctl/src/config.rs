@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serve_app::{ConfigError, Exit, ExitReason, Layers};
+use serve_core::EngineLoader;
 use serve_features::{FeaturesConfig, StoreUrl};
-use serve_registry::{Registry, RegistryConfig, RegistryUrl, Storage};
+use serve_registry::{Options, Registry, RegistryConfig, RegistryUrl, Storage};
 
 use crate::args::Args;
 
@@ -78,10 +79,8 @@ impl CtlConfig {
 
     /// The registry with what its aliases lead to loaded.
     pub(crate) fn registry(&self) -> Result<Registry, Exit> {
-        let url = self.registry_url()?;
-        let bucket = || Exit::told(ExitReason::Config, format!("{url}: only folders are loaded from"));
-        let folder = url.folder().ok_or_else(bucket)?;
-        Registry::open(folder).map_err(|error| Exit::because(ExitReason::NoInput, error))
+        let registry = Registry::with_storage(self.storage()?, Box::new(EngineLoader), Options::default());
+        registry.map_err(|error| Exit::because(ExitReason::NoInput, error))
     }
 
     /// The feature store's URL.

@@ -1,8 +1,8 @@
 //! `list`, `show`, `verify`, `promote`, `rollback`, `history`.
 
 use serve_app::{Exit, ExitReason};
-use serve_core::{Alias, EngineLoader, Manifest, ModelName, ModelRef, ModelVersion, Selector};
-use serve_registry::{Deployment, ModelSnapshot, PromoteError, Storage, StorageError};
+use serve_core::{Alias, EngineLoader, Manifest, Metrics, ModelName, ModelRef, ModelVersion, Selector};
+use serve_registry::{Deployment, ModelSnapshot, PromoteError, Storage, StorageError, VersionState};
 
 use crate::config::CtlConfig;
 use crate::importances::Shown;
@@ -28,18 +28,18 @@ pub(crate) fn list(config: &CtlConfig) -> Result<(), Exit> {
     let registry = config.registry()?;
     let dash = || "-".to_owned();
     let row = |model: &ModelSnapshot| {
-        let manifest = model.manifest();
+        let about = model.summary();
         let text = |value: Option<&String>| value.cloned().unwrap_or_else(dash);
-        let state = if model.champion_deployment().is_some() { "live" } else { "refused" };
+        let state = model.champion().map_or(VersionState::Refused, |version| model.state(version));
         [
             model.name.to_string(),
             model.champion().map_or_else(dash, ToString::to_string),
-            state.to_owned(),
+            state.as_str().to_owned(),
             model.versions.len().to_string(),
-            text(manifest.and_then(|m| m.feature_set.as_ref())),
-            text(manifest.and_then(|m| m.model_type.as_ref())),
-            manifest.map_or_else(dash, |m| m.signature.len().to_string()),
-            manifest.and_then(primary).unwrap_or_else(dash),
+            text(about.and_then(|m| m.feature_set.as_ref())),
+            text(about.and_then(|m| m.model_type.as_ref())),
+            about.map_or_else(dash, |m| m.features.len().to_string()),
+            about.and_then(|m| primary(&m.metrics)).unwrap_or_else(dash),
         ]
     };
     let rows: Vec<_> = registry.models().iter().map(|model| row(model)).collect();
@@ -52,9 +52,9 @@ pub(crate) fn list(config: &CtlConfig) -> Result<(), Exit> {
     ))
 }
 
-fn primary(manifest: &Manifest) -> Option<String> {
-    let name = manifest.metrics.primary.as_ref()?;
-    Some(format!("{name} {:.4}", manifest.metrics.holdout.get(name)?))
+fn primary(metrics: &Metrics) -> Option<String> {
+    let name = metrics.primary.as_ref()?;
+    Some(format!("{name} {:.4}", metrics.holdout.get(name)?))
 }
 
 pub(crate) fn show(config: &CtlConfig, model: &str) -> Result<(), Exit> {
@@ -71,8 +71,10 @@ pub(crate) fn show(config: &CtlConfig, model: &str) -> Result<(), Exit> {
     }
     let rows: Vec<_> =
         snapshot.versions.iter().rev().map(|published| version_row(&snapshot, published)).collect();
-    if let Some(manifest) = snapshot.manifest() {
-        print(&described(manifest))?;
+    let described_by =
+        snapshot.champion().or_else(|| snapshot.versions.last().map(|published| &published.version));
+    if let Some(manifest) = described_by.and_then(|v| registry.manifest(&reference.name, v).ok()) {
+        print(&described(&manifest))?;
     }
     print(&aligned(["VERSION", "STATE", "ALIASES", "HELD-OUT", "GOLDEN ROWS"], &rows))?;
     for (version, refusal) in &snapshot.refused {
@@ -107,14 +109,14 @@ fn version_row(model: &ModelSnapshot, published: &serve_registry::snapshot::Publ
         .filter(|(_, to)| to.target == *version)
         .map(|(alias, _)| alias.as_str())
         .collect();
-    let manifest = published.manifest.as_deref();
-    let golden = manifest.map(|m| format!("{} by {}", m.golden.rows, m.golden.by));
+    let about = published.summary.as_deref();
+    let golden = about.map(|m| format!("{} by {}", m.golden.rows, m.golden.by));
     let dash = || "-".to_owned();
     [
         version.to_string(),
         model.state(version).as_str().to_owned(),
         aliases.join(","),
-        manifest.and_then(primary).unwrap_or_else(dash),
+        about.and_then(|m| primary(&m.metrics)).unwrap_or_else(dash),
         golden.unwrap_or_else(dash),
     ]
 }

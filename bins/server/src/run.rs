@@ -12,7 +12,7 @@ use serve_features::{Declarations, FeatureSetName, FeatureStore, open_store};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
 use serve_http::{BindError, Server};
-use serve_registry::{Directory, Registry};
+use serve_registry::Registry;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -86,10 +86,9 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
 
 fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
     let url = &config.registry.url;
-    let bucket = || Exit::told(ExitReason::Config, format!("{url}: only folders are loaded from"));
-    let directory = Directory::open(url.folder().ok_or_else(bucket)?)
-        .map_err(|error| Exit::because(ExitReason::NoInput, error))?;
-    let registry = Registry::with_loader(directory, Box::new(EngineLoader), config.registry.cache)
+    let storage =
+        url.open(&config.registry.object_cache).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
+    let registry = Registry::with_storage(storage, Box::new(EngineLoader), config.registry.options())
         .map_err(|error| Exit::because(ExitReason::System, error))?;
     for model in registry.models() {
         for (version, refusal) in &model.refused {

@@ -3,28 +3,101 @@
 use std::sync::Arc;
 
 use serve_core::{Alias, ModelName, ModelVersion};
-use serve_registry::{Registry, ReloadOutcome};
+use serve_registry::{Deployment, DeploymentError, Registry, ReloadOutcome};
 
 use crate::error::{Code, ServiceError};
 use crate::request::ModelQuery;
 use crate::service::Service;
 
+/// Who changes something, and why.
+#[derive(Debug, Clone)]
+pub struct Author {
+    /// Who.
+    pub by: String,
+    /// Why, in that person's words.
+    pub why: Option<String>,
+}
+
+impl Author {
+    fn as_ref(&self) -> serve_registry::Author<'_> {
+        serve_registry::Author { by: &self.by, why: self.why.as_deref() }
+    }
+}
+
 impl Service {
-    /// Reads the registry again: one model, or all where the query names none.
+    /// Reads the registry again: one model, or all where the query names none. A dry run proves and publishes nothing.
     ///
     /// # Errors
     /// When the registry cannot be read, or the query means no one model.
-    pub async fn reload(&self, query: &ModelQuery) -> Result<Vec<ReloadOutcome>, ServiceError> {
+    pub async fn reload(
+        &self,
+        query: &ModelQuery,
+        dry_run: bool,
+    ) -> Result<Vec<ReloadOutcome>, ServiceError> {
         let names = match &query.name {
             Some(name) => Some(vec![name.clone()]),
             None if query.is_open() => None,
             None => Some(self.matching(query)?),
         };
         self.on_thread(move |registry| match names {
+            None if dry_run => Ok(registry.rehearse(None)?),
             None => Ok(registry.reload()?),
+            Some(names) if dry_run => {
+                let rehearsed: Result<Vec<_>, ServiceError> =
+                    names.iter().map(|name| Ok(registry.rehearse(Some(name))?)).collect();
+                Ok(rehearsed?.into_iter().flatten().collect())
+            }
             Some(names) => names.iter().map(|name| Ok(registry.reload_model(name)?)).collect(),
         })
         .await
+    }
+
+    /// Loads what a query means, if it is not loaded.
+    ///
+    /// # Errors
+    /// As for a prediction.
+    pub async fn load(&self, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
+        self.deployment(query).await
+    }
+
+    /// Unloads a version: the one that a query means, without loading it first. Answers with it, and whether it was loaded.
+    ///
+    /// # Errors
+    /// When the query means no version.
+    pub async fn unload(&self, query: &ModelQuery) -> Result<(ModelName, ModelVersion, bool), ServiceError> {
+        let reference = self.reference(query)?;
+        let (name, version) = match self.registry().resolve(&reference) {
+            Ok(deployment) => (reference.name, deployment.manifest().version.clone()),
+            Err(DeploymentError::NotLoaded { name, version }) => return Ok((name, version, false)),
+            Err(error) => return Err(error.into()),
+        };
+        self.on_thread(move |registry| {
+            let unloaded = registry.unload(&name, &version);
+            Ok((name, version, unloaded))
+        })
+        .await
+    }
+
+    /// Loads what a query means and answers its golden rows once more.
+    ///
+    /// # Errors
+    /// As for a prediction, or when an answer is not the one that was proven.
+    pub async fn warm_up(&self, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
+        let deployment = self.deployment(query).await?;
+        let warmed = Arc::clone(&deployment);
+        self.on_thread(move |registry| Ok(warmed.warm(registry.storage())?)).await?;
+        Ok(deployment)
+    }
+
+    /// The names of all models that a query without a name may mean.
+    ///
+    /// # Errors
+    /// When it means none.
+    pub fn all_matching(&self, query: &ModelQuery) -> Result<Vec<ModelName>, ServiceError> {
+        match &query.name {
+            Some(name) => Ok(vec![name.clone()]),
+            None => self.matching(query),
+        }
     }
 
     fn matching(&self, query: &ModelQuery) -> Result<Vec<ModelName>, ServiceError> {
@@ -44,10 +117,10 @@ impl Service {
         name: ModelName,
         version: ModelVersion,
         alias: Alias,
-        by: String,
+        author: Author,
     ) -> Result<Option<ModelVersion>, ServiceError> {
         self.on_thread(move |registry| {
-            let promoted = registry.promote(&name, &version, &alias, &by);
+            let promoted = registry.promote(&name, &version, &alias, author.as_ref());
             if let Err(error) = &promoted {
                 tracing::warn!(model = name.as_str(), version = version.as_str(), %error, "not promoted");
             }
@@ -63,12 +136,12 @@ impl Service {
     pub async fn rollback(
         &self,
         name: ModelName,
-        by: String,
+        author: Author,
     ) -> Result<(ModelVersion, ModelVersion), ServiceError> {
-        self.on_thread(move |registry| Ok(registry.rollback(&name, &by)?)).await
+        self.on_thread(move |registry| Ok(registry.rollback(&name, author.as_ref())?)).await
     }
 
-    async fn on_thread<T: Send + 'static>(
+    pub(crate) async fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Registry) -> Result<T, ServiceError> + Send + 'static,
     ) -> Result<T, ServiceError> {

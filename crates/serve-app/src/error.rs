@@ -29,6 +29,8 @@ pub enum Code {
     UnknownVersion,
     UnknownAlias,
     VersionRefused,
+    ModelLoading,
+    CacheFull,
     ModelRequired,
     AmbiguousModel,
     ConflictingModel,
@@ -42,6 +44,7 @@ pub enum Code {
     FeatureStoreUnavailable,
     TooManyRows,
     PromotionRefused,
+    ModelPinned,
     NothingToRollBack,
     RegistryUnavailable,
     Internal,
@@ -57,6 +60,9 @@ impl Code {
             Self::UnknownVersion => "unknown_version",
             Self::UnknownAlias => "unknown_alias",
             Self::VersionRefused | Self::PromotionRefused => "version_refused",
+            Self::ModelLoading => "model_loading",
+            Self::CacheFull => "cache_full",
+            Self::ModelPinned => "model_pinned",
             Self::ModelRequired => "model_required",
             Self::AmbiguousModel => "ambiguous_model",
             Self::ConflictingModel => "conflicting_model",
@@ -75,13 +81,26 @@ impl Code {
         }
     }
 
+    /// Whether another model may answer in the place of one that failed so.
+    #[must_use]
+    pub fn may_fall_back(self) -> bool {
+        match self {
+            Self::NonFiniteOutput => true,
+            // The other model would read the same store.
+            Self::FeatureStoreUnavailable => false,
+            code => code.fault() != Fault::Client,
+        }
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub fn fault(self) -> Fault {
         match self {
-            Self::VersionRefused | Self::FeatureStoreUnavailable | Self::RegistryUnavailable => {
-                Fault::Upstream
-            }
+            Self::VersionRefused
+            | Self::ModelLoading
+            | Self::CacheFull
+            | Self::FeatureStoreUnavailable
+            | Self::RegistryUnavailable => Fault::Upstream,
             Self::Internal => Fault::Ours,
             _ => Fault::Client,
         }
@@ -173,7 +192,14 @@ impl From<DeploymentError> for ServiceError {
             DeploymentError::UnknownModel { .. } => Code::UnknownModel,
             DeploymentError::UnknownVersion { .. } | DeploymentError::Nothing { .. } => Code::UnknownVersion,
             DeploymentError::UnknownAlias { .. } => Code::UnknownAlias,
-            DeploymentError::NotLoaded { .. } | DeploymentError::Refused(_) => Code::VersionRefused,
+            DeploymentError::InvalidName(_) => Code::InvalidName,
+            DeploymentError::Refused(_) => Code::VersionRefused,
+            DeploymentError::NotLoaded { .. }
+            | DeploymentError::Busy { .. }
+            | DeploymentError::TimedOut { .. }
+            | DeploymentError::Closed => Code::ModelLoading,
+            DeploymentError::NoRoom { .. } => Code::CacheFull,
+            DeploymentError::Unreadable { .. } => Code::RegistryUnavailable,
             _ => Code::Internal,
         };
         Self::new(code, error.to_string())
@@ -196,6 +222,8 @@ impl From<PromoteError> for ServiceError {
         match error {
             PromoteError::Storage(error) => error.into(),
             PromoteError::Refused(error) => Self::new(Code::PromotionRefused, error.to_string()),
+            PromoteError::NotLoaded(error) => error.into(),
+            PromoteError::Pinned { .. } => Self::new(Code::ModelPinned, error.to_string()),
             PromoteError::NoPrevious { .. } => Self::new(Code::NothingToRollBack, error.to_string()),
             other => Self::new(Code::Internal, other.to_string()),
         }

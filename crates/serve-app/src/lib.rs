@@ -24,6 +24,7 @@ pub mod request;
 pub mod service;
 mod watch;
 
+pub use admin::Author;
 pub use config::{ConfigError, Layers};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};

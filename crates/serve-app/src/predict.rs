@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serve_core::{BatchPrediction, Explanation, InvalidInput, Prediction};
+use serve_core::{BatchPrediction, Explanation, InvalidInput, ModelName, Prediction, Selector};
 use serve_features::{Entity, FeatureRow, FeatureSetName};
 use serve_registry::{Deployment, Registry};
 
@@ -27,6 +27,17 @@ pub struct Answered {
     pub gathered: Gathered,
     /// What each feature contributed, where that was asked for.
     pub explanation: Option<Explanation>,
+    /// In whose place it answered, where it is a fallback.
+    pub fallback: Option<Fallback>,
+}
+
+/// In whose place a fallback answered.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    /// The model that was asked.
+    pub instead_of: ModelName,
+    /// Why it did not answer.
+    pub reason: String,
 }
 
 /// The same question answered under several feature sets.
@@ -42,11 +53,43 @@ pub struct Compared {
 type Prepared = Result<(Arc<Deployment>, Option<Wanted>), ServiceError>;
 
 impl Service {
-    /// Predicts one row.
+    /// Predicts one row; where the model does not load or infer, by its fallback, if it has one.
     ///
     /// # Errors
     /// When the model cannot be resolved, features cannot be had, or the signature refuses them.
     pub async fn predict(&self, request: &PredictRequest<'_>) -> Result<Answered, ServiceError> {
+        match self.predict_alone(request).await {
+            Err(error) if error.code.may_fall_back() => self.fall_back(request, error).await,
+            answered => answered,
+        }
+    }
+
+    /// The answer of the fallback, or the error where there is none. A version that was asked for by its number has none:
+    /// who says so means that version.
+    async fn fall_back(
+        &self,
+        request: &PredictRequest<'_>,
+        error: ServiceError,
+    ) -> Result<Answered, ServiceError> {
+        let asked = self.reference(&request.model).ok();
+        let asked = asked.filter(|asked| !matches!(asked.selector, Selector::Version(_)));
+        let Some((asked, fallback)) = asked.and_then(|asked| {
+            let fallback = self.registry().options().models.get(&asked.name)?.fallback.clone()?;
+            Some((asked.name, fallback))
+        }) else {
+            return Err(error);
+        };
+        let model = ModelQuery::named(fallback.name, Some(fallback.selector));
+        let answered = self.predict_alone(&PredictRequest { model, ..request.clone() }).await;
+        let answered = answered.map_err(|also| {
+            let message = format!("{error}; its fallback does not answer either: {also}");
+            ServiceError { message, ..error.clone() }
+        })?;
+        let fallback = Fallback { instead_of: asked, reason: error.message };
+        Ok(Answered { fallback: Some(fallback), ..answered })
+    }
+
+    async fn predict_alone(&self, request: &PredictRequest<'_>) -> Result<Answered, ServiceError> {
         let deployment = self.deployment(&request.model).await?;
         let wanted = self.wanted(&deployment, request)?;
         let stored = match &wanted {
@@ -98,7 +141,15 @@ impl Service {
                 Ok(Row { deployment, gathered, explain: request.explain })
             }));
         }
-        self.infer_all(rows).await
+        let mut answers = self.infer_all(rows).await?;
+        for (answer, request) in answers.iter_mut().zip(requests) {
+            if let Err(error) = answer
+                && error.code.may_fall_back()
+            {
+                *answer = self.fall_back(request, error.clone()).await;
+            }
+        }
+        Ok(answers)
     }
 
     /// Refuses a batch of more rows than the configuration allows.
@@ -213,7 +264,7 @@ impl Service {
         let default = || {
             let name = self.parts.default_model.as_ref()?;
             let snapshot = self.parts.registry.model(name.as_str())?;
-            snapshot.manifest()?.model_type.clone()
+            snapshot.summary()?.model_type.clone()
         };
         ModelQuery {
             name: None,
@@ -251,6 +302,6 @@ impl Row {
         } else {
             None
         };
-        Ok(Answered { deployment, prediction, gathered, explanation })
+        Ok(Answered { deployment, prediction, gathered, explanation, fallback: None })
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serve_core::{ModelName, ModelRef};
+use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
 use serve_features::{Entity, FeatureSetName, FeatureStore, MaxAge};
 use serve_registry::{Deployment, DeploymentError, Registry};
 
@@ -118,15 +118,37 @@ impl Service {
     pub async fn deployment(&self, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
         let reference = self.reference(query)?;
         let deployment = match self.parts.registry.resolve(&reference) {
-            Err(DeploymentError::NotLoaded { .. }) => {
-                let registry = Arc::clone(&self.parts.registry);
-                let loading = tokio::task::spawn_blocking(move || registry.deployment(&reference));
-                loading.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))?
-            }
+            Err(DeploymentError::NotLoaded { name, version }) => self.loaded(reference, name, version).await,
             resolved => resolved,
         }?;
         agree(query, &deployment)?;
         Ok(deployment)
+    }
+
+    /// Waits for a version to load. No thread waits with it.
+    async fn loaded(
+        &self,
+        reference: ModelRef,
+        name: ModelName,
+        version: ModelVersion,
+    ) -> Result<Arc<Deployment>, DeploymentError> {
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        self.parts.registry.request(reference, move |outcome| drop(sender.send(outcome)));
+        let limit = self.parts.registry.options().cache.load_timeout;
+        match tokio::time::timeout(limit, receiver).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => Err(DeploymentError::Closed),
+            Err(_) => Err(DeploymentError::TimedOut { name, version, seconds: limit.as_secs_f64() }),
+        }
+    }
+
+    /// A version's description, read from the registry where it is not loaded.
+    ///
+    /// # Errors
+    /// When it does not read.
+    pub async fn manifest(&self, name: &ModelName, version: &ModelVersion) -> Result<Manifest, ServiceError> {
+        let (name, version) = (name.clone(), version.clone());
+        self.on_thread(move |registry| Ok(registry.manifest(&name, &version)?)).await
     }
 
     /// Makes what explains a deployment, at the first call, beside the serving path; the deployment holds it then.
@@ -142,7 +164,7 @@ impl Service {
         Ok(making.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))??)
     }
 
-    fn reference(&self, query: &ModelQuery) -> Result<ModelRef, ServiceError> {
+    pub(crate) fn reference(&self, query: &ModelQuery) -> Result<ModelRef, ServiceError> {
         let selector = query.selector.clone().unwrap_or_default();
         let name = match &query.name {
             Some(name) => name.clone(),

@@ -73,7 +73,7 @@ pub use graph::Graph;
 pub use linear::LinearModel;
 pub use link::Link;
 pub use loader::{EngineLoader, Insight, LoadError, ModelLoader};
-pub use manifest::{Manifest, Metrics, SourceInfo, Target, Task};
+pub use manifest::{Direction, Manifest, Metrics, SourceInfo, Target, Task};
 pub use name::{Alias, InvalidName, ModelName, ModelRef, ModelVersion, Selector};
 pub use pipeline::{Estimator, Pipeline, PredictError};
 pub use prediction::{Answer, BatchPrediction, Prediction};

@@ -81,6 +81,50 @@ impl Task {
     }
 }
 
+/// Which values of a metric are better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// Greater ones, as of an accuracy.
+    Maximize,
+    /// Smaller ones, as of an error.
+    Minimize,
+}
+
+impl Direction {
+    /// The direction of a metric that is known by its name: errors and losses are minimised, everything else is
+    /// maximised.
+    ///
+    /// ```
+    /// use serve_core::manifest::Direction;
+    /// assert_eq!(Direction::of_metric("rmse"), Direction::Minimize);
+    /// assert_eq!(Direction::of_metric("roc_auc"), Direction::Maximize);
+    /// ```
+    #[must_use]
+    pub fn of_metric(name: &str) -> Self {
+        const MINIMIZED: [&str; 6] = ["log_loss", "brier", "rmse", "mse", "mae", "mape"];
+        if MINIMIZED.contains(&name) { Self::Minimize } else { Self::Maximize }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Maximize => "maximize",
+            Self::Minimize => "minimize",
+        }
+    }
+
+    /// Whether the first of two values is better than the second.
+    #[must_use]
+    pub fn is_better(self, value: f64, than: f64) -> bool {
+        match self {
+            Self::Maximize => value > than,
+            Self::Minimize => value < than,
+        }
+    }
+}
+
 /// What was measured, and on what.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -88,6 +132,12 @@ pub struct Metrics {
     /// The metric that versions are compared by, e.g. `accuracy`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub primary: Option<String>,
+    /// Which values of the primary metric are better; see [`Metrics::direction`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// How many held-out rows a version needs so that `best` may mean it; see [`Metrics::min_rows`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_rows: Option<u64>,
     /// Held-out measurements by name, e.g. `accuracy`, `log_loss`, `baseline_accuracy`.
     #[serde(default)]
     pub holdout: BTreeMap<String, f64>,
@@ -97,6 +147,24 @@ pub struct Metrics {
     /// Where the held-out rows came from, e.g. `2023-12-30 to 2025-03-29, the last 20 % of btc.csv`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
+}
+
+impl Metrics {
+    /// Fewer held-out rows than this say nothing about which version is best, where the manifest does not say otherwise.
+    pub const MIN_ROWS: u64 = 30;
+
+    /// Which values of the primary metric are better: as stated, else as its name says.
+    #[must_use]
+    pub fn direction(&self) -> Direction {
+        let of_name = || self.primary.as_deref().map_or(Direction::Maximize, Direction::of_metric);
+        self.direction.unwrap_or_else(of_name)
+    }
+
+    /// How many held-out rows a version needs so that `best` may mean it.
+    #[must_use]
+    pub fn min_rows(&self) -> u64 {
+        self.min_rows.unwrap_or(Self::MIN_ROWS)
+    }
 }
 
 /// Where a model came from.
@@ -182,4 +250,20 @@ pub struct Manifest {
     pub golden: GoldenSummary,
     /// Every file of the bundle but the manifest.
     pub files: BTreeMap<String, FileEntry>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_manifest_says_of_its_metric_goes_before_the_name() {
+        let metrics = |json: &str| serde_json::from_str::<Metrics>(json).expect("reads");
+        let named = metrics(r#"{"primary": "log_loss"}"#);
+        assert_eq!((named.direction(), named.min_rows()), (Direction::Minimize, 30));
+        let stated = metrics(r#"{"primary": "log_loss", "direction": "maximize", "min_rows": 5}"#);
+        assert_eq!((stated.direction(), stated.min_rows()), (Direction::Maximize, 5));
+        assert!(stated.direction().is_better(2.0, 1.0) && !named.direction().is_better(2.0, 1.0));
+        assert_eq!(metrics("{}").direction(), Direction::Maximize);
+    }
 }

@@ -272,7 +272,8 @@ impl fmt::Display for Selector {
 }
 
 /// A model and which of its versions: `name`, `name@version`, `name@alias`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ModelRef {
     /// The model.
     pub name: ModelName,
@@ -288,6 +289,20 @@ impl FromStr for ModelRef {
             None => Ok(Self { name: text.parse()?, selector: Selector::default() }),
             Some((name, selector)) => Ok(Self { name: name.parse()?, selector: selector.parse()? }),
         }
+    }
+}
+
+impl TryFrom<String> for ModelRef {
+    type Error = InvalidName;
+
+    fn try_from(text: String) -> Result<Self, InvalidName> {
+        text.parse()
+    }
+}
+
+impl From<ModelRef> for String {
+    fn from(reference: ModelRef) -> Self {
+        reference.to_string()
     }
 }
 

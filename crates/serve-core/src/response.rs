@@ -32,6 +32,9 @@ pub struct PredictResponse<'a> {
     pub features: FeatureInfo<'a>,
     /// How long it took.
     pub performance: Performance,
+    /// Whether something that should have answered did not; `model_info` says what.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub degraded: bool,
     /// When it was answered, RFC 3339 UTC.
     pub timestamp: &'a dyn Text,
 }
@@ -162,11 +165,23 @@ pub struct ModelInfo<'a> {
     pub digest: &'a dyn Text,
     /// How many inputs the model takes.
     pub features_used: usize,
-    /// Inputs that were missing and were filled in by their policy.
+    /// Inputs that were missing: filled in by their policy, or left to the model's own rule.
     pub imputed_features: Names<'a>,
     /// How many given features the model does not have; they were ignored.
     #[serde(skip_serializing_if = "is_zero")]
     pub ignored_features: usize,
+    /// In whose place it answered, where it is a fallback.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<FallbackInfo<'a>>,
+}
+
+/// In whose place a fallback answered.
+#[derive(Debug, Serialize)]
+pub struct FallbackInfo<'a> {
+    /// The model that was asked.
+    pub instead_of: &'a str,
+    /// Why it did not answer.
+    pub reason: &'a str,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
@@ -187,6 +202,7 @@ impl<'a> ModelInfo<'a> {
             features_used: manifest.signature.len(),
             imputed_features: Names { manifest, positions: imputed },
             ignored_features: ignored,
+            fallback: None,
         }
     }
 }

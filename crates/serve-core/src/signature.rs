@@ -68,7 +68,8 @@ pub enum MissingPolicy {
     Constant(f64),
     /// The mean of the training data stands in, and the answer says so.
     TrainingMean(f64),
-    /// The model has a rule of its own for missing values. Every number is legal then, infinities included.
+    /// The model has a rule of its own for missing values, and the answer says that the value was missing. Every number is
+    /// legal then, infinities included.
     Nan,
 }
 

@@ -29,10 +29,12 @@ pub enum Dialect {
 fn status(code: Code) -> StatusCode {
     match code {
         Code::UnknownModel | Code::UnknownVersion | Code::UnknownAlias => StatusCode::NOT_FOUND,
-        Code::PromotionRefused | Code::NothingToRollBack => StatusCode::CONFLICT,
-        Code::VersionRefused | Code::FeatureStoreUnavailable | Code::RegistryUnavailable => {
-            StatusCode::SERVICE_UNAVAILABLE
-        }
+        Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
+        Code::VersionRefused
+        | Code::ModelLoading
+        | Code::CacheFull
+        | Code::FeatureStoreUnavailable
+        | Code::RegistryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         Code::InvalidName
         | Code::ModelRequired

@@ -12,7 +12,8 @@
 //! | [`predict`], [`batch`], [`models`], [`health`] | handlers of our own API |
 //! | [`oip`] | the Open Inference Protocol |
 
-pub mod batch;
+pub mod admin;
+mod batch;
 pub mod call;
 pub mod config;
 pub mod failure;

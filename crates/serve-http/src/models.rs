@@ -1,30 +1,26 @@
-//! The registry over HTTP: what is there, and what is changed.
+//! The registry over HTTP: what is there and what it is doing. What changes it stands in `admin`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use http::StatusCode;
-use serde::Deserialize;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use serve_app::{Code, ServiceError};
-use serve_core::{Alias, Manifest, ModelName, ModelVersion};
+use serve_core::{Manifest, ModelName};
 use serve_registry::snapshot::Published;
-use serve_registry::{Explanations, ModelSnapshot};
+use serve_registry::summary::VersionSummary;
+use serve_registry::{Explanations, Guard, Lifecycle, ModelSnapshot, Registry, VersionState};
 
 use crate::call::Call;
 use crate::failure::Failure;
-use crate::predict_body::model_query;
 use crate::reply::{self, Reply};
 use crate::routes::App;
-
-/// Who changes the registry over HTTP, in the aliases' history.
-const BY: &str = "http";
 
 /// `GET /models`.
 pub(crate) async fn list(app: &App, _call: Call) -> Result<Reply, Failure> {
     let models = app.service.registry().models();
     let mut available: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for manifest in models.iter().filter_map(|model| model.manifest()) {
-        if let (Some(set), Some(kind)) = (&manifest.feature_set, &manifest.model_type) {
+    for about in models.iter().filter_map(|model| model.summary()) {
+        if let (Some(set), Some(kind)) = (&about.feature_set, &about.model_type) {
             available.entry(set).or_default().insert(kind);
         }
     }
@@ -32,21 +28,47 @@ pub(crate) async fn list(app: &App, _call: Call) -> Result<Reply, Failure> {
     Ok(reply::json(StatusCode::OK, &json!({ "models": summaries, "available_models": available })))
 }
 
+/// `GET /models/types`: the feature sets and, for each, its model types.
+pub(crate) async fn types(app: &App, _call: Call) -> Result<Reply, Failure> {
+    let models = app.service.registry().models();
+    let mut types: BTreeMap<&str, BTreeMap<&str, Vec<&ModelName>>> = BTreeMap::new();
+    for model in &models {
+        let Some(about) = model.summary() else { continue };
+        let (set, kind) = (about.feature_set.as_deref(), about.model_type.as_deref());
+        let kinds = types.entry(set.unwrap_or_default()).or_default();
+        kinds.entry(kind.unwrap_or_default()).or_default().push(&model.name);
+    }
+    let kinds: BTreeSet<&str> = types.values().flat_map(|kinds| kinds.keys().copied()).collect();
+    let sets: BTreeSet<&str> = types.keys().copied().collect();
+    let body = json!({ "feature_sets": sets, "model_types": kinds, "models": types });
+    Ok(reply::json(StatusCode::OK, &body))
+}
+
+/// `GET /models/cache/stats`.
+pub(crate) async fn cache_stats(app: &App, _call: Call) -> Result<Reply, Failure> {
+    Ok(reply::json(StatusCode::OK, &json!(app.service.registry().cache_stats())))
+}
+
 /// `GET /models/{name}`.
 pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
     let model = find(app, &call)?;
+    let registry = app.service.registry();
     let mut body = summary(&model);
-    if let (Some(object), Some(manifest)) = (body.as_object_mut(), model.manifest()) {
-        object.insert("task".to_owned(), manifest.target.task.as_str().into());
-        object.insert("target".to_owned(), manifest.target.name.clone().into());
-        object.insert("classes".to_owned(), json!(manifest.target.task.classes()));
-        object.insert("decision".to_owned(), json!(manifest.decision));
-        object.insert("signature".to_owned(), json!(manifest.signature));
-        object.insert("hyperparameters".to_owned(), json!(manifest.hyperparameters));
-        object.insert("source".to_owned(), json!(manifest.source));
-        object.insert("golden".to_owned(), json!(manifest.golden));
-        object.insert("versions".to_owned(), json!(version_list(&model)));
+    if let Some(object) = body.as_object_mut() {
+        object.insert("versions".to_owned(), json!(version_list(registry, &model)));
         object.insert("history".to_owned(), json!(model.aliases.history("champion")));
+        object.insert("pinned".to_owned(), json!(model.aliases.pinned()));
+        object.insert("last_failure".to_owned(), last_failure(registry, &model));
+        object.insert(
+            "guard".to_owned(),
+            json!(registry.guard(model.name.as_str()).map(|guard| watched(&guard))),
+        );
+    }
+    let version = model.champion().or_else(|| model.versions.last().map(|published| &published.version));
+    if let (Some(object), Some(version)) = (body.as_object_mut(), version)
+        && let Ok(manifest) = app.service.manifest(&model.name, version).await
+    {
+        object.extend(specified(&manifest));
     }
     if let Some(deployment) = model.champion_deployment() {
         app.service.prepare_explanations(deployment).await?;
@@ -55,6 +77,44 @@ pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
         }
     }
     Ok(reply::json(StatusCode::OK, &body))
+}
+
+/// What the manifest tells and a summary does not.
+fn specified(manifest: &Manifest) -> Map<String, Json> {
+    let told = [
+        ("task", json!(manifest.target.task.as_str())),
+        ("target", json!(manifest.target.name)),
+        ("classes", json!(manifest.target.task.classes())),
+        ("decision", json!(manifest.decision)),
+        ("signature", json!(manifest.signature)),
+        ("hyperparameters", json!(manifest.hyperparameters)),
+        ("source", json!(manifest.source)),
+        ("golden", json!(manifest.golden)),
+    ];
+    told.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// The newest failure of any version.
+fn last_failure(registry: &Registry, model: &ModelSnapshot) -> Json {
+    let failures = model.versions.iter().filter_map(|published| {
+        let failure = registry.lifecycle(&model.name, &published.version)?.failure?;
+        Some((failure, &published.version))
+    });
+    failures.max_by_key(|(failure, _)| failure.at).map_or(Json::Null, |(failure, version)| {
+        json!({ "version": version, "reason": failure.reason.as_ref(), "at": reply::timestamp(failure.at) })
+    })
+}
+
+/// An open guard window.
+fn watched(guard: &Guard) -> Json {
+    let shown = guard.snapshot();
+    json!({
+        "old": shown.old,
+        "new": shown.new,
+        "until": reply::timestamp(shown.until),
+        "dropped": shown.dropped,
+        "found": shown.found.to_string(),
+    })
 }
 
 /// Importances, and whether predictions can be explained.
@@ -73,7 +133,7 @@ fn insight(made: &Explanations) -> serde_json::Map<String, Json> {
 /// `GET /models/{name}/versions`.
 pub(crate) async fn versions(app: &App, call: Call) -> Result<Reply, Failure> {
     let model = find(app, &call)?;
-    let body = json!({ "model_name": model.name, "versions": version_list(&model) });
+    let body = json!({ "model_name": model.name, "versions": version_list(app.service.registry(), &model) });
     Ok(reply::json(StatusCode::OK, &body))
 }
 
@@ -96,11 +156,14 @@ fn summary(model: &ModelSnapshot) -> Json {
             (alias.as_str(), entry)
         })
         .collect();
-    let status = if model.champion_deployment().is_some() { "live" } else { "refused" };
+    let status = match model.champion() {
+        Some(version) => model.state(version),
+        None => VersionState::Refused,
+    };
     let mut body = json!({
         "name": model.name,
         "version": model.champion(),
-        "status": status,
+        "status": status.as_str(),
         "aliases": aliases,
         "digest": model.champion_deployment().map(|deployment| deployment.digest()),
         "loaded_at": model.champion_deployment().map(|deployment| reply::timestamp(deployment.loaded_at())),
@@ -119,142 +182,74 @@ fn summary(model: &ModelSnapshot) -> Json {
         if !refused.is_empty() {
             object.insert("refused".to_owned(), json!(refused));
         }
-        if let Some(Json::Object(more)) = model.manifest().map(described) {
+        if let Some(problem) = &model.problem {
+            object.insert("problem".to_owned(), json!(problem.as_ref()));
+        }
+        if let Some(Json::Object(more)) = model.summary().map(|about| described(about)) {
             object.extend(more);
         }
     }
     body
 }
 
-/// What both a model and a version tell from the manifest.
-fn described(manifest: &Manifest) -> Json {
+/// What both a model and a version tell.
+fn described(about: &VersionSummary) -> Json {
     json!({
-        "feature_set": manifest.feature_set,
-        "model_type": manifest.model_type,
-        "metrics": manifest.metrics,
-        "accuracy": manifest.metrics.holdout.get("accuracy"),
-        "training_date": manifest.training_date,
-        "created": manifest.created,
-        "features": manifest.signature.names().collect::<Vec<_>>(),
+        "feature_set": about.feature_set,
+        "model_type": about.model_type,
+        "metrics": about.metrics,
+        "accuracy": about.metrics.holdout.get("accuracy"),
+        "training_date": about.training_date,
+        "created": about.created,
+        "features": &*about.features,
     })
 }
 
-fn version_list(model: &ModelSnapshot) -> Vec<Json> {
-    model.versions.iter().rev().map(|published| version_entry(model, published)).collect()
+fn version_list(registry: &Registry, model: &ModelSnapshot) -> Vec<Json> {
+    model.versions.iter().rev().map(|published| version_entry(registry, model, published)).collect()
 }
 
-fn version_entry(model: &ModelSnapshot, published: &Published) -> Json {
-    let Published { version, manifest } = published;
+fn version_entry(registry: &Registry, model: &ModelSnapshot, published: &Published) -> Json {
+    let Published { version, summary } = published;
     let pointing = model.pointing.iter().filter(|(_, pointing)| pointing.target == *version);
+    let lifecycle = registry.lifecycle(&model.name, version).unwrap_or_default();
     let mut entry = json!({
         "version": version,
-        "status": model.state(version).as_str(),
+        "status": state(model, published, &lifecycle).as_str(),
+        "states": steps(&lifecycle),
         "aliases": pointing.map(|(alias, _)| alias.as_str()).collect::<Vec<_>>(),
-        "digest": model.deployments.get(version).map(|deployment| deployment.digest()),
+        "digest": summary.as_ref().map(|about| about.digest),
     });
     let Some(object) = entry.as_object_mut() else { return entry };
     if let Some(refusal) = model.refused.get(version) {
         object.insert("reason".to_owned(), json!(refusal.reason.as_ref()));
+    } else if let Some(failure) = &lifecycle.failure {
+        let told = json!({ "reason": failure.reason.as_ref(), "at": reply::timestamp(failure.at) });
+        object.insert("last_failure".to_owned(), told);
     }
-    if let Some(manifest) = manifest {
-        object.insert("metrics".to_owned(), json!(manifest.metrics));
-        object.insert("accuracy".to_owned(), json!(manifest.metrics.holdout.get("accuracy")));
-        object.insert("training_date".to_owned(), json!(manifest.training_date));
-        object.insert("created".to_owned(), json!(manifest.created));
+    if let Some(about) = summary {
+        object.insert("metrics".to_owned(), json!(about.metrics));
+        object.insert("accuracy".to_owned(), json!(about.metrics.holdout.get("accuracy")));
+        object.insert("training_date".to_owned(), json!(about.training_date));
+        object.insert("created".to_owned(), json!(about.created));
     }
     entry
 }
 
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct ReloadBody {
-    model: Option<String>,
-    feature_set: Option<String>,
-    model_type: Option<String>,
-}
-
-/// `POST /models/reload`: one model, those of a feature set or type, or all.
-pub(crate) async fn reload(app: &App, call: Call) -> Result<Reply, Failure> {
-    let mut asked: ReloadBody = call.json()?.unwrap_or_default();
-    for (key, value) in call.query(&["model", "feature_set", "model_type"])? {
-        let place = match &*key {
-            "model" => &mut asked.model,
-            "feature_set" => &mut asked.feature_set,
-            _ => &mut asked.model_type,
-        };
-        *place = Some(value.into_owned());
+/// What a version is doing: what the snapshot says it is, or what it is going through.
+fn state(model: &ModelSnapshot, published: &Published, lifecycle: &Lifecycle) -> VersionState {
+    match model.state(&published.version) {
+        VersionState::Available => match lifecycle.state() {
+            // A refusal that the snapshot has forgotten is to be tried again.
+            VersionState::Live | VersionState::Refused => VersionState::Available,
+            under_way => under_way,
+        },
+        known => known,
     }
-    let ReloadBody { model, feature_set, model_type } = asked;
-    let query = model_query(model.as_deref(), feature_set.map(Into::into), model_type.map(Into::into), None)?;
-    let outcomes = app.service.reload(&query).await?;
-    outcomes.iter().for_each(serve_app::poll::log);
-    let entries: Vec<Json> = outcomes
-        .iter()
-        .map(|outcome| {
-            let mut entry = json!({
-                "name": outcome.name, "from": outcome.from, "to": outcome.to, "status": outcome.status.as_str(),
-            });
-            if let (Some(reason), Some(object)) = (&outcome.reason, entry.as_object_mut()) {
-                object.insert("reason".to_owned(), json!(reason.as_ref()));
-            }
-            entry
-        })
-        .collect();
-    let body = json!({
-        "success": true,
-        "models": entries,
-        "request_id": &*call.id.0,
-        "timestamp": reply::timestamp(app.service.now()),
-    });
-    Ok(reply::json(StatusCode::OK, &body))
 }
 
-/// `POST /models/{name}/rollback`.
-pub(crate) async fn rollback(app: &App, call: Call) -> Result<Reply, Failure> {
-    let name: ModelName = call.path_as("name", Code::UnknownModel)?;
-    let (from, to) = app.service.rollback(name.clone(), BY.to_owned()).await?;
-    tracing::info!(model = name.as_str(), from = from.as_str(), to = to.as_str(), "rolled back");
-    Ok(moved(app, &call, &name, "champion", Some(&from), &to))
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AliasBody {
-    version: String,
-}
-
-/// `PUT /models/{name}/aliases/{alias}`: promote.
-pub(crate) async fn point_alias(app: &App, call: Call) -> Result<Reply, Failure> {
-    let name: ModelName = call.path_as("name", Code::UnknownModel)?;
-    let alias: Alias = call.path_as("alias", Code::InvalidName)?;
-    let Some(AliasBody { version }) = call.json()? else {
-        return Err(Failure::unreadable(
-            "malformed_json",
-            "the body is empty; expected {\"version\": \"…\"}",
-        ));
-    };
-    let version: ModelVersion = version.parse().map_err(ServiceError::from)?;
-    let from = app.service.promote(name.clone(), version.clone(), alias.clone(), BY.to_owned()).await?;
-    tracing::info!(model = name.as_str(), alias = alias.as_str(), version = version.as_str(), "promoted");
-    Ok(moved(app, &call, &name, alias.as_str(), from.as_ref(), &version))
-}
-
-fn moved(
-    app: &App,
-    call: &Call,
-    name: &ModelName,
-    alias: &str,
-    from: Option<&ModelVersion>,
-    to: &ModelVersion,
-) -> Reply {
-    let body = json!({
-        "success": true,
-        "name": name,
-        "alias": alias,
-        "from": from,
-        "to": to,
-        "request_id": &*call.id.0,
-        "timestamp": reply::timestamp(app.service.now()),
-    });
-    reply::json(StatusCode::OK, &body)
+/// When each state began, in order.
+fn steps(lifecycle: &Lifecycle) -> Vec<Json> {
+    let step = |(state, at): &(VersionState, jiff::Timestamp)| json!({ "state": state.as_str(), "at": reply::timestamp(*at) });
+    lifecycle.steps.iter().map(step).collect()
 }

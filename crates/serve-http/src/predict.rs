@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serve_app::{Answered, Compared};
 use serve_core::response::{
-    ExplanationBody, FeatureInfo, FeatureSource, ModelInfo, Performance, PredictResponse, PredictionBody,
-    Text as AnyText,
+    ExplanationBody, FallbackInfo, FeatureInfo, FeatureSource, ModelInfo, Performance, PredictResponse,
+    PredictionBody, Text as AnyText,
 };
 
 use crate::call::Call;
@@ -58,7 +58,7 @@ pub(crate) fn with_response<R>(
     answered: &Answered,
     write: impl FnOnce(&PredictResponse<'_>) -> R,
 ) -> R {
-    let Answered { deployment, prediction, gathered, explanation } = answered;
+    let Answered { deployment, prediction, gathered, explanation, fallback } = answered;
     let digest = deployment.digest();
     let prediction_id = uuid::Uuid::now_v7();
     let now = Millis(app.service.now());
@@ -69,12 +69,13 @@ pub(crate) fn with_response<R>(
         prediction_id: &prediction_id,
         prediction: PredictionBody { pipeline: deployment.pipeline(), prediction },
         explanation: explanation.as_ref().map(ExplanationBody),
-        model_info: ModelInfo::new(
-            deployment.manifest(),
-            &digest,
-            gathered.row.imputed(),
-            gathered.row.ignored(),
-        ),
+        model_info: ModelInfo {
+            fallback: fallback.as_ref().map(|fallback| FallbackInfo {
+                instead_of: fallback.instead_of.as_str(),
+                reason: &fallback.reason,
+            }),
+            ..ModelInfo::new(deployment.manifest(), &digest, gathered.row.imputed(), gathered.row.ignored())
+        },
         features: FeatureInfo {
             source: gathered.source,
             entity: gathered.entity.as_ref().map(serve_features::Entity::as_str),
@@ -85,6 +86,7 @@ pub(crate) fn with_response<R>(
             response_time_ms: milliseconds(call),
             cached_features: gathered.source != FeatureSource::Request,
         },
+        degraded: fallback.is_some(),
         timestamp: &now,
     })
 }

@@ -14,7 +14,7 @@ use crate::call::{Began, Call, RequestId};
 use crate::config::HttpConfig;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
-use crate::{batch, health, limits, models, oip, predict};
+use crate::{admin, batch, health, limits, models, oip, predict};
 
 /// Under which every path stands a second time.
 const PREFIX: &str = "/api/v1";
@@ -65,11 +65,16 @@ const ROUTES: &[Route] = routes! {
     POST "/predict/batch" => batch::predict_batch;
     POST "/predict/both" => predict::predict_both;
     GET "/models" => models::list;
+    GET "/models/types" => models::types;
+    GET "/models/cache/stats" => models::cache_stats;
     GET "/models/{name}" => models::show;
     GET "/models/{name}/versions" => models::versions;
-    POST "/models/reload" => models::reload;
-    POST "/models/{name}/rollback" => models::rollback;
-    PUT "/models/{name}/aliases/{alias}" => models::point_alias;
+    POST "/models/reload" => admin::reload;
+    POST "/models/load" => admin::load;
+    POST "/models/unload" => admin::unload;
+    POST "/models/warmup" => admin::warm_up;
+    POST "/models/{name}/rollback" => admin::rollback;
+    PUT "/models/{name}/aliases/{alias}" => admin::point_alias;
     GET "/v2" => oip::metadata::server;
     GET "/v2/" => oip::metadata::server;
     GET "/v2/health/live" => oip::metadata::live;

@@ -1,16 +1,17 @@
 //! The `registry` section of the configuration.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::guard::GuardConfig;
 use serde::{Deserialize, Serialize};
-use serve_core::ModelName;
-use serve_core::size::ByteSize;
+use serve_core::{Alias, ByteSize, ModelName, ModelRef};
 
 use crate::url::RegistryUrl;
 
-/// Where the registry lies and what is kept loaded.
+/// Where the registry lies, what follows it and what is kept loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RegistryConfig {
@@ -23,8 +24,15 @@ pub struct RegistryConfig {
     pub watch: bool,
     /// The model that answers where a request names none.
     pub default_model: Option<ModelName>,
-    /// What is kept of versions that were asked for explicitly.
+    /// The aliases whose versions are loaded at start, as far as 80 % of the cache's limits go, most recently promoted
+    /// first. The others are loaded at their first request.
+    pub preload: Vec<Alias>,
+    /// Limits on what is loaded.
     pub cache: CacheConfig,
+    /// What a new champion has to stand after a promotion.
+    pub guard: GuardConfig,
+    /// What holds for single models.
+    pub models: BTreeMap<ModelName, ModelConfig>,
     /// What is kept on disk of an object store's objects.
     pub object_cache: ObjectCacheConfig,
 }
@@ -45,12 +53,48 @@ impl Default for ObjectCacheConfig {
     }
 }
 
-/// Limits on versions that no alias points to.
+/// How a registry holds its models, wherever they lie. The fields are those of [`RegistryConfig`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Options {
+    /// What is loaded at start.
+    pub preload: Vec<Alias>,
+    /// Limits on what is loaded.
+    pub cache: CacheConfig,
+    /// What a new champion has to stand after a promotion.
+    pub guard: GuardConfig,
+    /// What holds for single models.
+    pub models: BTreeMap<ModelName, ModelConfig>,
+}
+
+/// What holds for one model.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Whether what its aliases lead to is never evicted.
+    pub pin: bool,
+    /// The model that answers where this one does not load or infer.
+    pub fallback: Option<ModelRef>,
+    /// What a new champion of it has to stand, where that is other than for all models.
+    pub guard: Option<GuardConfig>,
+}
+
+/// Limits on loaded versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CacheConfig {
-    /// How many of them stay loaded; the least recently used goes first.
+    /// Bytes of all of them together.
+    pub max_bytes: ByteSize,
+    /// How many there may be. The least recently used goes first.
     pub max_models: NonZeroUsize,
+    /// A version that nobody asked for this long is unloaded; `0s` is never.
+    #[serde(with = "serve_core::duration")]
+    pub idle_ttl: Duration,
+    /// How long a request waits for a version to load.
+    #[serde(with = "serve_core::duration")]
+    pub load_timeout: Duration,
+    /// How many requests may wait for the same version.
+    pub max_waiting: usize,
 }
 
 impl Default for RegistryConfig {
@@ -60,14 +104,54 @@ impl Default for RegistryConfig {
             poll: Duration::from_secs(5),
             watch: true,
             default_model: None,
+            preload: vec![Alias::champion()],
             cache: CacheConfig::default(),
+            guard: GuardConfig::default(),
+            models: BTreeMap::new(),
             object_cache: ObjectCacheConfig::default(),
         }
     }
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        RegistryConfig::default().options()
+    }
+}
+
+impl RegistryConfig {
+    /// What of the configuration holds wherever the models lie.
+    #[must_use]
+    pub fn options(&self) -> Options {
+        Options {
+            preload: self.preload.clone(),
+            cache: self.cache,
+            guard: self.guard,
+            models: self.models.clone(),
+        }
+    }
+}
+
+impl Options {
+    /// The guard window of a model.
+    pub(crate) fn guard_of(&self, name: &ModelName) -> GuardConfig {
+        self.models.get(name).and_then(|model| model.guard).unwrap_or(self.guard)
+    }
+
+    /// What holds for a model; defaults where nothing is said.
+    pub(crate) fn of(&self, name: &ModelName) -> ModelConfig {
+        self.models.get(name).cloned().unwrap_or_default()
+    }
+}
+
 impl Default for CacheConfig {
     fn default() -> Self {
-        Self { max_models: NonZeroUsize::new(100).expect("100 is not zero") }
+        Self {
+            max_bytes: ByteSize(2 << 30),
+            max_models: NonZeroUsize::new(100).expect("100 is not zero"),
+            idle_ttl: Duration::from_hours(24),
+            load_timeout: Duration::from_secs(30),
+            max_waiting: 1000,
+        }
     }
 }

@@ -2,16 +2,21 @@
 //! whatever is promoted meanwhile.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use serve_core::bundle::MODEL_FILE;
 use serve_core::{
     Bundle, BundleError, Digest, LoadError, Manifest, ModelLoader, ModelName, ModelVersion, Pipeline,
-    ProofError,
+    PredictError, Prediction, ProofError,
 };
 use thiserror::Error;
 
 use crate::explanations::{Explanations, Lazy, ReadAgainError};
-use crate::storage::{Storage, StorageError};
+use crate::guard::Guard;
+use crate::lifecycle::VersionState;
+use crate::slot::Slot;
+use crate::storage::{Lease, Storage, StorageError};
 
 /// How often the golden rows are run before a version answers anyone.
 const WARM_UP_ROUNDS: usize = 3;
@@ -55,7 +60,14 @@ pub struct Deployment {
     load_time: Duration,
     row_cost: Duration,
     bytes: u64,
+    memory: u64,
     explanations: Lazy,
+    /// When it was last asked for, by the registry's clock.
+    used: AtomicU64,
+    /// Whether it was asked for otherwise than by an alias, so that it stays when no alias leads to it any more.
+    asked: AtomicBool,
+    guard: Slot<Option<Arc<Guard>>>,
+    _lease: Lease,
 }
 
 impl Deployment {
@@ -69,7 +81,21 @@ impl Deployment {
         name: &ModelName,
         version: &ModelVersion,
     ) -> Result<Self, RefusedError> {
-        let attempt = std::panic::AssertUnwindSafe(|| Self::try_load(storage, loader, name, version));
+        Self::load_watched(storage, loader, name, version, &mut |_| {})
+    }
+
+    /// [`load`](Self::load), telling what it is at.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_watched(
+        storage: &dyn Storage,
+        loader: &dyn ModelLoader,
+        name: &ModelName,
+        version: &ModelVersion,
+        begin: &mut dyn FnMut(VersionState),
+    ) -> Result<Self, RefusedError> {
+        let attempt = std::panic::AssertUnwindSafe(|| Self::try_load(storage, loader, name, version, begin));
         let result = std::panic::catch_unwind(attempt).unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -87,8 +113,11 @@ impl Deployment {
         loader: &dyn ModelLoader,
         name: &ModelName,
         version: &ModelVersion,
+        begin: &mut dyn FnMut(VersionState),
     ) -> Result<Self, Refusal> {
         let start = Instant::now();
+        begin(VersionState::Loading);
+        let lease = storage.lease(name, version);
         let bundle = storage.bundle(name, version)?;
         let manifest = bundle.manifest();
         if (&manifest.name, &manifest.version) != (name, version) {
@@ -96,16 +125,21 @@ impl Deployment {
             return Err(Refusal::Elsewhere { folder: format!("{name}@{version}"), manifest });
         }
         let pipeline = loader.load(&bundle)?;
-        let row_cost = prove(&bundle, &pipeline)?;
+        let row_cost = prove(&bundle, &pipeline, begin)?;
         Ok(Self {
             manifest: manifest.clone(),
             digest: bundle.digest(),
-            pipeline,
             loaded_at: jiff::Timestamp::now(),
             load_time: start.elapsed(),
             row_cost,
             bytes: bundle.len_bytes(),
+            memory: memory(&bundle, &pipeline),
+            pipeline,
             explanations: Lazy::default(),
+            used: AtomicU64::new(0),
+            asked: AtomicBool::new(false),
+            guard: Slot::new(None),
+            _lease: lease,
         })
     }
 
@@ -160,6 +194,67 @@ impl Deployment {
         self.explanations.get_or_make(self, storage, loader)
     }
 
+    /// Predicts one row of numbers in the signature's order; NaN means missing.
+    ///
+    /// # Errors
+    /// When the signature refuses the row, or its score is not finite.
+    pub fn predict(&self, row: &[f64]) -> Result<Prediction, PredictError> {
+        self.pipeline.predict(row)
+    }
+
+    /// Runs the golden rows once more, so that caches are warm.
+    ///
+    /// # Errors
+    /// [`RefusedError`] when an answer is not the one that was proven at loading, or the files cannot be read again.
+    pub fn warm(&self, storage: &dyn Storage) -> Result<(), RefusedError> {
+        let (name, version) = (&self.manifest.name, &self.manifest.version);
+        let again =
+            || -> Result<(), Refusal> { Ok(storage.bundle(name, version)?.golden()?.prove(&self.pipeline)?) };
+        again().map_err(|refusal| RefusedError {
+            name: name.clone(),
+            version: version.clone(),
+            reason: with_causes(&refusal).into(),
+        })
+    }
+
+    /// Estimated bytes of memory.
+    #[must_use]
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory
+    }
+
+    /// The guard window that it is watched in, if one is open.
+    #[must_use]
+    pub fn guard(&self) -> Option<Arc<Guard>> {
+        self.guard.with(|guard| guard.as_ref().filter(|guard| guard.is_open()).cloned())
+    }
+
+    pub(crate) fn watch(&self, guard: Option<Arc<Guard>>) {
+        drop(self.guard.store(guard));
+    }
+
+    /// Notes that it was asked for at `now`. A store to memory that others read happens once a tick of the clock.
+    pub(crate) fn touch(&self, now: u64) {
+        if self.used.load(Ordering::Relaxed) != now {
+            self.used.store(now, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn last_used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Notes that it was asked for by its version.
+    pub(crate) fn ask(&self) {
+        if !self.asked.load(Ordering::Relaxed) {
+            self.asked.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn was_asked_for(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Bytes of its bundle.
     #[must_use]
     pub fn bundle_bytes(&self) -> u64 {
@@ -167,12 +262,25 @@ impl Deployment {
     }
 }
 
+/// What a loaded version takes: its trees as they are laid out for running, or the stored model where that is more, and its
+/// description.
+fn memory(bundle: &Bundle, pipeline: &Pipeline) -> u64 {
+    let trees: usize = pipeline.tree_engines().iter().map(|engine| engine.memory_bytes()).sum();
+    let stored = bundle.file(MODEL_FILE).map_or(0, <[u8]>::len);
+    (trees.max(stored) + bundle.manifest_bytes().len()) as u64
+}
+
 /// The golden rows, more than once: the first round proves, the others warm caches and scratch memory. Answers with the
 /// cost of a row in the last one, in which each is predicted alone and in a batch.
-fn prove(bundle: &Bundle, pipeline: &Pipeline) -> Result<Duration, Refusal> {
+fn prove(
+    bundle: &Bundle,
+    pipeline: &Pipeline,
+    begin: &mut dyn FnMut(VersionState),
+) -> Result<Duration, Refusal> {
     let golden = bundle.golden()?;
     let mut round = Duration::ZERO;
-    for _ in 0..WARM_UP_ROUNDS {
+    for at in 0..WARM_UP_ROUNDS {
+        begin(if at == 0 { VersionState::Verifying } else { VersionState::Warming });
         let start = Instant::now();
         golden.prove(pipeline)?;
         round = start.elapsed();

@@ -8,8 +8,8 @@
 //! # let dir = folder.path();
 //! # serve_registry::Storage::publish(&serve_registry::Directory::create(dir)?, &serve_core::doctest::logistic_bundle(), "doctest")?;
 //! let registry = Registry::open(dir)?;
-//! let deployment = registry.deployment(&"doctest@champion".parse()?)?;
-//! let prediction = deployment.pipeline().predict(&[0.5, 1.0])?;
+//! let deployment = registry.deployment("doctest")?;
+//! let prediction = deployment.predict(&[0.5, 1.0])?;
 //! assert_eq!(deployment.pipeline().label(&prediction), Some("up"));
 //! # Ok(())
 //! # }
@@ -23,18 +23,27 @@
 //! | [`url`] | from a path or `s3://…` to a storage |
 //! | [`aliases`] | movable pointers to versions, with their history |
 //! | [`deployment`] | one version loaded, proven and warmed |
+//! | [`handle`] | one reference, looked up once and read many times |
+//! | [`lifecycle`] | what versions are going through |
+//! | [`cache`] | which versions stay loaded |
+//! | [`summary`] | what is kept of a version that is not loaded |
 //! | [`explanations`] | what explains a deployment, made at its first use |
+//! | [`guard`] | a new champion held against the version it replaced, and taken back if it is worse |
 //! | [`snapshot`] | what one model serves at one moment, and which version a request means |
 //! | [`registry`] | all models: loading beside the serving path, the swap, reload, promote, rollback |
 //! | [`slot`] | the pointer that is swapped |
 
 pub mod aliases;
 mod arrival;
+pub mod cache;
 pub mod config;
 pub mod deployment;
 pub mod directory;
 pub mod explanations;
+pub mod guard;
+pub mod handle;
 pub mod jitter;
+pub mod lifecycle;
 #[cfg(feature = "s3")]
 pub mod object_store;
 mod reaper;
@@ -42,17 +51,23 @@ pub mod registry;
 pub mod slot;
 pub mod snapshot;
 pub mod storage;
+pub mod summary;
+mod sync;
 pub mod url;
 
-pub use aliases::Aliases;
-pub use config::RegistryConfig;
+pub use aliases::{Aliases, Author};
+pub use cache::CacheStats;
+pub use config::{CacheConfig, ModelConfig, ObjectCacheConfig, Options, RegistryConfig};
 pub use deployment::{Deployment, RefusedError};
 pub use directory::Directory;
 pub use explanations::Explanations;
+pub use guard::{Guard, GuardConfig, Verdict};
+pub use handle::Handle;
+pub use lifecycle::{Lifecycle, Refusal, VersionState};
 #[cfg(feature = "s3")]
 pub use object_store::ObjectStorage;
-pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus};
+pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus, ToReference};
 pub use slot::Slot;
-pub use snapshot::{ModelSnapshot, Refusal, VersionState};
+pub use snapshot::ModelSnapshot;
 pub use storage::{DeleteError, PublishError, Storage, StorageError, change_aliases};
 pub use url::{InvalidRegistryUrl, RegistryUrl, create_storage, open_storage};

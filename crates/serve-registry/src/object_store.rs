@@ -100,7 +100,8 @@ impl ObjectStorage {
         options: ObjectOptions,
         settings: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, StorageError> {
-        let url = if prefix.is_empty() { format!("s3://{bucket}") } else { format!("s3://{bucket}/{prefix}") };
+        let url =
+            if prefix.is_empty() { format!("s3://{bucket}") } else { format!("s3://{bucket}/{prefix}") };
         let cannot = |source: Box<dyn std::error::Error + Send + Sync>| StorageError::Remote {
             action: "opened",
             location: url.clone(),
@@ -306,11 +307,7 @@ impl Storage for ObjectStorage {
         Ok(self.entry(name)?.versions())
     }
 
-    fn manifest(
-        &self,
-        name: &ModelName,
-        version: &ModelVersion,
-    ) -> Result<(Manifest, Digest), StorageError> {
+    fn manifest(&self, name: &ModelName, version: &ModelVersion) -> Result<(Manifest, Digest), StorageError> {
         let bytes = self.manifest_bytes(name, version)?;
         Ok((read_manifest(&bytes)?, Digest::of(&bytes)))
     }

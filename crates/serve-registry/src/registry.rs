@@ -1,38 +1,54 @@
 //! All models of a registry, and how they change.
 //!
-//! Readers resolve a reference to a deployment without waiting for anyone. Every change (load, reload, promote, rollback)
-//! runs under one lock, beside the serving path: it reads and proves first, then stores one pointer per model. Because the
-//! lock is taken before the folder is read, a hundred reloads at once load once: the others find nothing to do.
+//! Readers resolve a reference to a deployment without waiting for anyone. Versions are loaded and proven by threads of the
+//! registry, each once however many ask for it; snapshots are replaced under one lock that is held for a pointer store
+//! and never while something loads. Order of locks: a model's lock in the storage, then the writer's.
 
 mod change;
-mod refresh;
+mod follow;
+mod guarding;
+mod load;
+mod reading;
+mod threads;
 
 use std::collections::{BTreeMap, HashMap};
-use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
-use lru::LruCache;
-use serve_core::{Alias, EngineLoader, ModelLoader, ModelName, ModelRef, ModelVersion, Selector};
+use serve_core::{
+    Alias, EngineLoader, InvalidName, Manifest, ModelLoader, ModelName, ModelRef, ModelVersion, Selector,
+};
 use thiserror::Error;
 
 pub use change::PromoteError;
-pub use refresh::{ReloadOutcome, ReloadStatus};
+pub use follow::{ReloadOutcome, ReloadStatus};
 
-use crate::config::CacheConfig;
+use crate::cache::{Cache, CacheStats, Key};
+use crate::config::Options;
 use crate::deployment::{Deployment, RefusedError};
 use crate::directory::Directory;
 use crate::explanations::{Explanations, ReadAgainError};
+use crate::handle::Handle;
+use crate::lifecycle::{Lifecycle, Lifecycles, Refusal, VersionState};
 use crate::reaper::Reaper;
 use crate::slot::Slot;
-use crate::snapshot::{ModelSnapshot, Refusal, Resolution};
-use crate::storage::Fingerprint;
-use crate::storage::StorageError;
+use crate::snapshot::{ModelSnapshot, Resolution};
+use crate::storage::{Fingerprint, Storage, StorageError};
+use crate::summary::Names;
+use crate::sync::coalesce::Coalesce;
+use load::Loads;
+use threads::Threads;
 
 /// Why a reference leads to no deployment.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum DeploymentError {
+    /// The reference cannot be read.
+    #[error(transparent)]
+    InvalidName(#[from] InvalidName),
     /// There is no such model.
     #[error("unknown model {name:?}")]
     UnknownModel {
@@ -79,6 +95,46 @@ pub enum DeploymentError {
         /// The version.
         version: ModelVersion,
     },
+    /// So many wait for the version to load that no more may.
+    #[error("{name}@{version} is loading, and {waiting} requests wait for it already; try again")]
+    Busy {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: ModelVersion,
+        /// How many wait.
+        waiting: usize,
+    },
+    /// The version was not loaded in time. Loading goes on.
+    #[error("{name}@{version} was not loaded within {seconds} s; it is still loading")]
+    TimedOut {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: ModelVersion,
+        /// How long was waited.
+        seconds: f64,
+    },
+    /// Every loaded version is in use, so none can leave for this one.
+    #[error(
+        "{name}@{version} has no room: it needs {bytes} bytes, and all that is loaded is in use or pinned; \
+         registry.cache.max_bytes is {max_bytes}, registry.cache.max_models {max_models}"
+    )]
+    NoRoom {
+        /// The model.
+        name: ModelName,
+        /// The version.
+        version: ModelVersion,
+        /// What it needs.
+        bytes: u64,
+        /// What all together may have.
+        max_bytes: u64,
+        /// How many there may be.
+        max_models: usize,
+    },
+    /// The registry is being closed.
+    #[error("the registry is closed")]
+    Closed,
     /// The version may not serve.
     #[error(transparent)]
     Refused(#[from] RefusedError),
@@ -91,84 +147,160 @@ pub enum OpenError {
     /// Its folder cannot be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The thread that frees replaced versions does not start.
+    /// A thread of the registry does not start.
     #[error("a thread cannot be started")]
     Thread(#[source] std::io::Error),
+}
+
+/// What names a deployment: a [`ModelRef`], or text such as `name`, `name@alias` or `name@version`.
+pub trait ToReference {
+    /// The reference.
+    ///
+    /// # Errors
+    /// When the text is none.
+    fn to_reference(&self) -> Result<ModelRef, InvalidName>;
+}
+
+impl ToReference for &ModelRef {
+    fn to_reference(&self) -> Result<ModelRef, InvalidName> {
+        Ok((*self).clone())
+    }
+}
+
+impl ToReference for &str {
+    fn to_reference(&self) -> Result<ModelRef, InvalidName> {
+        self.parse()
+    }
 }
 
 /// Model names by feature set, then by model type.
 type Index = BTreeMap<String, BTreeMap<String, Vec<ModelName>>>;
 
+type Slots = HashMap<ModelName, Arc<Slot<ModelSnapshot>>>;
+
 #[derive(Debug, Default)]
 struct Catalog {
-    models: HashMap<ModelName, Arc<Slot<ModelSnapshot>>>,
+    models: Slots,
     index: Index,
 }
 
 /// What only a writer touches.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Writer {
     /// What a refused version looked like, so that polling tries it again only after it changed.
-    seen_refused: HashMap<(ModelName, ModelVersion), Fingerprint>,
+    seen_refused: HashMap<Key, Fingerprint>,
+    /// The slots of all models that there ever were, so that a handle sees its model come back.
+    slots: Slots,
+}
+
+/// What loading a version came to.
+pub(crate) type Outcome = Result<Arc<Deployment>, DeploymentError>;
+
+/// What a refresh of everything came to; shared by all who asked for it.
+type Refreshed = Result<Arc<Vec<ReloadOutcome>>, Arc<StorageError>>;
+
+/// What the registry's threads share with it.
+pub(crate) struct Shared {
+    /// For callbacks that must not keep it alive.
+    this: Weak<Shared>,
+    storage: Arc<dyn Storage>,
+    loader: Box<dyn ModelLoader>,
+    options: Options,
+    catalog: Slot<Catalog>,
+    /// Invariant: held while the catalog or any snapshot is replaced, so each has one writer. Never held while something
+    /// is read or loaded.
+    writer: Mutex<Writer>,
+    loads: Loads,
+    cache: Cache,
+    lifecycles: Arc<Lifecycles>,
+    names: Names,
+    reloading: Coalesce<Refreshed>,
+    /// Invariant: held while the storage is followed, so that nobody follows an older state than somebody else.
+    following: Mutex<()>,
+    reaper: Reaper,
+    opened: Instant,
+    /// Milliseconds since then, as coarse as the keeper's steps.
+    clock: AtomicU64,
 }
 
 /// A registry of models; see the module.
 pub struct Registry {
-    directory: Directory,
-    loader: Box<dyn ModelLoader>,
-    catalog: Slot<Catalog>,
-    /// Invariant: held while the catalog or any snapshot is replaced, so each has one writer.
-    writer: Mutex<Writer>,
-    /// Versions loaded because somebody asked for them and not for an alias, least recently used first to go. The lock is
-    /// held for a look-up only, and only on requests that ask so.
-    explicit: Mutex<LruCache<(ModelName, ModelVersion), ()>>,
-    reaper: Reaper,
+    shared: Arc<Shared>,
+    threads: Threads,
 }
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("directory", &self.directory).finish_non_exhaustive()
+        f.debug_struct("Registry").field("storage", &self.shared.storage).finish_non_exhaustive()
     }
 }
 
 impl Registry {
-    /// Opens the registry in a folder with the native engine, and loads what aliases point to.
+    /// Opens the registry in a folder with the native engine, and loads what its champions are.
     ///
     /// A version that is refused does not fail the opening; see [`models`](Self::models).
     ///
     /// # Errors
     /// When the folder is not there or cannot be read.
     pub fn open(root: impl AsRef<Path>) -> Result<Self, OpenError> {
-        let directory = Directory::open(root.as_ref())?;
-        Self::with_loader(directory, Box::new(EngineLoader), CacheConfig::default())
+        Self::with(Directory::open(root.as_ref())?, Box::new(EngineLoader), Options::default())
     }
 
-    /// Opens a registry with a loader of the caller's.
+    /// Opens a registry with a storage and a loader of the caller's.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn with_loader(
-        directory: Directory,
+    pub fn with(
+        storage: impl Storage + 'static,
         loader: Box<dyn ModelLoader>,
-        cache: CacheConfig,
+        options: Options,
     ) -> Result<Self, OpenError> {
-        let capacity: NonZeroUsize = cache.max_models;
-        let registry = Self {
-            directory,
+        Self::with_storage(Arc::new(storage), loader, options)
+    }
+
+    /// Opens a registry with a storage that is shared.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn with_storage(
+        storage: Arc<dyn Storage>,
+        loader: Box<dyn ModelLoader>,
+        options: Options,
+    ) -> Result<Self, OpenError> {
+        let reaper = Reaper::start().map_err(OpenError::Thread)?;
+        let shared = Arc::new_cyclic(|this| Shared {
+            this: Weak::clone(this),
+            storage,
             loader,
             catalog: Slot::new(Catalog::default()),
-            writer: Mutex::new(Writer { seen_refused: HashMap::new() }),
-            explicit: Mutex::new(LruCache::new(capacity)),
-            reaper: Reaper::start().map_err(OpenError::Thread)?,
-        };
-        registry.reload()?;
+            writer: Mutex::default(),
+            loads: Loads::new(options.cache.max_waiting),
+            cache: Cache::new(options.cache),
+            lifecycles: Arc::default(),
+            names: Names::default(),
+            reloading: Coalesce::new(),
+            following: Mutex::default(),
+            reaper,
+            opened: Instant::now(),
+            clock: AtomicU64::new(0),
+            options,
+        });
+        let threads = Threads::start(&shared).map_err(OpenError::Thread)?;
+        let registry = Self { shared, threads };
+        registry.shared.open()?;
         Ok(registry)
     }
 
-    /// The folder.
+    /// Where bundles and aliases lie.
     #[must_use]
-    pub fn directory(&self) -> &Directory {
-        &self.directory
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.shared.storage
+    }
+
+    /// How its models are held.
+    #[must_use]
+    pub fn options(&self) -> &Options {
+        &self.shared.options
     }
 
     /// The deployment that a reference means, if it is loaded. Never blocks on a load and does no I/O.
@@ -176,15 +308,146 @@ impl Registry {
     /// # Errors
     /// When there is no such version, or it is refused or [not loaded](DeploymentError::NotLoaded).
     pub fn resolve(&self, reference: &ModelRef) -> Result<Arc<Deployment>, DeploymentError> {
+        self.shared.resolve(reference)
+    }
+
+    /// The deployment that a reference means, loaded if need be. May block for as long as loading takes, at most
+    /// `load_timeout`.
+    ///
+    /// # Errors
+    /// When there is no such version, it is refused, or it is not loaded in time.
+    pub fn deployment(&self, reference: impl ToReference) -> Result<Arc<Deployment>, DeploymentError> {
+        let reference = reference.to_reference()?;
+        match self.shared.resolve(&reference) {
+            Err(DeploymentError::NotLoaded { name, version }) => self.wait_for(reference, name, version),
+            resolved => resolved,
+        }
+    }
+
+    fn wait_for(&self, reference: ModelRef, name: ModelName, version: ModelVersion) -> Outcome {
+        let (sender, receiver) = sync_channel(1);
+        self.request(reference, move |outcome| drop(sender.send(outcome)));
+        let limit = self.shared.cache.limits().load_timeout;
+        match receiver.recv_timeout(limit) {
+            Ok(outcome) => outcome,
+            Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => Err(DeploymentError::Closed),
+            Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                Err(DeploymentError::TimedOut { name, version, seconds: limit.as_secs_f64() })
+            }
+        }
+    }
+
+    /// [`deployment`](Self::deployment) for callers that must not block: `done` is called once, at once where the version
+    /// is loaded, else on a thread of the registry, where it must not block either. It is dropped without a call where
+    /// the registry is closed meanwhile.
+    pub fn request(&self, reference: ModelRef, done: impl FnOnce(Outcome) + Send + 'static) {
+        Arc::clone(&self.shared).request(reference, Box::new(done));
+    }
+
+    /// What reads one alias of one model again and again without looking either up.
+    ///
+    /// # Errors
+    /// When the reference is none, or there is no such model.
+    pub fn handle(&self, reference: impl ToReference) -> Result<Handle, DeploymentError> {
+        let ModelRef { name, selector } = reference.to_reference()?;
+        let slot = self.shared.slot(&name);
+        let slot = slot.ok_or_else(|| DeploymentError::UnknownModel { name: name.clone() })?;
+        Ok(Handle::new(Arc::clone(&self.shared), slot, ModelRef { name, selector }))
+    }
+
+    /// What explains the predictions of a deployment, made at the first call: it reads the bundle's files again and
+    /// explains the golden rows, so it belongs on a thread that may block. Many first calls make it once.
+    ///
+    /// # Errors
+    /// When the files cannot be read, or have changed.
+    pub fn explanations<'a>(&self, deployment: &'a Deployment) -> Result<&'a Explanations, ReadAgainError> {
+        match deployment.explanations() {
+            Some(made) => Ok(made),
+            None => deployment.make_explanations(&*self.shared.storage, &*self.shared.loader),
+        }
+    }
+
+    /// Every model at this moment, in order of name.
+    #[must_use]
+    pub fn models(&self) -> Vec<Arc<ModelSnapshot>> {
+        let catalog = self.shared.catalog.load();
+        let mut models: Vec<_> = catalog.models.values().map(|slot| slot.load()).collect();
+        models.sort_by(|a, b| a.name.cmp(&b.name));
+        models
+    }
+
+    /// One model at this moment.
+    #[must_use]
+    pub fn model(&self, name: &str) -> Option<Arc<ModelSnapshot>> {
+        self.shared.catalog.with(|catalog| catalog.models.get(name).map(|slot| slot.load()))
+    }
+
+    /// The description of a version, from memory where it is loaded, else from the storage.
+    ///
+    /// # Errors
+    /// When it is not there or does not read.
+    pub fn manifest(&self, name: &ModelName, version: &ModelVersion) -> Result<Manifest, StorageError> {
+        let loaded = self.model(name.as_str()).and_then(|model| model.deployments.get(version).cloned());
+        match loaded {
+            Some(deployment) => Ok(deployment.manifest().clone()),
+            None => Ok(self.shared.storage.manifest(name, version)?.0),
+        }
+    }
+
+    /// What a version went through since this registry was opened.
+    #[must_use]
+    pub fn lifecycle(&self, name: &ModelName, version: &ModelVersion) -> Option<Lifecycle> {
+        self.shared.lifecycles.get(&(name.clone(), version.clone()))
+    }
+
+    /// What is loaded, and what happened to the cache so far.
+    #[must_use]
+    pub fn cache_stats(&self) -> CacheStats {
+        self.shared.cache.stats(self.shared.now(), self.shared.loads.in_flight())
+    }
+
+    /// The names of the models of a feature set and a model type, either of which may be left open.
+    #[must_use]
+    pub fn find(&self, feature_set: Option<&str>, model_type: Option<&str>) -> Vec<ModelName> {
+        self.shared.catalog.with(|catalog| {
+            let sets =
+                catalog.index.iter().filter(|(set, _)| feature_set.is_none_or(|wanted| wanted == *set));
+            let types = sets.flat_map(|(_, types)| types);
+            let found = types.filter(|(kind, _)| model_type.is_none_or(|wanted| wanted == *kind));
+            let mut names: Vec<_> = found.flat_map(|(_, names)| names).cloned().collect();
+            names.sort();
+            names
+        })
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.shared.loads.close();
+        self.threads.stop();
+    }
+}
+
+impl Shared {
+    pub(crate) fn resolve(&self, reference: &ModelRef) -> Outcome {
         let resolution = self.catalog.with(|catalog| {
             let slot = catalog.models.get(&reference.name)?;
             Some(slot.with(|snapshot| snapshot.resolve(&reference.selector)))
         });
+        let unknown = || DeploymentError::UnknownModel { name: reference.name.clone() };
+        self.outcome(reference, resolution.ok_or_else(unknown)?)
+    }
+
+    /// What a resolution means for whoever asked.
+    pub(crate) fn outcome(&self, reference: &ModelRef, resolution: Resolution) -> Outcome {
         let name = || reference.name.clone();
-        match resolution.ok_or_else(|| DeploymentError::UnknownModel { name: name() })? {
+        match resolution {
             Resolution::Ready(deployment) => {
+                deployment.touch(self.now());
+                self.cache.hit();
                 if !matches!(reference.selector, Selector::Alias(_)) {
-                    self.touch(&deployment);
+                    deployment.ask();
+                    self.cache.touch(&(name(), deployment.manifest().version.clone()));
                 }
                 Ok(deployment)
             }
@@ -201,75 +464,15 @@ impl Registry {
         }
     }
 
-    /// The deployment that a reference means, loaded if need be. May block for as long as loading takes.
-    ///
-    /// # Errors
-    /// When there is no such version, or it is refused.
-    pub fn deployment(&self, reference: &ModelRef) -> Result<Arc<Deployment>, DeploymentError> {
-        loop {
-            let (name, version) = match self.resolve(reference) {
-                Err(DeploymentError::NotLoaded { name, version }) => (name, version),
-                resolved => return resolved,
-            };
-            match self.load_explicit(&name, &version) {
-                // A refused version is neither the latest nor the best any more: another one is. Each turn refuses one.
-                Err(DeploymentError::Refused(_))
-                    if matches!(reference.selector, Selector::Latest | Selector::Best) => {}
-                loaded => return loaded,
-            }
-        }
+    /// The registry's clock: milliseconds since it was opened, as of the keeper's last step.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.load(Ordering::Relaxed)
     }
 
-    /// What explains the predictions of a deployment, made at the first call: it reads the bundle's files again and
-    /// explains the golden rows, so it belongs on a thread that may block. Many first calls make it once.
-    ///
-    /// # Errors
-    /// When the files cannot be read, or have changed.
-    pub fn explanations<'a>(&self, deployment: &'a Deployment) -> Result<&'a Explanations, ReadAgainError> {
-        match deployment.explanations() {
-            Some(made) => Ok(made),
-            None => deployment.make_explanations(&self.directory, &*self.loader),
-        }
-    }
-
-    /// Every model at this moment, in order of name.
-    #[must_use]
-    pub fn models(&self) -> Vec<Arc<ModelSnapshot>> {
-        let catalog = self.catalog.load();
-        let mut models: Vec<_> = catalog.models.values().map(|slot| slot.load()).collect();
-        models.sort_by(|a, b| a.name.cmp(&b.name));
-        models
-    }
-
-    /// One model at this moment.
-    #[must_use]
-    pub fn model(&self, name: &str) -> Option<Arc<ModelSnapshot>> {
-        self.catalog.with(|catalog| catalog.models.get(name).map(|slot| slot.load()))
-    }
-
-    /// The names of the models of a feature set and a model type, either of which may be left open.
-    #[must_use]
-    pub fn find(&self, feature_set: Option<&str>, model_type: Option<&str>) -> Vec<ModelName> {
-        self.catalog.with(|catalog| {
-            let sets =
-                catalog.index.iter().filter(|(set, _)| feature_set.is_none_or(|wanted| wanted == *set));
-            let types = sets.flat_map(|(_, types)| types);
-            let found = types.filter(|(kind, _)| model_type.is_none_or(|wanted| wanted == *kind));
-            let mut names: Vec<_> = found.flat_map(|(_, names)| names).cloned().collect();
-            names.sort();
-            names
-        })
-    }
-
-    fn touch(&self, deployment: &Deployment) {
-        let manifest = deployment.manifest();
-        let key = (manifest.name.clone(), manifest.version.clone());
-        self.explicit().promote(&key);
-    }
-
-    fn explicit(&self) -> MutexGuard<'_, LruCache<(ModelName, ModelVersion), ()>> {
-        // A panic while the lock is held cannot leave a list of names half changed.
-        self.explicit.lock().unwrap_or_else(PoisonError::into_inner)
+    fn tick(&self) -> u64 {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.clock.store(now, Ordering::Relaxed);
+        now
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -281,47 +484,76 @@ impl Registry {
         self.catalog.with(|catalog| catalog.models.get(name).cloned())
     }
 
-    /// Publishes a snapshot with one pointer store and hands what it replaced to the reaper.
-    fn publish_snapshot(&self, slot: &Slot<ModelSnapshot>, snapshot: ModelSnapshot) {
-        let kept: Vec<_> = snapshot.deployments.values().cloned().collect();
-        let old = slot.store(snapshot);
-        self.retire(&old, &kept);
+    fn snapshot(&self, name: &ModelName) -> Option<Arc<ModelSnapshot>> {
+        self.catalog.with(|catalog| catalog.models.get(name).map(|slot| slot.load()))
     }
 
-    /// Keeps a refusal, so that a version is proven again only when asked to or after its files changed.
-    fn refuse(
-        &self,
-        slot: &Slot<ModelSnapshot>,
-        writer: &mut Writer,
-        error: &RefusedError,
-        fingerprint: Fingerprint,
-    ) {
-        writer.seen_refused.insert((error.name.clone(), error.version.clone()), fingerprint);
-        let mut snapshot = (*slot.load()).clone();
-        let refusal = Refusal { reason: Arc::clone(&error.reason), at: jiff::Timestamp::now() };
-        snapshot.refused.insert(error.version.clone(), refusal);
-        self.publish_snapshot(slot, snapshot);
+    /// Publishes a snapshot with one pointer store, and hands the deployments that it does not hold any more to the
+    /// reaper. A model that is new comes into the catalog.
+    fn publish_snapshot(&self, writer: &mut Writer, snapshot: ModelSnapshot) {
+        let name = snapshot.name.clone();
+        let snapshot = snapshot.sealed();
+        let kept: Vec<_> = snapshot.deployments.values().cloned().collect();
+        let known = self.slot(&name);
+        let empty = || Arc::new(Slot::new(ModelSnapshot::empty(name.clone())));
+        let slot = known
+            .clone()
+            .unwrap_or_else(|| Arc::clone(writer.slots.entry(name.clone()).or_insert_with(empty)));
+        let old = slot.store(snapshot);
+        self.retire(&old, &kept);
+        if known.is_none() {
+            let mut models = self.catalog.with(|catalog| catalog.models.clone());
+            models.insert(name, slot);
+            self.publish_catalog(models);
+        }
     }
 
     fn retire(&self, old: &ModelSnapshot, kept: &[Arc<Deployment>]) {
-        for deployment in old.deployments.values() {
+        for (version, deployment) in &old.deployments {
             if !kept.iter().any(|other| Arc::ptr_eq(other, deployment)) {
-                self.reaper.retire(Arc::clone(deployment));
+                let key = (old.name.clone(), version.clone());
+                self.cache.remove(&key);
+                self.lifecycles.enter(&key, VersionState::Draining);
+                let lifecycles = Arc::clone(&self.lifecycles);
+                self.reaper.retire_then(Arc::clone(deployment), move || lifecycles.retired(&key));
             }
         }
     }
 
     /// Makes the index anew and publishes it with the list of models.
-    fn publish_catalog(&self, models: HashMap<ModelName, Arc<Slot<ModelSnapshot>>>) {
+    fn publish_catalog(&self, models: Slots) {
         let mut index = Index::new();
         for (name, slot) in &models {
             slot.with(|snapshot| {
-                let Some(manifest) = snapshot.manifest() else { return };
-                let set = manifest.feature_set.clone().unwrap_or_default();
-                let kind = manifest.model_type.clone().unwrap_or_default();
+                let Some(summary) = snapshot.summary() else { return };
+                let set = summary.feature_set.clone().unwrap_or_default();
+                let kind = summary.model_type.clone().unwrap_or_default();
                 index.entry(set).or_default().entry(kind).or_default().push(name.clone());
             });
         }
         self.catalog.store(Catalog { models, index });
+    }
+
+    /// Keeps a refusal, so that a version is proven again only when asked to or after its files changed, and sends the
+    /// aliases that lead to it elsewhere.
+    fn refuse(&self, error: &RefusedError, fingerprint: Fingerprint) {
+        let key = (error.name.clone(), error.version.clone());
+        let refusal = Refusal { reason: Arc::clone(&error.reason), at: jiff::Timestamp::now() };
+        self.lifecycles.fail(&key, refusal.clone());
+        let mut writer = self.writer();
+        let Some(current) = self.snapshot(&error.name) else { return };
+        writer.seen_refused.insert(key, fingerprint);
+        let mut next = (*current).clone();
+        next.refused.insert(error.version.clone(), refusal);
+        for alias in current.pointing.keys() {
+            let leads_here = |alias: &Alias| current.pointing[alias].serving.as_ref() == Some(&error.version);
+            if leads_here(alias) {
+                let elsewhere = next.fallback(alias, &next.aliases);
+                if let Some(pointing) = next.pointing.get_mut(alias) {
+                    pointing.serving = elsewhere;
+                }
+            }
+        }
+        self.publish_snapshot(&mut writer, next);
     }
 }

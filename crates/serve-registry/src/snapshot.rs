@@ -4,10 +4,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use serve_core::{Alias, Manifest, ModelName, ModelVersion, Selector};
+use serve_core::{Alias, ModelName, ModelVersion, Selector};
 
 use crate::aliases::Aliases;
 use crate::deployment::Deployment;
+use crate::lifecycle::{Refusal, VersionState};
+use crate::storage::Fingerprint;
+use crate::summary::VersionSummary;
 
 /// Fewer held-out rows than this say nothing about which version is best.
 const MIN_HOLDOUT_ROWS: u64 = 30;
@@ -20,41 +23,8 @@ const LESS_IS_BETTER: [&str; 6] = ["log_loss", "brier", "rmse", "mse", "mae", "m
 pub struct Published {
     /// The version.
     pub version: ModelVersion,
-    /// Its description, where it reads.
-    pub manifest: Option<Arc<Manifest>>,
-}
-
-/// Why a version may not serve.
-#[derive(Debug, Clone)]
-pub struct Refusal {
-    /// The reason, with every cause.
-    pub reason: Arc<str>,
-    /// When it was refused.
-    pub at: jiff::Timestamp,
-}
-
-/// What a version is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum VersionState {
-    /// Published, and loaded when it is first asked for.
-    Available,
-    /// Proven, warmed, answering.
-    Live,
-    /// It failed its proof or did not load.
-    Refused,
-}
-
-impl VersionState {
-    /// The state as it is written in answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Available => "available",
-            Self::Live => "live",
-            Self::Refused => "refused",
-        }
-    }
+    /// Its description in short, where it reads.
+    pub summary: Option<Arc<VersionSummary>>,
 }
 
 /// Where an alias leads.
@@ -62,15 +32,27 @@ impl VersionState {
 pub struct Pointing {
     /// The version that the alias file names.
     pub target: ModelVersion,
-    /// The version that answers; another one where the target is refused and an earlier one proves.
+    /// The version that answers, once it is loaded; another one where the target is refused and an earlier one is not.
     pub serving: Option<ModelVersion>,
+    /// Its deployment, where it is loaded.
+    pub(crate) deployment: Option<Arc<Deployment>>,
 }
 
 impl Pointing {
+    pub(crate) fn new(target: ModelVersion, serving: Option<ModelVersion>) -> Self {
+        Self { target, serving, deployment: None }
+    }
+
     /// Whether another version answers than the one the alias names.
     #[must_use]
     pub fn degraded(&self) -> bool {
         self.serving.as_ref() != Some(&self.target)
+    }
+
+    /// What answers, where it is loaded.
+    #[must_use]
+    pub fn deployment(&self) -> Option<&Arc<Deployment>> {
+        self.deployment.as_ref()
     }
 }
 
@@ -91,6 +73,10 @@ pub struct ModelSnapshot {
     pub refused: HashMap<ModelVersion, Refusal>,
     /// Why the folder is not followed now, where it cannot be read; what was served before is served on.
     pub problem: Option<Arc<str>>,
+    /// The version that stays loaded beside the champion while a guard window compares the two.
+    pub(crate) guarded: Option<ModelVersion>,
+    /// What the folder looked like when it was read, where that can be told.
+    pub(crate) stamp: Option<Fingerprint>,
 }
 
 /// Which version a selector means, before it is known whether it is loaded.
@@ -117,7 +103,47 @@ impl ModelSnapshot {
             deployments: HashMap::new(),
             refused: HashMap::new(),
             problem: None,
+            guarded: None,
+            stamp: None,
         }
+    }
+
+    /// The same with what each alias leads to looked up. Every snapshot is sealed before it is published.
+    pub(crate) fn sealed(mut self) -> Self {
+        for pointing in self.pointing.values_mut() {
+            let serving = pointing.serving.as_ref();
+            pointing.deployment = serving.and_then(|version| self.deployments.get(version)).cloned();
+        }
+        self
+    }
+
+    /// Whether an alias leads to a version.
+    pub(crate) fn serves(&self, version: &ModelVersion) -> bool {
+        self.pointing.values().any(|pointing| pointing.serving.as_ref() == Some(version))
+    }
+
+    /// How many references to a deployment a sealed snapshot holds.
+    pub(crate) fn references(&self, version: &ModelVersion) -> usize {
+        let leading = self.pointing.values().filter(|pointing| pointing.serving.as_ref() == Some(version));
+        leading.count() + usize::from(self.deployments.contains_key(version))
+    }
+
+    /// Which version answers an alias whose target may not: the one that answers now, else the newest earlier target, of
+    /// those that are there and not refused.
+    pub(crate) fn fallback(&self, alias: &Alias, aliases: &Aliases) -> Option<ModelVersion> {
+        let target = aliases.target(alias.as_str());
+        let now = self.pointing.get(alias).and_then(|pointing| pointing.serving.as_ref());
+        let mut candidates = now.into_iter().chain(aliases.standing(alias.as_str()).into_iter().rev());
+        let found = candidates.find(|version| {
+            let there = self.deployments.contains_key(*version) || self.has(version);
+            Some(*version) != target && there && !self.refused.contains_key(*version)
+        });
+        found.cloned()
+    }
+
+    /// Whether a version is published.
+    pub(crate) fn has(&self, version: &ModelVersion) -> bool {
+        self.versions.iter().any(|published| published.version == *version)
     }
 
     /// The champion's version that answers.
@@ -132,11 +158,17 @@ impl ModelSnapshot {
         self.champion().and_then(|version| self.deployments.get(version))
     }
 
-    /// The manifest that describes the model: the champion's, or the newest one that reads.
+    /// What describes the model in short: the champion's summary, or the newest one that reads.
     #[must_use]
-    pub fn manifest(&self) -> Option<&Manifest> {
-        let champion = self.champion_deployment().map(|deployment| deployment.manifest());
-        champion.or_else(|| self.versions.iter().rev().find_map(|published| published.manifest.as_deref()))
+    pub fn summary(&self) -> Option<&Arc<VersionSummary>> {
+        let champion = self.champion().and_then(|version| self.summary_of(version));
+        champion.or_else(|| self.versions.iter().rev().find_map(|published| published.summary.as_ref()))
+    }
+
+    /// A version's summary, where its manifest reads.
+    #[must_use]
+    pub fn summary_of(&self, version: &ModelVersion) -> Option<&Arc<VersionSummary>> {
+        self.versions.iter().find(|published| published.version == *version)?.summary.as_ref()
     }
 
     /// What a version is doing.
@@ -161,12 +193,12 @@ impl ModelSnapshot {
     /// The version with the best held-out value of the metric that the model's manifest names.
     #[must_use]
     pub fn best(&self) -> Option<&ModelVersion> {
-        let primary = self.manifest()?.metrics.primary.as_deref()?;
+        let primary = self.summary()?.metrics.primary.as_deref()?;
         let sign = if LESS_IS_BETTER.contains(&primary) { -1.0 } else { 1.0 };
         let candidates =
             self.versions.iter().filter(|published| !self.refused.contains_key(&published.version));
         let scored = candidates.filter_map(|published| {
-            let metrics = &published.manifest.as_ref()?.metrics;
+            let metrics = &published.summary.as_ref()?.metrics;
             let enough = metrics.holdout_rows.is_some_and(|rows| rows >= MIN_HOLDOUT_ROWS);
             let value = metrics.holdout.get(primary).filter(|_| enough)?;
             Some((sign * value, &published.version))
@@ -183,6 +215,9 @@ impl ModelSnapshot {
     pub(crate) fn resolve(&self, selector: &Selector) -> Resolution {
         match selector {
             Selector::Alias(alias) => match self.pointing.get(alias) {
+                Some(Pointing { deployment: Some(deployment), .. }) => {
+                    Resolution::Ready(Arc::clone(deployment))
+                }
                 Some(Pointing { serving: Some(version), .. }) => self.version(version),
                 Some(pointing) => self.version(&pointing.target),
                 None => self.unknown(|| Resolution::UnknownAlias(alias.clone())),
@@ -205,7 +240,7 @@ impl ModelSnapshot {
             Resolution::Ready(Arc::clone(deployment))
         } else if let Some(refusal) = self.refused.get(version) {
             Resolution::Refused(version.clone(), refusal.clone())
-        } else if self.versions.iter().any(|published| published.version == *version) {
+        } else if self.has(version) {
             Resolution::NotLoaded(version.clone())
         } else {
             self.unknown(|| Resolution::UnknownVersion(version.clone()))

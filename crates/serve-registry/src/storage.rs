@@ -80,6 +80,9 @@ pub enum StorageError {
     /// What was said is no place for a registry.
     #[error(transparent)]
     Url(#[from] InvalidRegistryUrl),
+    /// Somebody else's attempt, which this one was part of, failed.
+    #[error(transparent)]
+    Shared(std::sync::Arc<StorageError>),
     /// A bundle is damaged.
     #[error(transparent)]
     Bundle(#[from] BundleError),

@@ -188,7 +188,9 @@ fn bucket(url: &str, rest: &str) -> Result<Place, InvalidRegistryUrl> {
         !matches!(part, "" | "." | "..") && part.chars().all(|c| plain(c) || matches!(c, '=' | '+' | ' '))
     };
     if !prefix.is_empty() && !prefix.split('/').all(segment) {
-        return Err(wrong("expected a prefix of names with letters, digits, and any of . _ - = +, such as a/b"));
+        return Err(wrong(
+            "expected a prefix of names with letters, digits, and any of . _ - = +, such as a/b",
+        ));
     }
     Ok(Place::Bucket { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use ndarray::ArrayView2;
 use serde_json::{Value, json};
+use serve_core::manifest::Direction;
 use serve_core::reference::{Distribution, Reference};
 use serve_core::{
     BundleBuilder, DecisionPolicy, Estimator, Golden, Metrics, Model, ModelName, ModelVersion, Pipeline,
@@ -167,6 +168,8 @@ fn report(
     let answered = answer(pipeline, rows, "held-out")?;
     let metrics = Metrics {
         primary: Some(options.primary.as_str().to_owned()),
+        direction: Some(Direction::of_metric(options.primary.as_str())),
+        min_rows: None,
         holdout: measure(&answered, labels, &training.shares()),
         holdout_rows: Some(holdout.rows as u64),
         data: Some(describe(dataset, first, options.data.as_deref())),

@@ -103,16 +103,19 @@ fn summary(violations: &[Violation]) -> String {
 }
 
 impl Signature {
-    /// Applies each input's missing-value policy, datatype and declared range to a row of numbers, in place. Positions that a
-    /// policy filled are pushed to `imputed`, offences to `violations`. NaN means missing. `O(inputs)`.
+    /// Applies each input's missing-value policy, datatype and declared range to a row of numbers, in place. Positions of
+    /// missing values that were not refused are pushed to `imputed`, offences to `violations`. NaN means missing.
+    /// `O(inputs)`.
     pub(super) fn admit(&self, row: &mut [f64], imputed: &mut Vec<u32>, violations: &mut Vec<Violation>) {
         if !self.needs_admission {
+            let missing = row.iter().zip(0..).filter(|(x, _)| x.is_nan());
+            imputed.extend(missing.map(|(_, position)| position));
             return;
         }
         for (position, (input, x)) in self.inputs.iter().zip(row).enumerate() {
             if x.is_nan() {
                 match input.missing {
-                    MissingPolicy::Nan => {}
+                    MissingPolicy::Nan => imputed.push(position as u32),
                     MissingPolicy::Constant(value) | MissingPolicy::TrainingMean(value) => {
                         *x = value;
                         imputed.push(position as u32);

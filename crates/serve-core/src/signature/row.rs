@@ -28,7 +28,8 @@ impl CheckedRow {
         &self.values
     }
 
-    /// Positions whose value was missing and was filled in by the input's policy.
+    /// Positions, in order, whose value was missing: absent, null or NaN. The input's policy filled them in, or left them
+    /// NaN where the model has a rule of its own ([`MissingPolicy::Nan`](super::MissingPolicy::Nan)).
     #[must_use]
     pub fn imputed(&self) -> &[u32] {
         &self.imputed

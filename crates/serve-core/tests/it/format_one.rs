@@ -191,6 +191,8 @@ fn builder() -> BundleBuilder {
         decision: DecisionPolicy::Thresholds { thresholds: vec![0.6, 0.5], otherwise: "down".to_owned() },
         metrics: Metrics {
             primary: Some("accuracy".to_owned()),
+            direction: None,
+            min_rows: None,
             holdout: BTreeMap::from([("accuracy".to_owned(), 0.75), ("log_loss".to_owned(), 0.5)]),
             holdout_rows: Some(100),
             data: Some("rows made up for this fixture".to_owned()),

@@ -58,6 +58,31 @@ fn types_hold_where_missing_values_are_the_models_own_business() {
 }
 
 #[test]
+fn what_is_missing_is_told_whether_or_not_a_value_stands_in() {
+    let nan = |name| Input::number(name).missing(MissingPolicy::Nan);
+    let filled = Input::number("d").missing(MissingPolicy::Constant(7.0));
+    let own_rule = Signature::new(vec![nan("a"), nan("b"), nan("c")]).expect("valid");
+    let mixed = Signature::new(vec![nan("a"), nan("b"), filled, nan("c")]).expect("valid");
+    let named = [("c", Value::Missing), ("a", Value::Number(1.0))];
+    let mut row = CheckedRow::new();
+    own_rule.read_named(&named, &mut row).expect("admitted");
+    assert_eq!(row.imputed(), [1, 2], "one is absent, one is null");
+    assert!(row.values()[1].is_nan() && row.values()[2].is_nan());
+    own_rule.read_mixed(&[("c", Value::Missing)], &named, &mut row).expect("admitted");
+    assert_eq!(row.imputed(), [1, 2], "a stored value does not show through a null");
+    mixed.read_named(&named, &mut row).expect("admitted");
+    assert_eq!((row.imputed(), row.values()[2]), (&[1, 2, 3][..], 7.0));
+    own_rule
+        .read_positional(&[Value::Missing, Value::Number(0.0), Value::Missing], &mut row)
+        .expect("admitted");
+    assert_eq!(row.imputed(), [0, 2]);
+    own_rule.read_numbers(&[0.0, f64::NAN, f64::INFINITY], &mut row).expect("admitted");
+    assert_eq!(row.imputed(), [1]);
+    own_rule.read_numbers(&[0.0; 3], &mut row).expect("admitted");
+    assert_eq!(row.imputed(), [0; 0]);
+}
+
+#[test]
 fn an_input_offends_once_and_a_thousand_are_listed_in_order() {
     let names: Vec<String> = (0..1000).map(|i| format!("x{i}")).collect();
     let signature = Signature::of_numbers(names.clone()).expect("valid");

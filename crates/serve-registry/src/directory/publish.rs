@@ -6,8 +6,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
-use serve_core::bundle::{MANIFEST_FILE, SOURCE_FOLDER};
 use serve_core::Bundle;
+use serve_core::bundle::{MANIFEST_FILE, SOURCE_FOLDER};
 use tempfile::Builder;
 
 use super::{Directory, io_at};

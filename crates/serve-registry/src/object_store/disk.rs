@@ -70,7 +70,9 @@ impl DiskCache {
 
     /// Whether nobody else can write there: a note decides which manifest is believed.
     fn is_ours(&self) -> bool {
-        let Ok(probe) = tempfile::tempfile_in(&self.root).and_then(|file| file.metadata()) else { return false };
+        let Ok(probe) = tempfile::tempfile_in(&self.root).and_then(|file| file.metadata()) else {
+            return false;
+        };
         let ours = |path: &Path| {
             fs::symlink_metadata(path).is_ok_and(|data| {
                 data.is_dir() && data.uid() == probe.uid() && data.permissions().mode() & 0o022 == 0
@@ -235,7 +237,8 @@ mod tests {
                 file.set_modified(used).expect("set");
             }
         }
-        let kept: Vec<bool> = objects.iter().map(|bytes| cache.object(&Digest::of(bytes)).is_some()).collect();
+        let kept: Vec<bool> =
+            objects.iter().map(|bytes| cache.object(&Digest::of(bytes)).is_some()).collect();
         assert_eq!(kept.iter().filter(|kept| **kept).count(), 3, "{kept:?}");
         assert!(!kept[0], "{kept:?}");
         assert!(cache.files().iter().map(|file| file.bytes).sum::<u64>() <= 1000);

@@ -77,7 +77,9 @@ impl Index {
     /// Takes an object in, if it belongs to a registry.
     pub(super) fn add(&mut self, object: ObjectMeta) {
         let Some(mut parts) = object.location.prefix_match(&self.prefix) else { return };
-        let Some(name) = parts.next().and_then(|part| part.as_ref().parse::<ModelName>().ok()) else { return };
+        let Some(name) = parts.next().and_then(|part| part.as_ref().parse::<ModelName>().ok()) else {
+            return;
+        };
         let rest: Vec<String> = parts.map(|part| part.as_ref().to_owned()).collect();
         let aliases = matches!(&*rest, [file] if file == ALIASES_FILE);
         let version = rest.first().and_then(|part| part.parse::<ModelVersion>().ok());

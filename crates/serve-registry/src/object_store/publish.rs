@@ -60,7 +60,8 @@ impl ObjectStorage {
 
     /// Whether a key holds these bytes; `None` where it holds nothing.
     fn holds(&self, key: &Path, bytes: &[u8]) -> Result<Option<bool>, StorageError> {
-        let got = self.remote.get(key, bytes.len() as u64).map_err(|error| self.failed("read", key, error))?;
+        let got =
+            self.remote.get(key, bytes.len() as u64).map_err(|error| self.failed("read", key, error))?;
         Ok(match got {
             Got::Absent => None,
             Got::TooLong(_) => Some(false),

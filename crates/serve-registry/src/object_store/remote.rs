@@ -11,11 +11,11 @@ use std::sync::Arc;
 use std::sync::mpsc as blocking;
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use ::object_store::path::Path;
 use ::object_store::{
     Error as StoreError, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 };
+use futures_util::TryStreamExt;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio::task::LocalSet;

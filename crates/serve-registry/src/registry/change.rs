@@ -1,17 +1,16 @@
-//! Changes that somebody asks for: promote, rollback, and loading a version that was asked for by name. A version is
-//! proven before an alias moves; one that fails leaves everything as it was.
+//! Changes that somebody asks for: promote, rollback, pin, unload. A version is proven before an alias moves; one that fails
+//! leaves everything as it was.
 
-use std::sync::Arc;
+use std::cell::RefCell;
 
-use serve_core::{Alias, ModelName, ModelRef, ModelVersion, Selector};
+use serve_core::{Alias, ModelName, ModelVersion};
 use thiserror::Error;
 
-use super::{DeploymentError, Registry, Writer};
-use crate::aliases::{Action, Aliases};
-use crate::deployment::{Deployment, RefusedError};
-use crate::slot::Slot;
+use super::{DeploymentError, Registry, Shared};
+use crate::aliases::{Action, Aliases, Author};
+use crate::deployment::RefusedError;
 use crate::snapshot::ModelSnapshot;
-use crate::storage::{Storage, StorageError};
+use crate::storage::{StorageError, change_aliases};
 
 /// Why an alias was not moved.
 #[derive(Debug, Error)]
@@ -20,158 +19,217 @@ pub enum PromoteError {
     /// The version may not serve.
     #[error(transparent)]
     Refused(#[from] RefusedError),
+    /// The version could not be loaded here to prove it.
+    #[error(transparent)]
+    NotLoaded(DeploymentError),
+    /// Somebody pinned the model.
+    #[error("{name} is pinned to {version} by {by} since {at:.0}{}; unpin it first", because(why.as_deref()))]
+    Pinned {
+        /// The model.
+        name: ModelName,
+        /// The version that it stands on.
+        version: ModelVersion,
+        /// Who pinned it.
+        by: String,
+        /// When.
+        at: jiff::Timestamp,
+        /// Why, where it was said.
+        why: Option<String>,
+    },
+    /// The model is not pinned.
+    #[error("{name} is not pinned")]
+    NotPinned {
+        /// The model.
+        name: ModelName,
+    },
     /// There is nothing to go back to.
     #[error("{name} has nothing to roll back to: its champion replaced no version")]
     NoPrevious {
         /// The model.
         name: ModelName,
     },
+    /// The champion is another one than was to be taken back.
+    #[error("{name} stands on another version than {version} by now")]
+    Moved {
+        /// The model.
+        name: ModelName,
+        /// The version that was to be taken back.
+        version: ModelVersion,
+    },
     /// The registry could not be read or changed, or has no such model or version.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
+
+fn because(why: Option<&str>) -> String {
+    why.map_or_else(String::new, |why| format!(" ({why})"))
+}
+
+/// Where an alias is to go.
+type Choice<'a> = &'a dyn Fn(&Aliases) -> Result<ModelVersion, PromoteError>;
 
 impl Registry {
     /// Points an alias to a version, once that version has proven itself here. Answers with the version that the alias
     /// pointed to before.
     ///
     /// # Errors
-    /// When the model or version is unknown, the version is refused, or the alias file cannot be changed. The alias is
-    /// then where it was.
-    pub fn promote(
+    /// When the model or version is unknown, the version is refused, the champion is pinned, or the alias file cannot be
+    /// changed. The alias is then where it was.
+    pub fn promote<'a>(
         &self,
         name: &ModelName,
         version: &ModelVersion,
         alias: &Alias,
-        by: &str,
+        author: impl Into<Author<'a>>,
     ) -> Result<Option<ModelVersion>, PromoteError> {
-        self.move_alias(name, alias, Action::Promote, by, |_| Ok(version.clone()))
+        self.shared.move_alias(name, alias, Action::Promote, author.into(), &|_| Ok(version.clone()))
     }
 
     /// Points the champion to the version it replaced, and answers with both: from, to.
     ///
     /// # Errors
     /// When there is none, or as [`promote`](Self::promote).
-    pub fn rollback(&self, name: &ModelName, by: &str) -> Result<(ModelVersion, ModelVersion), PromoteError> {
+    pub fn rollback<'a>(
+        &self,
+        name: &ModelName,
+        author: impl Into<Author<'a>>,
+    ) -> Result<(ModelVersion, ModelVersion), PromoteError> {
         let nothing = || PromoteError::NoPrevious { name: name.clone() };
-        let to = std::cell::RefCell::new(None);
-        let from = self.move_alias(name, &Alias::champion(), Action::Rollback, by, |aliases| {
+        let to = RefCell::new(None);
+        let choose = |aliases: &Aliases| {
             let standing = aliases.standing("champion");
             let previous =
                 standing.len().checked_sub(2).map(|at| standing[at].clone()).ok_or_else(nothing)?;
-            Ok(to.borrow_mut().insert(previous).clone())
-        })?;
+            to.replace(Some(previous.clone()));
+            Ok(previous)
+        };
+        let champion = Alias::champion();
+        let from = self.shared.move_alias(name, &champion, Action::Rollback, author.into(), &choose)?;
         from.zip(to.into_inner()).ok_or_else(nothing)
     }
 
-    /// Picks a version, proves it, moves the alias on disk, all under the model's lock, then publishes: what was read when
-    /// choosing still holds when the alias moves, also where several processes move it.
+    /// Pins a model to the version that its champion stands on, or to `version`, which is promoted first: promotions and
+    /// rollbacks of the champion are refused from then on. Answers with the version.
     ///
-    /// The order of locks is the model's, then the writer's: who waits for another process keeps no writer waiting.
-    fn move_alias(
+    /// # Errors
+    /// As [`promote`](Self::promote); a pinned model is not pinned again.
+    pub fn pin<'a>(
+        &self,
+        name: &ModelName,
+        version: Option<&ModelVersion>,
+        author: impl Into<Author<'a>>,
+    ) -> Result<ModelVersion, PromoteError> {
+        let (champion, author) = (Alias::champion(), author.into());
+        if let Some(version) = version
+            && self.storage().aliases(name)?.target("champion") != Some(version)
+        {
+            self.promote(name, version, &champion, author)?;
+        }
+        let aliases = self
+            .shared
+            .note(name, Action::Pin, author, &|aliases| refuse_pinned(name, &champion, aliases))?;
+        let unknown = || StorageError::UnknownModel { name: name.clone() };
+        Ok(aliases.target("champion").ok_or_else(unknown)?.clone())
+    }
+
+    /// Takes a pin away.
+    ///
+    /// # Errors
+    /// When the model is unknown or not pinned, or its aliases cannot be changed.
+    pub fn unpin<'a>(&self, name: &ModelName, author: impl Into<Author<'a>>) -> Result<(), PromoteError> {
+        let pinned = |aliases: &Aliases| match aliases.pinned() {
+            Some(_) => Ok(()),
+            None => Err(PromoteError::NotPinned { name: name.clone() }),
+        };
+        self.shared.note(name, Action::Unpin, author.into(), &pinned).map(drop)
+    }
+
+    /// Unloads a version; requests that use it are answered, and later ones load it again. Answers whether it was loaded.
+    pub fn unload(&self, name: &ModelName, version: &ModelVersion) -> bool {
+        self.shared.unload(&(name.clone(), version.clone()))
+    }
+}
+
+impl Shared {
+    /// Picks a version, proves it, moves the alias in the storage, and then publishes. What was read when choosing still
+    /// holds when the alias moves, also where several processes move it.
+    pub(super) fn move_alias(
         &self,
         name: &ModelName,
         alias: &Alias,
         action: Action,
-        by: &str,
-        choose: impl Fn(&Aliases) -> Result<ModelVersion, PromoteError>,
+        author: Author<'_>,
+        choose: Choice<'_>,
     ) -> Result<Option<ModelVersion>, PromoteError> {
-        let mut proof = None;
-        let moved = crate::storage::change_aliases(&self.directory, name, |aliases| {
+        let before = RefCell::new(None);
+        let aliases = change_aliases(&*self.storage, name, |aliases| {
+            refuse_pinned(name, alias, aliases)?;
             let version = choose(aliases)?;
-            let versions = self.directory.versions(name)?;
-            if !versions.contains(&version) {
+            if !self.storage.versions(name)?.contains(&version) {
                 return Err(StorageError::UnknownVersion { name: name.clone(), version }.into());
             }
-            let mut writer = self.writer();
-            let (snapshot, _) = self.proven(self.slot(name).as_deref(), name, &version, &mut writer)?;
-            let before = aliases.target(alias.as_str()).cloned();
-            aliases.point(alias, &version, action, by.into(), jiff::Timestamp::now());
-            proof = Some((writer, snapshot, versions, before));
+            self.load_to_swap(name, &version).map_err(|error| match error {
+                DeploymentError::Refused(error) => error.into(),
+                other => PromoteError::NotLoaded(other),
+            })?;
+            before.replace(aliases.target(alias.as_str()).cloned());
+            aliases.point(alias, &version, action, author, jiff::Timestamp::now());
             Ok::<_, PromoteError>(())
-        });
-        let aliases = moved?;
-        let Some((mut writer, snapshot, versions, before)) = proof else { return Ok(None) };
-        self.publish_change(&snapshot, versions, aliases, &mut writer);
-        Ok(before)
+        })?;
+        self.publish_change(name, aliases)?;
+        Ok(before.into_inner())
     }
 
-    /// The model's snapshot with the version's deployment in it. A refusal is kept with the model, if it is known.
-    fn proven(
-        &self,
-        slot: Option<&Slot<ModelSnapshot>>,
-        name: &ModelName,
-        version: &ModelVersion,
-        writer: &mut Writer,
-    ) -> Result<(ModelSnapshot, Arc<Deployment>), RefusedError> {
-        let old = slot.map(Slot::load);
-        let mut snapshot = old.map_or_else(|| ModelSnapshot::empty(name.clone()), |old| (*old).clone());
-        if let Some(deployment) = snapshot.deployments.get(version).cloned() {
-            return Ok((snapshot, deployment));
-        }
-        let fingerprint = self.directory.fingerprint(name, version);
-        match Deployment::load(&self.directory, &*self.loader, name, version).map(Arc::new) {
-            Ok(deployment) => {
-                snapshot.refused.remove(version);
-                snapshot.deployments.insert(version.clone(), Arc::clone(&deployment));
-                Ok((snapshot, deployment))
-            }
-            Err(error) => {
-                if let Some(slot) = slot {
-                    self.refuse(slot, writer, &error, fingerprint);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    fn publish_change(
-        &self,
-        proven: &ModelSnapshot,
-        versions: Vec<ModelVersion>,
-        aliases: Aliases,
-        writer: &mut Writer,
-    ) {
-        let (snapshot, _) = self.next_snapshot(proven, versions, aliases, writer, false);
-        let mut models = self.catalog.with(|catalog| catalog.models.clone());
-        let fresh = || Arc::new(Slot::new(ModelSnapshot::empty(proven.name.clone())));
-        let slot = models.entry(proven.name.clone()).or_insert_with(fresh);
-        self.publish_snapshot(slot, snapshot);
-        self.publish_catalog(models);
-    }
-
-    /// Loads a version that somebody asked for by name. Requests for the same version wait for one load, and share its
-    /// refusal.
-    pub(super) fn load_explicit(
+    /// Adds a line to the champion's history that does not move it.
+    pub(super) fn note(
         &self,
         name: &ModelName,
-        version: &ModelVersion,
-    ) -> Result<Arc<Deployment>, DeploymentError> {
+        action: Action,
+        author: Author<'_>,
+        check: &dyn Fn(&Aliases) -> Result<(), PromoteError>,
+    ) -> Result<Aliases, PromoteError> {
+        let champion = Alias::champion();
+        let aliases = change_aliases(&*self.storage, name, |aliases| {
+            check(aliases)?;
+            let target = aliases.target(champion.as_str()).cloned();
+            let target = target.ok_or_else(|| StorageError::UnknownModel { name: name.clone() })?;
+            aliases.point(&champion, &target, action, author, jiff::Timestamp::now());
+            Ok::<_, PromoteError>(())
+        })?;
+        self.publish_change(name, aliases.clone())?;
+        Ok(aliases)
+    }
+
+    /// Follows aliases that this process wrote, unless a later change was published meanwhile.
+    fn publish_change(&self, name: &ModelName, aliases: Aliases) -> Result<(), StorageError> {
+        let versions = self.storage.versions(name)?;
+        let empty = || ModelSnapshot::empty(name.clone());
+        let old = self.snapshot(name).map_or_else(empty, |old| (*old).clone());
+        let versions = self.published(&old, versions);
         let mut writer = self.writer();
-        // What others did while this one waited for the lock.
-        let reference = ModelRef { name: name.clone(), selector: Selector::Version(version.clone()) };
-        match self.resolve(&reference) {
-            Err(DeploymentError::NotLoaded { .. }) => {}
-            done => return done,
+        let current = self.snapshot(name).map_or_else(empty, |now| (*now).clone());
+        if current.aliases.revision() >= aliases.revision() && !current.versions.is_empty() {
+            return Ok(());
         }
-        let unknown = || DeploymentError::UnknownModel { name: name.clone() };
-        let slot = self.slot(name).ok_or_else(unknown)?;
-        let (snapshot, deployment) = self.proven(Some(&*slot), name, version, &mut writer)?;
-        self.publish_snapshot(&slot, snapshot);
-        let evicted = self.explicit().push((name.clone(), version.clone()), ());
-        if let Some((key, ())) = evicted.filter(|(key, ())| (&key.0, &key.1) != (name, version)) {
-            self.evict(&key.0, &key.1);
+        let before = current.champion_deployment().cloned();
+        let next = self.next_snapshot(&current, versions, aliases, &mut writer, false);
+        self.publish_snapshot(&mut writer, next);
+        drop(writer);
+        if let Some(snapshot) = self.snapshot(name) {
+            self.swapped(before.as_ref(), &snapshot);
         }
-        Ok(deployment)
+        Ok(())
     }
+}
 
-    /// Unloads a version, unless an alias leads to it.
-    fn evict(&self, name: &ModelName, version: &ModelVersion) {
-        let Some(slot) = self.slot(name) else { return };
-        let mut snapshot = (*slot.load()).clone();
-        if snapshot.pointing.values().all(|pointing| pointing.serving.as_ref() != Some(version)) {
-            snapshot.deployments.remove(version);
-            self.publish_snapshot(&slot, snapshot);
-        }
-    }
+fn refuse_pinned(name: &ModelName, alias: &Alias, aliases: &Aliases) -> Result<(), PromoteError> {
+    let pinned = aliases.pinned().filter(|_| *alias == Alias::champion());
+    let Some((step, version)) = pinned.zip(aliases.target("champion")) else { return Ok(()) };
+    Err(PromoteError::Pinned {
+        name: name.clone(),
+        version: version.clone(),
+        by: step.by.clone(),
+        at: step.at,
+        why: step.why.clone(),
+    })
 }

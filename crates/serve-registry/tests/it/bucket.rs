@@ -3,6 +3,8 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -26,6 +28,7 @@ pub(crate) struct Bucket {
     cache: TempDir,
     address: SocketAddr,
     server: Option<tokio::runtime::Runtime>,
+    requests: Arc<AtomicUsize>,
 }
 
 impl Bucket {
@@ -34,8 +37,10 @@ impl Bucket {
         std::fs::create_dir(folder.path().join(BUCKET)).expect("made");
         let server = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let server = server.expect("a runtime");
-        let address = server.block_on(serve(folder.path().to_owned()));
-        Self { folder, cache: tempfile::tempdir().expect("a folder"), address, server: Some(server) }
+        let requests = Arc::new(AtomicUsize::new(0));
+        let address = server.block_on(serve(folder.path().to_owned(), Arc::clone(&requests)));
+        let cache = tempfile::tempdir().expect("a folder");
+        Self { folder, cache, address, server: Some(server), requests }
     }
 
     /// The bucket's content: a key is a path below it.
@@ -62,6 +67,11 @@ impl Bucket {
         open(self.address, ObjectCacheConfig { dir: None, max_bytes: ByteSize(0) }, secret)
     }
 
+    /// How many requests there were.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
     /// Ends the server and every connection.
     pub(crate) fn stop(&mut self) {
         if let Some(server) = self.server.take() {
@@ -70,7 +80,7 @@ impl Bucket {
     }
 }
 
-async fn serve(folder: PathBuf) -> SocketAddr {
+async fn serve(folder: PathBuf, requests: Arc<AtomicUsize>) -> SocketAddr {
     let mut service = S3ServiceBuilder::new(s3s_fs::FileSystem::new(folder).expect("a folder"));
     service.set_auth(SimpleAuth::from_single(KEY, SECRET));
     let service = service.build();
@@ -81,7 +91,9 @@ async fn serve(folder: PathBuf) -> SocketAddr {
             let service = service.clone();
             tokio::spawn(async move {
                 // A client that goes away is no failure of the server.
-                drop(Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await);
+                drop(
+                    Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await,
+                );
             });
         }
     });

@@ -5,14 +5,15 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serve_core::Bundle;
+use serve_core::doctest::logistic;
 use serve_core::size::ByteSize;
+use serve_core::{Alias, Bundle, EngineLoader};
 use serve_registry::config::ObjectCacheConfig;
 use serve_registry::object_store::ObjectOptions;
-use serve_registry::{ObjectStorage, PublishError, Storage, StorageError, create_storage};
+use serve_registry::{ObjectStorage, Options, PublishError, Registry, Storage, StorageError, create_storage};
 
 use crate::bucket::{Bucket, KEY, SECRET, open_at};
-use crate::shop::{bundle, model, version};
+use crate::shop::{bundle, intercept, model, served, version};
 
 fn publish(storage: &dyn Storage, version: &str, intercept: f64) {
     storage.publish(&bundle(version, intercept), "test").expect("published");
@@ -182,6 +183,72 @@ fn the_cache_on_disk_keeps_to_its_size() {
     }
     let bytes: u64 = files_below(bucket.cache()).iter().map(|f| fs::metadata(f).map_or(0, |d| d.len())).sum();
     assert!(bytes > 0 && bytes <= 2500, "{bytes}");
+}
+
+/// What is loaded, proven and swapped is the same wherever it lies.
+fn registry(storage: ObjectStorage) -> Registry {
+    Registry::with(storage, Box::new(EngineLoader), Options::default()).expect("opens")
+}
+
+fn promote(registry: &Registry, to: &str) {
+    registry.promote(&model(), &version(to), &Alias::champion(), "test").expect("moved");
+}
+
+#[test]
+fn registries_on_one_bucket_stand_on_the_same_alias_after_a_poll() {
+    let bucket = Bucket::start();
+    ["v1", "v2"].iter().for_each(|version| publish(&bucket.open(), version, intercept(version)));
+    let registries: Vec<Registry> = (0..3).map(|_| registry(bucket.open())).collect();
+    let all = |expected: &str| {
+        for registry in &registries {
+            registry.poll().expect("reads");
+            assert_eq!(served(registry, "m"), expected);
+        }
+    };
+    all("v1");
+    promote(&registries[0], "v2");
+    all("v2");
+    // A version that only one of them has seen is promoted by another one.
+    publish(&bucket.open(), "v3", intercept("v3"));
+    promote(&registries[1], "v3");
+    all("v3");
+    registries[2].rollback(&model(), "test").expect("moved back");
+    all("v2");
+}
+
+#[test]
+fn what_is_served_is_served_on_when_the_bucket_is_lost() {
+    let mut bucket = Bucket::start();
+    publish(&bucket.open(), "v1", intercept("v1"));
+    let registry = registry(bucket.open());
+    assert_eq!(served(&registry, "m"), "v1");
+    bucket.stop();
+    let error = registry.poll().expect_err("the bucket is gone");
+    assert_eq!(error.to_string(), "s3://models/registry cannot be listed");
+    assert_eq!(served(&registry, "m"), "v1");
+    let error = registry.promote(&model(), &version("v1"), &Alias::champion(), "test").expect_err("gone");
+    assert!(told(&error).contains("s3://models/registry/m cannot be listed"), "{}", told(&error));
+    assert_eq!(served(&registry, "m"), "v1");
+}
+
+#[test]
+fn a_poll_of_many_models_is_one_request() {
+    const MODELS: usize = 30;
+    let bucket = Bucket::start();
+    for i in 0..MODELS {
+        let bundle = logistic(&format!("m{i}"), "v1", i as f64).build().expect("proves");
+        bucket.open().publish(&bundle, "test").expect("published");
+    }
+    let registry = registry(bucket.open());
+    let before = bucket.requests();
+    for _ in 0..3 {
+        assert!(registry.poll().expect("reads").is_empty());
+    }
+    assert_eq!(bucket.requests() - before, 3);
+    // Another process of this machine reads manifests and aliases from the disk.
+    let before = bucket.requests();
+    let again = Registry::with(bucket.open(), Box::new(EngineLoader), Options::default()).expect("opens");
+    assert_eq!((again.models().len(), bucket.requests() - before), (MODELS, 1));
 }
 
 #[test]

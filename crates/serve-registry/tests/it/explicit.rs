@@ -3,8 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use serve_core::Alias;
-use serve_registry::{DeploymentError, Registry, VersionState};
+use serve_registry::{DeploymentError, ModelConfig, Registry, VersionState};
 
 use crate::shop::{Shop, Watched, eventually, freed, model, reference, served, version};
 
@@ -37,26 +36,24 @@ fn a_version_is_loaded_when_it_is_first_asked_for() {
 #[test]
 fn the_least_recently_used_version_goes_first_and_is_freed() {
     let shop = Shop::with(&["v1", "v2", "v3", "v4", "v5"]);
-    let registry = shop.watched(&Watched::default(), 2);
+    let registry = shop.watched(&Watched::default(), 3);
     load(&registry, "m@v2");
     let third = Arc::downgrade(&load(&registry, "m@v3"));
     served(&registry, "m@v2");
+    served(&registry, "m@v1");
     load(&registry, "m@v4");
     let states = ["v1", "v2", "v3", "v4"].map(|version| state(&registry, version));
-    assert_eq!(
-        states,
-        [VersionState::Live, VersionState::Live, VersionState::Available, VersionState::Live],
-        "the champion takes no place"
-    );
+    assert_eq!(states, [VersionState::Live, VersionState::Live, VersionState::Available, VersionState::Live],);
     eventually("the evicted version is freed", || freed(&third));
 }
 
 #[test]
 fn what_is_asked_for_as_latest_counts_as_used() {
     let shop = Shop::with(&["v1", "v2", "v3", "v9"]);
-    let registry = shop.watched(&Watched::default(), 2);
+    let registry = shop.watched(&Watched::default(), 3);
     load(&registry, "m@latest");
     load(&registry, "m@v2");
+    served(&registry, "m@v1");
     served(&registry, "m@latest");
     load(&registry, "m@v3");
     assert_eq!(state(&registry, "v9"), VersionState::Live);
@@ -64,24 +61,46 @@ fn what_is_asked_for_as_latest_counts_as_used() {
 }
 
 #[test]
-fn what_an_alias_leads_to_is_never_evicted() {
+fn a_champion_that_nobody_asks_for_goes_and_comes_back_at_the_next_request() {
     let shop = Shop::with(&["v1", "v2", "v3"]);
-    let registry = shop.watched(&Watched::default(), 1);
+    let registry = shop.watched(&Watched::default(), 2);
     load(&registry, "m@v2");
-    registry.promote(&model(), &version("v2"), &Alias::champion(), "test").expect("moved");
     load(&registry, "m@v3");
-    load(&registry, "m@v1");
-    assert_eq!(served(&registry, "m"), "v2");
-    assert_eq!(state(&registry, "v3"), VersionState::Available);
+    assert_eq!(state(&registry, "v1"), VersionState::Available);
+    let error = registry.resolve(&reference("m")).expect_err("resolving never loads");
+    assert!(matches!(error, DeploymentError::NotLoaded { .. }), "{error}");
+    load(&registry, "m");
+    assert_eq!(served(&registry, "m"), "v1");
+    assert_eq!(state(&registry, "v2"), VersionState::Available, "the least recently used made room");
 }
 
 #[test]
-fn a_version_in_use_outlives_its_eviction() {
+fn a_pinned_model_is_never_evicted() {
     let shop = Shop::with(&["v1", "v2", "v3"]);
-    let registry = shop.watched(&Watched::default(), 1);
-    let held = load(&registry, "m@v2");
+    let registry = shop.with_options(&Watched::default(), |options| {
+        options.cache.max_models = 2.try_into().expect("not zero");
+        options.models.insert(model(), ModelConfig { pin: true, ..ModelConfig::default() });
+    });
+    load(&registry, "m@v2");
+    let error = registry.deployment("m@v3").expect_err("no room");
+    assert!(matches!(error, DeploymentError::NoRoom { .. }), "{error}");
+    assert_eq!(served(&registry, "m"), "v1");
+}
+
+#[test]
+fn a_version_in_use_is_not_evicted_and_outlives_its_unloading() {
+    let shop = Shop::with(&["v1", "v2", "v3"]);
+    let registry = shop.watched(&Watched::default(), 2);
+    let (first, held) = (load(&registry, "m"), load(&registry, "m@v2"));
+    let error = registry.deployment("m@v3").expect_err("both are in use");
+    assert!(matches!(error, DeploymentError::NoRoom { max_models: 2, .. }), "{error}");
+    drop(first);
     load(&registry, "m@v3");
-    assert_eq!(state(&registry, "v2"), VersionState::Available);
+    assert_eq!(
+        (state(&registry, "v1"), state(&registry, "v2")),
+        (VersionState::Available, VersionState::Live)
+    );
+    assert!(registry.unload(&model(), &version("v2")) && !registry.unload(&model(), &version("v2")));
     assert_eq!(crate::shop::up(held.pipeline()), crate::shop::answer_of(&crate::shop::bundle("v2", 2.0)));
 }
 

@@ -8,6 +8,8 @@ mod confinement;
 mod degraded;
 mod explanations;
 mod explicit;
+mod guard;
+mod guard_judge;
 mod memory;
 mod polling;
 mod processes;

@@ -48,7 +48,7 @@ fn promote(folder: &str, number: usize) -> i32 {
     let registry = Registry::open(folder).expect("opens");
     let to = version(&format!("v{}", number + 1));
     for _ in 0..10 {
-        registry.promote(&model(), &to, &Alias::champion(), &number.to_string()).expect("moved");
+        registry.promote(&model(), &to, &Alias::champion(), number.to_string().as_str()).expect("moved");
     }
     0
 }

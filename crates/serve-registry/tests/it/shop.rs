@@ -10,8 +10,7 @@ use serve_core::{
     Alias, Bundle, Digest, EngineLoader, Insight, LoadError, ModelLoader, ModelName, ModelRef, ModelVersion,
     Pipeline,
 };
-use serve_registry::config::CacheConfig;
-use serve_registry::{Deployment, Directory, Registry, Storage};
+use serve_registry::{CacheConfig, Deployment, Directory, Options, Registry, Storage};
 use tempfile::TempDir;
 
 /// The row that everybody asks for.
@@ -72,10 +71,19 @@ impl Shop {
         Registry::open(self.folder.path()).expect("opens")
     }
 
-    /// With a loader that is watched, and room for some versions that no alias leads to.
+    /// With a loader that is watched, and room for some versions.
     pub(crate) fn watched(&self, loader: &Watched, room: usize) -> Registry {
-        let cache = CacheConfig { max_models: room.try_into().expect("not zero") };
-        Registry::with_loader(self.directory.clone(), Box::new(loader.clone()), cache).expect("opens")
+        let max_models = room.try_into().expect("not zero");
+        self.with_options(loader, |options| {
+            options.cache = CacheConfig { max_models, ..CacheConfig::default() };
+        })
+    }
+
+    /// With a loader that is watched, and options other than the default ones.
+    pub(crate) fn with_options(&self, loader: &Watched, set: impl FnOnce(&mut Options)) -> Registry {
+        let mut options = Options::default();
+        set(&mut options);
+        Registry::with(self.directory.clone(), Box::new(loader.clone()), options).expect("opens")
     }
 
     /// A path in the model's folder.

@@ -263,7 +263,9 @@ fn damage_is_told_by_file() {
         fs::write(&path, &flipped).expect("written");
         let error = wrong(place);
         let got = Digest::of(&flipped);
-        assert!(matches!(&error, BundleError::Digest { name, got: g, .. } if name == "model.bin" && *g == got));
+        assert!(
+            matches!(&error, BundleError::Digest { name, got: g, .. } if name == "model.bin" && *g == got)
+        );
         fs::write(&path, &whole[..whole.len() - 1]).expect("written");
         let (expected, got) = (whole.len() as u64, whole.len() as u64 - 1);
         let error = wrong(place);
@@ -331,8 +333,13 @@ fn fingerprints_and_stamps_change_with_what_they_stand_for() {
 #[test]
 fn what_is_neither_model_nor_version_is_ignored() {
     each(&["v1"], |place, storage| {
-        for stray in ["notes.txt", "m/notes/readme.md", "m/v7/source/only.txt", "n/aliases.json", "Upper/v1/manifest.json"]
-        {
+        for stray in [
+            "notes.txt",
+            "m/notes/readme.md",
+            "m/v7/source/only.txt",
+            "n/aliases.json",
+            "Upper/v1/manifest.json",
+        ] {
             let path = place.folder.join(stray);
             fs::create_dir_all(path.parent().expect("it has one")).expect("made");
             fs::write(path, b"{}").expect("written");

@@ -1,0 +1,490 @@
+//! Following the storage: new models and versions are noticed, aliases followed, what they lead to is loaded and proven,
+//! and only then served. A model that nobody asked for costs its summary.
+//!
+//! Where an alias serves, its new target is loaded and proven before the alias is followed. Where it serves nothing yet,
+//! it is followed at once, and its target is loaded when it is preloaded or asked for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, MutexGuard, PoisonError};
+
+use serve_core::{Alias, ModelName, ModelVersion};
+
+use super::reading::Reading;
+use super::{DeploymentError, Registry, Shared, Writer};
+use crate::aliases::{Action, Aliases};
+use crate::deployment::{Deployment, with_causes};
+use crate::slot::Slot;
+use crate::snapshot::{ModelSnapshot, Pointing, Published};
+use crate::storage::{Fingerprint, StorageError};
+
+/// What a reload did to a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ReloadStatus {
+    /// The same version answers as before.
+    Unchanged,
+    /// The model answers for the first time.
+    Loaded,
+    /// Another version answers.
+    Swapped,
+    /// A version was noticed that is loaded when it is first asked for.
+    Registered,
+    /// A version was refused; what answered before, if anything did, still does.
+    Refused,
+    /// The model is gone.
+    Removed,
+}
+
+impl ReloadStatus {
+    /// The status as it is written in answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unchanged => "unchanged",
+            Self::Loaded => "loaded",
+            Self::Swapped => "swapped",
+            Self::Registered => "registered",
+            Self::Refused => "refused",
+            Self::Removed => "removed",
+        }
+    }
+}
+
+/// What a reload did to one model.
+#[derive(Debug, Clone)]
+pub struct ReloadOutcome {
+    /// The model.
+    pub name: ModelName,
+    /// The champion that answered before.
+    pub from: Option<ModelVersion>,
+    /// The champion that answers now.
+    pub to: Option<ModelVersion>,
+    /// What happened.
+    pub status: ReloadStatus,
+    /// Why, where a version was refused.
+    pub reason: Option<Arc<str>>,
+}
+
+/// How the storage is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// At the start: everything is read, and what is preloaded is loaded in an order of its own.
+    Open,
+    /// Because somebody said so: refused versions are tried again.
+    Reload,
+    /// Every few seconds: what did not change is left alone.
+    Poll,
+}
+
+impl Registry {
+    /// Reads the folder again and follows it. Blocks callers that change the registry while versions load; what serves
+    /// meanwhile is not touched. Refused versions are tried again. Of many callers at once, those who come while one reads
+    /// share the next reading.
+    ///
+    /// # Errors
+    /// When the folder cannot be read at all; then nothing changes.
+    pub fn reload(&self) -> Result<Vec<ReloadOutcome>, StorageError> {
+        let run = || self.shared.follow(None, How::Reload).map(Arc::new).map_err(Arc::new);
+        match self.shared.reloading.run(run) {
+            Ok(outcomes) => Ok((*outcomes).clone()),
+            Err(error) => Err(Arc::try_unwrap(error).unwrap_or_else(StorageError::Shared)),
+        }
+    }
+
+    /// [`reload`](Self::reload) of one model.
+    ///
+    /// # Errors
+    /// When the folder cannot be read, or has no such model and none is served.
+    pub fn reload_model(&self, name: &ModelName) -> Result<ReloadOutcome, StorageError> {
+        let outcomes = self.shared.follow(Some(name), How::Reload)?;
+        outcomes.into_iter().next().ok_or_else(|| StorageError::UnknownModel { name: name.clone() })
+    }
+
+    /// [`reload`](Self::reload), but a refused version is tried again only after its files changed, and what looks as it
+    /// did is not read. Cheap when nothing changed; meant to be called every few seconds. Outcomes that changed nothing are
+    /// left out.
+    ///
+    /// # Errors
+    /// As [`reload`](Self::reload).
+    pub fn poll(&self) -> Result<Vec<ReloadOutcome>, StorageError> {
+        let mut outcomes = self.shared.follow(None, How::Poll)?;
+        outcomes.retain(|outcome| outcome.status != ReloadStatus::Unchanged);
+        Ok(outcomes)
+    }
+
+    /// What a reload would do: champions that differ from what serves, and those that are refused, are loaded and proven,
+    /// and nothing is published. One model, or all.
+    ///
+    /// # Errors
+    /// As [`reload_model`](Self::reload_model).
+    pub fn rehearse(&self, only: Option<&ModelName>) -> Result<Vec<ReloadOutcome>, StorageError> {
+        self.shared.rehearse(only)
+    }
+}
+
+impl Shared {
+    /// Reads everything and loads what is preloaded.
+    pub(super) fn open(&self) -> Result<(), StorageError> {
+        self.follow(None, How::Open)?;
+        let mut preloads: Vec<(Option<jiff::Timestamp>, ModelName, Alias)> = Vec::new();
+        for snapshot in self.catalog.load().models.values().map(|slot| slot.load()) {
+            let preloaded = snapshot.pointing.keys().filter(|alias| self.options.preload.contains(alias));
+            preloads.extend(preloaded.map(|alias| {
+                (snapshot.aliases.moved_at(alias.as_str()), snapshot.name.clone(), alias.clone())
+            }));
+        }
+        preloads.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        self.preload_all(&preloads);
+        Ok(())
+    }
+
+    /// Loads in this order, several at a time, until the cache is as full as preloading may make it.
+    fn preload_all(&self, preloads: &[(Option<jiff::Timestamp>, ModelName, Alias)]) {
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let work = || {
+            while self.cache.has_room_to_preload() {
+                let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                let Some((_, name, alias)) = preloads.get(at) else { return };
+                drop(self.preload(name, alias));
+            }
+        };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(preloads.len());
+        std::thread::scope(|scope| (0..threads).for_each(|_| drop(scope.spawn(work))));
+    }
+
+    /// Loads what an alias leads to; where that is refused, what it then leads to, and so on. The error is the first
+    /// refusal's reason.
+    fn preload(&self, name: &ModelName, alias: &Alias) -> Result<(), Arc<str>> {
+        let mut reason = None;
+        while let Some(snapshot) = self.snapshot(name) {
+            let Some(pointing) = snapshot.pointing.get(alias) else { break };
+            let Some(serving) = pointing.serving.as_ref().filter(|_| pointing.deployment().is_none()) else {
+                break;
+            };
+            match self.load_now(name, serving) {
+                Ok(_) => break,
+                Err(DeploymentError::Refused(refused)) => drop(reason.get_or_insert(refused.reason)),
+                Err(other) => {
+                    reason.get_or_insert_with(|| other.to_string().into());
+                    break;
+                }
+            }
+        }
+        reason.map_or(Ok(()), Err)
+    }
+
+    fn follow(&self, only: Option<&ModelName>, how: How) -> Result<Vec<ReloadOutcome>, StorageError> {
+        let _following = self.following();
+        let present = self.storage.models()?;
+        let wanted: Vec<_> =
+            present.iter().filter(|name| only.is_none_or(|only| only == *name)).cloned().collect();
+        let (fresh, known): (Vec<_>, Vec<_>) =
+            self.read_all(&wanted, how == How::Poll).into_iter().partition(|reading| reading.new);
+        let old: Vec<_> = fresh.iter().map(|reading| Arc::clone(&reading.old)).collect();
+        self.register(fresh);
+        let mut outcomes: Vec<_> = known.into_iter().map(|reading| self.follow_model(reading, how)).collect();
+        if how != How::Open {
+            outcomes.extend(old.iter().map(|old| self.finish(old, None, how)));
+        }
+        self.remove_absent(&present, only, &mut outcomes);
+        self.names.prune();
+        outcomes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(outcomes)
+    }
+
+    fn following(&self) -> MutexGuard<'_, ()> {
+        self.following.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes many models into the catalog in one step. Nothing is loaded yet.
+    fn register(&self, readings: Vec<Reading>) {
+        if readings.is_empty() {
+            return;
+        }
+        let mut writer = self.writer();
+        let mut models = self.catalog.with(|catalog| catalog.models.clone());
+        for reading in readings {
+            let old = Arc::clone(&reading.old);
+            let next = self.compose(&old, reading, &mut writer, How::Open).sealed();
+            let empty = || Arc::new(Slot::new(ModelSnapshot::empty(old.name.clone())));
+            let slot = Arc::clone(writer.slots.entry(old.name.clone()).or_insert_with(empty));
+            slot.store(next);
+            models.insert(old.name.clone(), slot);
+        }
+        self.publish_catalog(models);
+    }
+
+    fn remove_absent(
+        &self,
+        present: &[ModelName],
+        only: Option<&ModelName>,
+        outcomes: &mut Vec<ReloadOutcome>,
+    ) {
+        let mut writer = self.writer();
+        let mut models = self.catalog.with(|catalog| catalog.models.clone());
+        let gone: Vec<_> =
+            models.keys().filter(|name| present.binary_search(name).is_err()).cloned().collect();
+        let gone: Vec<_> = gone.into_iter().filter(|name| only.is_none_or(|only| only == name)).collect();
+        if gone.is_empty() {
+            return;
+        }
+        for name in gone {
+            if let Some(slot) = models.remove(&name) {
+                let old = slot.store(ModelSnapshot::empty(name.clone()));
+                outcomes.push(outcome(&name, old.champion().cloned(), None, ReloadStatus::Removed, None));
+                self.retire(&old, &[]);
+            }
+            writer.seen_refused.retain(|key, _| key.0 != name);
+            self.lifecycles.forget(&name, &[]);
+        }
+        self.publish_catalog(models);
+    }
+
+    fn follow_model(&self, reading: Reading, how: How) -> ReloadOutcome {
+        let old = Arc::clone(&reading.old);
+        let told = match &reading.aliases {
+            Ok(aliases) => self.load_targets(&reading, aliases, how),
+            Err(error) => Some(Arc::<str>::from(with_causes(error)))
+                .filter(|problem| how == How::Reload || old.problem.as_ref() != Some(problem)),
+        };
+        if self.publish_reading(reading, how).is_none() {
+            // Somebody of this process moved an alias meanwhile; the next look sees it.
+            let stays = old.champion().cloned();
+            return outcome(&old.name, stays.clone(), stays, ReloadStatus::Unchanged, None);
+        }
+        self.finish(&old, told, how)
+    }
+
+    /// What comes after a model's snapshot was published: preloading, the guard window, and what to tell.
+    fn finish(&self, old: &ModelSnapshot, told: Option<Arc<str>>, how: How) -> ReloadOutcome {
+        let told = told.or(self.preload_new(old, how));
+        let Some(snapshot) = self.snapshot(&old.name) else {
+            return outcome(&old.name, old.champion().cloned(), None, ReloadStatus::Removed, told);
+        };
+        self.swapped(old.champion_deployment(), &snapshot);
+        let told = told.or_else(|| {
+            let problem = snapshot.problem.clone();
+            problem.filter(|_| old.problem.is_none() && old.versions.is_empty())
+        });
+        let (from, to) = (old.champion().cloned(), snapshot.champion().cloned());
+        let loaded = snapshot.champion_deployment().is_some();
+        let status = match (&from, &to) {
+            _ if told.is_some() => ReloadStatus::Refused,
+            (from, to) if from == to => ReloadStatus::Unchanged,
+            _ if !loaded => ReloadStatus::Registered,
+            (None, _) => ReloadStatus::Loaded,
+            _ => ReloadStatus::Swapped,
+        };
+        outcome(&old.name, from, to, status, told)
+    }
+
+    /// Loads the targets of aliases that serve something else. The answer is why one was refused now, if one was.
+    fn load_targets(&self, reading: &Reading, aliases: &Aliases, how: How) -> Option<Arc<str>> {
+        let Reading { old, .. } = reading;
+        let mut reason = None;
+        for (alias, target) in aliases.iter() {
+            let serves = old.pointing.get(alias).is_some_and(|pointing| pointing.deployment().is_some());
+            let there = reading.versions.iter().any(|published| published.version == *target);
+            let wanted = (serves || !there) && !old.deployments.contains_key(target);
+            if !wanted || (how != How::Reload && self.is_as_refused(old, target)) {
+                continue;
+            }
+            let refused = match self.load_to_swap(&old.name, target) {
+                Ok(_) => continue,
+                Err(DeploymentError::Refused(refused)) => refused.reason,
+                Err(other) => other.to_string().into(),
+            };
+            reason.get_or_insert(refused);
+        }
+        reason
+    }
+
+    /// Loads what aliases lead to that are preloaded and serve nothing yet, as far as there is room.
+    fn preload_new(&self, old: &ModelSnapshot, how: How) -> Option<Arc<str>> {
+        let preloaded = self.options.preload.iter().filter(|_| how != How::Open);
+        let mut reasons = preloaded.filter_map(|alias| {
+            let room = self.cache.has_room_to_preload();
+            if room { self.preload(&old.name, alias).err() } else { None }
+        });
+        reasons.next()
+    }
+
+    /// Publishes what was read. `None` where an alias was moved meanwhile, so that the reading is old.
+    fn publish_reading(&self, reading: Reading, how: How) -> Option<()> {
+        let mut writer = self.writer();
+        let name = reading.old.name.clone();
+        let current = self.snapshot(&name).unwrap_or_else(|| Arc::clone(&reading.old));
+        if current.aliases != reading.old.aliases {
+            return None;
+        }
+        let next = self.compose(&current, reading, &mut writer, how);
+        self.publish_snapshot(&mut writer, next);
+        Some(())
+    }
+
+    /// The snapshot that follows `current` when this was read. Where the folder cannot be read, everything stays as it was,
+    /// with the problem noted.
+    fn compose(
+        &self,
+        current: &ModelSnapshot,
+        reading: Reading,
+        writer: &mut Writer,
+        how: How,
+    ) -> ModelSnapshot {
+        let Reading { versions, aliases, stamp, .. } = reading;
+        match aliases {
+            Ok(aliases) => {
+                let next = self.next_snapshot(current, versions, aliases, writer, how == How::Reload);
+                ModelSnapshot { stamp, ..next }
+            }
+            Err(error) => {
+                let problem = Some(Arc::from(with_causes(&error)));
+                ModelSnapshot { versions, problem, ..current.clone() }
+            }
+        }
+    }
+
+    /// The snapshot that follows `current` with these versions and aliases. What was loaded for an alias that has left it
+    /// goes, unless it was also asked for by name, or stays for a guard window.
+    pub(super) fn next_snapshot(
+        &self,
+        current: &ModelSnapshot,
+        versions: Vec<Published>,
+        aliases: Aliases,
+        writer: &mut Writer,
+        retry: bool,
+    ) -> ModelSnapshot {
+        let mut next = ModelSnapshot {
+            versions,
+            deployments: current.deployments.clone(),
+            refused: current.refused.clone(),
+            pointing: current.pointing.clone(),
+            ..ModelSnapshot::empty(current.name.clone())
+        };
+        self.forget_refusals(&mut next, &aliases, writer, retry);
+        let mut pointing = HashMap::new();
+        for (alias, target) in aliases.iter() {
+            let ready = next.deployments.contains_key(target);
+            let serves = current.pointing.get(alias).is_some_and(|now| now.deployment().is_some());
+            // What serves is left only for what is proven.
+            let follows = ready || (!serves && !next.refused.contains_key(target));
+            let serving = if follows { Some(target.clone()) } else { next.fallback(alias, &aliases) };
+            pointing.insert(alias.clone(), Pointing::new(target.clone(), serving));
+        }
+        next.pointing = pointing.into_iter().collect();
+        next.guarded = self.kept_for_guard(current, &next, &aliases);
+        let kept = |version: &ModelVersion, deployment: &Deployment, next: &ModelSnapshot| {
+            let asked = deployment.was_asked_for() && next.has(version);
+            asked || next.serves(version) || next.guarded.as_ref() == Some(version)
+        };
+        let deployments = std::mem::take(&mut next.deployments);
+        next.deployments = deployments
+            .into_iter()
+            .filter(|(version, deployment)| kept(version, deployment, &next))
+            .collect();
+        next.aliases = aliases;
+        let there: Vec<_> = next.versions.iter().map(|published| published.version.clone()).collect();
+        self.lifecycles.forget(&next.name, &there);
+        next
+    }
+
+    /// Drops the refusals that are no longer true: of versions that are gone or look otherwise, and where `retry` of those
+    /// that no alias leads to, which are tried again when they are next asked for.
+    fn forget_refusals(&self, next: &mut ModelSnapshot, aliases: &Aliases, writer: &mut Writer, retry: bool) {
+        let ModelSnapshot { name, versions, refused, deployments, .. } = next;
+        refused.retain(|version, _| {
+            let target = aliases.iter().any(|(_, target)| target == version);
+            let there = versions.iter().any(|published| published.version == *version);
+            let same = || {
+                let seen = writer.seen_refused.get(&(name.clone(), version.clone()));
+                seen.is_some_and(|seen| *seen == self.storage.fingerprint(name, version))
+            };
+            !deployments.contains_key(version) && (target || there) && (target || !retry) && same()
+        });
+        writer.seen_refused.retain(|key, _| key.0 != *name || refused.contains_key(&key.1));
+    }
+
+    /// Whether a refused version's files are still those that were refused.
+    fn is_as_refused(&self, old: &ModelSnapshot, version: &ModelVersion) -> bool {
+        if !old.refused.contains_key(version) {
+            return false;
+        }
+        let seen = self.writer().seen_refused.get(&(old.name.clone(), version.clone())).cloned();
+        seen.is_some_and(|seen| seen == self.fingerprint(old, version))
+    }
+
+    fn fingerprint(&self, snapshot: &ModelSnapshot, version: &ModelVersion) -> Fingerprint {
+        self.storage.fingerprint(&snapshot.name, version)
+    }
+
+    fn rehearse(&self, only: Option<&ModelName>) -> Result<Vec<ReloadOutcome>, StorageError> {
+        let present = self.storage.models()?;
+        if let Some(name) = only.filter(|name| present.binary_search(name).is_err()) {
+            return Err(StorageError::UnknownModel { name: name.clone() });
+        }
+        let wanted: Vec<_> =
+            present.iter().filter(|name| only.is_none_or(|only| only == *name)).cloned().collect();
+        let readings = self.read_all(&wanted, false);
+        let mut outcomes: Vec<_> = readings.iter().map(|reading| self.rehearse_model(reading)).collect();
+        for gone in self.catalog.load().models.keys().filter(|name| present.binary_search(name).is_err()) {
+            let from = self.snapshot(gone).and_then(|old| old.champion().cloned());
+            outcomes.push(outcome(gone, from, None, ReloadStatus::Removed, None));
+        }
+        outcomes.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(outcomes)
+    }
+
+    fn rehearse_model(&self, reading: &Reading) -> ReloadOutcome {
+        let (name, from) = (&reading.old.name, reading.old.champion().cloned());
+        let target = match &reading.aliases {
+            Ok(aliases) => aliases.target("champion").cloned(),
+            Err(error) => {
+                let told = Some(with_causes(error).into());
+                return outcome(name, from.clone(), from, ReloadStatus::Refused, told);
+            }
+        };
+        let Some(target) = target else { return outcome(name, from, None, ReloadStatus::Unchanged, None) };
+        if reading.old.deployments.contains_key(&target) {
+            let same = from.as_ref() == Some(&target);
+            let status = if same { ReloadStatus::Unchanged } else { ReloadStatus::Swapped };
+            return outcome(name, from, Some(target), status, None);
+        }
+        match Deployment::load(&*self.storage, &*self.loader, name, &target) {
+            Err(error) => outcome(name, from.clone(), from, ReloadStatus::Refused, Some(error.reason)),
+            Ok(_) if from.as_ref() == Some(&target) => {
+                outcome(name, from, Some(target), ReloadStatus::Unchanged, None)
+            }
+            Ok(_) => {
+                let status = if from.is_none() { ReloadStatus::Loaded } else { ReloadStatus::Swapped };
+                outcome(name, from, Some(target), status, None)
+            }
+        }
+    }
+
+    /// The version that stays loaded beside a new champion while a guard window compares the two.
+    fn kept_for_guard(
+        &self,
+        current: &ModelSnapshot,
+        next: &ModelSnapshot,
+        aliases: &Aliases,
+    ) -> Option<ModelVersion> {
+        let (from, to) = (current.champion()?, next.champion()?);
+        if from == to {
+            return current.guarded.clone();
+        }
+        let promoted = aliases.history("champion").last().is_some_and(|step| step.action == Action::Promote);
+        let both = current.champion_deployment().is_some() && next.deployments.contains_key(to);
+        let on = self.options.guard_of(&next.name).is_on();
+        (promoted && both && on).then(|| from.clone())
+    }
+}
+
+fn outcome(
+    name: &ModelName,
+    from: Option<ModelVersion>,
+    to: Option<ModelVersion>,
+    status: ReloadStatus,
+    reason: Option<Arc<str>>,
+) -> ReloadOutcome {
+    ReloadOutcome { name: name.clone(), from, to, status, reason }
+}
