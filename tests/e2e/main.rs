@@ -2,6 +2,7 @@
 
 mod errors;
 mod explain;
+mod guard;
 mod oip;
 mod predict;
 mod registry;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use serve_core::{Alias, ModelName, ModelVersion};
+use serve_core::{Alias, Direction, ModelName, ModelVersion};
 use serve_formats::Format;
 use serve_registry::RegistryUrl;
 use serve_train::Algorithm;
@@ -41,10 +41,13 @@ pub(crate) enum Command {
         /// The model: NAME or NAME@VERSION
         model: String,
     },
-    /// Prove versions: digests and golden rows
+    /// Prove versions: digests, signatures and golden rows
     Verify {
-        /// The model: NAME for all its versions, or NAME@VERSION
-        model: String,
+        /// NAME for all versions of a model, NAME@VERSION for one; without it, the whole registry
+        model: Option<String>,
+        /// Print JSON, for machines
+        #[arg(long)]
+        json: bool,
     },
     /// Point an alias to a version, once it has proven itself
     Promote {
@@ -55,16 +58,62 @@ pub(crate) enum Command {
         /// The alias
         #[arg(long, default_value = "champion")]
         alias: Alias,
+        #[command(flatten)]
+        why: Why,
     },
     /// Point the champion to the version it replaced
     Rollback {
         /// The model
         name: ModelName,
+        #[command(flatten)]
+        why: Why,
     },
-    /// Show who moved a model's aliases, and when
+    /// Keep a model's champion where it is: promotions and rollbacks are refused until it is unpinned
+    Pin {
+        /// The model
+        name: ModelName,
+        /// The version to promote first [default: the champion's]
+        version: Option<ModelVersion>,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Let a pinned model's champion be moved again
+    Unpin {
+        /// The model
+        name: ModelName,
+        #[command(flatten)]
+        why: Why,
+    },
+    /// Show who moved a model's aliases, when and why
     History {
         /// The model
         name: ModelName,
+        /// Print JSON, for machines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Delete a version that no alias points to and that no running process has loaded
+    Delete {
+        /// The version: NAME@VERSION
+        version: String,
+    },
+    /// Delete old versions that nothing needs
+    Prune(Prune),
+    /// Copy a version to another registry, proven on arrival
+    Push(Push),
+    /// Make a key to sign versions with
+    Keygen {
+        /// The private key's file; the public key is written beside it, as FILE.pub
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Sign a published version
+    Sign {
+        /// The version: NAME@VERSION or NAME@ALIAS
+        version: String,
+        /// The private key's file
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
     },
     /// Say what a model file of another library holds
     Inspect {
@@ -88,6 +137,45 @@ pub(crate) enum Command {
     /// Fill a feature store, or compute features
     #[command(subcommand)]
     Features(Features),
+}
+
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Why {
+    /// The reason, for the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Prune {
+    /// The model [default: every model]
+    pub(crate) name: Option<ModelName>,
+    /// Keep so many of the newest versions
+    #[arg(long, value_name = "K", required_unless_present = "older_than")]
+    pub(crate) keep: Option<usize>,
+    /// Keep versions that were made within this time, e.g. 30d or 12h
+    #[arg(long, value_name = "TIME", value_parser = serve_core::duration::parse)]
+    pub(crate) older_than: Option<std::time::Duration>,
+    /// Say what would go, and delete nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Push {
+    /// The version: NAME@VERSION or NAME@ALIAS
+    pub(crate) version: String,
+    /// The other registry
+    #[arg(long, value_name = "DIR|URL")]
+    pub(crate) to: RegistryUrl,
+    /// Point an alias to it there
+    #[arg(long)]
+    pub(crate) promote: bool,
+    /// The alias
+    #[arg(long, default_value = "champion", requires = "promote")]
+    pub(crate) alias: Alias,
+    #[command(flatten)]
+    pub(crate) why: Why,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -124,9 +212,27 @@ pub(crate) struct Import {
     /// Declared ranges of features, enforced on every request (YAML: name: {min, max})
     #[arg(long, value_name = "FILE")]
     pub(crate) ranges: Option<PathBuf>,
+    /// The rows it was trained on (CSV): how they were distributed is recorded, never enforced
+    #[arg(long, value_name = "FILE")]
+    pub(crate) training_data: Option<PathBuf>,
+    /// The column of the training data's times
+    #[arg(long, value_name = "COLUMN", requires = "training_data")]
+    pub(crate) time: Option<String>,
     /// A held-out metric, e.g. accuracy=0.72; the first is the primary one
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) metric: Vec<String>,
+    /// Whether the primary metric is better when greater or smaller [default: as its name says]
+    #[arg(long, value_name = "maximize|minimize", value_parser = direction, requires = "metric")]
+    pub(crate) metric_direction: Option<Direction>,
+    /// How many held-out rows the metrics were measured on
+    #[arg(long, value_name = "N", requires = "metric")]
+    pub(crate) metric_rows: Option<u64>,
+    /// How many held-out rows `best` asks of a version [default: 30]
+    #[arg(long, value_name = "N", requires = "metric")]
+    pub(crate) metric_min_rows: Option<u64>,
+    /// Sign the version with this private key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign: Option<PathBuf>,
     /// Make it the champion at once
     #[arg(long)]
     pub(crate) promote: bool,
@@ -179,9 +285,19 @@ pub(crate) struct Train {
     /// Learning rate of boosting
     #[arg(long)]
     pub(crate) learning_rate: Option<f64>,
+    /// Sign the version with this private key
+    #[arg(long, value_name = "KEY")]
+    pub(crate) sign: Option<PathBuf>,
     /// Make it the champion at once
     #[arg(long)]
     pub(crate) promote: bool,
+}
+
+fn direction(text: &str) -> Result<Direction, String> {
+    [Direction::Maximize, Direction::Minimize]
+        .into_iter()
+        .find(|direction| direction.as_str() == text)
+        .ok_or_else(|| "expected maximize or minimize".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

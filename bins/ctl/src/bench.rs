@@ -64,7 +64,7 @@ struct Loaded {
 
 pub(crate) fn run(config: &CtlConfig, model: &str, json: bool) -> Result<(), Exit> {
     let reference: ModelRef = model.parse().map_err(data)?;
-    let deployment = config.registry()?.deployment(&reference).map_err(data)?;
+    let deployment = config.registry_of(config.storage()?)?.deployment(&reference).map_err(data)?;
     let (name, version) = (deployment.manifest().name.clone(), deployment.manifest().version.clone());
     // What is measured is loaded below; a second copy would only fill the caches.
     drop(deployment);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serve_app::{ConfigError, Exit, ExitReason, Layers};
-use serve_core::EngineLoader;
+use serve_core::ModelLoader;
 use serve_features::{FeaturesConfig, StoreUrl};
 use serve_registry::{Options, Registry, RegistryConfig, RegistryUrl, Storage};
 
@@ -77,9 +77,31 @@ impl CtlConfig {
         storage.map_err(|error| Exit::because(ExitReason::CannotCreate, error))
     }
 
+    /// Another registry, which must be there.
+    pub(crate) fn other_storage(&self, url: &RegistryUrl) -> Result<Arc<dyn Storage>, Exit> {
+        let storage = url.open(&self.registry.object_cache);
+        storage.map_err(|error| Exit::because(ExitReason::NoInput, error))
+    }
+
+    /// What loads versions, and refuses those that no trusted key signed where keys are trusted.
+    pub(crate) fn loader(&self) -> Result<Box<dyn ModelLoader>, Exit> {
+        self.registry.loader().map_err(|error| Exit::because(ExitReason::Config, error))
+    }
+
     /// The registry with what its aliases lead to loaded.
     pub(crate) fn registry(&self) -> Result<Registry, Exit> {
-        let registry = Registry::with_storage(self.storage()?, Box::new(EngineLoader), Options::default());
+        self.opened(self.storage()?, Options::default())
+    }
+
+    /// A registry of which nothing is loaded before it is asked for.
+    pub(crate) fn registry_of(&self, storage: Arc<dyn Storage>) -> Result<Registry, Exit> {
+        let mut options = Options::default();
+        options.preload.clear();
+        self.opened(storage, options)
+    }
+
+    fn opened(&self, storage: Arc<dyn Storage>, options: Options) -> Result<Registry, Exit> {
+        let registry = Registry::with_storage(storage, self.loader()?, options);
         registry.map_err(|error| Exit::because(ExitReason::NoInput, error))
     }
 

@@ -1,32 +1,34 @@
 //! `import`: a foreign model file becomes a version that carries its own proof.
 
-use std::collections::BTreeMap;
+mod ranges;
+
+use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use serve_app::{Exit, ExitReason};
+use serve_core::reference::Reference;
 use serve_core::signature::Signature;
 use serve_core::{
-    BundleBuilder, CheckedRow, DecisionPolicy, Golden, Input, Metrics, Range, SourceInfo, Target,
+    Alias, BundleBuilder, CheckedRow, DecisionPolicy, Golden, Metrics, Pipeline, SourceInfo, Target, Task,
 };
-use serve_formats::{Format, ImportedModel, MlflowModel, read_golden, sample_golden};
+use serve_formats::{Format, ImportedModel, MlflowModel, TrainingData, read_golden, sample_golden};
 
-use crate::args::Import;
+use crate::args::{Import, Why};
 use crate::config::CtlConfig;
-use crate::{print, registry, train};
+use crate::{aliases, print, signing, train};
 
 /// Golden rows that are made where none are given.
 const SAMPLED_ROWS: usize = 200;
 
 pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
+    let key = signing::key(args.sign.as_deref())?;
     let File { path, bytes, imported } = open(&args.file, args.format)?;
     let imported = named(imported, &args)?;
     imported.notes.iter().for_each(|note| eprintln!("note: {note}"));
-    let signature = ranged(imported.signature().map_err(data)?, args.ranges.as_deref())?;
-    let golden = match &args.golden {
-        Some(path) => read_golden(&self::bytes(path)?, &imported).map_err(data)?,
-        None => own_golden(&imported, &signature)
-            .unwrap_or_else(|| sample_golden(&imported, &signature, SAMPLED_ROWS)),
-    };
+    let signature = ranges::declared(imported.signature().map_err(data)?, args.ranges.as_deref())?;
+    let golden = golden(&args, &imported, &signature)?;
+    let target = target(&args, &imported);
+    let reference = training_data(&args, &imported, &signature, &target)?;
     let storage = config.new_storage()?;
     let version = train::version(&*storage, &args.name, args.version.clone())?;
     let told = format!(
@@ -36,34 +38,86 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
         golden.rows.len(),
         golden.by
     );
-    let default_target = if imported.task.is_classification() { "label" } else { "value" };
     let builder = BundleBuilder {
         name: args.name.clone(),
         version: version.clone(),
         feature_set: args.feature_set.clone(),
         model_type: Some(args.model_type.clone().unwrap_or_else(|| imported.source.library.clone())),
-        target: Target {
-            name: args.target.clone().unwrap_or_else(|| default_target.to_owned()),
-            task: imported.task.clone(),
-        },
+        target,
         signature,
         estimator: imported.estimator,
         decision: DecisionPolicy::Argmax,
-        metrics: metrics(&args.metric)?,
+        metrics: metrics(&args)?,
         hyperparameters: imported.hyperparameters,
         training_date: None,
         created: format!("{:.0}", jiff::Timestamp::now()),
         source: SourceInfo { file: Some(source_name(&path)), ..imported.source },
         golden,
-        reference: None,
+        reference,
         source_bytes: Some(bytes),
     };
-    train::publish(&*storage, builder)?;
+    train::publish(&*storage, builder, key.as_ref())?;
     print(&told)?;
     if args.promote {
-        registry::promote(config, &args.name, &version, &serve_core::Alias::champion())?;
+        let registry = config.registry_of(storage)?;
+        aliases::promote(&registry, &args.name, &version, &Alias::champion(), &Why::default())?;
     }
     Ok(())
+}
+
+fn target(args: &Import, imported: &ImportedModel) -> Target {
+    let default = if imported.task.is_classification() { "label" } else { "value" };
+    let name = args.target.clone().unwrap_or_else(|| default.to_owned());
+    Target { name, task: imported.task.clone() }
+}
+
+/// The rows given, else the file's own, else sampled ones.
+fn golden(args: &Import, imported: &ImportedModel, signature: &Signature) -> Result<Golden, Exit> {
+    let Some(path) = &args.golden else {
+        let sampled = || sample_golden(imported, signature, SAMPLED_ROWS);
+        return Ok(own_golden(imported, signature).unwrap_or_else(sampled));
+    };
+    let named = |problem: String| Exit::told(ExitReason::Data, format!("{}: {problem}", path.display()));
+    let golden = read_golden(&bytes(path)?, imported).map_err(|error| named(data(error).to_string()))?;
+    let mut row = CheckedRow::new();
+    for (at, values) in golden.rows.iter().enumerate() {
+        signature.read_numbers(values, &mut row).map_err(|error| {
+            named(format!("golden row {at} would be refused: {error}; leave it out, or declare other ranges"))
+        })?;
+    }
+    Ok(golden)
+}
+
+/// How the rows were distributed that the model learned from, where they are given.
+fn training_data(
+    args: &Import,
+    imported: &ImportedModel,
+    signature: &Signature,
+    target: &Target,
+) -> Result<Option<Reference>, Exit> {
+    let Some(path) = &args.training_data else { return Ok(None) };
+    let named = |problem: String| Exit::told(ExitReason::Data, format!("{}: {problem}", path.display()));
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
+        return Err(named("training data is read from CSV, not from Parquet".to_owned()));
+    }
+    let file = std::fs::File::open(path).map_err(|error| no_input(path, &error))?;
+    let time = |text: &str| serve_features::parse_timestamp(text).ok();
+    let rows = TrainingData::read(BufReader::new(file), imported, args.time.as_deref(), time)
+        .map_err(|error| named(data(error).to_string()))?;
+    let pipeline =
+        Pipeline::new(signature.clone(), &imported.estimator, target.clone(), DecisionPolicy::Argmax)
+            .map_err(data)?;
+    let outputs = match &target.task {
+        Task::MultiRegression { outputs } => outputs.clone(),
+        Task::Classification { classes } => classes.clone(),
+        _ => vec![target.name.clone()],
+    };
+    let (reference, unscored) =
+        rows.reference(&pipeline, &outputs).map_err(|error| named(data(error).to_string()))?;
+    if unscored > 0 {
+        eprintln!("note: {unscored} of {} rows of the training data got no score", rows.rows());
+    }
+    Ok(Some(reference))
 }
 
 /// A foreign model and the file that it came from.
@@ -130,9 +184,11 @@ pub(crate) fn data(error: impl std::error::Error) -> Exit {
 }
 
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Exit> {
-    std::fs::read(path).map_err(|error| {
-        Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
-    })
+    std::fs::read(path).map_err(|error| no_input(path, &error))
+}
+
+fn no_input(path: &Path, error: &std::io::Error) -> Exit {
+    Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
 }
 
 /// The model under the names that a person gave.
@@ -152,28 +208,14 @@ fn named(mut imported: ImportedModel, args: &Import) -> Result<ImportedModel, Ex
     }
 }
 
-/// The signature with the ranges that a person declared.
-fn ranged(signature: Signature, path: Option<&Path>) -> Result<Signature, Exit> {
-    let Some(path) = path else { return Ok(signature) };
-    let text = String::from_utf8_lossy(&bytes(path)?).into_owned();
-    let mut ranges: BTreeMap<String, Range> = serde_saphyr::from_str(&text)
-        .map_err(|error| Exit::told(ExitReason::Data, format!("{}: {error}", path.display())))?;
-    let inputs = signature.inputs().iter();
-    let inputs =
-        inputs.map(|input| Input { range: ranges.remove(&input.name).or(input.range), ..input.clone() });
-    let signature = Signature::new(inputs.collect()).map_err(data)?;
-    match ranges.keys().next() {
-        Some(name) => Err(Exit::told(
-            ExitReason::Data,
-            format!("{}: the model has no feature {name:?}", path.display()),
-        )),
-        None => Ok(signature),
-    }
-}
-
-fn metrics(given: &[String]) -> Result<Metrics, Exit> {
-    let mut metrics = Metrics::default();
-    for text in given {
+fn metrics(args: &Import) -> Result<Metrics, Exit> {
+    let mut metrics = Metrics {
+        direction: args.metric_direction,
+        min_rows: args.metric_min_rows,
+        holdout_rows: args.metric_rows,
+        ..Metrics::default()
+    };
+    for text in &args.metric {
         let pair = text.split_once('=').and_then(|(name, value)| Some((name, value.parse::<f64>().ok()?)));
         let Some((name, value)) = pair.filter(|(name, value)| !name.is_empty() && value.is_finite()) else {
             return Err(Exit::told(ExitReason::Data, format!("--metric {text:?}: expected NAME=NUMBER")));

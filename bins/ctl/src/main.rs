@@ -1,16 +1,22 @@
-//! `serve-ctl`: imports, trains, inspects and promotes models, and fills feature stores. Wiring only; what it does stands
+//! `serve-ctl`: imports, trains, proves, promotes and moves models, and fills feature stores. Wiring only; what it does stands
 //! in the crates. Results go to standard output, everything else to standard error.
 
+mod aliases;
 mod args;
 mod bench;
 mod config;
+mod deletion;
 mod features;
 mod import;
-mod importances;
 mod inspect;
+mod person;
+mod push;
 mod registry;
+mod shown;
+mod signing;
 mod table;
 mod train;
+mod verify;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -39,10 +45,23 @@ fn run(args: Args) -> Result<(), Exit> {
         Command::Train(train) => train::run(&config, train),
         Command::List => registry::list(&config),
         Command::Show { model } => registry::show(&config, &model),
-        Command::Verify { model } => registry::verify(&config, &model),
-        Command::Promote { name, version, alias } => registry::promote(&config, &name, &version, &alias),
-        Command::Rollback { name } => registry::rollback(&config, &name),
-        Command::History { name } => registry::history(&config, &name),
+        Command::Verify { model, json } => verify::run(&config, model.as_deref(), json),
+        Command::Promote { name, version, alias, why } => {
+            aliases::promote(&config.registry_of(config.storage()?)?, &name, &version, &alias, &why)
+        }
+        Command::Rollback { name, why } => {
+            aliases::rollback(&config.registry_of(config.storage()?)?, &name, &why)
+        }
+        Command::Pin { name, version, why } => {
+            aliases::pin(&config.registry_of(config.storage()?)?, &name, version.as_ref(), &why)
+        }
+        Command::Unpin { name, why } => aliases::unpin(&config.registry_of(config.storage()?)?, &name, &why),
+        Command::History { name, json } => aliases::history(&config, &name, json),
+        Command::Delete { version } => deletion::delete(&config, &version),
+        Command::Prune(prune) => deletion::prune(&config, &prune),
+        Command::Push(push) => push::run(&config, &push),
+        Command::Keygen { out } => signing::keygen(&out),
+        Command::Sign { version, key } => signing::sign(&config, &version, &key),
         Command::Inspect { file, format, json } => inspect::run(&file, format, json),
         Command::Bench { model, json } => bench::run(&config, &model, json),
         Command::Features(command) => features::run(&config, command),

@@ -1,19 +1,17 @@
-//! `list`, `show`, `verify`, `promote`, `rollback`, `history`.
+//! `list` and `show`, and what every command on a registry needs.
 
+use serde::Serialize;
 use serve_app::{Exit, ExitReason};
-use serve_core::{Alias, EngineLoader, Manifest, Metrics, ModelName, ModelRef, ModelVersion, Selector};
-use serve_registry::{Deployment, ModelSnapshot, PromoteError, Storage, StorageError, VersionState};
+use serve_core::{Manifest, Metrics, ModelName, ModelRef, ModelVersion, Selector};
+use serve_registry::{DeploymentError, ModelSnapshot, Storage, StorageError, VersionState};
 
 use crate::config::CtlConfig;
-use crate::importances::Shown;
 use crate::inspect::trainer;
 use crate::print;
+use crate::shown::Shown;
 use crate::table::aligned;
 
-/// Who changes the registry, in the aliases' history.
-pub(crate) const BY: &str = "serve-ctl";
-
-fn storage(error: StorageError) -> Exit {
+pub(crate) fn storage(error: StorageError) -> Exit {
     let reason = match &error {
         StorageError::UnknownModel { .. }
         | StorageError::UnknownVersion { .. }
@@ -54,21 +52,18 @@ pub(crate) fn list(config: &CtlConfig) -> Result<(), Exit> {
 
 fn primary(metrics: &Metrics) -> Option<String> {
     let name = metrics.primary.as_ref()?;
-    Some(format!("{name} {:.4}", metrics.holdout.get(name)?))
+    let (value, direction) = (metrics.holdout.get(name)?, metrics.direction().as_str());
+    let rows = metrics.holdout_rows.map_or_else(String::new, |rows| format!(", {rows} rows"));
+    Some(format!("{name} {value:.4} ({direction}{rows})"))
 }
 
 pub(crate) fn show(config: &CtlConfig, model: &str) -> Result<(), Exit> {
     let reference = parse(model)?;
+    if model.contains('@') {
+        return show_version(config, &reference);
+    }
     let registry = config.registry()?;
     let snapshot = registry.model(reference.name.as_str()).ok_or_else(|| unknown(&reference.name))?;
-    if model.contains('@') {
-        let deployment =
-            registry.deployment(&reference).map_err(|error| Exit::because(ExitReason::Data, error))?;
-        let made = registry.explanations(&deployment);
-        let made = made.map_err(|error| Exit::because(ExitReason::System, error))?;
-        let json = serde_json::to_string_pretty(&Shown::new(deployment.manifest(), made));
-        return print(&json.map_err(|error| Exit::because(ExitReason::Software, error))?);
-    }
     let rows: Vec<_> =
         snapshot.versions.iter().rev().map(|published| version_row(&snapshot, published)).collect();
     let described_by =
@@ -77,10 +72,61 @@ pub(crate) fn show(config: &CtlConfig, model: &str) -> Result<(), Exit> {
         print(&described(&manifest))?;
     }
     print(&aligned(["VERSION", "STATE", "ALIASES", "HELD-OUT", "GOLDEN ROWS"], &rows))?;
+    if let Some(pinned) = pinned(&snapshot) {
+        print(&pinned)?;
+    }
     for (version, refusal) in &snapshot.refused {
         print(&format!("{version} is refused: {}", refusal.reason))?;
     }
     Ok(())
+}
+
+fn show_version(config: &CtlConfig, reference: &ModelRef) -> Result<(), Exit> {
+    let registry = config.registry_of(config.storage()?)?;
+    let deployment = registry.deployment(reference).map_err(|error| match error {
+        unknown @ DeploymentError::UnknownModel { .. } => Exit::because(ExitReason::NoInput, unknown),
+        other => Exit::because(ExitReason::Data, other),
+    })?;
+    let made = registry.explanations(&deployment);
+    let made = made.map_err(|error| Exit::because(ExitReason::System, error))?;
+    let manifest = deployment.manifest();
+    let bundle = registry.storage().bundle(&manifest.name, &manifest.version).map_err(storage)?;
+    let shown = Shown::new(manifest, made, &bundle).map_err(|error| storage(error.into()))?;
+    print(&json(&shown)?)
+}
+
+/// The version that `NAME@VERSION` or `NAME@ALIAS` means.
+pub(crate) fn version_of(registry: &dyn Storage, text: &str) -> Result<(ModelName, ModelVersion), Exit> {
+    let ModelRef { name, selector } = parse(text)?;
+    let version = match selector {
+        Selector::Version(version) => version,
+        Selector::Alias(alias) if text.contains('@') => {
+            if registry.versions(&name).map_err(storage)?.is_empty() {
+                return Err(unknown(&name));
+            }
+            let aliases = registry.aliases(&name).map_err(storage)?;
+            let missing = || format!("model {:?} has no alias {:?}", name.as_str(), alias.as_str());
+            let target = aliases.target(alias.as_str()).cloned();
+            target.ok_or_else(|| Exit::told(ExitReason::NoInput, missing()))?
+        }
+        _ => {
+            let told = format!("{text:?} does not say which version: expected NAME@VERSION or NAME@ALIAS");
+            return Err(Exit::told(ExitReason::Data, told));
+        }
+    };
+    Ok((name, version))
+}
+
+/// As it is printed for machines.
+pub(crate) fn json(value: &impl Serialize) -> Result<String, Exit> {
+    serde_json::to_string_pretty(value).map_err(|error| Exit::because(ExitReason::Software, error))
+}
+
+fn pinned(model: &ModelSnapshot) -> Option<String> {
+    let step = model.aliases.pinned()?;
+    let version = model.aliases.target("champion")?;
+    let why = step.why.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+    Some(format!("pinned to {version} by {} since {:.0}{why}", step.by, step.at))
 }
 
 fn described(manifest: &Manifest) -> String {
@@ -121,98 +167,10 @@ fn version_row(model: &ModelSnapshot, published: &serve_registry::snapshot::Publ
     ]
 }
 
-pub(crate) fn verify(config: &CtlConfig, model: &str) -> Result<(), Exit> {
-    let reference = parse(model)?;
-    let registry = config.storage()?;
-    let versions = match &reference.selector {
-        Selector::Version(version) => vec![version.clone()],
-        _ if !model.contains('@') => registry.versions(&reference.name).map_err(storage)?,
-        _ => return Err(Exit::told(ExitReason::Data, "verify takes NAME for all versions, or NAME@VERSION")),
-    };
-    if versions.is_empty() {
-        return Err(unknown(&reference.name));
-    }
-    let mut refused = 0;
-    for version in &versions {
-        refused += usize::from(!verify_one(&*registry, &reference.name, version)?);
-    }
-    match refused {
-        0 => Ok(()),
-        n => Err(Exit::told(ExitReason::Data, format!("{n} of {} version(s) refused", versions.len()))),
-    }
-}
-
-fn verify_one(registry: &dyn Storage, name: &ModelName, version: &ModelVersion) -> Result<bool, Exit> {
-    match Deployment::load(registry, &EngineLoader, name, version) {
-        Ok(deployment) => {
-            let golden = &deployment.manifest().golden;
-            let ms = deployment.load_time().as_secs_f64() * 1e3;
-            let digest = deployment.digest();
-            print(&format!(
-                "{name}@{version} proven: {} golden rows by {}, {ms:.1} ms, digest {digest}",
-                golden.rows, golden.by
-            ))?;
-            Ok(true)
-        }
-        Err(error) => {
-            print(&error.to_string())?;
-            Ok(false)
-        }
-    }
-}
-
-pub(crate) fn promote(
-    config: &CtlConfig,
-    name: &ModelName,
-    version: &ModelVersion,
-    alias: &Alias,
-) -> Result<(), Exit> {
-    let from = config.registry()?.promote(name, version, alias, BY).map_err(refused)?;
-    print(&match from {
-        Some(from) if from != *version => format!("{name}: {alias} moved from {from} to {version}"),
-        // the first version of a model is its champion without a move
-        _ => format!("{name}: {alias} is {version}"),
-    })
-}
-
-pub(crate) fn rollback(config: &CtlConfig, name: &ModelName) -> Result<(), Exit> {
-    let (from, to) = config.registry()?.rollback(name, BY).map_err(refused)?;
-    print(&format!("{name}: champion moved back from {from} to {to}"))
-}
-
-fn refused(error: PromoteError) -> Exit {
-    match error {
-        PromoteError::Storage(error) => storage(error),
-        other => Exit::because(ExitReason::Data, other),
-    }
-}
-
-pub(crate) fn history(config: &CtlConfig, name: &ModelName) -> Result<(), Exit> {
-    let registry = config.storage()?;
-    if registry.versions(name).map_err(storage)?.is_empty() {
-        return Err(unknown(name));
-    }
-    let aliases = registry.aliases(name).map_err(storage)?;
-    let mut moves: Vec<_> = aliases
-        .iter()
-        .flat_map(|(alias, _)| aliases.history(alias.as_str()).iter().map(move |step| (alias, step)))
-        .collect();
-    moves.sort_by_key(|(_, step)| step.at);
-    let rows: Vec<_> = moves
-        .iter()
-        .map(|(alias, step)| {
-            let to = step.target.first().map_or_else(String::new, |target| target.version.to_string());
-            let action = format!("{:?}", step.action).to_lowercase();
-            [format!("{:.0}", step.at), alias.to_string(), action, to, step.by.clone()]
-        })
-        .collect();
-    print(&aligned(["WHEN", "ALIAS", "WHAT", "TO", "BY"], &rows))
-}
-
-fn parse(model: &str) -> Result<ModelRef, Exit> {
+pub(crate) fn parse(model: &str) -> Result<ModelRef, Exit> {
     model.parse().map_err(|error| Exit::because(ExitReason::Data, error))
 }
 
-fn unknown(name: &ModelName) -> Exit {
+pub(crate) fn unknown(name: &ModelName) -> Exit {
     Exit::told(ExitReason::NoInput, format!("unknown model {:?}", name.as_str()))
 }

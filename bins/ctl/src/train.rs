@@ -4,16 +4,17 @@ use std::fs::File;
 use std::time::Instant;
 
 use serve_app::{Exit, ExitReason};
-use serve_core::{BundleBuilder, ModelName, ModelVersion};
-use serve_registry::{PublishError, Storage};
+use serve_core::{Alias, BundleBuilder, ModelName, ModelVersion};
+use serve_registry::{PrivateKey, PublishError, Storage};
 use serve_train::{Dataset, DatasetOptions, Hyperparameters, Identity, Report, TrainOptions, train};
 
-use crate::args::Train;
+use crate::args::{Train, Why};
 use crate::config::CtlConfig;
-use crate::registry::{self, BY};
-use crate::{print, table};
+use crate::signing::{self, signed};
+use crate::{aliases, person, print, table};
 
 pub(crate) fn run(config: &CtlConfig, args: Train) -> Result<(), Exit> {
+    let key = signing::key(args.sign.as_deref())?;
     let no_input = |error: std::io::Error| {
         Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", args.data.display()))
     };
@@ -40,11 +41,12 @@ pub(crate) fn run(config: &CtlConfig, args: Train) -> Result<(), Exit> {
         feature_set: args.feature_set.clone(),
         created,
     };
-    publish(&*storage, trained.into_builder(identity))?;
+    publish(&*storage, trained.into_builder(identity), key.as_ref())?;
     print(&told(&report))?;
     print(&format!("published {}@{version}", args.name))?;
     if args.promote {
-        registry::promote(config, &args.name, &version, &serve_core::Alias::champion())
+        let registry = config.registry_of(storage)?;
+        aliases::promote(&registry, &args.name, &version, &Alias::champion(), &Why::default())
     } else {
         Ok(())
     }
@@ -88,10 +90,14 @@ pub(crate) fn version(
     }
 }
 
-/// Proves the bundle and publishes it.
-pub(crate) fn publish(storage: &dyn Storage, builder: BundleBuilder) -> Result<(), Exit> {
+/// Proves the bundle, signs it where there is a key, and publishes it.
+pub(crate) fn publish(
+    storage: &dyn Storage,
+    builder: BundleBuilder,
+    key: Option<&PrivateKey>,
+) -> Result<(), Exit> {
     let bundle = builder.build().map_err(|error| Exit::because(ExitReason::Data, error))?;
-    storage.publish(&bundle, BY).map_err(|error| {
+    storage.publish(&signed(bundle, key), &person::name()).map_err(|error| {
         let taken = matches!(error, PublishError::Exists { .. } | PublishError::MixedKinds { .. });
         Exit::because(if taken { ExitReason::Data } else { ExitReason::CannotCreate }, error)
     })

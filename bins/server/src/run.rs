@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use serve_app::service::FeatureSetPolicy;
 use serve_app::{Exit, ExitReason, Layers, Service, ServiceParts};
-use serve_core::EngineLoader;
 use serve_features::{Declarations, FeatureSetName, FeatureStore, open_store};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
@@ -88,7 +87,8 @@ fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
     let url = &config.registry.url;
     let storage =
         url.open(&config.registry.object_cache).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
-    let registry = Registry::with_storage(storage, Box::new(EngineLoader), config.registry.options())
+    let loader = config.registry.loader().map_err(|error| Exit::because(ExitReason::Config, error))?;
+    let registry = Registry::with_storage(storage, loader, config.registry.options())
         .map_err(|error| Exit::because(ExitReason::System, error))?;
     for model in registry.models() {
         for (version, refusal) in &model.refused {

@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serve_core::response::FeatureSource;
-use serve_core::{CheckedRow, Value};
+use serve_core::{CheckedRow, InvalidInput, ModelName, Value};
 use serve_features::check_freshness;
 use serve_features::{Entity, FeatureRow, FeatureSetName, FetchRequest};
 use serve_registry::Deployment;
 
 use crate::error::{Code, ServiceError};
+use crate::guarded::{self, Stored};
 use crate::request::{Features, PredictRequest};
 use crate::service::Service;
 
@@ -45,32 +46,18 @@ impl Service {
         deployment: &Deployment,
         request: &PredictRequest<'_>,
     ) -> Result<Option<Wanted>, ServiceError> {
-        if request.use_cached_features == Some(false) && !covers(deployment, &request.features) {
-            return Err(ServiceError::new(
-                Code::OnDemandUnavailable,
-                "features computed on demand come with a later release; send them, or leave use_cached_features out",
-            ));
-        }
-        let asked = match &request.features {
-            Features::Positional(_) => return Ok(None),
-            Features::Named(_) if request.entity.is_none() || covers(deployment, &request.features) => {
-                return Ok(None);
+        let set = match needed(deployment, request) {
+            Ok(None) => return Ok(None),
+            Ok(Some(set)) => set,
+            Err(unmet) => {
+                guarded::offer(deployment, request, || Stored::of_unmet(&unmet));
+                return Err(unmet.into());
             }
-            Features::Named(_) | Features::None => request.entity.as_deref(),
-        };
-        let manifest = deployment.manifest();
-        let Some(set) = &manifest.feature_set else {
-            let message = format!(
-                "model {:?} has no feature set to look features up in; send its {} features with the request",
-                manifest.name.as_str(),
-                manifest.signature.len()
-            );
-            return Err(ServiceError::new(Code::FeaturesUnavailable, message));
         };
         let invalid =
             |error: serve_features::NameError| ServiceError::new(Code::InvalidName, error.to_string());
         let set: FeatureSetName = set.parse().map_err(invalid)?;
-        let entity = match asked {
+        let entity = match request.entity.as_deref() {
             Some(text) => text.parse().map_err(invalid)?,
             None => self.policy(&set).default_entity.ok_or_else(|| {
                 let message = format!("the request has neither features nor an entity, and feature set \"{set}\" declares no default entity");
@@ -113,14 +100,10 @@ impl Service {
         wanted: Option<&Wanted>,
         stored: Option<FeatureRow>,
     ) -> Result<Gathered, ServiceError> {
-        let signature = deployment.pipeline().signature();
         let mut row = CheckedRow::new();
         let Some(wanted) = wanted else {
-            match &request.features {
-                Features::Named(named) => signature.read_named(named, &mut row)?,
-                Features::Positional(values) => signature.read_positional(values, &mut row)?,
-                Features::None => signature.read_named(&[] as &[(&str, Value<'_>)], &mut row)?,
-            }
+            guarded::offer(deployment, request, || Stored::Unfetched);
+            read(deployment, &request.features, None, &mut row)?;
             let source = FeatureSource::Request;
             return Ok(Gathered { row, source, entity: None, timestamp: None, age_seconds: None });
         };
@@ -130,11 +113,12 @@ impl Service {
             ServiceError::new(Code::FeaturesUnavailable, message)
         })?;
         let age_seconds = self.fresh(wanted, &stored)?;
-        let (source, sent) = match &request.features {
-            Features::Named(named) if !named.is_empty() => (FeatureSource::Mixed, named.as_slice()),
-            _ => (FeatureSource::Cached, &[][..]),
+        guarded::offer(deployment, request, || Stored::Row(wanted.set.clone(), stored.clone()));
+        let source = match &request.features {
+            Features::Named(named) if !named.is_empty() => FeatureSource::Mixed,
+            _ => FeatureSource::Cached,
         };
-        signature.read_mixed(sent, stored.features(), &mut row)?;
+        read(deployment, &request.features, Some(&stored), &mut row)?;
         let (entity, timestamp) = (Some(wanted.entity.clone()), Some(stored.timestamp()));
         Ok(Gathered { row, source, entity, timestamp, age_seconds: Some(age_seconds) })
     }
@@ -151,6 +135,80 @@ impl Service {
                 let details = serde_json::json!({ "age_seconds": stale.age_seconds, "max_age_seconds": stale.limit.as_secs_f64() });
                 Err(ServiceError::new(Code::FeaturesStale, stale.to_string()).with_details(details))
             }
+        }
+    }
+}
+
+/// Why a version can do nothing with a request, whatever the store has.
+#[derive(Debug)]
+pub(crate) enum Unmet {
+    /// Features were to be computed on demand.
+    OnDemand,
+    /// The features are in the store, and the version does not say under which set.
+    NoFeatureSet {
+        /// The model.
+        model: ModelName,
+        /// How many features it takes.
+        features: usize,
+    },
+}
+
+impl From<Unmet> for ServiceError {
+    fn from(unmet: Unmet) -> Self {
+        match unmet {
+            Unmet::OnDemand => Self::new(
+                Code::OnDemandUnavailable,
+                "features computed on demand come with a later release; send them, or leave use_cached_features out",
+            ),
+            Unmet::NoFeatureSet { model, features } => {
+                let message = format!(
+                    "model {:?} has no feature set to look features up in; send its {features} features with the request",
+                    model.as_str()
+                );
+                Self::new(Code::FeaturesUnavailable, message)
+            }
+        }
+    }
+}
+
+/// The feature set that a version takes the rest of a request's features from; none, where the request has them all or
+/// says whom else to ask.
+pub(crate) fn needed<'d>(
+    deployment: &'d Deployment,
+    request: &PredictRequest<'_>,
+) -> Result<Option<&'d str>, Unmet> {
+    let covered = covers(deployment, &request.features);
+    if request.use_cached_features == Some(false) && !covered {
+        return Err(Unmet::OnDemand);
+    }
+    let sent = match &request.features {
+        Features::Positional(_) => true,
+        Features::Named(_) => request.entity.is_none() || covered,
+        Features::None => false,
+    };
+    if sent {
+        return Ok(None);
+    }
+    let manifest = deployment.manifest();
+    let unmet = || Unmet::NoFeatureSet { model: manifest.name.clone(), features: manifest.signature.len() };
+    manifest.feature_set.as_deref().map(Some).ok_or_else(unmet)
+}
+
+/// Reads a row by a version's signature, with the stored row laid under what was sent.
+pub(crate) fn read(
+    deployment: &Deployment,
+    features: &Features<'_>,
+    stored: Option<&FeatureRow>,
+    row: &mut CheckedRow,
+) -> Result<(), InvalidInput> {
+    let signature = deployment.pipeline().signature();
+    match (features, stored) {
+        (Features::Positional(values), _) => signature.read_positional(values, row),
+        (Features::Named(named), None) => signature.read_named(named, row),
+        (Features::None, None) => signature.read_named(&[] as &[(&str, Value<'_>)], row),
+        (Features::Named(named), Some(stored)) => signature.read_mixed(named, stored.features(), row),
+        (Features::None, Some(stored)) => {
+            signature.read_mixed(&[] as &[(&str, Value<'_>)], stored.features(), row)
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod config;
 pub mod error;
 pub mod exit;
 pub mod gather;
+mod guarded;
 pub mod poll;
 pub mod predict;
 pub mod request;

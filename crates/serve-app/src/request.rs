@@ -59,6 +59,24 @@ pub enum Features<'a> {
     Positional(Vec<Value<'a>>),
 }
 
+impl Features<'_> {
+    /// The same features without a borrow.
+    #[must_use]
+    pub fn to_static(&self) -> Features<'static> {
+        let owned = |value: &Value<'_>| value.clone().into_owned();
+        match self {
+            Self::None => Features::None,
+            Self::Named(named) => {
+                let pair = |(name, value): &(Cow<'_, str>, Value<'_>)| {
+                    (Cow::Owned(name.clone().into_owned()), owned(value))
+                };
+                Features::Named(named.iter().map(pair).collect())
+            }
+            Self::Positional(values) => Features::Positional(values.iter().map(owned).collect()),
+        }
+    }
+}
+
 /// One prediction that is asked for.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct PredictRequest<'a> {

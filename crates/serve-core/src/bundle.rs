@@ -4,26 +4,29 @@
 //! Invariant of [`Bundle`]: every file that the manifest lists is there, has the listed length and digest, and no other
 //! file is.
 
+mod build;
+
 use std::collections::BTreeMap;
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
-use crate::decision::DecisionPolicy;
 use crate::digest::Digest;
-use crate::envelope::{self, EnvelopeError};
+use crate::envelope::EnvelopeError;
 use crate::golden::{Golden, ProofError};
-use crate::loader::{EngineLoader, LoadError, ModelLoader};
-use crate::manifest::{FORMAT, FileEntry, GoldenSummary, Manifest, Metrics, SourceInfo, Target};
-use crate::name::{ModelName, ModelVersion};
-use crate::pipeline::{Estimator, InvalidPipeline, Pipeline};
+use crate::loader::LoadError;
+use crate::manifest::{FORMAT, FileEntry, Manifest};
+use crate::pipeline::InvalidPipeline;
 use crate::reference::Reference;
-use crate::signature::Signature;
+
+pub use build::BundleBuilder;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// The engine's own representation of the model, in an [envelope].
 pub const MODEL_FILE: &str = "model.bin";
+/// The signature of the manifest, beside it. No file of the bundle: it may come later.
+pub const SIGNATURE_FILE: &str = "manifest.sig";
 /// The golden rows.
 pub const GOLDEN_FILE: &str = "golden.json";
 /// The training window's histograms.
@@ -103,6 +106,9 @@ pub enum BundleError {
     /// The model does not give the answers of its golden rows.
     #[error("the golden rows are not answered as they must be")]
     Proof(#[from] ProofError),
+    /// Whoever was to prove it does not trust it.
+    #[error("it is not trusted")]
+    Untrusted(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl From<LoadError> for BundleError {
@@ -111,6 +117,7 @@ impl From<LoadError> for BundleError {
             LoadError::Bundle(error) => error,
             LoadError::Envelope(error) => error.into(),
             LoadError::Pipeline(error) => error.into(),
+            LoadError::Untrusted(error) => Self::Untrusted(error),
         }
     }
 }
@@ -122,6 +129,7 @@ pub struct Bundle {
     manifest_bytes: Vec<u8>,
     digest: Digest,
     files: BTreeMap<String, Vec<u8>>,
+    signature: Option<Vec<u8>>,
 }
 
 impl Bundle {
@@ -140,7 +148,7 @@ impl Bundle {
             check_file(name, entry, &bytes)?;
             files.insert(name.clone(), bytes);
         }
-        Ok(Self { digest: Digest::of(&manifest_bytes), manifest, manifest_bytes, files })
+        Ok(Self { digest: Digest::of(&manifest_bytes), manifest, manifest_bytes, files, signature: None })
     }
 
     /// The description of the version.
@@ -177,6 +185,18 @@ impl Bundle {
         &self.manifest_bytes
     }
 
+    /// The content of its signature file, as it was found; what it is worth, whoever loads the bundle decides.
+    #[must_use]
+    pub fn signature(&self) -> Option<&[u8]> {
+        self.signature.as_deref()
+    }
+
+    /// The same bundle with another signature file, or without one.
+    #[must_use]
+    pub fn with_signature(self, signature: Option<Vec<u8>>) -> Self {
+        Self { signature, ..self }
+    }
+
     /// Bytes of all files together.
     #[must_use]
     pub fn len_bytes(&self) -> u64 {
@@ -189,6 +209,14 @@ impl Bundle {
     /// When they are missing or do not read.
     pub fn golden(&self) -> Result<Golden, BundleError> {
         self.json(GOLDEN_FILE)
+    }
+
+    /// The training window, where it was recorded.
+    ///
+    /// # Errors
+    /// When it does not read.
+    pub fn reference(&self) -> Result<Option<Reference>, BundleError> {
+        if self.files.contains_key(REFERENCE_FILE) { self.json(REFERENCE_FILE).map(Some) } else { Ok(None) }
     }
 
     fn json<T: DeserializeOwned>(&self, name: &'static str) -> Result<T, BundleError> {
@@ -227,7 +255,7 @@ fn is_file_name(name: &str) -> bool {
             && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | ' ' | '+'))
     };
     match name.split_once('/') {
-        None => segment(name) && name != MANIFEST_FILE,
+        None => segment(name) && name != MANIFEST_FILE && name != SIGNATURE_FILE,
         Some((folder, file)) => folder == SOURCE_FOLDER && segment(file),
     }
 }
@@ -241,106 +269,6 @@ fn check_file(name: &str, entry: &FileEntry, bytes: &[u8]) -> Result<(), BundleE
         return Err(BundleError::Digest { name: name.to_owned(), expected: entry.sha256, got: digest });
     }
     Ok(())
-}
-
-/// Everything that a bundle is made of. [`build`](Self::build) proves it before it is one.
-#[derive(Debug, Clone)]
-pub struct BundleBuilder {
-    /// The model's name.
-    pub name: ModelName,
-    /// The version.
-    pub version: ModelVersion,
-    /// The feature set it is served from, if any.
-    pub feature_set: Option<String>,
-    /// The kind of model.
-    pub model_type: Option<String>,
-    /// What it predicts.
-    pub target: Target,
-    /// What it takes.
-    pub signature: Signature,
-    /// What makes scores of a row.
-    pub estimator: Estimator,
-    /// How scores become an answer.
-    pub decision: DecisionPolicy,
-    /// What was measured.
-    pub metrics: Metrics,
-    /// The trainer's settings.
-    pub hyperparameters: BTreeMap<String, serde_json::Value>,
-    /// When it was trained, RFC 3339 UTC.
-    pub training_date: Option<String>,
-    /// When this bundle is made, RFC 3339 UTC.
-    pub created: String,
-    /// Where it came from.
-    pub source: SourceInfo,
-    /// Its proof.
-    pub golden: Golden,
-    /// The training window, where known.
-    pub reference: Option<Reference>,
-    /// The imported file, stored under [`SourceInfo::file`].
-    pub source_bytes: Option<Vec<u8>>,
-}
-
-impl BundleBuilder {
-    /// Makes the bundle, reads it back as a server will, and proves that against its golden rows.
-    ///
-    /// # Errors
-    /// When the parts do not fit, or the golden rows are not answered as they must be.
-    pub fn build(self) -> Result<Bundle, BundleError> {
-        let (signature, target) = (self.signature.clone(), self.target.clone());
-        // The parts as they were given say best what is wrong with them.
-        Pipeline::new(signature, &self.estimator, target, self.decision.clone())?;
-        let files = self.files()?;
-        let manifest = self.manifest(&files);
-        let json = |source| BundleError::Json { name: MANIFEST_FILE, source };
-        let mut manifest_bytes = serde_json::to_vec_pretty(&manifest).map_err(json)?;
-        manifest_bytes.push(b'\n');
-        let manifest = read_manifest(&manifest_bytes)?;
-        let bundle = Bundle { digest: Digest::of(&manifest_bytes), manifest, manifest_bytes, files };
-        bundle.golden()?.prove(&EngineLoader.load(&bundle)?)?;
-        Ok(bundle)
-    }
-
-    fn files(&self) -> Result<BTreeMap<String, Vec<u8>>, BundleError> {
-        let json = |name| move |source| BundleError::Json { name, source };
-        let mut files = BTreeMap::new();
-        files.insert(MODEL_FILE.to_owned(), envelope::seal(&(&self.estimator.model, &self.estimator.link))?);
-        files.insert(GOLDEN_FILE.to_owned(), serde_json::to_vec(&self.golden).map_err(json(GOLDEN_FILE))?);
-        if let Some(reference) = &self.reference {
-            let bytes = serde_json::to_vec(reference).map_err(json(REFERENCE_FILE))?;
-            files.insert(REFERENCE_FILE.to_owned(), bytes);
-        }
-        if let (Some(file), Some(bytes)) = (&self.source.file, &self.source_bytes) {
-            files.insert(format!("{SOURCE_FOLDER}/{file}"), bytes.clone());
-        }
-        Ok(files)
-    }
-
-    fn manifest(self, files: &BTreeMap<String, Vec<u8>>) -> Manifest {
-        let entry = |bytes: &Vec<u8>| FileEntry { sha256: Digest::of(bytes), bytes: bytes.len() as u64 };
-        Manifest {
-            format: FORMAT,
-            name: self.name,
-            version: self.version,
-            feature_set: self.feature_set,
-            model_type: self.model_type,
-            target: self.target,
-            signature: self.signature,
-            transforms: self.estimator.transforms,
-            scaler: self.estimator.scaler,
-            decision: self.decision,
-            metrics: self.metrics,
-            hyperparameters: self.hyperparameters,
-            training_date: self.training_date,
-            created: self.created,
-            source: self.source,
-            golden: GoldenSummary {
-                source: self.golden.source,
-                by: self.golden.by.clone(),
-                rows: self.golden.rows.len() as u64,
-            },
-            files: files.iter().map(|(name, bytes)| (name.clone(), entry(bytes))).collect(),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -382,9 +310,17 @@ mod tests {
 
     #[test]
     fn file_names_cannot_leave_the_bundle() {
-        for name in
-            ["../x", "/etc/passwd", "source/../../x", "a/b", "", ".hidden", "manifest.json", "source/"]
-        {
+        for name in [
+            "../x",
+            "/etc/passwd",
+            "source/../../x",
+            "a/b",
+            "",
+            ".hidden",
+            "manifest.json",
+            "manifest.sig",
+            "source/",
+        ] {
             assert!(!is_file_name(name), "{name}");
         }
         assert!(is_file_name("source/model v2.txt"));

@@ -5,6 +5,7 @@ use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::manifest::{Target, Task};
 use crate::pipeline::{Pipeline, PredictError};
 use crate::prediction::BatchPrediction;
 use crate::signature::InvalidInput;
@@ -41,7 +42,13 @@ impl Tolerance {
     /// Whether `got` is close enough.
     #[must_use]
     pub fn allows(&self, expected: f64, got: f64) -> bool {
-        (got - expected).abs() <= self.absolute + self.relative * expected.abs()
+        (got - expected).abs() <= self.around(expected)
+    }
+
+    /// How far an answer may lie from the expected one.
+    #[must_use]
+    pub fn around(&self, expected: f64) -> f64 {
+        self.absolute + self.relative * expected.abs()
     }
 }
 
@@ -101,12 +108,16 @@ pub enum ProofError {
         got: usize,
     },
     /// A row got another answer.
-    #[error("golden row {row}, score {output}: expected {expected}, got {got}")]
+    #[error("golden row {row}, {label}: expected {expected}, got {got}; they may differ by {allowed:e}")]
     Differs {
         /// The row, from 0.
         row: usize,
         /// Which score, from 0.
         output: usize,
+        /// What that score is: the class or output whose it is.
+        label: String,
+        /// How far an answer may lie from the expected one.
+        allowed: f64,
         /// What the reference answered.
         expected: f64,
         /// What the pipeline answered.
@@ -141,7 +152,7 @@ impl Golden {
             if alone != together {
                 return Err(ProofError::Batch { row });
             }
-            self.compare(row, expected, alone.scores())?;
+            self.compare(pipeline.target(), row, expected, alone.scores())?;
         }
         Ok(())
     }
@@ -159,7 +170,7 @@ impl Golden {
         Ok(batch)
     }
 
-    fn compare(&self, row: usize, expected: &[f64], got: &[f64]) -> Result<(), ProofError> {
+    fn compare(&self, target: &Target, row: usize, expected: &[f64], got: &[f64]) -> Result<(), ProofError> {
         if expected.len() != got.len() {
             return Err(ProofError::Width { row, expected: expected.len(), got: got.len() });
         }
@@ -168,8 +179,24 @@ impl Golden {
             None => Ok(()),
             Some(output) => {
                 let (expected, got) = (expected[output], got[output]);
-                Err(ProofError::Differs { row, output, expected, got })
+                let (label, allowed) = (score_name(target, output), self.tolerance.around(expected));
+                Err(ProofError::Differs { row, output, label, allowed, expected, got })
             }
+        }
+    }
+}
+
+/// What a score is called when its class or output is to be named.
+fn score_name(target: &Target, output: usize) -> String {
+    match &target.task {
+        Task::Regression => target.name.clone(),
+        Task::Classification { classes } => {
+            let class = classes.get(output).map_or("?", String::as_str);
+            format!("probability of {class:?}")
+        }
+        Task::MultiRegression { outputs } => {
+            let name = outputs.get(output).map_or("?", String::as_str);
+            format!("output {name:?}")
         }
     }
 }

@@ -48,6 +48,9 @@ pub enum LoadError {
     /// The parts do not fit together.
     #[error("the bundle's parts do not fit together")]
     Pipeline(#[from] InvalidPipeline),
+    /// The loader does not trust the bundle, whatever it holds.
+    #[error("it is not trusted")]
+    Untrusted(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 /// Loads models of the native engine.

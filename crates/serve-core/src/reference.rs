@@ -1,6 +1,9 @@
 //! The reference window: how the training data was distributed. It is recorded and reported, never enforced; drift
 //! detection compares what serves with it.
 
+use std::collections::BTreeMap;
+
+use ndarray::ArrayView2;
 use serde::{Deserialize, Serialize};
 
 /// Number of quantiles kept per column.
@@ -21,6 +24,35 @@ pub struct Reference {
     pub scores: Vec<Distribution>,
 }
 
+/// A part of a reference window: columns with their names, `[rows, columns]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Columns<'a> {
+    /// Their names, in order.
+    pub names: &'a [String],
+    /// Their values; what is not finite counts as missing.
+    pub values: ArrayView2<'a, f64>,
+}
+
+impl Columns<'_> {
+    fn distributions(&self) -> Vec<Distribution> {
+        let columns = self.names.iter().zip(self.values.columns());
+        columns.map(|(name, column)| Distribution::of(name, column.iter().copied())).collect()
+    }
+}
+
+impl Reference {
+    /// The distributions of training rows and of the scores that the model gives them. `O(n log n)` per column.
+    #[must_use]
+    pub fn of(window: Option<(String, String)>, features: Columns<'_>, scores: Columns<'_>) -> Self {
+        Self {
+            rows: features.values.nrows() as u64,
+            window,
+            features: features.distributions(),
+            scores: scores.distributions(),
+        }
+    }
+}
+
 /// How one column is distributed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,10 +64,13 @@ pub struct Distribution {
     /// The quantiles `i / 255` of the values present, for `i` from 0 to 255, interpolated linearly; empty where there
     /// are none.
     pub quantiles: Vec<f64>,
+    /// How often each text occurred, for a feature whose values are texts.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub categories: BTreeMap<String, u64>,
 }
 
 impl Distribution {
-    /// The distribution of a column; NaN is missing. `O(n log n)`.
+    /// The distribution of a column; what is not finite counts as missing. `O(n log n)`.
     ///
     /// ```
     /// let column = serve_core::reference::Distribution::of("a", [3.0, f64::NAN, 1.0].into_iter());
@@ -44,14 +79,20 @@ impl Distribution {
     #[must_use]
     pub fn of(name: impl Into<String>, values: impl Iterator<Item = f64>) -> Self {
         let mut count = 0_usize;
-        let mut present: Vec<f64> = values.inspect(|_| count += 1).filter(|x| !x.is_nan()).collect();
+        let mut present: Vec<f64> = values.inspect(|_| count += 1).filter(|x| x.is_finite()).collect();
         present.sort_by(f64::total_cmp);
         let null_rate = if count == 0 { 0.0 } else { (count - present.len()) as f64 / count as f64 };
         let quantiles = match present.len().checked_sub(1) {
             None => Vec::new(),
             Some(last) => (0..QUANTILES).map(|i| interpolate(&present, last, i)).collect(),
         };
-        Self { name: name.into(), null_rate, quantiles }
+        Self { name: name.into(), null_rate, quantiles, categories: BTreeMap::new() }
+    }
+
+    /// The least and the greatest value, where there is any.
+    #[must_use]
+    pub fn range(&self) -> Option<(f64, f64)> {
+        Some((*self.quantiles.first()?, *self.quantiles.last()?))
     }
 }
 

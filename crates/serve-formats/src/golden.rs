@@ -2,8 +2,8 @@
 //! model changes its answer, answered by serve-core's naive evaluator.
 //!
 //! The CSV file has a column per feature, in any order and named as in the model, then `predict` (the class label, or
-//! the value of a regression) and for a classification `predict_proba:<label>` for each class. An empty cell is
-//! missing; `inf` and `-inf` are themselves. A feature with a vocabulary takes its texts or their codes.
+//! the value of a regression; for several outputs one `predict:<output>` each) and for a classification
+//! `predict_proba:<label>` for each class, of which the predicted one has the greatest. An empty cell is missing; `inf` and `-inf` are themselves. A feature with a vocabulary takes its texts or their codes.
 
 mod columns;
 mod sample;
@@ -136,20 +136,7 @@ impl Cells<'_> {
     }
 
     fn input(&self, feature: &Feature, at: usize) -> Result<f64, GoldenError> {
-        let text = self.text(at);
-        if let Some(hashes) = &feature.text_hashes {
-            let hash = text_hash(text);
-            return Ok(hashes.iter().position(|known| *known == hash).unwrap_or(hashes.len()) as f64);
-        }
-        let words = feature.vocabulary.as_deref().unwrap_or_default();
-        match (text, words.iter().position(|word| word == text)) {
-            ("", _) => Ok(f64::NAN),
-            (_, Some(code)) => Ok(code as f64),
-            _ => text.parse().map_err(|_| {
-                let known = if words.is_empty() { "" } else { ", or a text of the vocabulary" };
-                self.error(at, format!("a number{known}"))
-            }),
-        }
+        input(feature, self.text(at)).ok_or_else(|| self.error(at, expected(feature)))
     }
 
     fn scores(&self, task: &Task) -> Result<Vec<f64>, GoldenError> {
@@ -157,14 +144,47 @@ impl Cells<'_> {
             let number = self.text(at).parse::<f64>().ok().filter(|number| number.is_finite());
             number.ok_or_else(|| self.error(at, "a finite number"))
         };
-        let classes = task.classes();
+        let (classes, Some(&predict)) = (task.classes(), self.columns.predict.first()) else {
+            return Ok(Vec::new());
+        };
         if classes.is_empty() {
-            return Ok(vec![answer(&self.columns.predict)?]);
+            return self.columns.predict.iter().map(answer).collect();
         }
-        let label = self.text(self.columns.predict);
-        if !classes.iter().any(|class| class == label) {
-            return Err(self.error(self.columns.predict, format!("one of {}", columns::listed(classes))));
+        let label = self.text(predict);
+        let Some(label) = classes.iter().position(|class| class == label) else {
+            return Err(self.error(predict, format!("one of {}", columns::listed(classes))));
+        };
+        let scores: Vec<f64> = self.columns.probabilities.iter().map(answer).collect::<Result<_, _>>()?;
+        // Columns that were swapped would else pass for a model that answers the wrong class.
+        match (0..scores.len()).max_by(|a, b| scores[*a].total_cmp(&scores[*b])) {
+            Some(best) if scores[best] > scores[label] => {
+                let (class, score) = (&classes[best], scores[best]);
+                Err(self.error(predict, format!("{class:?}, whose probability {score} is the greatest")))
+            }
+            _ => Ok(scores),
         }
-        self.columns.probabilities.iter().map(answer).collect()
+    }
+}
+
+/// A cell as the number that the model sees; NaN where it is empty, nothing where it means nothing to the feature.
+pub(crate) fn input(feature: &Feature, text: &str) -> Option<f64> {
+    if let Some(hashes) = &feature.text_hashes {
+        let hash = text_hash(text);
+        return Some(hashes.iter().position(|known| *known == hash).unwrap_or(hashes.len()) as f64);
+    }
+    let words = feature.vocabulary.as_deref().unwrap_or_default();
+    match (text, words.iter().position(|word| word == text)) {
+        ("", _) => Some(f64::NAN),
+        (_, Some(code)) => Some(code as f64),
+        _ => text.parse().ok(),
+    }
+}
+
+/// What [`input`] reads.
+pub(crate) fn expected(feature: &Feature) -> &'static str {
+    if feature.vocabulary.as_ref().is_some_and(|words| !words.is_empty()) {
+        "a number, or a text of the vocabulary"
+    } else {
+        "a number"
     }
 }

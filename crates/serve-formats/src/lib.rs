@@ -30,6 +30,7 @@
 //! | [`summary`] | what of it is worth telling a person |
 //! | [`mlflow`] | which file a folder of MLflow holds |
 //! | [`golden`] | proof for an imported model: the reference's own answers, or sampled rows |
+//! | [`training_data`] | the rows that an imported model learned from, for its reference window |
 //! | [`error`] | why a file was refused, and where in it |
 
 mod catboost;
@@ -43,6 +44,7 @@ pub mod mlflow;
 mod onnx;
 mod sklearn;
 pub mod summary;
+pub mod training_data;
 mod xgboost;
 
 pub use error::{ImportError, Place};
@@ -52,3 +54,4 @@ pub use import::import;
 pub use imported::{Feature, ImportedModel, InvalidOverride};
 pub use mlflow::{MlflowError, MlflowModel};
 pub use summary::{FeatureSummary, Summary};
+pub use training_data::{TrainingData, TrainingDataError};

@@ -5,6 +5,7 @@
 //! feature. `infer` takes either form for every model: one two-dimensional numeric tensor of any name, or one tensor per
 //! feature. `null` is a missing value.
 
+mod guarded;
 pub mod infer;
 pub mod metadata;
 pub mod tensor;

@@ -5,9 +5,11 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::guard::GuardConfig;
 use serde::{Deserialize, Serialize};
-use serve_core::{Alias, ByteSize, ModelName, ModelRef};
+use serve_core::{Alias, ByteSize, EngineLoader, ModelLoader, ModelName, ModelRef};
+
+use crate::guard::GuardConfig;
+use crate::signature::{KeyError, TrustedKeys, TrustedLoader};
 
 use crate::url::RegistryUrl;
 
@@ -29,6 +31,8 @@ pub struct RegistryConfig {
     pub preload: Vec<Alias>,
     /// Limits on what is loaded.
     pub cache: CacheConfig,
+    /// Public keys, each a file or base64; versions that none of them signed are refused. None: any version serves.
+    pub trusted_keys: Vec<String>,
     /// What a new champion has to stand after a promotion.
     pub guard: GuardConfig,
     /// What holds for single models.
@@ -106,6 +110,7 @@ impl Default for RegistryConfig {
             default_model: None,
             preload: vec![Alias::champion()],
             cache: CacheConfig::default(),
+            trusted_keys: Vec::new(),
             guard: GuardConfig::default(),
             models: BTreeMap::new(),
             object_cache: ObjectCacheConfig::default(),
@@ -120,6 +125,14 @@ impl Default for Options {
 }
 
 impl RegistryConfig {
+    /// The native engine; where keys are trusted, for versions that one of them signed.
+    ///
+    /// # Errors
+    /// When a key cannot be read.
+    pub fn loader(&self) -> Result<Box<dyn ModelLoader>, KeyError> {
+        Ok(TrustedLoader::over(Box::new(EngineLoader), TrustedKeys::read(&self.trusted_keys)?))
+    }
+
     /// What of the configuration holds wherever the models lie.
     #[must_use]
     pub fn options(&self) -> Options {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! <root>/<model>/<version>/manifest.json …    a published version
+//! <root>/<model>/<version>/manifest.sig         its signature, if it has one
 //! <root>/<model>/aliases.json                 where aliases point
 //! <root>/<model>/.lock                        taken while either is changed
 //! ```
@@ -17,11 +18,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, read_manifest};
+use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, SIGNATURE_FILE, read_manifest};
 use serve_core::{Bundle, Digest, Manifest, ModelName, ModelVersion};
 
 use crate::aliases::Aliases;
 use crate::arrival;
+use crate::signature::MAX_SIGNATURE_BYTES;
 use crate::storage::{DeleteError, EditAliases, Fingerprint, Lease, PublishError, Storage, StorageError};
 
 pub(crate) const ALIASES_FILE: &str = "aliases.json";
@@ -231,7 +233,7 @@ impl Storage for Directory {
     fn bundle(&self, name: &ModelName, version: &ModelVersion) -> Result<Bundle, StorageError> {
         let manifest = self.manifest_bytes(name, version)?;
         let folder = self.version_folder(name, version);
-        Bundle::open(manifest, |file, entry| {
+        let bundle = Bundle::open(manifest, |file, entry| {
             let path = folder.join(file);
             let (resolved, got) = match self.regular_file(&path) {
                 Err(StorageError::Io { source, .. }) if is_absent(&source) => {
@@ -243,7 +245,28 @@ impl Storage for Directory {
                 return Err(BundleError::Length { name: file.to_owned(), expected: entry.bytes, got }.into());
             }
             fs::read(&resolved).map_err(io_at("read", &path))
-        })
+        });
+        bundle.and_then(|bundle| Ok(bundle.with_signature(self.signature(name, version)?)))
+    }
+
+    fn signature(&self, name: &ModelName, version: &ModelVersion) -> Result<Option<Vec<u8>>, StorageError> {
+        let path = self.version_folder(name, version).join(SIGNATURE_FILE);
+        let (resolved, bytes) = match self.regular_file(&path) {
+            Err(StorageError::Io { source, .. }) if is_absent(&source) => return Ok(None),
+            other => other?,
+        };
+        if bytes > MAX_SIGNATURE_BYTES {
+            let told = format!("it has {bytes} bytes, expected at most {MAX_SIGNATURE_BYTES}");
+            return Err(io_at("read", &path)(io::Error::other(told)));
+        }
+        fs::read(&resolved).map(Some).map_err(io_at("read", &path))
+    }
+
+    fn sign(&self, name: &ModelName, version: &ModelVersion, signature: &[u8]) -> Result<(), StorageError> {
+        self.manifest_bytes(name, version)?;
+        let _lock = self.lock(name)?;
+        let folder = self.version_folder(name, version);
+        publish::write_file(&folder, &folder.join(SIGNATURE_FILE), signature, true)
     }
 
     fn aliases(&self, name: &ModelName) -> Result<Aliases, StorageError> {
@@ -292,6 +315,11 @@ impl Storage for Directory {
         fs::rename(&folder, &gone).map_err(io_at("deleted", &folder))?;
         fs::remove_dir_all(&gone).map_err(io_at("deleted", &gone))?;
         Ok(())
+    }
+
+    /// Whoever has it loaded holds a lock on its manifest; see [`lease`](Storage::lease).
+    fn in_use(&self, name: &ModelName, version: &ModelVersion) -> bool {
+        File::open(self.manifest_path(name, version)).is_ok_and(|file| file.try_lock().is_err())
     }
 
     fn fingerprint(&self, name: &ModelName, version: &ModelVersion) -> Fingerprint {

@@ -31,6 +31,9 @@
 //! | [`guard`] | a new champion held against the version it replaced, and taken back if it is worse |
 //! | [`snapshot`] | what one model serves at one moment, and which version a request means |
 //! | [`registry`] | all models: loading beside the serving path, the swap, reload, promote, rollback |
+//! | [`push`](mod@push) | a version copied to another registry, proven on arrival |
+//! | [`prune`](mod@prune) | which old versions may go |
+//! | [`signature`] | who vouches for a version, and whom a server trusts |
 //! | [`slot`] | the pointer that is swapped |
 
 pub mod aliases;
@@ -46,8 +49,11 @@ pub mod jitter;
 pub mod lifecycle;
 #[cfg(feature = "s3")]
 pub mod object_store;
+pub mod prune;
+pub mod push;
 mod reaper;
 pub mod registry;
+pub mod signature;
 pub mod slot;
 pub mod snapshot;
 pub mod storage;
@@ -66,7 +72,10 @@ pub use handle::Handle;
 pub use lifecycle::{Lifecycle, Refusal, VersionState};
 #[cfg(feature = "s3")]
 pub use object_store::ObjectStorage;
+pub use prune::{PruneOptions, prune};
+pub use push::{PushError, Pushed, push};
 pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus, ToReference};
+pub use signature::{PrivateKey, PublicKey, TrustedKeys, TrustedLoader};
 pub use slot::Slot;
 pub use snapshot::ModelSnapshot;
 pub use storage::{DeleteError, PublishError, Storage, StorageError, change_aliases};

@@ -11,7 +11,7 @@
 //! are still what was read (`If-Match`). The store has to answer conditional writes, as S3, R2, MinIO and others do.
 //!
 //! What a bucket cannot do: there is no lease, so a deletion does not see whether a process has the version loaded. What
-//! is loaded serves on without the bucket, and what is in the [cache](disk) on disk loads without it.
+//! is loaded serves on without the bucket, and what is in the cache on disk loads without it.
 
 mod disk;
 mod index;
@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::object_store::path::Path;
-use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, read_manifest};
+use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, SIGNATURE_FILE, read_manifest};
 use serve_core::manifest::FileEntry;
 use serve_core::{Bundle, Digest, Manifest, ModelName, ModelVersion};
 
@@ -32,6 +32,7 @@ use crate::aliases::Aliases;
 use crate::arrival;
 use crate::config::ObjectCacheConfig;
 use crate::directory::{ALIASES_FILE, MAX_ALIASES_BYTES};
+use crate::signature::MAX_SIGNATURE_BYTES;
 use crate::storage::{DeleteError, EditAliases, Fingerprint, Lease, PublishError, Storage, StorageError};
 
 use disk::DiskCache;
@@ -41,6 +42,9 @@ use settings::Client;
 
 /// Files whose own names another publisher took, by digest.
 const FILES_FOLDER: &str = ".files";
+
+/// Ends the name of a signature that lies among them, after the digest of its manifest.
+const CONTESTED_SIGNATURE: &str = ".sig";
 
 /// How an object store is talked to.
 #[derive(Debug, Clone)]
@@ -262,6 +266,11 @@ impl ObjectStorage {
     }
 }
 
+/// Where a version's signature lies whose manifest has these bytes, if another publisher's was there before.
+fn contested_signature(manifest: &[u8]) -> String {
+    format!("{FILES_FOLDER}/{}{CONTESTED_SIGNATURE}", Digest::of(manifest))
+}
+
 /// What an object that was seen holds.
 enum Read {
     Absent,
@@ -314,7 +323,32 @@ impl Storage for ObjectStorage {
 
     fn bundle(&self, name: &ModelName, version: &ModelVersion) -> Result<Bundle, StorageError> {
         let manifest = self.manifest_bytes(name, version)?;
-        Bundle::open(manifest, |file, entry| self.file(name, version, file, entry))
+        let bundle = Bundle::open(manifest, |file, entry| self.file(name, version, file, entry));
+        bundle.and_then(|bundle| Ok(bundle.with_signature(self.signature(name, version)?)))
+    }
+
+    fn signature(&self, name: &ModelName, version: &ModelVersion) -> Result<Option<Vec<u8>>, StorageError> {
+        let entry = self.entry(name)?;
+        let mut file = SIGNATURE_FILE.to_owned();
+        if entry.files(version).any(|file| file.ends_with(CONTESTED_SIGNATURE)) {
+            let contested = contested_signature(&self.manifest_bytes(name, version)?);
+            file = if entry.file(version, &contested).is_some() { contested } else { file };
+        }
+        let Some(seen) = entry.file(version, &file) else { return Ok(None) };
+        let key = self.key(name, &[version.as_str(), &file]);
+        match self.read(&key, seen, MAX_SIGNATURE_BYTES)? {
+            Read::Absent => Ok(None),
+            Read::Bytes(bytes) => Ok(Some(bytes)),
+            Read::TooLong(bytes) => {
+                let told = format!("it has {bytes} bytes, expected at most {MAX_SIGNATURE_BYTES}");
+                let location = format!("{}/{name}/{version}/{file}", self.url);
+                Err(StorageError::Remote { action: "read", location, source: told.into() })
+            }
+        }
+    }
+
+    fn sign(&self, name: &ModelName, version: &ModelVersion, signature: &[u8]) -> Result<(), StorageError> {
+        self.sign_version(name, version, signature)
     }
 
     fn aliases(&self, name: &ModelName) -> Result<Aliases, StorageError> {

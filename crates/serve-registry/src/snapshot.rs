@@ -12,12 +12,6 @@ use crate::lifecycle::{Refusal, VersionState};
 use crate::storage::Fingerprint;
 use crate::summary::VersionSummary;
 
-/// Fewer held-out rows than this say nothing about which version is best.
-const MIN_HOLDOUT_ROWS: u64 = 30;
-
-/// Metrics of which less is better; of all others, more is.
-const LESS_IS_BETTER: [&str; 6] = ["log_loss", "brier", "rmse", "mse", "mae", "mape"];
-
 /// A published version.
 #[derive(Debug, Clone)]
 pub struct Published {
@@ -190,20 +184,25 @@ impl ModelSnapshot {
         standing.len().checked_sub(2).map(|at| standing[at])
     }
 
-    /// The version with the best held-out value of the metric that the model's manifest names.
+    /// The version with the best held-out value of the metric that the model's manifest names, in the direction and
+    /// measured on as many rows as it says; of equally good ones the newest.
     #[must_use]
     pub fn best(&self) -> Option<&ModelVersion> {
-        let primary = self.summary()?.metrics.primary.as_deref()?;
-        let sign = if LESS_IS_BETTER.contains(&primary) { -1.0 } else { 1.0 };
+        let named = &self.summary()?.metrics;
+        let primary = named.primary.as_deref()?;
+        let (direction, min_rows) = (named.direction(), named.min_rows());
         let candidates =
             self.versions.iter().filter(|published| !self.refused.contains_key(&published.version));
         let scored = candidates.filter_map(|published| {
             let metrics = &published.summary.as_ref()?.metrics;
-            let enough = metrics.holdout_rows.is_some_and(|rows| rows >= MIN_HOLDOUT_ROWS);
-            let value = metrics.holdout.get(primary).filter(|_| enough)?;
-            Some((sign * value, &published.version))
+            let enough = metrics.holdout_rows.is_some_and(|rows| rows >= min_rows);
+            let value = *metrics.holdout.get(primary).filter(|_| enough)?;
+            Some((value, &published.version))
         });
-        scored.max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| a.1.cmp(b.1))).map(|(_, version)| version)
+        // Oldest first, so that a later one takes its place unless it is worse.
+        let best =
+            scored.reduce(|best, other| if direction.is_better(best.0, other.0) { best } else { other });
+        best.map(|(_, version)| version)
     }
 
     fn latest(&self) -> Option<&ModelVersion> {
@@ -225,8 +224,9 @@ impl ModelSnapshot {
             Selector::Version(version) => self.version(version),
             Selector::Latest => self.found(self.latest(), "every version is refused"),
             Selector::Previous => self.found(self.previous(), "the champion replaced no version"),
-            Selector::Best => self
-                .found(self.best(), "no version has a primary metric measured on at least 30 held-out rows"),
+            Selector::Best => {
+                self.found(self.best(), "no version has a primary metric measured on enough held-out rows")
+            }
             _ => Resolution::Nothing("this release does not know the selector"),
         }
     }

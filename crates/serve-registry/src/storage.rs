@@ -80,6 +80,14 @@ pub enum StorageError {
     /// What was said is no place for a registry.
     #[error(transparent)]
     Url(#[from] InvalidRegistryUrl),
+    /// The storage cannot do that.
+    #[error("{location} cannot be {action}: this kind of storage does not do that")]
+    Unsupported {
+        /// `signed`, ….
+        action: &'static str,
+        /// The storage.
+        location: String,
+    },
     /// Somebody else's attempt, which this one was part of, failed.
     #[error(transparent)]
     Shared(std::sync::Arc<StorageError>),
@@ -198,11 +206,29 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// When the version is unknown or its manifest does not read.
     fn manifest(&self, name: &ModelName, version: &ModelVersion) -> Result<(Manifest, Digest), StorageError>;
 
-    /// A whole version, every file held against its digest.
+    /// A whole version, every file held against its digest, with its [signature](Self::signature) where it has one.
     ///
     /// # Errors
     /// When the version is unknown, or a file is missing, damaged or truncated.
     fn bundle(&self, name: &ModelName, version: &ModelVersion) -> Result<Bundle, StorageError>;
+
+    /// The content of a version's `manifest.sig`, if it has one. A storage that reads it without the whole version says how.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    fn signature(&self, name: &ModelName, version: &ModelVersion) -> Result<Option<Vec<u8>>, StorageError> {
+        Ok(self.bundle(name, version)?.signature().map(<[u8]>::to_vec))
+    }
+
+    /// Puts a signature beside a published version's manifest, in place of the one that is there.
+    ///
+    /// # Errors
+    /// When the version is unknown, or the signature cannot be written.
+    fn sign(&self, name: &ModelName, version: &ModelVersion, signature: &[u8]) -> Result<(), StorageError> {
+        let _ = signature;
+        let location = format!("{}/{name}/{version}", self.location());
+        Err(StorageError::Unsupported { action: "signed", location })
+    }
 
     /// A model's aliases. Where there is no file, the champion is the oldest version.
     ///
@@ -221,7 +247,8 @@ pub trait Storage: fmt::Debug + Send + Sync {
         edit: &mut EditAliases<'_>,
     ) -> Result<Option<Aliases>, StorageError>;
 
-    /// Publishes a version. The first one of a model becomes its champion.
+    /// Publishes a version: its files, its [signature](Bundle::signature) if it has one, its manifest. The first one of a
+    /// model becomes its champion.
     ///
     /// # Errors
     /// When the version exists, is of the other kind than the model's others, or cannot be written.
@@ -233,7 +260,13 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// When it is unknown, in use, or cannot be deleted.
     fn delete(&self, name: &ModelName, version: &ModelVersion) -> Result<(), DeleteError>;
 
-    /// What a version's files look like now.
+    /// Whether a running process has the version loaded, where the storage can tell.
+    fn in_use(&self, name: &ModelName, version: &ModelVersion) -> bool {
+        let _ = (name, version);
+        false
+    }
+
+    /// What a version's files look like now, its signature among them.
     fn fingerprint(&self, name: &ModelName, version: &ModelVersion) -> Fingerprint;
 
     /// Something that differs when a model's versions or aliases do, cheaper than reading them; `None` where it cannot be

@@ -29,7 +29,7 @@ pub struct RegistryUrl {
     place: Place,
 }
 
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
     Folder(PathBuf),
     Bucket { bucket: String, prefix: String },
@@ -233,15 +233,6 @@ mod tests {
 
     fn place(text: &str) -> Result<Place, String> {
         text.parse::<RegistryUrl>().map(|url| url.place).map_err(|error| error.to_string())
-    }
-
-    impl fmt::Debug for Place {
-        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            match self {
-                Self::Folder(path) => write!(f, "folder {}", path.display()),
-                Self::Bucket { bucket, prefix } => write!(f, "bucket {bucket} prefix {prefix}"),
-            }
-        }
     }
 
     #[test]

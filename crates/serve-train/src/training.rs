@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::ArrayView2;
 use serde_json::{Value, json};
 use serve_core::manifest::Direction;
-use serve_core::reference::{Distribution, Reference};
+use serve_core::reference::{Columns, Reference};
 use serve_core::{
     BundleBuilder, DecisionPolicy, Estimator, Golden, Metrics, Model, ModelName, ModelVersion, Pipeline,
     Signature, SourceInfo, Target, Task,
@@ -206,14 +205,8 @@ fn describe(dataset: &Dataset, first: usize, data: Option<&str>) -> String {
 fn reference(dataset: &Dataset, first: usize, pipeline: &Pipeline) -> Result<Reference, TrainError> {
     let (rows, _) = dataset.part(0, first);
     let answered = answer(pipeline, rows, "training")?;
-    let distributions = |names: &[String], columns: ArrayView2<'_, f64>| {
-        let columns = names.iter().zip(columns.columns());
-        columns.map(|(name, column)| Distribution::of(name, column.iter().copied())).collect()
-    };
-    Ok(Reference {
-        rows: first as u64,
-        window: Part::of(dataset, 0, first).window,
-        features: distributions(dataset.features(), rows),
-        scores: distributions(dataset.classes(), answered.probabilities.view()),
-    })
+    let window = Part::of(dataset, 0, first).window;
+    let features = Columns { names: dataset.features(), values: rows };
+    let scores = Columns { names: dataset.classes(), values: answered.probabilities.view() };
+    Ok(Reference::of(window, features, scores))
 }

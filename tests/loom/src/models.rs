@@ -1,8 +1,8 @@
 //! The models, how far they are run, and what they count with.
 //!
 //! With two threads of its own a model is run through every interleaving. With more there are too many: it is run through
-//! all those in which threads are taken off at most [`PREEMPTIONS`] times where they could have gone on. Switches where a
-//! thread waits or ends come on top, and are not counted. (Musuvathi and Qadeer, "Iterative context bounding for
+//! all those in which threads are taken off so many times at most where they could have gone on. Switches where a thread
+//! waits, yields or ends come on top, and are not counted. (Musuvathi and Qadeer, "Iterative context bounding for
 //! systematic testing of multithreaded programs", PLDI 2007: few preemptions find nearly all bugs.)
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -12,13 +12,11 @@ mod coalesce;
 mod drain;
 mod single_flight;
 
-/// As many as keep all models together within seconds. `LOOM_MAX_PREEMPTIONS` in the environment goes before it.
-const PREEMPTIONS: usize = 3;
-
-/// Runs a model within the bound.
-fn bounded(model: impl Fn() + Send + Sync + 'static) {
+/// Runs a model with so many preemptions at most: as many as keep it within seconds. `LOOM_MAX_PREEMPTIONS` in the
+/// environment goes before it.
+fn bounded(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
-    builder.preemption_bound = builder.preemption_bound.or(Some(PREEMPTIONS));
+    builder.preemption_bound = builder.preemption_bound.or(Some(preemptions));
     builder.check(model);
 }
 

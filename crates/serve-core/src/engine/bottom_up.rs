@@ -15,6 +15,7 @@ use super::kernels::Instructions;
 use super::leaves::{Leaves, Number};
 use super::lines::{Line, Lines};
 use super::lower::{Flat, FlatTree, Lowered};
+use super::path::Simd;
 use super::rows::Rows;
 
 /// Most leaves of a tree: their numbers are bytes.
@@ -57,14 +58,24 @@ pub(super) struct Program {
 pub(super) struct BottomUp {
     pub(super) choices: Vec<Choice>,
     pub(super) programs: Vec<Program>,
-    /// For AVX-512, the leaves' values as tables of bytes: by tree, output, byte and 64 leaves. Empty where leaves vote,
-    /// or hold too many numbers.
+    /// The leaves' values as tables of bytes: by tree, output, byte and 64 leaves. Empty where the instructions cannot use
+    /// them ([`most_for_planes`]), and where leaves vote or hold too many numbers.
     pub(super) planes: Vec<Line>,
     first_plane: Vec<u32>,
 }
 
 /// Leaves of more outputs than this are added one by one.
 const MOST_PLANES: usize = 8;
+
+/// Most leaves of a tree that values are looked up for by permuting bytes: with AVX2, beyond four tables of 16 bytes, a
+/// load per row is faster.
+pub(super) fn most_for_planes(simd: Simd) -> usize {
+    match simd {
+        Simd::Avx512 => MOST_LEAVES,
+        Simd::Avx2 => GROUP,
+        Simd::Portable => 0,
+    }
+}
 
 /// What one call works with.
 #[derive(Debug, Default)]
@@ -117,7 +128,7 @@ impl BottomUp {
         self.programs.push(Program { start, end: self.choices.len() as u32, result: place[0] });
     }
 
-    /// Makes the tables of bytes that AVX-512 looks leaves up in.
+    /// Makes the tables of bytes that leaves are looked up in.
     pub(super) fn with_planes<N: Number>(mut self, leaves: &Leaves<N>) -> Self {
         if !leaves.adds() || leaves.stride > MOST_PLANES {
             return self;

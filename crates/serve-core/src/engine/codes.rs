@@ -58,6 +58,8 @@ pub(super) struct Table {
     /// Codes of values that are so close to zero that they count as missing.
     pub(super) zero: Option<(u8, u8)>,
     pub(super) targets: Range<usize>,
+    /// Whether two thresholds are the same `f32`, rounded down.
+    pub(super) crowded: bool,
 }
 
 /// Strips of features that are read together, and the tables that ask for them.
@@ -267,7 +269,18 @@ impl Codes {
         let entry =
             |target: &Target| Entry { feature, table, pivots: place, missing: target.missing, low, high };
         self.entries.extend(self.targets[targets.clone()].iter().map(entry));
-        self.tables.push(Table { feature, strip: 0, thresholds, levels, search, pivots, zero, targets });
+        let crowded = list.windows(2).any(|pair| round_down(pair[0]) == round_down(pair[1]));
+        self.tables.push(Table {
+            feature,
+            strip: 0,
+            thresholds,
+            levels,
+            search,
+            pivots,
+            zero,
+            targets,
+            crowded,
+        });
     }
 
     fn make_runs(&mut self) {

@@ -33,6 +33,32 @@ impl Codes {
         rank
     }
 
+    /// The ranks of the rows in `suspects`, whose stand-ins' ranks may be too great. Where no two thresholds are the same
+    /// `f32`, one threshold alone can stand between a value and its stand-in, and no branch depends on values.
+    pub(super) fn settle_all(
+        &self,
+        table: &Table,
+        rows: &Rows<'_>,
+        mut suspects: u64,
+        ranks: &mut [u8; GROUP],
+    ) {
+        let Rows::F64(view) = rows else { return };
+        let column = view.column(table.feature as usize);
+        let thresholds = &self.thresholds[table.thresholds.clone()];
+        while suspects != 0 {
+            let row = suspects.trailing_zeros() as usize;
+            suspects &= suspects - 1;
+            let Some(&x) = column.get(row) else { return };
+            let rank = &mut ranks[row];
+            if table.crowded {
+                *rank = self.settle(table, *rank, x);
+            } else {
+                let below = thresholds.get(usize::from(*rank).wrapping_sub(1));
+                *rank -= u8::from(below.is_some_and(|&threshold| threshold >= x));
+            }
+        }
+    }
+
     /// The rank of `x` by two counts of 16 comparisons.
     #[inline(always)]
     pub(super) fn count(&self, table: &Table, x: f32) -> u8 {

@@ -122,7 +122,8 @@ impl Instructions {
     }
 
     fn code_row(self, codes: &Codes, row: &[f64], coded: &mut Vec<u8>) {
-        coded.resize(codes.width, 0);
+        // Trees without splits have no columns, and conditions that pad a register ask the first.
+        coded.resize(codes.width.max(1), 0);
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the witness says that the CPU has AVX2.

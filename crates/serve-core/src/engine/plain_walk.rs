@@ -117,6 +117,18 @@ impl PlainWalk {
         walk
     }
 
+    /// Bytes held.
+    pub(super) fn bytes(&self) -> usize {
+        let terms: usize = self.linear.iter().map(|(_, terms)| size_of_val(&terms[..])).sum();
+        let sets: usize = self.sets.iter().map(|set| size_of_val(&set[..])).sum();
+        terms
+            + sets
+            + size_of_val(&self.trees[..])
+            + size_of_val(&self.nodes[..])
+            + size_of_val(&self.values[..])
+            + size_of_val(&self.linear[..])
+    }
+
     /// A mean is over the trees that add to its output; a vote's shares are of all trees.
     fn divisors(&self) -> Vec<f64> {
         if self.vector_leaves || self.aggregation == Aggregation::Vote {

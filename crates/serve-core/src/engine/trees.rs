@@ -133,10 +133,8 @@ impl TreeEngine {
     pub fn with_path(ensemble: &TreeEnsemble, path: Path) -> Result<Self, InvalidPath> {
         let simd = path.simd.unwrap_or_else(Simd::best);
         let instructions = Instructions::detect(simd).ok_or(InvalidPath::Cpu { simd })?;
-        let plain = PlainWalk::is_needed(ensemble).then(|| Box::new(PlainWalk::new(ensemble)));
-        if let (Some(_), Some(kernel)) = (&plain, path.kernel.filter(|k| *k != Kernel::Walk)) {
-            let problem = "its leaves are linear models, or scores are the least or greatest leaf".to_owned();
-            return Err(InvalidPath::Shape { kernel, problem });
+        if PlainWalk::is_needed(ensemble) {
+            return Self::plain(ensemble, path, instructions);
         }
         let mut gathered = Gathered::default();
         let lowered = Lowered::new(ensemble, |tree, leaf| gathered.push(tree, &leaf));
@@ -144,7 +142,6 @@ impl TreeEngine {
         let codes = if lowered.most_leaves() <= bottom_up::MOST_LEAVES { Codes::new(&lowered) } else { None };
         let (few, limit, many) = match path.kernel {
             Some(kernel) => (kernel, 0, kernel),
-            None if plain.is_some() => (Kernel::Walk, 0, Kernel::Walk),
             None => pick(&lowered, codes.as_ref(), simd),
         };
         let mut kernels = Kernels::default();
@@ -155,7 +152,27 @@ impl TreeEngine {
         }
         let codes = codes.filter(|_| few != Kernel::Walk || many != Kernel::Walk);
         let (inputs, outputs) = (ensemble.inputs(), ensemble.outputs());
-        Ok(Self { inputs, outputs, instructions, leaves, codes, kernels, few, limit, many, plain })
+        Ok(Self { inputs, outputs, instructions, leaves, codes, kernels, few, limit, many, plain: None })
+    }
+
+    /// The engine of an ensemble that no kernel can run: only what the plain walk needs is built.
+    fn plain(ensemble: &TreeEnsemble, path: Path, instructions: Instructions) -> Result<Self, InvalidPath> {
+        if let Some(kernel) = path.kernel.filter(|kernel| *kernel != Kernel::Walk) {
+            let problem = "its leaves are linear models, or scores are the least or greatest leaf".to_owned();
+            return Err(InvalidPath::Shape { kernel, problem });
+        }
+        Ok(Self {
+            inputs: ensemble.inputs(),
+            outputs: ensemble.outputs(),
+            instructions,
+            leaves: Gathered::default().finish(ensemble.shape(), Vec::new()),
+            codes: None,
+            kernels: Kernels::default(),
+            few: Kernel::Walk,
+            limit: 0,
+            many: Kernel::Walk,
+            plain: Some(Box::new(PlainWalk::new(ensemble))),
+        })
     }
 
     /// Number of inputs.
@@ -196,6 +213,7 @@ impl TreeEngine {
             + quick_scorer.as_ref().map_or(0, QuickScorer::bytes)
             + bit_walk.as_ref().map_or(0, BitWalk::bytes)
             + self.codes.as_ref().map_or(0, Codes::bytes)
+            + self.plain.as_ref().map_or(0, |plain| plain.bytes())
     }
 
     /// The raw scores of rows, row-major `[rows, outputs]`, into `out`. A row's scores have the same bits in any batch and
@@ -348,8 +366,9 @@ impl Kernels {
         match (kernel, codes) {
             (Kernel::BottomUp, Some(codes)) => {
                 let trees = BottomUp::new(lowered, codes);
+                let most = bottom_up::most_for_planes(simd);
                 self.bottom_up = Some(match leaves {
-                    _ if simd != Simd::Avx512 => trees,
+                    _ if lowered.most_leaves() > most => trees,
                     AnyLeaves::F64(leaves) => trees.with_planes(leaves),
                     AnyLeaves::F32(leaves) => trees.with_planes(leaves),
                 });

@@ -264,6 +264,8 @@ fn features_with_more_thresholds_than_a_code_has_values() {
 #[test]
 fn no_trees_and_batches_beyond_a_block() {
     check(&sum(&[]), &grid(3));
+    let leaf = |value| Tree { nodes: vec![Node::Leaf(Leaf::Scalar(value))], ..Tree::default() };
+    check(&sum(&[leaf(0.5), leaf(-2.0)]), &grid(3));
     let trees: Vec<Tree> =
         (0..33).map(|tree| comb(25, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
     for rows in [255, 256, 257, 321, 700] {
@@ -295,6 +297,18 @@ fn a_path_that_cannot_run_says_why() {
             .to_string(),
         "the kernel walk on bits cannot run this model: a tree is 7 splits deep, expected at most 6"
     );
+}
+
+#[test]
+fn what_only_the_plain_walk_runs_is_built_for_it_alone() {
+    let (trees, splits) = (3, 40);
+    let combs: Vec<Tree> = (0..trees).map(|_| comb(splits, true, |at| at as f64)).collect();
+    let shape =
+        Shape { inputs: INPUTS as u32, outputs: 1, aggregation: Aggregation::Max, ..Shape::default() };
+    let greatest = TreeEnsemble::new(shape, &combs).expect("trees");
+    let (nodes, leaves) = (trees * (2 * splits + 1), trees * (splits + 1));
+    assert_eq!(TreeEngine::new(&greatest).memory_bytes(), 16 * nodes + 8 * leaves + 8 * trees);
+    check(&greatest, &grid(20));
 }
 
 #[test]

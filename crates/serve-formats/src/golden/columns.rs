@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use csv::StringRecord;
+use serve_core::Task;
 
 use super::GoldenError;
 use crate::imported::ImportedModel;
@@ -16,7 +17,8 @@ pub(super) struct Columns {
     pub(super) names: Vec<String>,
     /// In the model's order.
     pub(super) features: Vec<usize>,
-    pub(super) predict: usize,
+    /// One, or one for each output of several.
+    pub(super) predict: Vec<usize>,
     /// In class order; none for a regression.
     pub(super) probabilities: Vec<usize>,
 }
@@ -36,7 +38,13 @@ impl Columns {
         };
         let features = model.features.iter().map(|feature| take(&feature.name));
         let features = features.collect::<Result<Vec<usize>, _>>()?;
-        let predict = take(PREDICT)?;
+        let predict = match &model.task {
+            Task::MultiRegression { outputs } => {
+                outputs.iter().map(|name| format!("{PREDICT}:{name}")).collect()
+            }
+            _ => vec![PREDICT.to_owned()],
+        };
+        let predict = predict.iter().map(|column| take(column)).collect::<Result<_, _>>()?;
         let classes = model.task.classes();
         let given = |at: &usize| names[*at].strip_prefix(PROBABILITY).map(str::to_owned);
         let mut labels: Vec<(usize, String)> =

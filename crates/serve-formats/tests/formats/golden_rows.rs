@@ -94,6 +94,10 @@ fn cells_that_do_not_fit_their_column_are_refused_with_their_place() {
         ("x,red,up,0,1", "column \"size\": expected a number, got \"x\""),
         ("1,blue,up,0,1", "column \"colour\": expected a number, or a text of the vocabulary, got \"blue\""),
         ("1,red,1,0,1", "column \"predict\": expected one of \"down\", \"up\", got \"1\""),
+        (
+            "1,red,up,0.75,0.25",
+            "column \"predict\": expected \"down\", whose probability 0.75 is the greatest, got \"up\"",
+        ),
         ("1,red,up,,1", "column \"predict_proba:down\": expected a finite number, got \"\""),
         ("1,red,up,0,inf", "column \"predict_proba:up\": expected a finite number, got \"inf\""),
     ] {

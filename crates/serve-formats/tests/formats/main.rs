@@ -23,6 +23,7 @@ mod onnx_hostile;
 mod refused;
 mod sklearn_export;
 mod sklearn_refused;
+mod training_data;
 mod xgboost_statistics;
 mod xgboost_ubjson;
 mod xgboost_versions;

@@ -11,7 +11,7 @@ use serve_core::{BatchPrediction, CheckedRow, InvalidInput, Signature, Value};
 use serve_registry::Deployment;
 
 use super::tensor::{Datatype, Tensor};
-use super::{Labels, failure, query};
+use super::{Labels, failure, guarded, query};
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
@@ -64,6 +64,7 @@ pub(crate) async fn infer(app: &App, call: Call) -> Result<Reply, Failure> {
     let request: InferRequest<'_> = serde_json::from_slice(&call.body)?;
     let wanted = wanted_outputs(&request, &deployment)?;
     let id = request.id.clone().unwrap_or_else(|| call.id.0.to_string());
+    guarded::offer(&deployment, &request.inputs);
     let matrix = matrix(request.inputs, deployment.pipeline().signature())?;
     app.service.check_rows(matrix.nrows())?;
     let batch = app.service.predict_matrix(Arc::clone(&deployment), matrix).await?;
@@ -131,7 +132,7 @@ fn output<'a>(
 }
 
 /// The rows that the tensors hold, in the signature's order; NaN is missing.
-fn matrix(mut inputs: Vec<Tensor<'_>>, signature: &Signature) -> Result<Array2<f64>, Failure> {
+pub(super) fn matrix(mut inputs: Vec<Tensor<'_>>, signature: &Signature) -> Result<Array2<f64>, Failure> {
     let text = signature.inputs().iter().any(|input| input.datatype == serve_core::Datatype::Bytes);
     if let [tensor] = &mut inputs[..] {
         let by_name = signature.position(&tensor.name).is_some()

@@ -10,8 +10,11 @@ use serve_core::Value;
 
 use crate::failure::Failure;
 
+/// Elements that are kept of a tensor whose rows cannot be told apart from its columns.
+const MOST_KEPT: usize = 65_536;
+
 /// An input tensor as it comes.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct Tensor<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
@@ -57,6 +60,27 @@ impl Tensor<'_> {
             [rows] => Ok((size(rows)?, 1)),
             [rows, columns] => Ok((size(rows)?, size(columns)?)),
             _ => Err(wrong()),
+        }
+    }
+
+    /// The tensor cut down to its first row. A tensor that stands alone and has one dimension may be a row itself.
+    pub(super) fn first_row(&self, alone: bool) -> Tensor<'static> {
+        let (shape, most) = match self.shape[..] {
+            [_] if alone => (self.shape.clone(), MOST_KEPT),
+            [rows] => (vec![rows.min(1)], 1),
+            [rows, columns] => (vec![rows.min(1), columns], usize::try_from(columns).unwrap_or(0)),
+            _ => (self.shape.clone(), 0),
+        };
+        let data = self
+            .data
+            .as_ref()
+            .map(|Flat(data)| Flat(data.iter().take(most).map(|value| value.clone().into_owned()).collect()));
+        Tensor {
+            name: Cow::Owned(self.name.clone().into_owned()),
+            shape,
+            datatype: self.datatype,
+            data,
+            parameters: self.parameters.clone(),
         }
     }
 
@@ -107,7 +131,7 @@ impl Datatype {
 }
 
 /// Elements in row-major order, however deep they were nested.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Flat<'a>(Vec<Value<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Flat<'a> {

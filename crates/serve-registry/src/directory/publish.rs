@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use serve_core::Bundle;
-use serve_core::bundle::{MANIFEST_FILE, SOURCE_FOLDER};
+use serve_core::bundle::{MANIFEST_FILE, SIGNATURE_FILE, SOURCE_FOLDER};
 use tempfile::Builder;
 
 use super::{Directory, io_at};
@@ -48,6 +48,10 @@ impl Directory {
         for (file, bytes) in bundle.files() {
             let path = folder.join(file);
             write_file(path.parent().unwrap_or(&folder), &path, bytes, true)?;
+        }
+        // Before the manifest: nobody ever sees a signed version without its signature.
+        if let Some(signature) = bundle.signature() {
+            write_file(&folder, &folder.join(SIGNATURE_FILE), signature, true)?;
         }
         let manifest = folder.join(MANIFEST_FILE);
         write_file(&folder, &manifest, bundle.manifest_bytes(), false).map_err(|error| match error {

@@ -50,6 +50,11 @@ impl Tally {
         self.errors += 1;
     }
 
+    /// A row was answered, and neither when nor with what is known.
+    pub fn unseen(&mut self) {
+        self.rows += 1;
+    }
+
     /// How many rows were asked.
     #[must_use]
     pub fn rows(&self) -> u64 {

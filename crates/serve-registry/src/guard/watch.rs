@@ -38,6 +38,8 @@ pub enum Reply {
     Answer(Prediction),
     /// What the client would have been told is an error.
     Error,
+    /// It would have been answered, as far as can be told, but not with what: a row without an error, and no more.
+    Unseen,
     /// It cannot be told what the client would have got, e.g. because the version reads features that are not at hand.
     /// The row then counts for neither version.
     Unknown,
@@ -282,6 +284,7 @@ fn record(tally: &mut Tally, (reply, latency): (Reply, Duration)) {
     match reply {
         Reply::Answer(prediction) => tally.answered(latency, prediction.scores()),
         Reply::Error => tally.failed(),
+        Reply::Unseen => tally.unseen(),
         Reply::Unknown => {}
     }
 }

@@ -12,12 +12,12 @@ use std::time::Duration;
 
 use ::object_store::path::Path;
 use ::object_store::{PutMode, UpdateVersion};
-use serve_core::bundle::MANIFEST_FILE;
+use serve_core::bundle::{MANIFEST_FILE, SIGNATURE_FILE};
 use serve_core::{Bundle, Digest, ModelName, ModelVersion};
 
 use super::index::ModelEntry;
 use super::remote::{Got, Written};
-use super::{FILES_FOLDER, ObjectStorage, default_aliases, too_long, unknown};
+use super::{FILES_FOLDER, ObjectStorage, contested_signature, default_aliases, too_long, unknown};
 use crate::aliases::Aliases;
 use crate::arrival;
 use crate::directory::{ALIASES_FILE, MAX_ALIASES_BYTES};
@@ -41,7 +41,13 @@ impl ObjectStorage {
             self.create_aliases(name, &default_aliases(&before))?;
         }
         for (file, bytes) in bundle.files() {
-            self.create_file(name, version, file, bytes)?;
+            let contested = format!("{FILES_FOLDER}/{}", Digest::of(bytes));
+            self.create_under(name, version, &[file, &contested], bytes)?;
+        }
+        // Before the manifest: nobody ever sees a signed version without its signature.
+        if let Some(signature) = bundle.signature() {
+            let contested = contested_signature(bundle.manifest_bytes());
+            self.create_under(name, version, &[SIGNATURE_FILE, &contested], signature)?;
         }
         self.create_manifest(bundle)?;
         if published.is_empty() {
@@ -69,16 +75,16 @@ impl ObjectStorage {
         })
     }
 
-    fn create_file(
+    /// Creates a file of a version under the first of these names that is free, or holds the same already.
+    fn create_under(
         &self,
         name: &ModelName,
         version: &ModelVersion,
-        file: &str,
+        files: &[&str],
         bytes: &[u8],
     ) -> Result<(), StorageError> {
-        let digest = Digest::of(bytes).to_string();
-        for rest in [&[version.as_str(), file][..], &[version.as_str(), FILES_FOLDER, &digest]] {
-            let key = self.key(name, rest);
+        for file in files {
+            let key = self.key(name, &[version.as_str(), file]);
             let held = match self.create(&key, bytes)? {
                 Written::Done => Some(true),
                 Written::Conflict { .. } => self.holds(&key, bytes)?,
@@ -90,7 +96,7 @@ impl ObjectStorage {
         let problem = "other bytes lie under every name that it can have; choose another version";
         Err(StorageError::Remote {
             action: "written",
-            location: format!("{}/{name}/{version}/{file}", self.url),
+            location: format!("{}/{name}/{version}/{}", self.url, files.first().unwrap_or(&"")),
             source: problem.into(),
         })
     }
@@ -181,6 +187,22 @@ impl ObjectStorage {
                 Ok((self.parse_aliases(name, &bytes)?, PutMode::Update(version)))
             }
         }
+    }
+
+    /// A signature is no part of the bundle: it is replaced, and the newest one counts.
+    pub(super) fn sign_version(
+        &self,
+        name: &ModelName,
+        version: &ModelVersion,
+        signature: &[u8],
+    ) -> Result<(), StorageError> {
+        let manifest = self.manifest_bytes(name, version)?;
+        let key = self.key(name, &[version.as_str(), SIGNATURE_FILE]);
+        let written = self.remote.put(&key, signature.to_vec(), PutMode::Overwrite);
+        written.map_err(|error| self.failed("signed", &key, error))?;
+        self.delete_file(name, version, &contested_signature(&manifest))?;
+        self.look(name)?;
+        Ok(())
     }
 
     /// The manifest first: without it there is no version, and nobody reads what is left.

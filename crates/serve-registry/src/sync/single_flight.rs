@@ -105,11 +105,17 @@ impl<K: Eq + Hash, V: Clone> Flight<K, V> {
     /// same, and then the panic goes on.
     pub(crate) fn finish(mut self, outcome: V) {
         let mut panicked = None;
-        for callback in self.land() {
-            let outcome = outcome.clone();
+        let mut call = |callback: Callback<V>, outcome: V| {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| callback(outcome))) {
                 panicked.get_or_insert(panic);
             }
+        };
+        let mut callbacks = self.land();
+        let last = callbacks.pop();
+        callbacks.into_iter().for_each(|callback| call(callback, outcome.clone()));
+        // The last one gets the outcome itself, so that this thread holds none of it once all are told.
+        if let Some(callback) = last {
+            call(callback, outcome);
         }
         if let Some(panic) = panicked {
             resume_unwind(panic);

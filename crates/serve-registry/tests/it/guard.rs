@@ -6,8 +6,8 @@ use std::sync::{Arc, Barrier, Weak};
 use std::time::Duration;
 
 use serve_core::EngineLoader;
-use serve_registry::Deployment;
 use serve_registry::guard::{Guard, GuardConfig, Question, Reply, Verdict};
+use serve_registry::{Deployment, Storage};
 
 use crate::shop::{Shop, bundle, eventually, freed, model, version};
 

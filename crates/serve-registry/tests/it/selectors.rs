@@ -1,7 +1,7 @@
 //! Which version answers.
 
 use serve_core::doctest::logistic;
-use serve_core::{Alias, ModelName};
+use serve_core::{Alias, Direction, ModelName};
 use serve_registry::{DeploymentError, PromoteError, Storage, StorageError};
 
 use crate::shop::{Shop, Watched, model, reference, served, version};
@@ -93,12 +93,28 @@ fn best_has_the_best_held_out_metric_measured_on_enough_rows() {
 }
 
 #[test]
+fn best_goes_by_what_the_champion_s_manifest_says() {
+    let shop = Shop::empty();
+    for (version, surprise, rows) in [("v1", 3.0, 10), ("v2", 1.0, 10), ("v3", 1.0, 10), ("v4", 0.5, 9)] {
+        let mut builder = logistic("m", version, crate::shop::intercept(version));
+        builder.metrics.primary = Some("surprise".to_owned());
+        builder.metrics.direction = Some(Direction::Minimize);
+        builder.metrics.min_rows = Some(10);
+        builder.metrics.holdout.insert("surprise".to_owned(), surprise);
+        builder.metrics.holdout_rows = Some(rows);
+        shop.directory.publish(&builder.build().expect("proves"), "test").expect("published");
+    }
+    let registry = shop.open();
+    assert_eq!(registry.model("m").expect("known").best(), Some(&version("v3")), "the newer of two equals");
+}
+
+#[test]
 fn best_without_metrics_says_so() {
     let registry = Shop::with(&["v1"]).open();
     let error = registry.resolve(&reference("m@best")).expect_err("none").to_string();
     assert_eq!(
         error,
-        "model \"m\" has no such version: no version has a primary metric measured on at least 30 held-out rows"
+        "model \"m\" has no such version: no version has a primary metric measured on enough held-out rows"
     );
 }
 

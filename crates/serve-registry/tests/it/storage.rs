@@ -111,6 +111,35 @@ fn a_version_with_a_source_comes_back_whole() {
 }
 
 #[test]
+fn a_signature_comes_with_its_version_or_later() {
+    each(&["v1"], |place, storage| {
+        let signature = |version: &str| {
+            let version = crate::shop::version(version);
+            let read = place.open().signature(&model(), &version).expect("reads");
+            let whole = place.open().bundle(&model(), &version).expect("whole");
+            assert_eq!(read.as_deref(), whole.signature());
+            read
+        };
+        assert_eq!(signature("v1"), None);
+        storage.sign(&model(), &version("v1"), b"later").expect("signed");
+        assert_eq!(signature("v1").as_deref(), Some(&b"later"[..]));
+        // A publisher that died left another one.
+        fs::create_dir_all(place.path("v2")).expect("made");
+        fs::write(place.path("v2/manifest.sig"), b"left behind").expect("written");
+        let signed = bundle("v2", 2.0).with_signature(Some(b"at once".to_vec()));
+        storage.publish(&signed, "test").expect("published");
+        assert_eq!(signature("v2").as_deref(), Some(&b"at once"[..]));
+        storage.sign(&model(), &version("v2"), b"again").expect("signed");
+        assert_eq!(signature("v2").as_deref(), Some(&b"again"[..]));
+        let before = storage.fingerprint(&model(), &version("v2"));
+        storage.sign(&model(), &version("v2"), b"once more").expect("signed");
+        assert_ne!(storage.fingerprint(&model(), &version("v2")), before);
+        let unknown = storage.sign(&model(), &version("v9"), b"none").expect_err("unknown");
+        assert!(matches!(unknown, StorageError::UnknownVersion { .. }), "{unknown}");
+    });
+}
+
+#[test]
 fn an_empty_registry_has_no_models() {
     each(&[], |_, storage| {
         assert_eq!(storage.models().expect("reads"), []);

@@ -68,32 +68,27 @@ fn two_callers_get_a_run_that_saw_their_change() {
 
 #[test]
 fn three_callers_get_a_run_that_saw_their_change() {
-    bounded(callers(2));
+    bounded(3, callers(2));
 }
 
-/// The first run goes on until the others wait.
+/// The first run goes on until three others wait: one does the next run, two are given its outcome.
 #[test]
 fn all_who_wait_share_the_next_run() {
-    bounded(|| {
+    bounded(1, || {
         let world = World::new();
-        let mine = world.clone();
-        let first = thread::spawn(move || {
-            mine.coalesce.run(|| {
-                let seen = mine.look();
-                while mine.coalesce.waiting() < 2 {
-                    thread::yield_now();
-                }
-                seen
-            })
+        let mut threads = Vec::new();
+        world.coalesce.run(|| {
+            let seen = world.look();
+            threads.extend((0..3).map(|i| {
+                let world = world.clone();
+                thread::spawn(move || world.change(1_usize << i))
+            }));
+            while world.coalesce.waiting() < 3 {
+                thread::yield_now();
+            }
+            seen
         });
-        while world.runs.get() == 0 {
-            thread::yield_now();
-        }
-        let other = world.clone();
-        let second = thread::spawn(move || other.change(1));
-        world.change(2);
-        first.join().unwrap();
-        second.join().unwrap();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(world.runs.get(), 2);
         world.idle();
     });
@@ -101,7 +96,7 @@ fn all_who_wait_share_the_next_run() {
 
 #[test]
 fn a_run_that_panics_keeps_nobody_waiting() {
-    bounded(|| {
+    bounded(3, || {
         let world = World::new();
         let mine = world.clone();
         let first = thread::spawn(move || {

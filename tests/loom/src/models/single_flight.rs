@@ -67,14 +67,14 @@ fn two_callers_are_answered_once_by_a_flight_that_had_not_ended() {
 
 #[test]
 fn three_callers_are_answered_once_by_a_flight_that_had_not_ended() {
-    bounded(callers(2));
+    bounded(3, callers(2));
 }
 
 /// The way the registry loads: look, join, look again when leading, publish, finish. The work is done once, whoever comes
 /// when.
 #[test]
 fn with_a_second_look_by_the_leader_the_work_is_done_once() {
-    bounded(|| {
+    bounded(3, || {
         let (flights, loaded, works) = (flights(9), Arc::new(Mutex::new(None)), Count::default());
         let ask = || {
             let (flights, loaded, works) = (flights.clone(), loaded.clone(), works.clone());

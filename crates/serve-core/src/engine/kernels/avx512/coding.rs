@@ -154,16 +154,10 @@ pub(in crate::engine) fn code_group(
 /// Decides in `f64` what `f32` cannot.
 #[cold]
 #[target_feature(enable = "avx512f")]
-fn settle(codes: &Codes, table: &Table, rows: &Rows<'_>, ranks: __m512i, mut suspects: u64) -> __m512i {
+fn settle(codes: &Codes, table: &Table, rows: &Rows<'_>, ranks: __m512i, suspects: u64) -> __m512i {
     let mut bytes = [0; 64];
     store(&mut bytes, ranks);
-    while suspects != 0 {
-        let row = suspects.trailing_zeros() as usize;
-        suspects &= suspects - 1;
-        if row < rows.len() {
-            bytes[row] = codes.settle(table, bytes[row], rows.at(row, table.feature as usize));
-        }
-    }
+    codes.settle_all(table, rows, suspects, &mut bytes);
     load(&bytes)
 }
 

@@ -1,0 +1,9 @@
+//! The program as people run it, on registries in temporary folders.
+
+mod bench;
+mod history;
+mod importing;
+mod moving;
+mod shop;
+mod signing;
+mod verify;
