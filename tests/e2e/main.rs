@@ -3,6 +3,7 @@
 mod errors;
 mod explain;
 mod guard;
+mod lifecycle;
 mod oip;
 mod predict;
 mod registry;

@@ -1,8 +1,10 @@
 //! The registry over HTTP: what is there and what it is doing. What changes it stands in `admin`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use http::StatusCode;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 use serve_app::{Code, ServiceError};
 use serve_core::{Manifest, ModelName};
@@ -24,8 +26,22 @@ pub(crate) async fn list(app: &App, _call: Call) -> Result<Reply, Failure> {
             available.entry(set).or_default().insert(kind);
         }
     }
-    let summaries: Vec<Json> = models.iter().map(|model| summary(model)).collect();
-    Ok(reply::json(StatusCode::OK, &json!({ "models": summaries, "available_models": available })))
+    Ok(reply::json(StatusCode::OK, &Listed { available_models: available, models: Summaries(&models) }))
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    available_models: BTreeMap<&'a str, BTreeSet<&'a str>>,
+    models: Summaries<'a>,
+}
+
+/// One summary at a time: of ten thousand models all together would take many times the answer's memory.
+struct Summaries<'a>(&'a [Arc<ModelSnapshot>]);
+
+impl Serialize for Summaries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(|model| summary(model)))
+    }
 }
 
 /// `GET /models/types`: the feature sets and, for each, its model types.
@@ -137,7 +153,7 @@ pub(crate) async fn versions(app: &App, call: Call) -> Result<Reply, Failure> {
     Ok(reply::json(StatusCode::OK, &body))
 }
 
-fn find(app: &App, call: &Call) -> Result<std::sync::Arc<ModelSnapshot>, Failure> {
+fn find(app: &App, call: &Call) -> Result<Arc<ModelSnapshot>, Failure> {
     let name: ModelName = call.path_as("name", Code::UnknownModel)?;
     let unknown = || ServiceError::new(Code::UnknownModel, format!("unknown model {:?}", name.as_str()));
     Ok(app.service.registry().model(name.as_str()).ok_or_else(unknown)?)

@@ -9,7 +9,6 @@ use serve_core::{Alias, ModelName, ModelVersion, Selector};
 use crate::aliases::Aliases;
 use crate::deployment::Deployment;
 use crate::lifecycle::{Refusal, VersionState};
-use crate::storage::Fingerprint;
 use crate::summary::VersionSummary;
 
 /// A published version.
@@ -69,8 +68,8 @@ pub struct ModelSnapshot {
     pub problem: Option<Arc<str>>,
     /// The version that stays loaded beside the champion while a guard window compares the two.
     pub(crate) guarded: Option<ModelVersion>,
-    /// What the folder looked like when it was read, where that can be told.
-    pub(crate) stamp: Option<Fingerprint>,
+    /// A hash of what the folder looked like when it was read, where that can be told.
+    pub(crate) stamp: Option<u64>,
 }
 
 /// Which version a selector means, before it is known whether it is loaded.

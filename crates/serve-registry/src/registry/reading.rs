@@ -1,5 +1,6 @@
 //! What the storage says about models now. Many are read at the same time, since most of reading is waiting.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use serve_core::{ModelName, ModelVersion};
@@ -23,7 +24,14 @@ pub(super) struct Reading {
     pub(super) new: bool,
     pub(super) versions: Vec<Published>,
     pub(super) aliases: Result<Aliases, StorageError>,
-    pub(super) stamp: Option<Fingerprint>,
+    pub(super) stamp: Option<u64>,
+}
+
+/// Ten thousand models are remembered by a number each.
+fn hash(stamp: &Fingerprint) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    stamp.hash(&mut hasher);
+    hasher.finish()
 }
 
 impl Shared {
@@ -47,7 +55,7 @@ impl Shared {
         let new = known.is_none();
         let old = known.unwrap_or_else(|| Arc::new(ModelSnapshot::empty(name.clone())));
         // Before the rest is read: what changes meanwhile is then read again.
-        let stamp = self.storage.stamp(name);
+        let stamp = self.storage.stamp(name).map(|stamp| hash(&stamp));
         let settled = old.problem.is_none()
             && old.refused.is_empty()
             && old.versions.iter().all(|published| published.summary.is_some());
