@@ -50,7 +50,7 @@ impl Watch {
         let handler = move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| matters(&event)) {
                 // It was told already, and nobody has looked since.
-                drop(tell.try_send(()));
+                let _ = tell.try_send(());
             }
         };
         let watcher = RecommendedWatcher::new(handler, Config::default().with_follow_symlinks(false))?;
@@ -67,6 +67,14 @@ impl Watch {
     /// # Errors
     /// As [`start`](Self::start).
     pub(crate) fn renew(&mut self) -> Result<(), WatchError> {
+        // What came into a folder before it was watched is told by nobody: it is listed once more afterwards.
+        while self.watch_new()? {}
+        Ok(())
+    }
+
+    /// Whether a folder was there that was not watched.
+    fn watch_new(&mut self) -> Result<bool, WatchError> {
+        let mut new = false;
         let now = folders(&self.root)?;
         let gone = self.watched.extract_if(|path, identity| now.get(path) != Some(identity));
         for (path, _) in gone {
@@ -81,9 +89,10 @@ impl Watch {
                     watched => watched?,
                 }
                 self.watched.insert(path, identity);
+                new = true;
             }
         }
-        Ok(())
+        Ok(new)
     }
 }
 
