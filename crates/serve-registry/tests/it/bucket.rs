@@ -88,12 +88,15 @@ async fn serve(folder: PathBuf, requests: Arc<AtomicUsize>) -> SocketAddr {
     let address = listener.local_addr().expect("bound");
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
-            let service = service.clone();
+            let (service, requests) = (service.clone(), Arc::clone(&requests));
+            let counted = hyper::service::service_fn(move |request| {
+                requests.fetch_add(1, Ordering::Relaxed);
+                hyper::service::Service::call(&service, request)
+            });
             tokio::spawn(async move {
+                let connection = Builder::new(TokioExecutor::new());
                 // A client that goes away is no failure of the server.
-                drop(
-                    Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).await,
-                );
+                drop(connection.serve_connection(TokioIo::new(socket), counted).await);
             });
         }
     });
