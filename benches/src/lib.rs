@@ -3,9 +3,11 @@
 //! | module | concept |
 //! |---|---|
 //! | [`timing`] | how long a call takes per row: wall time that survives preemption, and CPU time |
+//! | [`histogram`] | latencies in bounded memory, and their percentiles |
 //! | [`matrix`] | rows in a file of raw numbers |
 //! | [`subject`] | the thing measured: an imported model behind the library's own entries |
 
+pub mod histogram;
 pub mod matrix;
 pub mod subject;
 pub mod timing;

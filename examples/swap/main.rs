@@ -1,57 +1,80 @@
-//! The registry embedded: eight threads predict while the folder is read again and again, and none of them waits for
-//! it. `cargo run --release --example swap [REGISTRY]`; promote or publish another version meanwhile to see a swap.
+//! The registry embedded: eight threads predict through one handle while two versions take each other's place, and every
+//! answer is the one of the version that was there when it was asked. `cargo run --release --example swap`.
 #![allow(clippy::print_stdout, reason = "what an example shows, it prints")]
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serve_core::ModelRef;
-use serve_registry::{Registry, ReloadStatus};
+use serve_core::{Alias, ModelName, ModelVersion};
+use serve_registry::{Directory, Handle, Registry, Storage};
 
-const MODELS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
 const THREADS: usize = 8;
 const RUNS: Duration = Duration::from_secs(2);
+const ROW: [f64; 2] = [0.5, 1.0];
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let registry = Registry::open(std::env::args().nth(1).unwrap_or_else(|| MODELS.to_owned()))?;
-    let first =
-        registry.models().first().map(|model| model.name.to_string()).ok_or("the registry is empty")?;
-    let champion: ModelRef = format!("{first}@champion").parse()?;
-    let (stop, answered, failed) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-    let (reloads, swaps) = thread::scope(|scope| {
+    let folder = tempfile::tempdir()?;
+    let directory = Directory::open(folder.path())?;
+    let mut answers = BTreeMap::new();
+    for (version, intercept) in [("v1", -1.0), ("v2", 1.0)] {
+        // Two models that answer differently; anything that `serve-ctl import` or `train` published would do.
+        let bundle = serve_core::doctest::logistic("example", version, intercept).build()?;
+        directory.publish(&bundle, "the example")?;
+        answers.insert(version.parse::<ModelVersion>()?, f64::NAN);
+    }
+    let registry = Registry::open(folder.path())?;
+    for (version, answer) in &mut answers {
+        *answer = registry.deployment(&format!("example@{version}")[..])?.predict(&ROW)?.scores()[1];
+    }
+
+    let (name, handle) = ("example".parse()?, registry.handle("example")?);
+    let (stop, asked, wrong) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
+    let swaps = thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {
-                    let counter = if predict(&registry, &champion).is_ok() { &answered } else { &failed };
-                    counter.fetch_add(1, Ordering::Relaxed);
+                    let right = ask(&handle, &answers).unwrap_or(false);
+                    asked.fetch_add(1, Ordering::Relaxed);
+                    wrong.fetch_add(u64::from(!right), Ordering::Relaxed);
                 }
             });
         }
-        let counts = reload(&registry);
+        let versions: Vec<_> = answers.keys().rev().cloned().collect();
+        let swaps = swap(&registry, &name, &versions);
         stop.store(true, Ordering::Relaxed);
-        counts
+        swaps
     })?;
-    println!("{champion}: {} rows answered, {} failed,", answered.into_inner(), failed.into_inner());
-    println!("while the registry was read {reloads} times and {swaps} models were swapped");
-    Ok(())
+    let (asked, wrong) = (asked.into_inner(), wrong.into_inner());
+    println!("{THREADS} threads asked {asked} times while the champion changed {swaps} times");
+    println!("answers that failed, or were not those of the version that gave them: {wrong}");
+    if wrong == 0 { Ok(()) } else { Err("a swap was seen".into()) }
 }
 
-fn predict(registry: &Registry, reference: &ModelRef) -> Result<(), Box<dyn Error>> {
-    // A request holds its deployment; a swap during the request does not change what answers it.
-    let deployment = registry.deployment(reference)?;
-    let pipeline = deployment.pipeline();
-    pipeline.predict(&vec![0.01; pipeline.signature().len()])?;
-    Ok(())
+/// Whether an answer is the one of the version that gave it. Within `with` nothing can change under the reader.
+fn ask(handle: &Handle, answers: &BTreeMap<ModelVersion, f64>) -> Result<bool, Box<dyn Error>> {
+    let (version, answer) = handle.with(|deployment| {
+        let answer = deployment.predict(&ROW).map(|prediction| prediction.scores()[1]);
+        (deployment.manifest().version.clone(), answer)
+    })?;
+    Ok(answers.get(&version) == Some(&answer?))
 }
 
-fn reload(registry: &Registry) -> Result<(u64, usize), serve_registry::StorageError> {
-    let (started, mut reloads, mut swaps) = (Instant::now(), 0, 0);
-    while started.elapsed() < RUNS {
-        let outcomes = registry.reload()?;
-        swaps += outcomes.iter().filter(|outcome| outcome.status == ReloadStatus::Swapped).count();
-        reloads += 1;
+/// Moves the champion to and fro. The other version is loaded, proven and warmed before each swap, and freed after it.
+fn swap(
+    registry: &Registry,
+    name: &ModelName,
+    versions: &[ModelVersion],
+) -> Result<u64, serve_registry::PromoteError> {
+    let (started, mut swaps) = (Instant::now(), 0);
+    for version in versions.iter().cycle() {
+        if started.elapsed() > RUNS {
+            break;
+        }
+        registry.promote(name, version, &Alias::champion(), "the example")?;
+        swaps += 1;
     }
-    Ok((reloads, swaps))
+    Ok(swaps)
 }

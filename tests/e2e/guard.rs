@@ -47,9 +47,9 @@ fn judged(server: &Server, ask: impl Fn(&mut Client, u32)) -> (String, String, J
     unreachable!("the time runs out first")
 }
 
-/// A batch of fifty rows of the features `a` and `b`.
+/// A batch of fifty rows of the features `a` and `b`, all on the same side of what the versions learned.
 fn ask_batch(client: &mut Client, turn: u32) {
-    let row = |n: u32| json!({"features": {"a": (n * 7) % 50, "b": (n * 13) % 31}});
+    let row = |n: u32| json!({"features": {"a": (n * 7) % 25, "b": (n * 13) % 31}});
     let requests: Vec<Json> = (0..50).map(|n| row(turn * 50 + n)).collect();
     client.request("POST", "/predict/batch", Some(&json!({"model": "m", "requests": requests}))).ok();
 }

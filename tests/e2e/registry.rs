@@ -189,3 +189,28 @@ fn ctl_says_why_it_does_not_publish() {
     assert_eq!(told(&ctl(["import", "--nope"])).0, Some(2));
     ctl_ok(["verify", &registry, "m"]);
 }
+
+#[test]
+fn a_server_that_trusts_a_key_serves_what_it_signed_and_nothing_else() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let key = folder.path().join("key.pem").display().to_string();
+    ctl_ok(["keygen", "--out", &key]);
+    import(folder.path(), "m", "v1", &["--sign", &key]);
+    import(folder.path(), "m", "v2", &[]);
+    let registry = folder.path().join("registry").display().to_string();
+    let keys = format!("[\"{key}.pub\"]");
+    let server = Server::start(["--registry", &registry], &[("SERVE__REGISTRY__TRUSTED_KEYS", &keys)]);
+    assert_eq!(server.get("/models/m").ok()["version"], "v1");
+    let reply = server.put("/models/m/aliases/champion", &json!({"version": "v2"}));
+    let (status, code, message) = reply.error();
+    assert_eq!((status, code), (409, "version_refused"), "{message}");
+    assert!(message.contains("it is not signed"), "{message}");
+    ctl_ok(["sign", &registry_flag(&registry), "m@v2", "--key", &key]);
+    server.put("/models/m/aliases/champion", &json!({"version": "v2"})).ok();
+    assert_eq!(server.get("/models/m").ok()["version"], "v2");
+    let wrong = [("SERVE__REGISTRY__TRUSTED_KEYS", "[nowhere]")];
+    let end = command("serve-server").args(["--registry", &registry, "--port", "0"]).envs(wrong).output();
+    let (code, message) = told(&end.expect("serve-server starts"));
+    assert_eq!(code, Some(78), "{message}");
+    assert!(message.contains("\"nowhere\" is neither a public key"), "{message}");
+}

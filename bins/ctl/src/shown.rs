@@ -49,7 +49,7 @@ struct Observed {
     rows: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     window: Option<(String, String)>,
-    observed: BTreeMap<String, Column>,
+    features: BTreeMap<String, Column>,
 }
 
 #[derive(Serialize)]
@@ -67,8 +67,8 @@ impl Observed {
             let (min, max) = column.range().unzip();
             (column.name, Column { min, max, null_rate: column.null_rate, categories: column.categories })
         };
-        let observed = reference.features.into_iter().map(column).collect();
-        Self { rows: reference.rows, window: reference.window, observed }
+        let features = reference.features.into_iter().map(column).collect();
+        Self { rows: reference.rows, window: reference.window, features }
     }
 }
 

@@ -73,3 +73,87 @@ impl Kept {
         deployment.pipeline().predict_checked(&row).map_or(Reply::Error, Reply::Answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+
+    use serve_core::{EngineLoader, Value, doctest};
+    use serve_registry::{Directory, Storage};
+
+    use super::*;
+    use crate::request::Features;
+
+    /// A version that takes `a` and `b`, of a feature set or of none.
+    fn deployment(feature_set: Option<&str>) -> Deployment {
+        let folder = tempfile::tempdir().expect("a folder");
+        let directory = Directory::create(folder.path()).expect("a registry");
+        let mut builder = doctest::logistic("m", "v1", 0.0);
+        builder.feature_set = feature_set.map(str::to_owned);
+        directory.publish(&builder.build().expect("proves"), "test").expect("published");
+        let (name, version) = ("m".parse().expect("a name"), "v1".parse().expect("a version"));
+        Deployment::load(&directory, &EngineLoader, &name, &version).expect("loads")
+    }
+
+    fn row(set: &str, names: &[&str]) -> Stored {
+        let features: Vec<_> = names.iter().map(|name| ((*name).into(), Value::Number(1.0))).collect();
+        let entity = "BTC".parse().expect("an entity");
+        Stored::Row(
+            set.parse().expect("a set"),
+            FeatureRow::new(entity, jiff::Timestamp::UNIX_EPOCH, features),
+        )
+    }
+
+    fn named(names: &[&'static str]) -> Features<'static> {
+        Features::Named(names.iter().map(|name| (Cow::Borrowed(*name), Value::Number(1.0))).collect())
+    }
+
+    fn of(features: Features<'static>, entity: Option<&'static str>) -> PredictRequest<'static> {
+        PredictRequest { features, entity: entity.map(Cow::Borrowed), ..PredictRequest::default() }
+    }
+
+    #[track_caller]
+    fn check(request: &PredictRequest<'_>, stored: Stored, by: &Deployment, expected: &str) {
+        let told = match Kept::new(request, stored).reply(by) {
+            Reply::Answer(prediction) => format!("{:.3}", prediction.scores()[1]),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn what_a_request_brings_is_read_by_either_version() {
+        let version = deployment(Some("s"));
+        // 1/(1 + exp(-(1 + 2)))
+        check(&of(named(&["a", "b"]), None), Stored::Unfetched, &version, "0.953");
+        check(&of(named(&["a", "b"]), Some("BTC")), Stored::Unfetched, &version, "0.953");
+        check(&of(named(&["a"]), None), Stored::Unfetched, &version, "Error");
+        let values = Features::Positional(vec![Value::Number(0.0); 2]);
+        check(&of(values, None), Stored::Unfetched, &version, "0.500");
+        let values = Features::Positional(vec![Value::Number(0.0); 3]);
+        check(&of(values, None), Stored::Unfetched, &version, "Error");
+    }
+
+    #[test]
+    fn a_stored_row_is_of_a_version_with_its_set() {
+        let (version, without) = (deployment(Some("s")), deployment(None));
+        let (stored, mixed) = (of(Features::None, Some("BTC")), of(named(&["a"]), Some("BTC")));
+        check(&stored, row("s", &["a", "b"]), &version, "0.953");
+        check(&mixed, row("s", &["b"]), &version, "0.953");
+        check(&stored, row("s", &["a"]), &version, "Error");
+        check(&stored, row("other", &["a", "b"]), &version, "Unknown");
+        check(&stored, row("s", &["a", "b"]), &without, "Error");
+    }
+
+    #[test]
+    fn a_version_without_a_set_is_held_against_one_that_has_it() {
+        let (version, without) = (deployment(Some("s")), deployment(None));
+        let stored = of(Features::None, Some("BTC"));
+        check(&stored, Stored::NoFeatureSet, &without, "Error");
+        check(&stored, Stored::NoFeatureSet, &version, "Unseen");
+        let on_demand = PredictRequest { use_cached_features: Some(false), ..of(named(&["a"]), None) };
+        check(&on_demand, Stored::Unfetched, &version, "Error");
+        let covered = PredictRequest { use_cached_features: Some(false), ..of(named(&["a", "b"]), None) };
+        check(&covered, Stored::Unfetched, &version, "0.953");
+    }
+}

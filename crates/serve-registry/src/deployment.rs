@@ -13,7 +13,7 @@ use serve_core::{
 use thiserror::Error;
 
 use crate::explanations::{Explanations, Lazy, ReadAgainError};
-use crate::guard::Guard;
+use crate::guard::{Guard, Reply};
 use crate::lifecycle::VersionState;
 use crate::slot::Slot;
 use crate::storage::{Lease, Storage, StorageError};
@@ -194,11 +194,18 @@ impl Deployment {
         self.explanations.get_or_make(self, storage, loader)
     }
 
-    /// Predicts one row of numbers in the signature's order; NaN means missing.
+    /// Predicts one row of numbers in the signature's order; NaN means missing. While it is watched, a sample of the rows
+    /// goes to its [guard](Self::guard).
     ///
     /// # Errors
     /// When the signature refuses the row, or its score is not finite.
     pub fn predict(&self, row: &[f64]) -> Result<Prediction, PredictError> {
+        if let Some(guard) = self.guard() {
+            guard.offer(|| {
+                let row = row.to_vec();
+                Box::new(move |either| either.pipeline.predict(&row).map_or(Reply::Error, Reply::Answer))
+            });
+        }
         self.pipeline.predict(row)
     }
 

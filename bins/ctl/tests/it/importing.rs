@@ -14,8 +14,8 @@ fn training_data_is_recorded_shown_and_never_enforced() {
     let observed = &shown["training_data"];
     assert_eq!(observed["rows"], 3);
     assert_eq!(observed["window"], json!(["2024-01-01T00:00:00Z", "2024-01-05T00:00:00Z"]));
-    assert_eq!(observed["observed"]["rain"], json!({"min": 0.5, "max": 2.5, "null_rate": 0.0}));
-    let wind = &observed["observed"]["wind"];
+    assert_eq!(observed["features"]["rain"], json!({"min": 0.5, "max": 2.5, "null_rate": 0.0}));
+    let wind = &observed["features"]["wind"];
     assert_eq!((&wind["min"], &wind["max"]), (&json!(1.0), &json!(3.0)));
     assert!(shown["signature"].to_string().find("range").is_none(), "nothing is enforced: {shown}");
     let reference = std::fs::read(shop.path("registry/m/v1/reference.json")).expect("there");

@@ -13,7 +13,7 @@
 use super::codes::{Codes, GROUP, Staging};
 use super::kernels::Instructions;
 use super::leaves::{Leaves, Number};
-use super::lines::{Line, Lines};
+use super::lines::{GROUPS, Line, Lines, abreast, on_lines};
 use super::lower::{Flat, FlatTree, Lowered};
 use super::path::Simd;
 use super::rows::Rows;
@@ -22,7 +22,7 @@ use super::rows::Rows;
 pub(super) const MOST_LEAVES: usize = 256;
 
 /// Rows of a block: their codes stay in the first-level cache.
-pub(super) const BLOCK: usize = 256;
+pub(super) const BLOCK: usize = GROUPS * GROUP;
 
 /// Operands from here on are temporaries; those below are the constants of leaves.
 pub(super) const TEMPORARY: u16 = 256;
@@ -80,7 +80,7 @@ pub(super) fn most_for_planes(simd: Simd) -> usize {
 /// What one call works with.
 #[derive(Debug, Default)]
 pub(super) struct Space<N> {
-    /// By column, [`BLOCK`] rows each.
+    /// By column, up to [`BLOCK`] rows each.
     pub(super) codes: Vec<u8>,
     /// By output, [`BLOCK`] rows each.
     pub(super) sums: Vec<N>,
@@ -212,24 +212,25 @@ pub(super) fn scores<N: Number>(
     (space, staging): (&mut Space<N>, &mut Staging),
 ) {
     let outputs = leaves.outputs;
-    space.codes.resize(codes.width.max(1) * BLOCK, 0);
-    space.sums.resize(outputs * BLOCK, N::default());
+    let coded = on_lines(&mut space.codes, codes.width.max(1) * BLOCK);
+    let all_sums = on_lines(&mut space.sums, outputs * BLOCK);
     for (start, out) in (0..rows.len()).step_by(BLOCK).zip(out.chunks_mut(BLOCK * outputs)) {
         let block = rows.slice(start, rows.len().min(start + BLOCK));
+        let groups = block.len().div_ceil(GROUP);
+        let stride = abreast(groups) * GROUP;
         for first in (0..block.len()).step_by(GROUP) {
             let group = block.slice(first, block.len().min(first + GROUP));
-            instructions.code_group(codes, &group, &mut space.codes[first..], BLOCK, staging);
+            instructions.code_group(codes, &group, &mut coded[first..], stride, staging);
         }
-        for (sums, base) in space.sums.chunks_exact_mut(BLOCK).zip(&leaves.base) {
+        for (sums, base) in all_sums.chunks_exact_mut(BLOCK).zip(&leaves.base) {
             sums.fill(*base);
         }
-        let groups = block.len().div_ceil(GROUP);
-        let scratch = (&mut space.sums[..], &mut space.lines);
-        let order = instructions.bottom_up(trees, leaves, &space.codes, groups, scratch);
+        let scratch = (&mut *all_sums, &mut space.lines);
+        let order = instructions.bottom_up(trees, leaves, coded, groups, scratch);
         for (row, out) in out.chunks_exact_mut(outputs).enumerate() {
             let at = row / GROUP * GROUP + usize::from(order[row % GROUP]);
             for (output, score) in out.iter_mut().enumerate() {
-                *score = leaves.score(output, space.sums[output * BLOCK + at]);
+                *score = leaves.score(output, all_sums[output * BLOCK + at]);
             }
         }
     }
@@ -257,11 +258,12 @@ pub(super) fn run<N: Number, const LANES: usize>(
     sums: &mut [N],
 ) {
     let mut values = [[0_u8; LANES]; TEMPORARIES];
+    let stride = abreast(groups) * GROUP;
     for (tree, program) in trees.programs.iter().enumerate() {
         let choices = &trees.choices[program.start as usize..program.end as usize];
         for at in (0..groups * GROUP).step_by(LANES) {
             for choice in choices {
-                choose(choice, &codes[usize::from(choice.column) * BLOCK + at..], &mut values);
+                choose(choice, &codes[usize::from(choice.column) * stride + at..], &mut values);
             }
             let found = operand(program.result, &values);
             let first = leaves.first[tree];

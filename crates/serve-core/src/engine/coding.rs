@@ -102,11 +102,11 @@ impl Codes {
     #[inline(always)]
     pub(super) fn group(&self, rows: &Rows<'_>, codes: &mut [u8], stride: usize, staging: &mut Staging) {
         for run in &self.runs {
-            let inexact = self.fill(rows, run, &mut staging.tiles);
+            let inexact = self.fill(rows, run, &mut staging.tiles.0);
             for table in &self.tables[run.tables.clone()] {
                 let (strip, feature) = (table.strip, table.feature as usize % STRIP);
                 let check = inexact[strip] >> feature & 1 == 1;
-                self.column_codes(table, rows, &staging.tiles[strip][feature], check, codes, stride);
+                self.column_codes(table, rows, &staging.tiles.0[strip][feature], check, codes, stride);
             }
         }
         self.group_sets(rows, codes, stride);

@@ -40,8 +40,8 @@ fn columns_are_found_by_name_and_what_is_missing_is_no_value() {
     assert_eq!((size.name.as_str(), size.null_rate, size.range()), ("size", 0.2, Some((0.0, 1.0))));
     assert_eq!(size.quantiles[85], 0.25, "the first third of 0, 0.25, 0.75, 1");
     assert!(size.categories.is_empty());
-    // A text without a code is missing to the model, and counted all the same.
-    assert_eq!((colour.null_rate, colour.range()), (0.4, Some((0.0, 1.0))));
+    // LightGBM's code of a text that it does not know is -1; it is counted all the same.
+    assert_eq!((colour.null_rate, colour.range()), (0.2, Some((-1.0, 1.0))));
     let counted: Vec<_> = colour.categories.iter().map(|(text, count)| (text.as_str(), *count)).collect();
     assert_eq!(counted, [("blue", 1), ("green", 1), ("red", 2)]);
     let [value] = &reference.scores[..] else { panic!("one score") };

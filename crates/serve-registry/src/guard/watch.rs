@@ -1,15 +1,15 @@
 //! The thread that puts questions to both versions.
 //!
-//! Invariants: [`Guard::offer`] never waits. Only the thread holds the deployments, so neither a guard kept somewhere nor
-//! the new version's own reference to its guard keeps a version in memory once the thread has ended. The thread ends at
-//! the end of the window, at the first breach, when the guard is closed, or when its last reference is dropped.
+//! Invariants: [`Guard::offer`] never waits. A guard keeps no version in memory: its thread holds both only while it asks
+//! them. The thread ends at the end of the window, at the first breach, when the guard is closed or dropped, or when one
+//! of the versions is gone.
 //!
 //! The thread works for at most a quarter of the time, so that a window does not slow the requests that it watches.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serve_core::{ModelVersion, Prediction};
@@ -86,17 +86,17 @@ struct Shared {
 }
 
 impl Guard {
-    /// Opens the window of `config`: a thread asks both versions what is [offered](Self::offer), and calls `on_verdict` once
-    /// at the first breach or at the end of the window. It is not called when the guard is [closed](Self::close) or
-    /// dropped before; a close that comes while it is being called does not stop it, so the callee checks, under its own
-    /// lock, that `new` still stands where it stood.
+    /// Opens the window of `config` on versions that others keep loaded: a thread asks both what is
+    /// [offered](Self::offer), and calls `on_verdict` once, at the first breach or at the end of the window. It is not
+    /// called when the guard is [closed](Self::close) or dropped before. A close that comes while it is being called does
+    /// not stop it, so the callee checks, under its own lock, that `new` still stands where it stood.
     ///
     /// # Errors
     /// When the thread does not start.
     pub fn start(
         config: GuardConfig,
-        old: Arc<Deployment>,
-        new: Arc<Deployment>,
+        old: &Arc<Deployment>,
+        new: &Arc<Deployment>,
         on_verdict: Box<dyn FnOnce(Verdict) + Send>,
     ) -> std::io::Result<Arc<Self>> {
         let (questions, receiver) = sync_channel(QUEUE);
@@ -110,9 +110,9 @@ impl Guard {
             dropped: AtomicUsize::new(0),
             tallies: Mutex::new(tallies),
         });
-        let mut watch = Watch::new(config, Arc::clone(&shared), receiver, old, new);
+        let versions = (Arc::downgrade(old), Arc::downgrade(new));
+        let watch = Watch::new(config, Arc::clone(&shared), receiver, versions);
         let run = move || {
-            // The versions stay loaded until the verdict has been acted upon.
             if let Some(verdict) = watch.run() {
                 on_verdict(verdict);
             }
@@ -169,6 +169,12 @@ impl Guard {
     }
 }
 
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
 impl Shared {
     fn tallies(&self) -> MutexGuard<'_, (Tally, Tally)> {
         // Nothing that can panic runs while a tally is half changed.
@@ -181,8 +187,7 @@ struct Watch {
     config: GuardConfig,
     shared: Arc<Shared>,
     questions: Receiver<Question>,
-    old: Arc<Deployment>,
-    new: Arc<Deployment>,
+    versions: (Weak<Deployment>, Weak<Deployment>),
     end: Option<Instant>,
     /// Rests until then.
     rested: Instant,
@@ -196,16 +201,15 @@ impl Watch {
         config: GuardConfig,
         shared: Arc<Shared>,
         questions: Receiver<Question>,
-        old: Arc<Deployment>,
-        new: Arc<Deployment>,
+        versions: (Weak<Deployment>, Weak<Deployment>),
     ) -> Self {
         let now = Instant::now();
         let (end, next_look) = (now.checked_add(config.window), config.min_rows.get());
-        Self { config, shared, questions, old, new, end, rested: now, asked: 0, looks: 0, next_look }
+        Self { config, shared, questions, versions, end, rested: now, asked: 0, looks: 0, next_look }
     }
 
     /// Asks until there is a verdict, or nobody wants one any more.
-    fn run(&mut self) -> Option<Verdict> {
+    fn run(mut self) -> Option<Verdict> {
         let verdict = self.watch();
         let wanted = self.shared.open.swap(false, Ordering::Relaxed);
         verdict.filter(|_| wanted)
@@ -228,9 +232,12 @@ impl Watch {
                 continue;
             }
             match self.questions.recv_timeout(left.min(NOTICE)) {
-                Ok(question) => self.ask(&*question),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return None,
+                Ok(question) => {
+                    let (old, new) = (self.versions.0.upgrade()?, self.versions.1.upgrade()?);
+                    self.ask(&*question, &old, &new);
+                }
+                Err(RecvTimeoutError::Timeout) if self.versions_are_there() => {}
+                Err(_) => return None,
             }
             if let breach @ Some(_) = self.look_if_due() {
                 return breach;
@@ -239,16 +246,20 @@ impl Watch {
         None
     }
 
+    fn versions_are_there(&self) -> bool {
+        self.versions.0.strong_count() > 0 && self.versions.1.strong_count() > 0
+    }
+
     /// Puts a question to both versions, the old one first every other time.
-    fn ask(&mut self, question: &(dyn Fn(&Deployment) -> Reply + Send)) {
+    fn ask(&mut self, question: &(dyn Fn(&Deployment) -> Reply + Send), old: &Deployment, new: &Deployment) {
         self.shared.waiting.fetch_sub(1, Ordering::Relaxed);
         let start = Instant::now();
         self.asked += 1;
-        let (old, new) = if self.asked % 2 == 0 {
-            let new = timed(question, &self.new);
-            (timed(question, &self.old), new)
+        let (old, new) = if self.asked.is_multiple_of(2) {
+            let new = timed(question, new);
+            (timed(question, old), new)
         } else {
-            (timed(question, &self.old), timed(question, &self.new))
+            (timed(question, old), timed(question, new))
         };
         self.rested = self.rested.max(start) + start.elapsed() * (1 + REST);
         if !matches!((&old.0, &new.0), (Reply::Unknown, _) | (_, Reply::Unknown)) {

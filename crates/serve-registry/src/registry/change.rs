@@ -161,22 +161,24 @@ impl Shared {
         author: Author<'_>,
         choose: Choice<'_>,
     ) -> Result<Option<ModelVersion>, PromoteError> {
-        let before = RefCell::new(None);
+        let (before, swapping) = (RefCell::new(None), RefCell::new(None));
         let aliases = change_aliases(&*self.storage, name, |aliases| {
             refuse_pinned(name, alias, aliases)?;
             let version = choose(aliases)?;
             if !self.storage.versions(name)?.contains(&version) {
                 return Err(StorageError::UnknownVersion { name: name.clone(), version }.into());
             }
-            self.load_to_swap(name, &version).map_err(|error| match error {
+            let loaded = self.load_to_swap(name, &version).map_err(|error| match error {
                 DeploymentError::Refused(error) => error.into(),
                 other => PromoteError::NotLoaded(other),
             })?;
+            swapping.replace(Some(loaded));
             before.replace(aliases.target(alias.as_str()).cloned());
             aliases.point(alias, &version, action, author, jiff::Timestamp::now());
             Ok::<_, PromoteError>(())
         })?;
         self.publish_change(name, aliases)?;
+        drop(swapping);
         Ok(before.into_inner())
     }
 

@@ -9,6 +9,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use serve_core::{Alias, ModelName, ModelVersion};
 
+use super::load::Swapping;
 use super::reading::Reading;
 use super::{DeploymentError, Registry, Shared, Writer};
 use crate::aliases::{Action, Aliases};
@@ -242,12 +243,15 @@ impl Shared {
 
     fn follow_model(&self, reading: Reading, how: How) -> ReloadOutcome {
         let old = Arc::clone(&reading.old);
+        let mut swapping = Vec::new();
         let told = match &reading.aliases {
-            Ok(aliases) => self.load_targets(&reading, aliases, how),
+            Ok(aliases) => self.load_targets(&reading, aliases, how, &mut swapping),
             Err(error) => Some(Arc::<str>::from(with_causes(error)))
                 .filter(|problem| how == How::Reload || old.problem.as_ref() != Some(problem)),
         };
-        if self.publish_reading(reading, how).is_none() {
+        let published = self.publish_reading(reading, how);
+        drop(swapping);
+        if published.is_none() {
             // Somebody of this process moved an alias meanwhile; the next look sees it.
             let stays = old.champion().cloned();
             return outcome(&old.name, stays.clone(), stays, ReloadStatus::Unchanged, None);
@@ -279,7 +283,13 @@ impl Shared {
     }
 
     /// Loads the targets of aliases that serve something else. The answer is why one was refused now, if one was.
-    fn load_targets(&self, reading: &Reading, aliases: &Aliases, how: How) -> Option<Arc<str>> {
+    fn load_targets<'a>(
+        &'a self,
+        reading: &Reading,
+        aliases: &Aliases,
+        how: How,
+        swapping: &mut Vec<Swapping<'a>>,
+    ) -> Option<Arc<str>> {
         let Reading { old, .. } = reading;
         let mut reason = None;
         for (alias, target) in aliases.iter() {
@@ -290,7 +300,10 @@ impl Shared {
                 continue;
             }
             let refused = match self.load_to_swap(&old.name, target) {
-                Ok(_) => continue,
+                Ok(loaded) => {
+                    swapping.push(loaded);
+                    continue;
+                }
                 Err(DeploymentError::Refused(refused)) => refused.reason,
                 Err(other) => other.to_string().into(),
             };
@@ -345,7 +358,8 @@ impl Shared {
     }
 
     /// The snapshot that follows `current` with these versions and aliases. What was loaded for an alias that has left it
-    /// goes, unless it was also asked for by name, or stays for a guard window.
+    /// goes, unless it was also asked for by name, stays for a guard window, or was loaded for an alias that is about to
+    /// move.
     pub(super) fn next_snapshot(
         &self,
         current: &ModelSnapshot,
@@ -375,7 +389,8 @@ impl Shared {
         next.guarded = self.kept_for_guard(current, &next, &aliases);
         let kept = |version: &ModelVersion, deployment: &Deployment, next: &ModelSnapshot| {
             let asked = deployment.was_asked_for() && next.has(version);
-            asked || next.serves(version) || next.guarded.as_ref() == Some(version)
+            let guarded = next.guarded.as_ref() == Some(version);
+            asked || guarded || next.serves(version) || self.loads.is_swapping(&next.name, version)
         };
         let deployments = std::mem::take(&mut next.deployments);
         next.deployments = deployments

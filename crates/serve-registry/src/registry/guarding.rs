@@ -60,7 +60,7 @@ impl Shared {
             }
         };
         let config = self.options.guard_of(name);
-        match Guard::start(config, Arc::clone(old), Arc::clone(new), Box::new(told)) {
+        match Guard::start(config, old, new, Box::new(told)) {
             Ok(guard) => new.watch(Some(guard)),
             // Without a thread there is no window; the old version need not wait for it.
             Err(_) => self.release(name, &old.manifest().version),

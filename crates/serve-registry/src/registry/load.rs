@@ -34,8 +34,8 @@ pub(super) struct Loads {
     /// `None` once the registry is closed.
     queue: Mutex<Option<VecDeque<Job>>>,
     arrived: Condvar,
-    /// Models of which a version is loaded to take another one's place, so that for a moment both have room.
-    swapping: Mutex<HashMap<ModelName, usize>>,
+    /// Versions that are to take another one's place; see [`Swapping`].
+    swapping: Mutex<HashMap<Key, usize>>,
 }
 
 impl Loads {
@@ -86,8 +86,32 @@ impl Loads {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn swapping(&self) -> MutexGuard<'_, HashMap<ModelName, usize>> {
+    fn swapping(&self) -> MutexGuard<'_, HashMap<Key, usize>> {
         self.swapping.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a version is about to take another one's place.
+    pub(super) fn is_swapping(&self, name: &ModelName, version: &ModelVersion) -> bool {
+        self.swapping().keys().any(|key| (&key.0, &key.1) == (name, version))
+    }
+}
+
+/// A version that was loaded to take another one's place. Until it is dropped, both have room, and nobody who publishes
+/// meanwhile takes the version for one that nothing leads to.
+pub(super) struct Swapping<'a> {
+    loads: &'a Loads,
+    key: Key,
+}
+
+impl Drop for Swapping<'_> {
+    fn drop(&mut self) {
+        let mut swapping = self.loads.swapping();
+        if let Some(count) = swapping.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                swapping.remove(&self.key);
+            }
+        }
     }
 }
 
@@ -159,18 +183,17 @@ impl Shared {
         receiver.recv().unwrap_or(Err(DeploymentError::Closed))
     }
 
-    /// [`load_now`](Self::load_now) for a version that is to take another one's place: until then both have room.
-    pub(super) fn load_to_swap(&self, name: &ModelName, version: &ModelVersion) -> Outcome {
-        *self.loads.swapping().entry(name.clone()).or_default() += 1;
-        let outcome = self.load_now(name, version);
-        let mut swapping = self.loads.swapping();
-        if let Some(count) = swapping.get_mut(name) {
-            *count -= 1;
-            if *count == 0 {
-                swapping.remove(name);
-            }
-        }
-        outcome
+    /// [`load_now`](Self::load_now) for a version that is to take another one's place. What is answered has to be held
+    /// until the snapshot is published in which it does.
+    pub(super) fn load_to_swap(
+        &self,
+        name: &ModelName,
+        version: &ModelVersion,
+    ) -> Result<Swapping<'_>, DeploymentError> {
+        let key = (name.clone(), version.clone());
+        *self.loads.swapping().entry(key.clone()).or_default() += 1;
+        let swapping = Swapping { loads: &self.loads, key };
+        self.load_now(name, version).map(|_| swapping)
     }
 
     /// The work of a loading thread.
@@ -264,7 +287,7 @@ impl Shared {
 
     /// Unloads what was used least recently until a version of `name` with so many bytes has room.
     fn make_room(&self, writer: &mut Writer, name: &ModelName, bytes: u64) -> Result<(), NoRoom> {
-        let swapping = self.loads.swapping().contains_key(name);
+        let swapping = self.loads.swapping().keys().any(|key| key.0 == *name);
         let leaving = self.snapshot(name).filter(|_| swapping);
         let leaving = leaving.as_ref().and_then(|snapshot| snapshot.champion_deployment());
         let replaced = leaving.map_or((0, 0), |deployment| (deployment.memory_bytes(), 1));
@@ -299,7 +322,9 @@ impl Shared {
         if ttl == 0 || now <= ttl {
             return;
         }
-        let unused = |key: &Key, deployment: &Weak<Deployment>| self.is_unused(key, deployment);
+        let unused = |key: &Key, deployment: &Weak<Deployment>| {
+            self.is_unused(key, deployment) && !self.loads.is_swapping(&key.0, &key.1)
+        };
         let idle = self.cache.idle(now - ttl, unused);
         if idle.is_empty() {
             return;

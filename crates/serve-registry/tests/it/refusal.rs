@@ -88,7 +88,9 @@ fn an_answer_that_differs_is_refused_with_row_expected_and_got() {
     shop.forge("v2", "golden.json", &serde_json::to_vec(&golden).expect("serialises"));
     assert_eq!(
         reason(&shop, &registry),
-        format!("its proof fails: golden row 1, score 0: expected 0.25, got {got}")
+        format!(
+            "its proof fails: golden row 1, probability of \"down\": expected 0.25, got {got}; they may differ by 1.25e-12"
+        )
     );
 }
 

@@ -1,4 +1,4 @@
-//! Bottom-up in registers of 32 bytes, up to 256 rows at once. Leaf numbers become values by shuffling bytes: byte `k` of
+//! Bottom-up in registers of 32 bytes, up to 512 rows at once. Leaf numbers become values by shuffling bytes: byte `k` of
 //! a tree's values is up to four tables of 16 bytes, and the bytes of 32 numbers are then woven together.
 
 #![allow(clippy::wildcard_imports, reason = "intrinsics have long names of their own")]
@@ -9,9 +9,7 @@ use super::registers::{load, load_f32, load_f64, load_twice, store, store_f32, s
 use crate::engine::bottom_up::{BLOCK, BottomUp, Choice, PLAIN, TEMPORARY};
 use crate::engine::codes::GROUP;
 use crate::engine::leaves::{Leaves, Number, Sums};
-use crate::engine::lines::{GROUPS, Line, Lines, OPERANDS};
-
-const _: () = assert!(BLOCK == GROUPS * GROUP, "an operand has lines for a whole block");
+use crate::engine::lines::{GROUPS, Line, Lines, abreast};
 
 /// Where row `i` of a group stands after eight tables of bytes were woven into `f64`.
 const WOVEN_F64: [u8; GROUP] = {
@@ -35,9 +33,6 @@ const WOVEN_F32: [u8; GROUP] = {
     order
 };
 
-/// Groups of rows from which it pays to tell leaves from temporaries.
-const BRANCHES: usize = 3;
-
 /// Runs all programs; row `i` of a group then stands at place `order[i]` of its group in `sums`.
 #[target_feature(enable = "avx2,popcnt,lzcnt")]
 pub(in crate::engine) fn bottom_up<N: Number>(
@@ -47,15 +42,15 @@ pub(in crate::engine) fn bottom_up<N: Number>(
     groups: usize,
     (sums, lines): (&mut [N], &mut Lines),
 ) -> &'static [u8; GROUP] {
-    let (columns, _) = codes.as_chunks::<BLOCK>();
     for tree in 0..trees.programs.len() {
-        let found = match groups {
-            ..=1 => abreast::<1>(trees, tree, columns, lines),
-            2 => abreast::<2>(trees, tree, columns, lines),
-            3 => abreast::<3>(trees, tree, columns, lines),
-            _ => abreast::<GROUPS>(trees, tree, columns, lines),
+        let found = match abreast(groups) {
+            1 => found::<1>(trees, tree, codes, lines),
+            2 => found::<2>(trees, tree, codes, lines),
+            3 => found::<3>(trees, tree, codes, lines),
+            4 => found::<4>(trees, tree, codes, lines),
+            _ => found::<GROUPS>(trees, tree, codes, lines),
         };
-        let found = &found[..groups.min(GROUPS)];
+        let found = &found[..groups];
         if trees.planes.is_empty() {
             add_each(leaves, tree, found, sums);
         } else {
@@ -72,19 +67,20 @@ pub(in crate::engine) fn bottom_up<N: Number>(
 /// The leaves of a tree that `G` groups of rows reach.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn abreast<'a, const G: usize>(
+fn found<'a, const G: usize>(
     trees: &BottomUp,
     tree: usize,
-    columns: &[[u8; BLOCK]],
+    codes: &[u8],
     lines: &'a mut Lines,
-) -> &'a [Line; GROUPS] {
+) -> &'a [Line] {
     let program = trees.programs[tree];
     for &Choice { column, left, right, destination, at_most } in
         &trees.choices[program.start as usize..program.end as usize]
     {
         let at_most = _mm256_set1_epi8(at_most.cast_signed());
-        let (codes, _) = columns[usize::from(column)].as_chunks::<GROUP>();
-        let into = (usize::from(TEMPORARY) + usize::from(destination)) % OPERANDS;
+        let codes = &codes[usize::from(column) * G * GROUP..][..G * GROUP].as_chunks::<GROUP>().0[..G];
+        let into = Lines::place::<G>(TEMPORARY + u16::from(destination));
+        let (left_place, right_place) = (Lines::place::<G>(left), Lines::place::<G>(right));
         // The three loads are what a choice waits for, so leaves' numbers come from registers. A macro, because a
         // closure would not be inlined.
         macro_rules! choose {
@@ -95,7 +91,7 @@ fn abreast<'a, const G: usize>(
                         let codes = load(&codes[group].as_chunks().0[half]);
                         let goes_left = _mm256_cmpeq_epi8(_mm256_min_epu8(codes, at_most), codes);
                         let chosen = _mm256_blendv_epi8($right, $left, goes_left);
-                        store(&mut lines.0[into][group].0.as_chunks_mut().0[half], chosen);
+                        store(&mut lines.0[into + group].0.as_chunks_mut().0[half], chosen);
                     }
                 }
             };
@@ -103,14 +99,14 @@ fn abreast<'a, const G: usize>(
         let (left_leaf, right_leaf) = (constant(left), constant(right));
         match (left < TEMPORARY, right < TEMPORARY) {
             // For so few rows, a branch that goes wrong costs more than loads.
-            _ if G < BRANCHES => choose!(|at| value(lines, left, at), value(lines, right, at)),
+            _ if G == 1 => choose!(|at| value(lines, left_place, at), value(lines, right_place, at)),
             (true, true) => choose!(|_at| left_leaf, right_leaf),
-            (true, false) => choose!(|at| left_leaf, value(lines, right, at)),
-            (false, true) => choose!(|at| value(lines, left, at), right_leaf),
-            (false, false) => choose!(|at| value(lines, left, at), value(lines, right, at)),
+            (true, false) => choose!(|at| left_leaf, value(lines, right_place, at)),
+            (false, true) => choose!(|at| value(lines, left_place, at), right_leaf),
+            (false, false) => choose!(|at| value(lines, left_place, at), value(lines, right_place, at)),
         }
     }
-    lines.of(program.result)
+    lines.result::<G>(program.result)
 }
 
 /// The number of a leaf.
@@ -123,8 +119,8 @@ fn constant(operand: u16) -> __m256i {
 /// Half of a group's line of an operand.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn value(lines: &Lines, operand: u16, (group, half): (usize, usize)) -> __m256i {
-    load(&lines.of(operand)[group].0.as_chunks().0[half])
+fn value(lines: &Lines, place: usize, (group, half): (usize, usize)) -> __m256i {
+    load(&lines.0[place + group].0.as_chunks().0[half])
 }
 
 /// Adds the leaves `found` of groups of 64 rows one by one.

@@ -1,4 +1,4 @@
-//! Bottom-up, up to 256 rows at once. Leaf numbers become values by permuting bytes: byte `k` of a tree's values is a
+//! Bottom-up, up to 512 rows at once. Leaf numbers become values by permuting bytes: byte `k` of a tree's values is a
 //! table of 64 bytes, and eight tables give the bytes of 64 `f64`, which are then woven together.
 
 #![allow(clippy::wildcard_imports, reason = "intrinsics have long names of their own")]
@@ -9,7 +9,7 @@ use super::registers::{load, load_f32, load_f64, store, store_f32, store_f64};
 use crate::engine::bottom_up::{BLOCK, BottomUp, Choice, PLAIN, TEMPORARY};
 use crate::engine::codes::GROUP;
 use crate::engine::leaves::{Leaves, Number, Sums};
-use crate::engine::lines::{GROUPS, Line, Lines, OPERANDS};
+use crate::engine::lines::{GROUPS, Line, Lines, abreast};
 
 /// Where row `i` of a group stands after eight tables of bytes were woven into `f64`.
 const WOVEN_F64: [u8; GROUP] = {
@@ -45,12 +45,21 @@ pub(in crate::engine) fn bottom_up<N: Number>(
     (sums, lines): (&mut [N], &mut Lines),
 ) -> &'static [u8; GROUP] {
     for tree in 0..trees.programs.len() {
-        for first in (0..groups).step_by(GROUPS) {
-            match groups - first {
-                1 => abreast::<N, 1>(trees, leaves, tree, codes, first, sums, lines),
-                2 => abreast::<N, 2>(trees, leaves, tree, codes, first, sums, lines),
-                3 => abreast::<N, 3>(trees, leaves, tree, codes, first, sums, lines),
-                _ => abreast::<N, 4>(trees, leaves, tree, codes, first, sums, lines),
+        let found = match abreast(groups) {
+            1 => found::<1>(trees, tree, codes, lines),
+            2 => found::<2>(trees, tree, codes, lines),
+            3 => found::<3>(trees, tree, codes, lines),
+            4 => found::<4>(trees, tree, codes, lines),
+            _ => found::<GROUPS>(trees, tree, codes, lines),
+        };
+        for (group, found) in found[..groups].iter().enumerate() {
+            let place = group * GROUP;
+            if trees.planes.is_empty() {
+                for (row, leaf) in found.0.iter().enumerate() {
+                    leaves.add(tree, leaves.first[tree] + u32::from(*leaf), sums, place + row, BLOCK);
+                }
+            } else {
+                add(trees, leaves, tree, load(&found.0), sums, place);
             }
         }
     }
@@ -61,47 +70,56 @@ pub(in crate::engine) fn bottom_up<N: Number>(
     }
 }
 
+/// The number of a leaf.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]
-fn abreast<N: Number, const G: usize>(
+#[target_feature(enable = "avx512f")]
+fn constant(operand: u16) -> __m512i {
+    _mm512_set1_epi8((operand as u8).cast_signed())
+}
+
+/// The leaves of a tree that `G` groups of rows reach.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+fn found<'a, const G: usize>(
     trees: &BottomUp,
-    leaves: &Leaves<N>,
     tree: usize,
     codes: &[u8],
-    first: usize,
-    sums: &mut [N],
-    lines: &mut Lines,
-) {
+    lines: &'a mut Lines,
+) -> &'a [Line] {
     let program = trees.programs[tree];
-    let codes = &codes[first * GROUP..];
     for &Choice { column, left, right, destination, at_most } in
         &trees.choices[program.start as usize..program.end as usize]
     {
         let at_most = _mm512_set1_epi8(at_most.cast_signed());
-        let codes = &codes[usize::from(column) * BLOCK..][..G * GROUP].as_chunks::<GROUP>().0[..G];
-        let into = usize::from(TEMPORARY) + usize::from(destination);
-        let (left, right) = (lines.of(left), lines.of(right));
-        let mut chosen = [at_most; G];
-        for group in 0..G {
-            let goes_left = _mm512_cmple_epu8_mask(load(&codes[group]), at_most);
-            chosen[group] = _mm512_mask_mov_epi8(load(&right[group].0), goes_left, load(&left[group].0));
+        let codes = &codes[usize::from(column) * G * GROUP..][..G * GROUP].as_chunks::<GROUP>().0[..G];
+        let into = Lines::place::<G>(TEMPORARY + u16::from(destination));
+        let (left_place, right_place) = (Lines::place::<G>(left), Lines::place::<G>(right));
+        // The loads are what a choice waits for, so leaves' numbers come from registers. A macro, because a closure would
+        // not be inlined.
+        macro_rules! choose {
+            (|$group:ident| $left:expr, $right:expr) => {
+                for $group in 0..G {
+                    let goes_left = _mm512_cmple_epu8_mask(load(&codes[$group]), at_most);
+                    let chosen = _mm512_mask_mov_epi8($right, goes_left, $left);
+                    store(&mut lines.0[into + $group].0, chosen);
+                }
+            };
         }
-        let into = &mut lines.0[into % OPERANDS];
-        for group in 0..G {
-            store(&mut into[group].0, chosen[group]);
-        }
-    }
-    for group in 0..G {
-        let place = (first + group) * GROUP;
-        let found = lines.of(program.result)[group].0;
-        if trees.planes.is_empty() {
-            for (row, leaf) in found.iter().enumerate() {
-                leaves.add(tree, leaves.first[tree] + u32::from(*leaf), sums, place + row, BLOCK);
+        let (left_leaf, right_leaf) = (constant(left), constant(right));
+        match (left < TEMPORARY, right < TEMPORARY) {
+            // For so few rows, a branch that goes wrong costs more than loads.
+            _ if G == 1 => {
+                choose!(|group| load(&lines.0[left_place + group].0), load(&lines.0[right_place + group].0));
             }
-        } else {
-            add(trees, leaves, tree, load(&found), sums, place);
+            (true, true) => choose!(|_group| left_leaf, right_leaf),
+            (true, false) => choose!(|group| left_leaf, load(&lines.0[right_place + group].0)),
+            (false, true) => choose!(|group| load(&lines.0[left_place + group].0), right_leaf),
+            (false, false) => {
+                choose!(|group| load(&lines.0[left_place + group].0), load(&lines.0[right_place + group].0));
+            }
         }
     }
+    lines.result::<G>(program.result)
 }
 
 /// Adds the leaves `found` of 64 rows to the sums from `place` on.
