@@ -19,20 +19,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, SIGNATURE_FILE, read_manifest};
-use serve_core::{Alias, Bundle, Digest, Manifest, ModelName, ModelVersion};
+use serve_core::{Bundle, Digest, Manifest, ModelName, ModelVersion};
 
 use crate::aliases::Aliases;
+use crate::arrival;
 use crate::signature::MAX_SIGNATURE_BYTES;
 use crate::storage::{DeleteError, EditAliases, Fingerprint, Lease, PublishError, Storage, StorageError};
 
-const ALIASES_FILE: &str = "aliases.json";
+pub(crate) const ALIASES_FILE: &str = "aliases.json";
 const LOCK_FILE: &str = ".lock";
 
 /// File systems that note times no finer than this cannot tell two changes within it apart.
 const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 
 /// Longest alias file that is read: histories of tens of thousands of moves.
-const MAX_ALIASES_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_ALIASES_BYTES: u64 = 16 << 20;
 
 /// Maps an I/O error to the path it happened at.
 pub(crate) fn io_at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StorageError + 'a {
@@ -101,20 +102,11 @@ impl Directory {
     }
 
     fn default_aliases(&self, name: &ModelName) -> Result<Aliases, StorageError> {
-        let mut aliases = Aliases::default();
-        if let Some(oldest) = self.versions(name)?.first() {
-            let folder = self.version_folder(name, oldest);
-            let at = fs::metadata(&folder).and_then(|data| data.modified()).ok();
-            let at = at.and_then(|at| at.try_into().ok()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-            aliases.point(
-                &Alias::champion(),
-                oldest,
-                crate::aliases::Action::Publish,
-                "the registry".into(),
-                at,
-            );
-        }
-        Ok(aliases)
+        let versions = self.versions(name)?;
+        let Some(oldest) = versions.first() else { return Ok(Aliases::default()) };
+        let at = fs::metadata(self.version_folder(name, oldest)).and_then(|data| data.modified()).ok();
+        let at = at.and_then(|at| at.try_into().ok()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Ok(arrival::first_aliases(oldest, "the registry", at))
     }
 
     /// The folders in `folder` whose names are of a type, in order; none where there is no such folder. What leads out of
@@ -329,11 +321,7 @@ impl Storage for Directory {
             return Err(StorageError::UnknownVersion { name: name.clone(), version: version.clone() }.into());
         }
         let _lock = self.lock(name)?;
-        let aliases = self.aliases(name)?;
-        if let Some((alias, _)) = aliases.iter().find(|(_, target)| *target == version) {
-            let (name, version, alias) = (name.clone(), version.clone(), alias.clone());
-            return Err(DeleteError::Aliased { name, version, alias });
-        }
+        arrival::refuse_aliased(name, version, &self.aliases(name)?)?;
         let manifest = self.manifest_path(name, version);
         let file = File::open(&manifest).map_err(io_at("read", &manifest))?;
         if file.try_lock().is_err() {

@@ -2,6 +2,8 @@
 //! injected loader.
 
 mod aliases;
+mod bucket;
+mod buckets;
 mod confinement;
 mod degraded;
 mod explanations;
@@ -23,5 +25,6 @@ mod selectors;
 mod shop;
 mod signatures;
 mod single_flight;
+mod storage;
 mod stress;
 mod unreadable;
