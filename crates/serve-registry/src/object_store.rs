@@ -121,7 +121,7 @@ impl ObjectStorage {
     fn key(&self, name: &ModelName, rest: &[&str]) -> Path {
         let below = rest.iter().flat_map(|part| part.split('/'));
         let parts = std::iter::once(name.as_str()).chain(below);
-        parts.fold(self.prefix.clone(), |key, part| key.join(part))
+        parts.fold(self.prefix.clone(), Path::join)
     }
 
     fn failed(&self, action: &'static str, key: &Path, error: CallError) -> StorageError {

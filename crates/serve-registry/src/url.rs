@@ -88,7 +88,7 @@ impl RegistryUrl {
     pub fn open(&self, cache: &ObjectCacheConfig) -> Result<Arc<dyn Storage>, StorageError> {
         match &self.place {
             Place::Folder(path) => Ok(Arc::new(Directory::open(path)?)),
-            Place::Bucket { bucket, prefix } => self.bucket(bucket, prefix, cache),
+            Place::Bucket { bucket, prefix } => open_bucket(bucket, prefix, cache),
         }
     }
 
@@ -100,29 +100,28 @@ impl RegistryUrl {
         match &self.place {
             Place::Folder(path) => Ok(Arc::new(Directory::create(path)?)),
             Place::Bucket { bucket, prefix } => {
-                let storage = self.bucket(bucket, prefix, cache)?;
+                let storage = open_bucket(bucket, prefix, cache)?;
                 storage.models()?;
                 Ok(storage)
             }
         }
     }
+}
 
-    #[cfg(feature = "s3")]
-    fn bucket(
-        &self,
-        bucket: &str,
-        prefix: &str,
-        cache: &ObjectCacheConfig,
-    ) -> Result<Arc<dyn Storage>, StorageError> {
-        let options = crate::object_store::ObjectOptions { cache: cache.clone(), ..Default::default() };
-        Ok(Arc::new(crate::object_store::ObjectStorage::open(bucket, prefix, options)?))
-    }
+#[cfg(feature = "s3")]
+fn open_bucket(
+    bucket: &str,
+    prefix: &str,
+    cache: &ObjectCacheConfig,
+) -> Result<Arc<dyn Storage>, StorageError> {
+    let options = crate::object_store::ObjectOptions { cache: cache.clone(), ..Default::default() };
+    Ok(Arc::new(crate::object_store::ObjectStorage::open(bucket, prefix, options)?))
+}
 
-    #[cfg(not(feature = "s3"))]
-    fn bucket(&self, _: &str, _: &str, _: &ObjectCacheConfig) -> Result<Arc<dyn Storage>, StorageError> {
-        let source = "this program is built without the feature `s3` of serve-registry".into();
-        Err(StorageError::Remote { action: "opened", location: self.text.clone(), source })
-    }
+#[cfg(not(feature = "s3"))]
+fn open_bucket(bucket: &str, prefix: &str, _: &ObjectCacheConfig) -> Result<Arc<dyn Storage>, StorageError> {
+    let source = "this program is built without the feature `s3` of serve-registry".into();
+    Err(StorageError::Remote { action: "opened", location: format!("s3://{bucket}/{prefix}"), source })
 }
 
 /// Opens the registry's storage at a path or URL, with the default cache of objects.

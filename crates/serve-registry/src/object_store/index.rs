@@ -100,8 +100,7 @@ impl Index {
 
 fn seen(object: ObjectMeta) -> Seen {
     let modified = object.last_modified;
-    let modified =
-        jiff::Timestamp::new(modified.timestamp(), modified.timestamp_subsec_nanos().min(999_999_999) as i32);
+    let modified = jiff::Timestamp::from_microsecond(modified.timestamp_micros());
     let modified = modified.unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     let tag = object.e_tag.clone().unwrap_or_else(|| modified.to_string());
     Seen { bytes: object.size, tag, e_tag: object.e_tag, modified }
