@@ -1,5 +1,6 @@
 //! `serve-server`: serves the models of a registry over HTTP. Wiring only; what it does stands in the crates.
 
+mod allocator;
 mod args;
 mod config;
 mod demo;
@@ -10,6 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    allocator::give_back();
     let args = args::Args::parse();
     match run::run(args) {
         Ok(()) => ExitCode::SUCCESS,

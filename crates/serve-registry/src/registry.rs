@@ -8,7 +8,9 @@ mod change;
 mod follow;
 mod guarding;
 mod load;
+mod outcome;
 mod reading;
+mod rehearsal;
 mod threads;
 
 use std::collections::{BTreeMap, HashMap};
@@ -24,7 +26,7 @@ use serve_core::{
 use thiserror::Error;
 
 pub use change::PromoteError;
-pub use follow::{ReloadOutcome, ReloadStatus};
+pub use outcome::{ReloadOutcome, ReloadStatus};
 
 use crate::cache::{Cache, CacheStats, Key};
 use crate::config::Options;

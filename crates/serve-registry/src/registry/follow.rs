@@ -10,6 +10,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use serve_core::{Alias, ModelName, ModelVersion};
 
 use super::load::Swapping;
+use super::outcome::{ReloadOutcome, ReloadStatus, outcome};
 use super::reading::Reading;
 use super::{DeploymentError, Registry, Shared, Writer};
 use crate::aliases::{Action, Aliases};
@@ -17,54 +18,6 @@ use crate::deployment::{Deployment, with_causes};
 use crate::slot::Slot;
 use crate::snapshot::{ModelSnapshot, Pointing, Published};
 use crate::storage::{Fingerprint, StorageError};
-
-/// What a reload did to a model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReloadStatus {
-    /// The same version answers as before.
-    Unchanged,
-    /// The model answers for the first time.
-    Loaded,
-    /// Another version answers.
-    Swapped,
-    /// A version was noticed that is loaded when it is first asked for.
-    Registered,
-    /// A version was refused; what answered before, if anything did, still does.
-    Refused,
-    /// The model is gone.
-    Removed,
-}
-
-impl ReloadStatus {
-    /// The status as it is written in answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Unchanged => "unchanged",
-            Self::Loaded => "loaded",
-            Self::Swapped => "swapped",
-            Self::Registered => "registered",
-            Self::Refused => "refused",
-            Self::Removed => "removed",
-        }
-    }
-}
-
-/// What a reload did to one model.
-#[derive(Debug, Clone)]
-pub struct ReloadOutcome {
-    /// The model.
-    pub name: ModelName,
-    /// The champion that answered before.
-    pub from: Option<ModelVersion>,
-    /// The champion that answers now.
-    pub to: Option<ModelVersion>,
-    /// What happened.
-    pub status: ReloadStatus,
-    /// Why, where a version was refused.
-    pub reason: Option<Arc<str>>,
-}
 
 /// How the storage is followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -435,50 +388,6 @@ impl Shared {
         self.storage.fingerprint(&snapshot.name, version)
     }
 
-    fn rehearse(&self, only: Option<&ModelName>) -> Result<Vec<ReloadOutcome>, StorageError> {
-        let present = self.storage.models()?;
-        if let Some(name) = only.filter(|name| present.binary_search(name).is_err()) {
-            return Err(StorageError::UnknownModel { name: name.clone() });
-        }
-        let wanted: Vec<_> =
-            present.iter().filter(|name| only.is_none_or(|only| only == *name)).cloned().collect();
-        let readings = self.read_all(&wanted, false);
-        let mut outcomes: Vec<_> = readings.iter().map(|reading| self.rehearse_model(reading)).collect();
-        for gone in self.catalog.load().models.keys().filter(|name| present.binary_search(name).is_err()) {
-            let from = self.snapshot(gone).and_then(|old| old.champion().cloned());
-            outcomes.push(outcome(gone, from, None, ReloadStatus::Removed, None));
-        }
-        outcomes.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(outcomes)
-    }
-
-    fn rehearse_model(&self, reading: &Reading) -> ReloadOutcome {
-        let (name, from) = (&reading.old.name, reading.old.champion().cloned());
-        let target = match &reading.aliases {
-            Ok(aliases) => aliases.target("champion").cloned(),
-            Err(error) => {
-                let told = Some(with_causes(error).into());
-                return outcome(name, from.clone(), from, ReloadStatus::Refused, told);
-            }
-        };
-        let Some(target) = target else { return outcome(name, from, None, ReloadStatus::Unchanged, None) };
-        if reading.old.deployments.contains_key(&target) {
-            let same = from.as_ref() == Some(&target);
-            let status = if same { ReloadStatus::Unchanged } else { ReloadStatus::Swapped };
-            return outcome(name, from, Some(target), status, None);
-        }
-        match Deployment::load(&*self.storage, &*self.loader, name, &target) {
-            Err(error) => outcome(name, from.clone(), from, ReloadStatus::Refused, Some(error.reason)),
-            Ok(_) if from.as_ref() == Some(&target) => {
-                outcome(name, from, Some(target), ReloadStatus::Unchanged, None)
-            }
-            Ok(_) => {
-                let status = if from.is_none() { ReloadStatus::Loaded } else { ReloadStatus::Swapped };
-                outcome(name, from, Some(target), status, None)
-            }
-        }
-    }
-
     /// The version that stays loaded beside a new champion while a guard window compares the two.
     fn kept_for_guard(
         &self,
@@ -495,14 +404,4 @@ impl Shared {
         let on = self.options.guard_of(&next.name).is_on();
         (promoted && both && on).then(|| from.clone())
     }
-}
-
-fn outcome(
-    name: &ModelName,
-    from: Option<ModelVersion>,
-    to: Option<ModelVersion>,
-    status: ReloadStatus,
-    reason: Option<Arc<str>>,
-) -> ReloadOutcome {
-    ReloadOutcome { name: name.clone(), from, to, status, reason }
 }
