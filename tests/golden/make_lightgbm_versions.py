@@ -255,12 +255,41 @@ def ways():
                          "interaction_constraints": [[0, 1], [2, 3]], "extra_trees": True, "path_smooth": 1}, x, score)
 
 
+def untrained(_, params):
+    """A booster of the same parameters that was never trained."""
+    x, score = columns(seeded("untrained"))
+    return lgb.Booster(params, lgb.Dataset(x, (score > 0).astype(int)))
+
+
+def nothing_learnt():
+    """No tree at all, or trees of one leaf: too few rounds, constant labels, no split that is allowed."""
+    x, score = columns(seeded("nothing-learnt"))
+    binary, classes, ones = (score > 0).astype(int), np.digitize(score, [-0.5, 0.5]), np.ones(len(x))
+    regression, three_classes = {"objective": "regression"}, {"objective": "multiclass", "num_class": 3}
+    beyond = {"start_iteration": 9}
+    case("no-tree", {**regression, **SQRT}, x, score, saved=beyond)
+    case("no-tree-binary", {"objective": "binary"}, x, binary, after=untrained)
+    case("no-tree-classes", three_classes, x, classes, saved=beyond)
+    case("no-tree-ova", {**three_classes, "objective": "multiclassova"}, x, classes, saved=beyond)
+    case("no-tree-poisson", {"objective": "poisson"}, x, np.exp(score), saved=beyond)
+    case("no-tree-lambda", {"objective": "cross_entropy_lambda"}, x, binary, after=untrained)
+    case("no-tree-custom", {"objective": three, "num_class": 3}, x, classes, saved=beyond)
+    case("constant", regression, x, 3 * ones)
+    case("constant-zeros", {"objective": "binary"}, x, 0 * ones)
+    case("constant-ones", {"objective": "binary"}, x, ones)
+    case("constant-classes", three_classes, x, ones)
+    case("constant-ova", {**three_classes, "objective": "multiclassova"}, x, ones)
+    case("constant-rf", {"objective": "binary", **RF, "min_data_in_leaf": 1000}, x, binary)
+    case("constant-dart", {"objective": "multiclass", "num_class": 3, **DART, "min_data_in_leaf": 1000}, x, classes)
+
+
 def main():
     shutil.rmtree(os.path.join(HERE, FOLDER), ignore_errors=True)
     objectives()
     linear()
     missing()
     ways()
+    nothing_learnt()
 
 
 if __name__ == "__main__":

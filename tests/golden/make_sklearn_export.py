@@ -294,7 +294,8 @@ def prepared():
     def remainder(d):
         x = d.frame().drop(columns="age")
         prepare = ColumnTransformer([("hot", p.OneHotEncoder(), ["size"])], remainder="drop")
-        return make_pipeline(prepare, tree.DecisionTreeClassifier(max_depth=3)).fit(x, d.two), x
+        return make_pipeline(prepare, tree.DecisionTreeClassifier(max_depth=3, random_state=0)).fit(
+            x, d.two), x
 
 
 def combined():
@@ -328,7 +329,7 @@ def combined():
     CASES["target-min-max"] = lambda d: (TransformedTargetRegressor(
         svm.SVR(), transformer=preprocessing.MinMaxScaler()).fit(d.x, d.value), d.x)
     CASES["multi-output"] = lambda d: (MultiOutputRegressor(ensemble.GradientBoostingRegressor(
-        n_estimators=2)).fit(d.x, np.column_stack([d.value, d.score])), d.x)
+        n_estimators=2, random_state=0)).fit(d.x, np.column_stack([d.value, d.score])), d.x)
     CASES["isotonic"] = lambda d: (IsotonicRegression(out_of_bounds="clip").fit(d.x[:, 0], d.value), d.x[:, :1])
 
     @case("text-labels")

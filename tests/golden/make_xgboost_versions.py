@@ -188,6 +188,16 @@ def boosters():
          "two trees a round; the second and third of four rounds", 4,
          after=lambda b: b[1:3] if VERSION >= (1, 3) else b)
     make("no-rounds", {"objective": "count:poisson"}, positive, "no tree at all", 0)
+    make("no-rounds-binary", {"objective": "binary:logistic"}, sign, "no tree, and no base score given", 0)
+    make("no-rounds-base-score", {"objective": "binary:logistic", "base_score": 0.2}, sign, "no tree; a base score", 0)
+    make("no-rounds-classes", {"objective": "multi:softprob", "num_class": 3}, three, "no tree; three classes", 0)
+    make("no-rounds-targets", {"objective": "reg:squarederror"}, several(identity), "no tree; two targets", 0)
+    make("no-rounds-tweedie", {"objective": "reg:tweedie", "base_score": 1.5}, positive, "no tree; exp, base score", 0)
+    make("no-rounds-dart", {"objective": "reg:squarederror", "booster": "dart"}, identity, "no tree to weigh", 0)
+    make("no-rounds-gblinear", {"objective": "reg:squarederror", "booster": "gblinear"}, identity, "no weights", 0)
+    make("constant", {"objective": "binary:logistic", "gamma": 1e9}, sign, "trees of one leaf")
+    make("constant-labels", {"objective": "multi:softprob", "num_class": 3}, lambda s, _: np.ones(len(s)),
+         "one class is all there is")
     make("balanced", {"objective": "binary:logistic", "base_score": 0.4931}, sign,
          "a base score whose logarithm is not the nearest f32", 2)
     if VERSION >= (3, 1):

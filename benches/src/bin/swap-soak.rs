@@ -8,18 +8,18 @@
 //! them, and the one before leaves. An answer is *failed* where there was none, *mixed* where it is another version's than
 //! the one that the deployment names, and *wrong* where it is no version's. Phases without and with swapping take turns, so
 //! that both meet the same other work on the machine. Resident memory is read when the replaced version is freed, after the
-//! tenth swap and after the last. The exit code is 1 where anything was failed, mixed or wrong; times and memory are
+//! tenth swap and after every tenth part of all. The exit code is 1 where anything was failed, mixed or wrong; times and memory are
 //! printed and judge nothing.
 #![allow(clippy::print_stdout, reason = "its table is its result")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use serve_benches::histogram::Histogram;
+use serve_benches::memory;
 use serve_core::golden::Golden;
 use serve_core::tree::{Leaf, Missing, Node, Shape, Statistics, Test, Tree, TreeEnsemble};
 use serve_core::{
@@ -27,7 +27,7 @@ use serve_core::{
     Model, ModelLoader, ModelName, ModelRef, ModelVersion, Signature, SourceInfo, Target, Task, Tolerance,
     naive,
 };
-use serve_registry::{Deployment, Directory, Registry, Storage};
+use serve_registry::{Deployment, Directory, Registry, Storage, VersionState};
 
 type Failure = Box<dyn Error>;
 
@@ -207,9 +207,7 @@ fn ask(registry: &Registry, reference: &ModelRef, expected: &Expected, phase: &A
 
 /// Mebibytes of this process that are in memory.
 fn resident() -> Result<f64, Failure> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS is told")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? / 1024.0)
+    Ok(memory::resident()? as f64 / f64::from(1 << 20))
 }
 
 /// What the swaps took, and the memory after some of them.
@@ -235,13 +233,17 @@ fn swap(registry: &Registry, name: &ModelName, swaps: usize, phase: &AtomicU8) -
         let end = (done + TURN).min(swaps);
         while done < end {
             done += 1;
-            let old = Arc::downgrade(&registry.deployment(&*format!("{name}"))?);
             let start = Instant::now();
-            registry.promote(name, &format!("v{}", done % VERSIONS).parse()?, &champion, "swap-soak")?;
+            let to = format!("v{}", done % VERSIONS).parse()?;
+            let from = registry.promote(name, &to, &champion, "swap-soak")?.ok_or("nothing was replaced")?;
             seen.times.add(start.elapsed());
-            if done == SETTLED || done == swaps {
+            if done == SETTLED || done.is_multiple_of(swaps.div_ceil(10)) || done == swaps {
+                let freed = || {
+                    let lifecycle = registry.lifecycle(name, &from);
+                    lifecycle.is_some_and(|lifecycle| lifecycle.state() == VersionState::Retired)
+                };
                 let patience = Instant::now() + Duration::from_secs(10);
-                while old.strong_count() > 0 && Instant::now() < patience {
+                while !freed() && Instant::now() < patience {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 seen.resident.push((done, resident()?));

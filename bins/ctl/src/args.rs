@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use serve_core::{Alias, Direction, ModelName, ModelVersion};
 use serve_formats::Format;
+use serve_registry::RegistryUrl;
 use serve_train::Algorithm;
 
 /// Imports, trains, inspects and promotes models, and fills feature stores.
 #[derive(Debug, Parser)]
 #[command(name = "serve-ctl", version, about, max_term_width = 100)]
 pub(crate) struct Args {
-    /// Folder of the registry
-    #[arg(long, value_name = "DIR", env = "SERVE_REGISTRY", global = true)]
-    pub(crate) registry: Option<PathBuf>,
+    /// Registry: a folder, or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", env = "SERVE_REGISTRY", global = true)]
+    pub(crate) registry: Option<RegistryUrl>,
 
     /// Feature store, e.g. sqlite://features.db
     #[arg(long, value_name = "URL", env = "SERVE_FEATURES", global = true)]
@@ -166,7 +167,7 @@ pub(crate) struct Push {
     pub(crate) version: String,
     /// The other registry
     #[arg(long, value_name = "DIR|URL")]
-    pub(crate) to: String,
+    pub(crate) to: RegistryUrl,
     /// Point an alias to it there
     #[arg(long)]
     pub(crate) promote: bool,

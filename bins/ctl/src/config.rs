@@ -1,6 +1,6 @@
 //! What the program needs of the server's configuration.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serve_app::{ConfigError, Exit, ExitReason, Layers};
 use serve_core::ModelLoader;
 use serve_features::{FeaturesConfig, StoreUrl};
-use serve_registry::{Directory, Options, Registry, RegistryConfig, Storage};
+use serve_registry::{Options, Registry, RegistryConfig, RegistryUrl, Storage};
 
 use crate::args::Args;
 
@@ -43,7 +43,7 @@ impl CtlConfig {
         }
         layers.environment(std::env::vars());
         if let Some(registry) = &args.registry {
-            layers.set("registry.url", registry.to_string_lossy().into_owned());
+            layers.set("registry.url", registry.as_str());
         }
         if let Some(features) = &args.features {
             layers.set("features.url", features.clone());
@@ -55,32 +55,32 @@ impl CtlConfig {
         Ok(Self { has_registry: args.registry.is_some() || args.config.is_some(), ..config })
     }
 
-    fn registry_path(&self) -> Result<&PathBuf, Exit> {
-        if self.has_registry || self.registry.url.exists() {
+    fn registry_url(&self) -> Result<&RegistryUrl, Exit> {
+        let folder = self.registry.url.folder();
+        if self.has_registry || folder.is_none_or(Path::exists) {
             return Ok(&self.registry.url);
         }
         let message =
-            "say where the registry is: --registry DIR, SERVE_REGISTRY, or registry.url in --config FILE";
+            "say where the registry is: --registry DIR|URL, SERVE_REGISTRY, or registry.url in --config FILE";
         Err(Exit::told(ExitReason::NoInput, message))
     }
 
     /// Where the registry lies, which must be there.
     pub(crate) fn storage(&self) -> Result<Arc<dyn Storage>, Exit> {
-        let storage = Directory::open(self.registry_path()?);
-        Ok(Arc::new(storage.map_err(|error| Exit::because(ExitReason::NoInput, error))?))
+        let storage = self.registry_url()?.open(&self.registry.object_cache);
+        storage.map_err(|error| Exit::because(ExitReason::NoInput, error))
     }
 
-    /// Where the registry lies, made if it is not there.
+    /// Where the registry lies; a folder is made if it is not there.
     pub(crate) fn new_storage(&self) -> Result<Arc<dyn Storage>, Exit> {
-        let storage = Directory::create(&self.registry.url);
-        Ok(Arc::new(storage.map_err(|error| Exit::because(ExitReason::CannotCreate, error))?))
+        let storage = self.registry.url.create(&self.registry.object_cache);
+        storage.map_err(|error| Exit::because(ExitReason::CannotCreate, error))
     }
 
     /// Another registry, which must be there.
-    #[expect(clippy::unused_self, reason = "what is configured for object stores holds for it too")]
-    pub(crate) fn other_storage(&self, url: &str) -> Result<Arc<dyn Storage>, Exit> {
-        let storage = Directory::open(url);
-        Ok(Arc::new(storage.map_err(|error| Exit::because(ExitReason::NoInput, error))?))
+    pub(crate) fn other_storage(&self, url: &RegistryUrl) -> Result<Arc<dyn Storage>, Exit> {
+        let storage = url.open(&self.registry.object_cache);
+        storage.map_err(|error| Exit::because(ExitReason::NoInput, error))
     }
 
     /// What loads versions, and refuses those that no trusted key signed where keys are trusted.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Parser;
+use serve_registry::RegistryUrl;
 
 /// Serves the models of a registry over HTTP.
 #[derive(Debug, Parser)]
@@ -17,9 +18,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", env = "SERVE_CONFIG")]
     pub(crate) config: Option<PathBuf>,
 
-    /// Folder of the registry
-    #[arg(long, value_name = "DIR", env = "SERVE_REGISTRY")]
-    pub(crate) registry: Option<PathBuf>,
+    /// Registry: a folder, or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "DIR|URL", env = "SERVE_REGISTRY")]
+    pub(crate) registry: Option<RegistryUrl>,
 
     /// Feature store, e.g. sqlite://features.db
     #[arg(long, value_name = "URL", env = "SERVE_FEATURES")]

@@ -68,9 +68,8 @@ impl ServerConfig {
             layers.file(path).map_err(config_error)?;
         }
         layers.environment(std::env::vars());
-        let text = |path: &std::path::Path| path.to_string_lossy().into_owned();
         if let Some(registry) = &args.registry {
-            layers.set("registry.url", text(registry));
+            layers.set("registry.url", registry.as_str());
         }
         if let Some(features) = &args.features {
             layers.set("features.url", features.clone());

@@ -7,10 +7,11 @@
 
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serve_app::{Exit, ExitReason, Layers};
 use serve_features::{Declarations, Durability, SqliteDatabase, SqliteOptions, read_prices, read_sentiment};
+use serve_registry::RegistryUrl;
 use tempfile::TempDir;
 
 const DECLARATIONS: &str = include_str!("../../../models/features.yaml");
@@ -57,10 +58,16 @@ pub(crate) struct Demo {
 
 impl Demo {
     /// Unpacks the models and names a place for the features: a temporary folder, or what the user chose.
-    pub(crate) fn unpack(registry: Option<&Path>, features: Option<&str>) -> Result<Self, Exit> {
+    pub(crate) fn unpack(registry: Option<&RegistryUrl>, features: Option<&str>) -> Result<Self, Exit> {
         let os = |error: std::io::Error| Exit::because(ExitReason::System, error);
         let folder = tempfile::Builder::new().prefix("serve-demo-").tempdir().map_err(os)?;
-        let registry = registry.map_or_else(|| folder.path().join("registry"), Path::to_owned);
+        let registry = match registry.map(RegistryUrl::folder) {
+            Some(Some(path)) => path.to_owned(),
+            Some(None) => {
+                return Err(Exit::told(ExitReason::Config, "--demo unpacks its models into a folder"));
+            }
+            None => folder.path().join("registry"),
+        };
         for (name, bytes) in BUNDLES {
             let path = registry.join(name);
             if !path.exists() {

@@ -11,7 +11,7 @@ use serve_features::{Declarations, FeatureSetName, FeatureStore, open_store};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
 use serve_http::{BindError, Server};
-use serve_registry::{Directory, Registry};
+use serve_registry::Registry;
 use tracing::{info, warn};
 use tracing_subscriber::EnvFilter;
 
@@ -30,7 +30,7 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
         );
     }
     let demo =
-        args.demo.then(|| Demo::unpack(args.registry.as_deref(), args.features.as_deref())).transpose()?;
+        args.demo.then(|| Demo::unpack(args.registry.as_ref(), args.features.as_deref())).transpose()?;
     let base = demo.as_ref().map_or_else(Layers::new, Demo::settings);
     let (config, notes) = ServerConfig::load(&args, base)?;
     start_log(&config.log)?;
@@ -63,7 +63,9 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let server = Server::bind(app).await.map_err(bind_error)?;
     let address = server.local_addr().map_err(|error| Exit::because(ExitReason::System, error))?;
     let period = config.registry.poll;
-    let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period));
+    let folder = config.registry.url.folder().filter(|_| config.registry.watch);
+    let folder = folder.map(std::path::Path::to_owned);
+    let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period, folder));
     announce(address, demo.as_ref())?;
     let stopped = server.run(stop).await;
     if let Some(poll) = poll {
@@ -82,10 +84,11 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
 }
 
 fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
-    let directory =
-        Directory::open(&config.registry.url).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
+    let url = &config.registry.url;
+    let storage =
+        url.open(&config.registry.object_cache).map_err(|error| Exit::because(ExitReason::NoInput, error))?;
     let loader = config.registry.loader().map_err(|error| Exit::because(ExitReason::Config, error))?;
-    let registry = Registry::with(directory, loader, config.registry.options())
+    let registry = Registry::with_storage(storage, loader, config.registry.options())
         .map_err(|error| Exit::because(ExitReason::System, error))?;
     for model in registry.models() {
         for (version, refusal) in &model.refused {
@@ -107,7 +110,7 @@ fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
         }
     }
     if registry.models().is_empty() {
-        warn!(registry = %config.registry.url.display(), "the registry is empty; `serve-ctl import` publishes a model");
+        warn!(registry = %url, "the registry is empty; `serve-ctl import` publishes a model");
     }
     Ok(registry)
 }

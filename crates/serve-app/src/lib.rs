@@ -23,6 +23,7 @@ pub mod poll;
 pub mod predict;
 pub mod request;
 pub mod service;
+mod watch;
 
 pub use admin::Author;
 pub use config::{ConfigError, Layers};

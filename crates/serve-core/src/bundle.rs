@@ -23,7 +23,7 @@ pub use build::BundleBuilder;
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "manifest.json";
-/// The engine's own representation of the model, in an [envelope].
+/// The engine's own representation of the model, in an [envelope](crate::envelope).
 pub const MODEL_FILE: &str = "model.bin";
 /// The signature of the manifest, beside it. No file of the bundle: it may come later.
 pub const SIGNATURE_FILE: &str = "manifest.sig";

@@ -5,10 +5,12 @@
 //! comparisons are exact, and sums run per row, in the order of the trees, in the model's precision. Flush-to-zero modes
 //! are never set. `docs/engine.md` tells how they work and what was measured.
 
-mod bit_walk;
+mod block_walk;
 mod bottom_up;
 mod codes;
 mod coding;
+mod columns;
+mod cost;
 mod estimator;
 mod kernels;
 mod leaves;
@@ -16,8 +18,8 @@ mod lines;
 mod lower;
 mod path;
 mod plain_walk;
+mod pointer_jumping;
 mod pool;
-mod quick_scorer;
 mod rows;
 mod rule;
 mod trees;

@@ -33,6 +33,7 @@ mod naive;
 mod op;
 mod program;
 mod provenance;
+mod table;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;

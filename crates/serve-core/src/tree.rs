@@ -246,16 +246,16 @@ impl TreeEnsemble {
         self.0.leaves == Leaves::Linear
     }
 
-    /// Whether its nodes know how much training data reached them, which explanations need.
+    /// Whether its nodes know how much training data reached them, which explanations need; so do those of no tree.
     #[must_use]
     pub fn has_cover(&self) -> bool {
-        !self.0.cover.is_empty()
+        self.0.cover.len() == self.node_count()
     }
 
-    /// Whether its nodes know how much their splits lowered the loss.
+    /// Whether its nodes know how much their splits lowered the loss; so do those of no tree.
     #[must_use]
     pub fn has_gain(&self) -> bool {
-        !self.0.gain.is_empty()
+        self.0.gain.len() == self.node_count()
     }
 
     /// Per tree, the output that its scalar leaves add to.

@@ -133,7 +133,20 @@ impl MlflowModel {
     /// When there is no description, it is not MLflow's, has no flavour that is read, or leads out of the folder.
     pub fn open(path: &Path) -> Result<Self, MlflowError> {
         let folder = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
-        let description = parse(&read_description(folder)?)?;
+        let (flavour, named) = Self::named(&read_description(folder)?)?;
+        Ok(Self { file: confined(folder, &named.file, flavour)?, ..named })
+    }
+
+    /// What a description says by itself; the file's path is as it stands there, and may lead anywhere.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), but for what only the folder can tell.
+    pub fn describe(description: &[u8]) -> Result<Self, MlflowError> {
+        Ok(Self::named(description)?.1)
+    }
+
+    fn named(description: &[u8]) -> Result<(&'static str, Self), MlflowError> {
+        let description = parse(description)?;
         let present = |(flavour, format): &(&'static str, Format)| {
             description.flavors.get(*flavour)?.as_ref().map(|found| (*flavour, *format, found))
         };
@@ -149,7 +162,7 @@ impl MlflowModel {
             let class = found.model_class.as_deref().map_or_else(|| "object".to_owned(), shown);
             return Err(MlflowError::Pickled { flavour, file: shown(data), class });
         }
-        Ok(Self { file: confined(folder, data, flavour)?, format, inputs: inputs(&description)? })
+        Ok((flavour, Self { file: data.into(), format, inputs: inputs(&description)? }))
     }
 
     /// The model under the signature's names, where its file has none of its own: LightGBM then calls features `Column_0`,
@@ -196,11 +209,10 @@ fn inputs(description: &Description) -> Result<Vec<String>, MlflowError> {
 }
 
 /// The path of a file that lies in the folder, also after its links are followed.
-fn confined(folder: &Path, data: &str, flavour: &'static str) -> Result<PathBuf, MlflowError> {
-    let outside = || MlflowError::Outside { flavour, got: shown(data) };
-    let plain =
-        Path::new(data).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    if !plain || data.is_empty() {
+fn confined(folder: &Path, data: &Path, flavour: &'static str) -> Result<PathBuf, MlflowError> {
+    let outside = || MlflowError::Outside { flavour, got: shown(&data.to_string_lossy()) };
+    let plain = data.components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    if !plain || data.as_os_str().is_empty() {
         return Err(outside());
     }
     let path = folder.join(data);

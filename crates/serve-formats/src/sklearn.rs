@@ -7,6 +7,7 @@
 mod assemble;
 mod encode;
 mod file;
+mod functions;
 mod lower;
 mod number;
 mod tree;

@@ -30,10 +30,14 @@ const IMPORTED: [&str; 7] = [
     "xgboost_ubjson",
 ];
 
+const OTHERS: [&str; 5] = ["golden_csv", "golden_json", "manifest", "mlmodel", "model_bin"];
+
 fn run(target: &str, bytes: &[u8]) {
     match target {
         "golden_csv" => fuzz::read_rows(bytes),
+        "golden_json" => fuzz::prove_rows(bytes),
         "manifest" => drop(serve_core::bundle::read_manifest(bytes)),
+        "mlmodel" => fuzz::describe_folder(bytes),
         "model_bin" => fuzz::open_and_predict(bytes),
         target if IMPORTED.contains(&target) => fuzz::import_and_predict(bytes, Format::Auto),
         other => panic!("{other} is no fuzz target"),
@@ -64,7 +68,7 @@ fn check(target: &str, file: &Path, bytes: &[u8]) {
 #[test]
 fn seeds_are_read_and_answer_as_the_naive_evaluator() {
     let files = files("seeds");
-    for target in IMPORTED.iter().chain(&["golden_csv", "manifest"]) {
+    for target in IMPORTED.iter().chain(&OTHERS) {
         assert!(files.iter().any(|(name, _)| name == target), "no seeds for {target}");
     }
     for (target, file) in &files {

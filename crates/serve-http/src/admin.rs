@@ -56,12 +56,12 @@ impl Asked {
 
     fn query(self) -> Result<ModelQuery, Failure> {
         let Self { model, model_version, feature_set, model_type, .. } = self;
-        Ok(model_query(
+        model_query(
             model.as_deref(),
             feature_set.map(Into::into),
             model_type.map(Into::into),
             model_version.as_deref(),
-        )?)
+        )
     }
 }
 
@@ -125,9 +125,10 @@ pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
 /// and does not stop the others.
 pub(crate) async fn warm_up(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
-    let names = match query.is_open() {
-        true => app.service.registry().find(None, None),
-        false => app.service.all_matching(&query)?,
+    let names = if query.is_open() {
+        app.service.registry().find(None, None)
+    } else {
+        app.service.all_matching(&query)?
     };
     let alone = names.len() == 1;
     let mut entries = Vec::with_capacity(names.len());

@@ -9,11 +9,11 @@
 //! | [`call`] | one request as handlers see it |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
-//! | [`predict`], [`batch`], [`models`], [`health`] | handlers of our own API |
+//! | [`predict`], [`batch`], [`models`], [`admin`], [`health`] | handlers of our own API |
 //! | [`oip`] | the Open Inference Protocol |
 
 pub mod admin;
-mod batch;
+pub mod batch;
 pub mod call;
 pub mod config;
 pub mod failure;

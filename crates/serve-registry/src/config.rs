@@ -11,15 +11,19 @@ use serve_core::{Alias, ByteSize, EngineLoader, ModelLoader, ModelName, ModelRef
 use crate::guard::GuardConfig;
 use crate::signature::{KeyError, TrustedKeys, TrustedLoader};
 
+use crate::url::RegistryUrl;
+
 /// Where the registry lies, what follows it and what is kept loaded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RegistryConfig {
-    /// The folder.
-    pub url: PathBuf,
-    /// How often the folder is read again; `0s` is never.
+    /// A folder, or `s3://bucket/prefix`.
+    pub url: RegistryUrl,
+    /// How often it is read again, give or take a fifth; `0s` is never.
     #[serde(with = "serve_core::duration")]
     pub poll: Duration,
+    /// Whether the file system is asked to tell of changes in a folder, so that they are noticed before the next poll.
+    pub watch: bool,
     /// The model that answers where a request names none.
     pub default_model: Option<ModelName>,
     /// The aliases whose versions are loaded at start, as far as 80 % of the cache's limits go, most recently promoted
@@ -33,6 +37,24 @@ pub struct RegistryConfig {
     pub guard: GuardConfig,
     /// What holds for single models.
     pub models: BTreeMap<ModelName, ModelConfig>,
+    /// What is kept on disk of an object store's objects.
+    pub object_cache: ObjectCacheConfig,
+}
+
+/// The copies on disk of what was read from an object store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ObjectCacheConfig {
+    /// The folder; the user's cache folder where it is not said. Whoever can write there decides what is served.
+    pub dir: Option<PathBuf>,
+    /// How much is kept; the least recently used goes first. `0B` keeps nothing.
+    pub max_bytes: ByteSize,
+}
+
+impl Default for ObjectCacheConfig {
+    fn default() -> Self {
+        Self { dir: None, max_bytes: ByteSize(10 << 30) }
+    }
 }
 
 /// How a registry holds its models, wherever they lie. The fields are those of [`RegistryConfig`].
@@ -82,14 +104,16 @@ pub struct CacheConfig {
 impl Default for RegistryConfig {
     fn default() -> Self {
         Self {
-            url: PathBuf::from("registry"),
+            url: RegistryUrl::default(),
             poll: Duration::from_secs(5),
+            watch: true,
             default_model: None,
             preload: vec![Alias::champion()],
             cache: CacheConfig::default(),
             trusted_keys: Vec::new(),
             guard: GuardConfig::default(),
             models: BTreeMap::new(),
+            object_cache: ObjectCacheConfig::default(),
         }
     }
 }

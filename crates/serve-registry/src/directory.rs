@@ -19,20 +19,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, SIGNATURE_FILE, read_manifest};
-use serve_core::{Alias, Bundle, Digest, Manifest, ModelName, ModelVersion};
+use serve_core::{Bundle, Digest, Manifest, ModelName, ModelVersion};
 
 use crate::aliases::Aliases;
+use crate::arrival;
 use crate::signature::MAX_SIGNATURE_BYTES;
 use crate::storage::{DeleteError, EditAliases, Fingerprint, Lease, PublishError, Storage, StorageError};
 
-const ALIASES_FILE: &str = "aliases.json";
+pub(crate) const ALIASES_FILE: &str = "aliases.json";
 const LOCK_FILE: &str = ".lock";
 
 /// File systems that note times no finer than this cannot tell two changes within it apart.
 const COARSEST_CLOCK: Duration = Duration::from_secs(2);
 
 /// Longest alias file that is read: histories of tens of thousands of moves.
-const MAX_ALIASES_BYTES: u64 = 16 << 20;
+pub(crate) const MAX_ALIASES_BYTES: u64 = 16 << 20;
 
 /// Maps an I/O error to the path it happened at.
 pub(crate) fn io_at<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> StorageError + 'a {
@@ -101,20 +102,11 @@ impl Directory {
     }
 
     fn default_aliases(&self, name: &ModelName) -> Result<Aliases, StorageError> {
-        let mut aliases = Aliases::default();
-        if let Some(oldest) = self.versions(name)?.first() {
-            let folder = self.version_folder(name, oldest);
-            let at = fs::metadata(&folder).and_then(|data| data.modified()).ok();
-            let at = at.and_then(|at| at.try_into().ok()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-            aliases.point(
-                &Alias::champion(),
-                oldest,
-                crate::aliases::Action::Publish,
-                "the registry".into(),
-                at,
-            );
-        }
-        Ok(aliases)
+        let versions = self.versions(name)?;
+        let Some(oldest) = versions.first() else { return Ok(Aliases::default()) };
+        let at = fs::metadata(self.version_folder(name, oldest)).and_then(|data| data.modified()).ok();
+        let at = at.and_then(|at| at.try_into().ok()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+        Ok(arrival::first_aliases(oldest, "the registry", at))
     }
 
     /// The folders in `folder` whose names are of a type, in order; none where there is no such folder. What leads out of
@@ -124,13 +116,17 @@ impl Directory {
             Err(error) if is_absent(&error) && folder != self.root => return Ok(Vec::new()),
             entries => entries.map_err(io_at("read", folder))?,
         };
+        // What is no link, in a folder that is none, is inside; ten thousand times that saves most of the work.
+        let plain = folder == self.root || !folder.is_symlink();
         let mut names = Vec::new();
         for entry in entries {
             let entry = entry.map_err(io_at("read", folder))?;
-            let name = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            if let Some(name) = name
-                && self.is_folder(entry.path())?
-            {
+            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let is_folder = match entry.file_type() {
+                Ok(kind) if plain && !kind.is_symlink() => kind.is_dir(),
+                _ => self.is_folder(entry.path())?,
+            };
+            if is_folder {
                 names.push(name);
             }
         }
@@ -178,6 +174,14 @@ impl Directory {
         self.version_folder(name, version).join(MANIFEST_FILE)
     }
 
+    /// Whether a version has a manifest, or may have one that cannot be read now.
+    fn is_published(&self, name: &ModelName, version: &ModelVersion) -> bool {
+        match fs::metadata(self.manifest_path(name, version)) {
+            Ok(data) => data.is_file(),
+            Err(error) => !is_absent(&error),
+        }
+    }
+
     fn manifest_bytes(&self, name: &ModelName, version: &ModelVersion) -> Result<Vec<u8>, StorageError> {
         let path = self.manifest_path(name, version);
         let (resolved, bytes) = match self.regular_file(&path) {
@@ -218,18 +222,23 @@ impl Storage for Directory {
         self.root.display().to_string()
     }
 
+    /// Every folder with a model's name.
+    fn candidates(&self) -> Result<Vec<ModelName>, StorageError> {
+        self.names_in(&self.root)
+    }
+
     fn models(&self) -> Result<Vec<ModelName>, StorageError> {
-        let mut models = self.names_in::<ModelName>(&self.root)?;
-        models.retain(|name| !self.versions(name).is_ok_and(|versions| versions.is_empty()));
+        let mut models = self.candidates()?;
+        models.retain(|name| {
+            let versions = self.names_in(&self.model_folder(name));
+            versions.map_or(true, |versions| versions.iter().any(|version| self.is_published(name, version)))
+        });
         Ok(models)
     }
 
     fn versions(&self, name: &ModelName) -> Result<Vec<ModelVersion>, StorageError> {
         let mut versions = self.names_in::<ModelVersion>(&self.model_folder(name))?;
-        versions.retain(|version| match fs::metadata(self.manifest_path(name, version)) {
-            Ok(data) => data.is_file(),
-            Err(error) => !is_absent(&error),
-        });
+        versions.retain(|version| self.is_published(name, version));
         Ok(versions)
     }
 
@@ -312,11 +321,7 @@ impl Storage for Directory {
             return Err(StorageError::UnknownVersion { name: name.clone(), version: version.clone() }.into());
         }
         let _lock = self.lock(name)?;
-        let aliases = self.aliases(name)?;
-        if let Some((alias, _)) = aliases.iter().find(|(_, target)| *target == version) {
-            let (name, version, alias) = (name.clone(), version.clone(), alias.clone());
-            return Err(DeleteError::Aliased { name, version, alias });
-        }
+        arrival::refuse_aliased(name, version, &self.aliases(name)?)?;
         let manifest = self.manifest_path(name, version);
         let file = File::open(&manifest).map_err(io_at("read", &manifest))?;
         if file.try_lock().is_err() {
@@ -344,9 +349,17 @@ impl Storage for Directory {
 
     fn stamp(&self, name: &ModelName) -> Option<Fingerprint> {
         let folder = self.model_folder(name);
-        let mut seen = seen_in(&folder);
-        for version in self.names_in::<ModelVersion>(&folder).ok()? {
-            seen.extend(seen_at(&self.manifest_path(name, &version)));
+        let mut seen = Fingerprint::new();
+        for entry in fs::read_dir(&folder).ok()? {
+            let path = entry.ok()?.path();
+            let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if file.parse::<ModelVersion>().is_ok() {
+                seen.extend(seen_at(&path.join(MANIFEST_FILE)));
+            }
+            // The lock and temporary files tell nothing.
+            if !file.starts_with('.') {
+                seen.extend(seen_at(&path));
+            }
         }
         seen.sort();
         let settled = fs::metadata(&folder).and_then(|data| data.modified()).ok()?;

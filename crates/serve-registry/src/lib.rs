@@ -19,6 +19,8 @@
 //! |---|---|
 //! | [`storage`] | the seam to where bundles and aliases lie |
 //! | [`directory`] | the storage that is a folder: atomic publish, locked alias changes |
+//! | `object_store` | the storage that is a bucket, with the feature `s3`: conditional writes, copies on disk |
+//! | [`url`] | from a path or `s3://…` to a storage |
 //! | [`aliases`] | movable pointers to versions, with their history |
 //! | [`deployment`] | one version loaded, proven and warmed |
 //! | [`handle`] | one reference, looked up once and read many times |
@@ -35,6 +37,7 @@
 //! | [`slot`] | the pointer that is swapped |
 
 pub mod aliases;
+mod arrival;
 pub mod cache;
 pub mod config;
 pub mod deployment;
@@ -42,7 +45,10 @@ pub mod directory;
 pub mod explanations;
 pub mod guard;
 pub mod handle;
+pub mod jitter;
 pub mod lifecycle;
+#[cfg(feature = "s3")]
+pub mod object_store;
 pub mod prune;
 pub mod push;
 mod reaper;
@@ -53,17 +59,19 @@ pub mod snapshot;
 pub mod storage;
 pub mod summary;
 mod sync;
+pub mod url;
 
-pub use aliases::Aliases;
-pub use aliases::Author;
+pub use aliases::{Aliases, Author};
 pub use cache::CacheStats;
-pub use config::{CacheConfig, ModelConfig, Options, RegistryConfig};
+pub use config::{CacheConfig, ModelConfig, ObjectCacheConfig, Options, RegistryConfig};
 pub use deployment::{Deployment, RefusedError};
 pub use directory::Directory;
 pub use explanations::Explanations;
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use handle::Handle;
 pub use lifecycle::{Lifecycle, Refusal, VersionState};
+#[cfg(feature = "s3")]
+pub use object_store::ObjectStorage;
 pub use prune::{PruneOptions, prune};
 pub use push::{PushError, Pushed, push};
 pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus, ToReference};
@@ -71,3 +79,4 @@ pub use signature::{PrivateKey, PublicKey, TrustedKeys, TrustedLoader};
 pub use slot::Slot;
 pub use snapshot::ModelSnapshot;
 pub use storage::{DeleteError, PublishError, Storage, StorageError, change_aliases};
+pub use url::{InvalidRegistryUrl, RegistryUrl, create_storage, open_storage};

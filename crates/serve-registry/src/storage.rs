@@ -13,6 +13,7 @@ use serve_core::{Bundle, BundleError, Digest, Manifest, ModelName, ModelVersion}
 use thiserror::Error;
 
 use crate::aliases::Aliases;
+use crate::url::InvalidRegistryUrl;
 
 /// Why the storage could not be read or changed.
 #[derive(Debug, Error)]
@@ -76,6 +77,9 @@ pub enum StorageError {
         /// How often it was tried.
         attempts: u32,
     },
+    /// What was said is no place for a registry.
+    #[error(transparent)]
+    Url(#[from] InvalidRegistryUrl),
     /// The storage cannot do that.
     #[error("{location} cannot be {action}: this kind of storage does not do that")]
     Unsupported {
@@ -176,6 +180,10 @@ impl Lease {
 pub type EditAliases<'a> = dyn FnMut(&mut Aliases) -> bool + 'a;
 
 /// Where bundles and aliases lie.
+///
+/// [`models`](Self::models) looks anew; a storage for which looking is dear may answer [`versions`](Self::versions),
+/// [`aliases`](Self::aliases), [`stamp`](Self::stamp) and [`fingerprint`](Self::fingerprint) from what was seen then, with
+/// its own changes since. What changes something always looks anew.
 pub trait Storage: fmt::Debug + Send + Sync {
     /// What people call the place: a path or a URL.
     fn location(&self) -> String;
@@ -185,6 +193,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// # Errors
     /// When the registry as a whole cannot be read.
     fn models(&self) -> Result<Vec<ModelName>, StorageError>;
+
+    /// The names under which models may lie, in order: those of [`models`](Self::models), and others where looking closer
+    /// would cost more than listing.
+    ///
+    /// # Errors
+    /// As [`models`](Self::models).
+    fn candidates(&self) -> Result<Vec<ModelName>, StorageError> {
+        self.models()
+    }
 
     /// The published versions of a model, oldest first; none for an unknown model.
     ///

@@ -113,6 +113,8 @@ pub(super) struct Codes {
     pub(super) search: Vec<f32>,
     /// Per table 16 pivots, then its thresholds in blocks of 16, padded with infinity. Pivot `i` ends block `i`.
     pub(super) blocks: Vec<[f32; 16]>,
+    /// Whether values close to zero count as missing anywhere.
+    pub(super) zeros: bool,
     /// By column.
     pub(super) entries: Vec<Entry>,
     pub(super) sets: Vec<SetColumn>,
@@ -132,14 +134,12 @@ fn most(group: &Group) -> usize {
 #[derive(Debug)]
 pub(super) struct Staging {
     pub(super) tiles: Box<Aligned>,
-    /// One row in `f32`.
-    pub(super) row: Vec<f32>,
 }
 
 #[allow(clippy::large_stack_arrays, reason = "made once a thread, and moved to the heap at once")]
 impl Default for Staging {
     fn default() -> Self {
-        Self { tiles: Box::new(Aligned([[[0.0; GROUP]; STRIP]; STRIPS])), row: Vec::new() }
+        Self { tiles: Box::new(Aligned([[[0.0; GROUP]; STRIP]; STRIPS])) }
     }
 }
 
@@ -156,6 +156,7 @@ impl Codes {
             thresholds: Vec::new(),
             search: Vec::new(),
             blocks: Vec::new(),
+            zeros: lowered.groups.iter().any(|group| group.zero),
             entries: Vec::new(),
             sets: Vec::new(),
             width: 0,

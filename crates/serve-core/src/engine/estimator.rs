@@ -150,6 +150,17 @@ impl Compiled {
         }
     }
 
+    /// Nanoseconds that a row takes in a large batch, roughly and at least.
+    pub(crate) fn ns_per_row(&self) -> f64 {
+        let own = match &self.kernel {
+            Kernel::Linear(model) => 0.5 * (model.inputs() * model.outputs()) as f64,
+            Kernel::Trees(engine) => engine.ns_per_row(),
+            Kernel::Ensemble { members, .. } => members.iter().map(Self::ns_per_row).sum(),
+            Kernel::Graph(program) => program.tree_engines().map(TreeEngine::ns_per_row).sum(),
+        };
+        own + self.plan.width() as f64
+    }
+
     /// How many scores a row gets.
     pub(crate) fn outputs(&self) -> usize {
         self.link.outputs(self.raw)

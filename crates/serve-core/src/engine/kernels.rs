@@ -8,13 +8,13 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
-use super::bit_walk::BitWalk;
+use super::block_walk::BlockWalk;
 use super::bottom_up::{self, BottomUp, PLAIN};
 use super::codes::{Codes, GROUP, Staging};
 use super::leaves::{Leaves, Number};
 use super::lines::Lines;
 use super::path::Simd;
-use super::quick_scorer::QuickScorer;
+use super::pointer_jumping::PointerJumping;
 use super::rows::Rows;
 use super::walk::{self, Walk};
 
@@ -76,59 +76,43 @@ impl Instructions {
         }
     }
 
-    /// One row by QuickScorer, into its sums.
-    pub(super) fn quick_scorer<N: Number>(
-        self,
-        (codes, trees, leaves): (&Codes, &QuickScorer, &Leaves<N>),
-        row: &[f64],
-        (narrow, coded): (&mut Vec<f32>, &mut Vec<u8>),
-        sums: &mut [N],
-    ) {
-        #[cfg(target_arch = "x86_64")]
-        if self.0 == Simd::Avx512 {
+    /// Codes one row, a byte per column; `into` has whole lines of bytes.
+    pub(super) fn code_row(self, codes: &Codes, row: &[f64], narrow: &mut Vec<f32>, into: &mut [u8]) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
             // SAFETY: the witness says that the CPU has AVX-512.
-            return unsafe { avx512::quick_scorer((codes, trees, leaves), row, (narrow, coded), sums) };
-        }
-        self.code_row(codes, row, coded);
-        match (self.0, trees) {
+            Simd::Avx512 => unsafe { avx512::code_row(codes, row, narrow, into) },
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the witness says that the CPU has AVX2.
-            (Simd::Avx2, trees) => unsafe { avx2::quick_scorer(trees, leaves, coded, sums) },
-            (_, QuickScorer::Narrow(groups)) => groups.run(coded, leaves, sums),
-            (_, QuickScorer::Wide(groups)) => groups.run(coded, leaves, sums),
+            Simd::Avx2 => unsafe { avx2::code_row(codes, row, into) },
+            _ => codes.row(row, into),
         }
     }
 
-    /// One row by the walk on bits, into its sums.
-    pub(super) fn bit_walk<N: Number>(
-        self,
-        (codes, trees, leaves): (&Codes, &BitWalk, &Leaves<N>),
-        row: &[f64],
-        (narrow, coded): (&mut Vec<f32>, &mut Vec<u8>),
-        sums: &mut [N],
-    ) {
+    /// Asks the memory for a row that is read soon, where that is known to help.
+    pub(super) fn prefetch(self, row: &[f64]) {
         #[cfg(target_arch = "x86_64")]
         if self.0 == Simd::Avx512 {
-            // SAFETY: the witness says that the CPU has AVX-512.
-            return unsafe { avx512::bit_walk((codes, trees, leaves), row, (narrow, coded), sums) };
-        }
-        self.code_row(codes, row, coded);
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: the witness says that the CPU has AVX2.
-            Simd::Avx2 => unsafe { avx2::bit_walk(trees, leaves, coded, sums) },
-            _ => trees.run(coded, leaves, sums),
+            row.chunks(8).for_each(|line| avx512::prefetch(line.as_ptr()));
         }
     }
 
-    fn code_row(self, codes: &Codes, row: &[f64], coded: &mut Vec<u8>) {
-        // Trees without splits have no columns, and conditions that pad a register ask the first.
-        coded.resize(codes.width.max(1), 0);
+    /// Rows of codes by pointer jumping, into their sums, row-major.
+    pub(super) fn pointer_jumping<N: Number>(
+        self,
+        trees: &PointerJumping,
+        leaves: &Leaves<N>,
+        codes: (&[u8], usize),
+        sums: &mut [N],
+    ) {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: the witness says that the CPU has AVX-512.
+            Simd::Avx512 => unsafe { avx512::pointer_jumping(trees, leaves, codes, sums) },
+            #[cfg(target_arch = "x86_64")]
             // SAFETY: the witness says that the CPU has AVX2.
-            Simd::Avx2 => unsafe { avx2::code_row(codes, row, coded) },
-            _ => codes.row(row, coded),
+            Simd::Avx2 => unsafe { avx2::pointer_jumping(trees, leaves, codes, sums) },
+            _ => trees.run(codes, leaves, sums),
         }
     }
 
@@ -144,6 +128,25 @@ impl Instructions {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the witness says that the CPU has AVX2, which comes with AVX-512.
             Simd::Avx2 | Simd::Avx512 => unsafe { avx2::walk((trees, leaves), rows, out, scratch) },
+            _ => trees.scores(leaves, rows, out, scratch),
+        }
+    }
+
+    /// The walk by blocks, any number of rows.
+    pub(super) fn block_walk<N: Number>(
+        self,
+        (trees, leaves): (&BlockWalk, &Leaves<N>),
+        rows: &Rows<'_>,
+        out: &mut [f64],
+        scratch: (&mut Vec<f32>, &mut Vec<N>),
+    ) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the witness says that the CPU has AVX-512.
+            Simd::Avx512 => unsafe { avx512::block_walk((trees, leaves), rows, out, scratch) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the witness says that the CPU has AVX2.
+            Simd::Avx2 => unsafe { avx2::block_walk((trees, leaves), rows, out, scratch) },
             _ => trees.scores(leaves, rows, out, scratch),
         }
     }

@@ -57,14 +57,17 @@ impl Number for f32 {
     }
 }
 
+/// Leaves that are looked up in one array.
+const LINE: usize = 64;
+
 /// The leaf values of an ensemble in one precision.
 #[derive(Debug, Clone)]
 pub(super) struct Leaves<N> {
-    /// By leaf; `stride` numbers each.
+    /// By leaf; `stride` numbers each. [`LINE`] leaves that no tree has follow them.
     pub(super) values: Vec<N>,
     /// Numbers per leaf: 1, or the number of outputs.
     pub(super) stride: usize,
-    /// Per tree, the number of its first leaf.
+    /// Per tree, the number of its first leaf, and then the number of all leaves.
     pub(super) first: Vec<u32>,
     /// Per tree, the output that its leaves add to, where they hold one number.
     pub(super) output: Vec<u32>,
@@ -129,10 +132,12 @@ impl Gathered {
         if !shared {
             output.iter().for_each(|&output| trees[output as usize] += 1.0);
         }
+        let stride = if self.vector { outputs } else { 1 };
+        let padding = std::iter::repeat_n(N::default(), LINE * stride);
         Leaves {
-            values: self.values.iter().map(|&value| N::of(value)).collect(),
-            stride: if self.vector { outputs } else { 1 },
-            first: self.first,
+            values: self.values.iter().map(|&value| N::of(value)).chain(padding).collect(),
+            stride,
+            first: self.first.into_iter().chain([self.leaves]).collect(),
             output,
             outputs,
             base: exact_base.iter().map(|&base| N::of(base)).collect(),
@@ -153,16 +158,27 @@ impl<N: Number> Leaves<N> {
         !self.vote
     }
 
-    /// The values of the leaves of a tree, `stride` numbers each.
-    pub(super) fn of_tree(&self, tree: usize) -> &[N] {
-        let end = self.first.get(tree + 1).map_or(self.values.len(), |&end| end as usize * self.stride);
-        &self.values[self.first[tree] as usize * self.stride..end]
+    /// How many trees and leaves there are.
+    pub(super) fn count(&self) -> (usize, usize) {
+        (self.first.len() - 1, self.first[self.first.len() - 1] as usize)
     }
 
-    /// The values where a score is one plain sum of one number per tree.
+    /// The values of the leaves of a tree, `stride` numbers each.
+    pub(super) fn of_tree(&self, tree: usize) -> &[N] {
+        let [start, end] = [tree, tree + 1].map(|tree| self.first[tree] as usize * self.stride);
+        &self.values[start..end]
+    }
+
+    /// Whether a score is one plain sum of one number per tree.
     #[inline]
-    pub(super) fn plain(&self) -> Option<&[N]> {
-        (self.stride == 1 && self.outputs == 1 && !self.vote).then_some(&self.values)
+    pub(super) fn plain(&self) -> bool {
+        self.stride == 1 && self.outputs == 1 && !self.vote
+    }
+
+    /// The values of leaf `first` and those after it, where each holds one number.
+    #[inline]
+    pub(super) fn line(&self, first: u32) -> &[N; LINE] {
+        self.values[first as usize..].first_chunk().expect("as many leaves follow the last")
     }
 
     /// Adds one leaf of `tree` to the sums of a row, which stand `step` apart from `sums[at]` on.
@@ -176,6 +192,18 @@ impl<N: Number> Leaves<N> {
             sums[at + self.values[leaf].wide() as usize * step] += N::of(1.0);
         } else {
             sums[at + self.output[tree] as usize * step] += self.values[leaf];
+        }
+    }
+
+    /// Adds leaves of trees from `first` on, one each, to the sums of a row.
+    #[inline]
+    pub(super) fn add_each(&self, first: usize, leaves: &[u32], sums: &mut [N]) {
+        if self.stride == 1 && self.outputs == 1 && !self.vote {
+            let mut sum = sums[0];
+            leaves.iter().for_each(|&leaf| sum += self.values[leaf as usize]);
+            sums[0] = sum;
+        } else {
+            leaves.iter().zip(first..).for_each(|(&leaf, tree)| self.add(tree, leaf, sums, 0, 1));
         }
     }
 

@@ -10,26 +10,31 @@ use thiserror::Error;
 pub enum Kernel {
     /// From the root to a leaf, several rows or trees at once. Any tree.
     Walk,
+    /// From the root to a leaf, four levels at once; inputs that count as `f32`, and up to 128 columns.
+    BlockWalk,
     /// All nodes of a tree for 64 rows at once, from the leaves up. Trees of up to 256 leaves.
     BottomUp,
-    /// All nodes of 16 or 8 trees at once, one row; trees of up to 64 leaves.
-    QuickScorer,
-    /// A walk of all trees at once on the bits that the splits of one row gave; trees of depth up to 6.
-    BitWalk,
+    /// All ways through a tree at once, by looking up a table of steps in itself; trees of up to 64 leaves.
+    PointerJumping,
 }
 
 impl Kernel {
     /// All kernels.
-    pub const ALL: [Self; 4] = [Self::Walk, Self::BottomUp, Self::QuickScorer, Self::BitWalk];
+    pub const ALL: [Self; 4] = [Self::Walk, Self::BlockWalk, Self::BottomUp, Self::PointerJumping];
+
+    /// Whether it compares codes instead of numbers.
+    pub(super) fn asks_codes(self) -> bool {
+        !matches!(self, Self::Walk | Self::BlockWalk)
+    }
 }
 
 impl fmt::Display for Kernel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Walk => "walk",
+            Self::BlockWalk => "walk by blocks",
             Self::BottomUp => "bottom-up",
-            Self::QuickScorer => "QuickScorer",
-            Self::BitWalk => "walk on bits",
+            Self::PointerJumping => "pointer jumping",
         })
     }
 }

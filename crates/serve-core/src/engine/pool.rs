@@ -7,8 +7,18 @@ use thiserror::Error;
 
 use super::rows::Rows;
 
-/// Rows of a part, at least: a part is worth handing to another thread, and a multiple of the engine's blocks.
-const PART: usize = 256;
+/// What it takes to hand a part to another thread and to hear that it is done, in nanoseconds of CPU time: most of it is
+/// spent by a thread that looks for more work before it sleeps again. `docs/engine.md` has the measurement.
+const HAND_OVER: f64 = 50_000.0;
+
+/// A part is worth this many hand-overs.
+const WORTH: f64 = 4.0;
+
+/// Parts are whole groups of the engine's rows.
+const GROUP: usize = 64;
+
+/// Parts of a thread, at most, so that a thread that was held up holds nobody up.
+const PARTS: usize = 4;
 
 /// A pool of threads that the caller has asked for; the crate starts none of its own accord.
 ///
@@ -50,19 +60,20 @@ impl Pool {
         self.threads
     }
 
-    /// Runs `work` on parts of `rows` with their places in `out`, `width` numbers a row, on all threads.
+    /// Runs `work` on parts of `rows` with their places in `out`, `width` numbers a row, on as many threads as pay when
+    /// a row takes `ns_per_row`.
     pub(crate) fn share(
         &self,
         rows: &Rows<'_>,
         (out, width): (&mut [f64], usize),
+        ns_per_row: f64,
         work: impl Fn(&Rows<'_>, &mut [f64]) + Sync,
     ) {
-        let Some(others) = self.others.as_ref().filter(|_| rows.len() > PART / 2) else {
+        let count = parts(rows.len(), self.threads, ns_per_row);
+        let Some(others) = self.others.as_ref().filter(|_| count > 1) else {
             return work(rows, out);
         };
-        // Several parts a thread, so that a thread that was held up holds nobody up.
-        let part = (rows.len() / (self.threads * 4)).clamp(PART, 16 * PART).next_multiple_of(PART);
-        let part = part.min(rows.len().div_ceil(self.threads).next_multiple_of(PART / 4));
+        let part = rows.len().div_ceil(count).next_multiple_of(GROUP);
         let parts = Mutex::new((0..rows.len()).step_by(part).zip(out.chunks_mut(part * width)));
         let run = || {
             // The lock is held for taking a part only; a thread that panicked left the list whole.
@@ -72,10 +83,40 @@ impl Pool {
             }
         };
         others.in_place_scope(|scope| {
-            for _ in 1..self.threads {
+            for _ in 1..self.threads.min(count) {
                 scope.spawn(|_| run());
             }
             run();
         });
+    }
+}
+
+/// Into how many parts rows are cut: 1 where threads do not pay, a multiple of `threads` where there are enough.
+fn parts(rows: usize, threads: usize, ns_per_row: f64) -> usize {
+    let worth = (rows as f64 * ns_per_row / (WORTH * HAND_OVER)) as usize;
+    let groups = rows.div_ceil(GROUP);
+    match worth.min(groups) {
+        0 => 1,
+        few if few < threads => few,
+        many => many.min(PARTS * threads) / threads * threads,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parts;
+
+    #[test]
+    fn small_work_stays_and_large_work_is_shared_evenly() {
+        assert_eq!(parts(0, 2, 100.0), 1);
+        assert_eq!(parts(1000, 1, 1e6), 4);
+        assert_eq!(parts(1000, 2, 90.0), 1);
+        assert_eq!(parts(1000, 2, 520.0), 2);
+        assert_eq!(parts(1000, 8, 520.0), 2);
+        assert_eq!(parts(100_000, 2, 90.0), 8);
+        assert_eq!(parts(8000, 2, 90.0), 2);
+        assert_eq!(parts(64, 4, 1e9), 1);
+        assert_eq!(parts(65, 4, 1e9), 2);
+        assert_eq!(parts(usize::MAX, 4, f64::INFINITY), 16);
     }
 }

@@ -1,5 +1,5 @@
 //! Rows as the engine reads them: a view of `f64` or `f32` with any strides, read where it lies. Kernels take at most a
-//! tile of 64 rows out of it at a time.
+//! tile of 64 to 256 rows out of it at a time.
 
 use ndarray::{ArrayView1, ArrayView2, Axis, Slice};
 

@@ -5,15 +5,16 @@ use std::cell::RefCell;
 use ndarray::ArrayView1;
 use thiserror::Error;
 
-use super::bit_walk::BitWalk;
+use super::block_walk::BlockWalk;
 use super::bottom_up::{self, BottomUp};
 use super::codes::{Codes, Staging};
+use super::cost::{self, Size};
 use super::kernels::Instructions;
 use super::leaves::{AnyLeaves, Gathered, Leaves, Number};
 use super::lower::Lowered;
 use super::path::{InvalidPath, Kernel, Path, Simd};
 use super::plain_walk::PlainWalk;
-use super::quick_scorer::QuickScorer;
+use super::pointer_jumping::{self, PointerJumping};
 use super::rows::Rows;
 use super::rule::{can_run, pick};
 use super::walk::{self, Walk};
@@ -26,14 +27,15 @@ use crate::tree::TreeEnsemble;
 ///
 /// | instructions | rows | trees | kernel |
 /// |---|---|---|---|
-/// | AVX-512 | up to 31 | depth up to 6, at most 256 columns | [`Kernel::BitWalk`], then [`Kernel::BottomUp`] |
-/// | AVX-512 | up to 19 | up to 64 leaves, at most 256 columns | [`Kernel::QuickScorer`], then [`Kernel::BottomUp`] |
-/// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
-/// | AVX2 | up to 15 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 7 … 63, by the splits | up to 64 leaves, at most 256 columns | [`Kernel::PointerJumping`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::BlockWalk`] or [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | any | over 128 leaves, balanced, inputs in `f32`, at most 128 columns | [`Kernel::BlockWalk`] |
+/// | AVX2 | up to 19 | depth up to 6 | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX2 | up to 9 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
 /// | any | any | other | [`Kernel::Walk`] |
 ///
 /// A *column* is what a split reads: a feature's value with one way to treat missing values and at most 255 thresholds, or
-/// membership in one set of categories.
+/// membership in one set of categories. Trees are *balanced* where blocks of four levels take no more memory than nodes.
 ///
 /// ```
 /// use ndarray::array;
@@ -68,9 +70,9 @@ pub struct TreeEngine {
 #[derive(Debug, Default)]
 struct Kernels {
     walk: Option<Walk>,
+    block_walk: Option<BlockWalk>,
     bottom_up: Option<BottomUp>,
-    quick_scorer: Option<QuickScorer>,
-    bit_walk: Option<BitWalk>,
+    pointer_jumping: Option<PointerJumping>,
 }
 
 /// Rows or a place for scores that do not fit the model.
@@ -98,6 +100,7 @@ pub enum InvalidRows {
 #[derive(Debug, Default)]
 struct Space<N> {
     bottom_up: bottom_up::Space<N>,
+    pointer_jumping: pointer_jumping::Space<N>,
     sums: Vec<N>,
 }
 
@@ -106,7 +109,6 @@ struct Scratch {
     staging: Staging,
     walk: walk::Space,
     row: Vec<f64>,
-    coded: Vec<u8>,
     f64: Space<f64>,
     f32: Space<f32>,
 }
@@ -150,7 +152,7 @@ impl TreeEngine {
                 .map_err(|problem| InvalidPath::Shape { kernel, problem })?;
             kernels.build(kernel, &lowered, codes.as_ref(), &leaves, simd);
         }
-        let codes = codes.filter(|_| few != Kernel::Walk || many != Kernel::Walk);
+        let codes = codes.filter(|_| [few, many].iter().any(|kernel| kernel.asks_codes()));
         let (inputs, outputs) = (ensemble.inputs(), ensemble.outputs());
         Ok(Self { inputs, outputs, instructions, leaves, codes, kernels, few, limit, many, plain: None })
     }
@@ -199,19 +201,29 @@ impl TreeEngine {
         self.instructions.simd()
     }
 
+    /// Nanoseconds that a row takes in a large batch, roughly.
+    pub(crate) fn ns_per_row(&self) -> f64 {
+        let (trees, leaves) = match &self.leaves {
+            AnyLeaves::F64(leaves) => leaves.count(),
+            AnyLeaves::F32(leaves) => leaves.count(),
+        };
+        let columns = self.codes.as_ref().map_or(0, |codes| codes.width);
+        cost::ns_per_row(self.many, self.simd(), Size { columns, trees, splits: leaves - trees })
+    }
+
     /// Bytes that the trees take, without the scratch memory of threads.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let Kernels { walk, bottom_up, quick_scorer, bit_walk } = &self.kernels;
+        let Kernels { walk, block_walk, bottom_up, pointer_jumping } = &self.kernels;
         let leaves = match &self.leaves {
             AnyLeaves::F64(leaves) => size_of_val(&leaves.values[..]),
             AnyLeaves::F32(leaves) => size_of_val(&leaves.values[..]),
         };
         leaves
             + walk.as_ref().map_or(0, Walk::bytes)
+            + block_walk.as_ref().map_or(0, BlockWalk::bytes)
             + bottom_up.as_ref().map_or(0, BottomUp::bytes)
-            + quick_scorer.as_ref().map_or(0, QuickScorer::bytes)
-            + bit_walk.as_ref().map_or(0, BitWalk::bytes)
+            + pointer_jumping.as_ref().map_or(0, PointerJumping::bytes)
             + self.codes.as_ref().map_or(0, Codes::bytes)
             + self.plain.as_ref().map_or(0, |plain| plain.bytes())
     }
@@ -240,57 +252,43 @@ impl TreeEngine {
     /// # Errors
     /// As [`scores`](Self::scores).
     pub fn row(&self, row: &[f64], out: &mut [f64]) -> Result<(), InvalidRows> {
-        let fits = row.len() == self.inputs && out.len() == self.outputs;
-        let (true, None, Some(codes)) = (fits, &self.plain, &self.codes) else {
+        let fits = row.len() == self.inputs && out.len() == self.outputs && self.plain.is_none();
+        let (true, Kernel::PointerJumping, Some(codes), Some(trees)) =
+            (fits, self.kernel(1), &self.codes, &self.kernels.pointer_jumping)
+        else {
             return self.scores(ArrayView1::from(row), out);
         };
-        SCRATCH
-            .with_borrow_mut(|scratch| {
-                let Scratch { staging, coded, f64, f32, .. } = scratch;
-                let coding = (&mut staging.row, coded);
-                match &self.leaves {
-                    AnyLeaves::F64(leaves) => {
-                        self.run_row((codes, leaves), row, out, (&mut f64.sums, coding))
-                    }
-                    AnyLeaves::F32(leaves) => {
-                        self.run_row((codes, leaves), row, out, (&mut f32.sums, coding))
-                    }
-                }
-            })
-            .map_or_else(|| self.scores(ArrayView1::from(row), out), Ok)
-    }
-
-    /// One row by a kernel that takes one row at a time; `None` where another is to run.
-    fn run_row<N: Number>(
-        &self,
-        (codes, leaves): (&Codes, &Leaves<N>),
-        row: &[f64],
-        out: &mut [f64],
-        (sums, coding): (&mut Vec<N>, (&mut Vec<f32>, &mut Vec<u8>)),
-    ) -> Option<()> {
-        sums.clear();
-        sums.extend_from_slice(&leaves.base);
-        match (self.kernel(1), &self.kernels) {
-            (Kernel::QuickScorer, Kernels { quick_scorer: Some(trees), .. }) => {
-                self.instructions.quick_scorer((codes, trees, leaves), row, coding, sums);
+        SCRATCH.with_borrow_mut(|scratch| match &self.leaves {
+            AnyLeaves::F64(leaves) => {
+                trees.score_row(
+                    (codes, leaves),
+                    self.instructions,
+                    row,
+                    out,
+                    &mut scratch.f64.pointer_jumping,
+                );
             }
-            (Kernel::BitWalk, Kernels { bit_walk: Some(trees), .. }) => {
-                self.instructions.bit_walk((codes, trees, leaves), row, coding, sums);
+            AnyLeaves::F32(leaves) => {
+                trees.score_row(
+                    (codes, leaves),
+                    self.instructions,
+                    row,
+                    out,
+                    &mut scratch.f32.pointer_jumping,
+                );
             }
-            _ => return None,
-        }
-        leaves.scores(sums, out);
-        Some(())
+        });
+        Ok(())
     }
 
     fn run(&self, rows: &Rows<'_>, out: &mut [f64], scratch: &mut Scratch) {
-        let Scratch { staging, walk, row, coded, f64, f32 } = scratch;
+        let Scratch { staging, walk, row, f64, f32 } = scratch;
         if let Some(plain) = &self.plain {
             rows.copy_all(row);
             plain.scores(row, out, &mut f64.sums);
             return;
         }
-        let rest = (staging, walk, row, coded);
+        let rest = (staging, walk);
         match &self.leaves {
             AnyLeaves::F64(leaves) => self.run_kernel(leaves, rows, out, f64, rest),
             AnyLeaves::F32(leaves) => self.run_kernel(leaves, rows, out, f32, rest),
@@ -303,7 +301,7 @@ impl TreeEngine {
         rows: &Rows<'_>,
         out: &mut [f64],
         space: &mut Space<N>,
-        (staging, walk, row, coded): (&mut Staging, &mut walk::Space, &mut Vec<f64>, &mut Vec<u8>),
+        (staging, walk): (&mut Staging, &mut walk::Space),
     ) {
         let (kernels, codes, instructions) = (&self.kernels, self.codes.as_ref(), self.instructions);
         match (self.kernel(rows.len()), codes) {
@@ -312,45 +310,19 @@ impl TreeEngine {
                 let scratch = (&mut space.bottom_up, staging);
                 bottom_up::scores((codes, trees, leaves), instructions, rows, out, scratch);
             }
-            (Kernel::QuickScorer, Some(codes)) => {
-                let Some(trees) = &kernels.quick_scorer else { return };
-                row_by_row(leaves, rows, out, (row, &mut space.sums), |row, sums| {
-                    instructions.quick_scorer((codes, trees, leaves), row, (&mut staging.row, coded), sums);
-                });
+            (Kernel::PointerJumping, Some(codes)) => {
+                let Some(trees) = &kernels.pointer_jumping else { return };
+                trees.scores((codes, leaves), instructions, rows, out, &mut space.pointer_jumping);
             }
-            (Kernel::BitWalk, Some(codes)) => {
-                let Some(trees) = &kernels.bit_walk else { return };
-                row_by_row(leaves, rows, out, (row, &mut space.sums), |row, sums| {
-                    instructions.bit_walk((codes, trees, leaves), row, (&mut staging.row, coded), sums);
-                });
+            (Kernel::BlockWalk, _) => {
+                let Some(trees) = &kernels.block_walk else { return };
+                instructions.block_walk((trees, leaves), rows, out, (walk.narrow(), &mut space.sums));
             }
             _ => {
                 let Some(trees) = &kernels.walk else { return };
                 instructions.walk((trees, leaves), rows, out, (walk, &mut space.sums));
             }
         }
-    }
-}
-
-/// Runs a kernel that takes one row at a time.
-fn row_by_row<N: Number>(
-    leaves: &Leaves<N>,
-    rows: &Rows<'_>,
-    out: &mut [f64],
-    (loose, sums): (&mut Vec<f64>, &mut Vec<N>),
-    mut run: impl FnMut(&[f64], &mut [N]),
-) {
-    for (number, out) in out.chunks_exact_mut(leaves.outputs).enumerate() {
-        sums.clear();
-        sums.extend_from_slice(&leaves.base);
-        match rows {
-            Rows::F64(view) if let Some(row) = view.row(number).to_slice() => run(row, sums),
-            _ => {
-                rows.copy_row(number, loose);
-                run(loose, sums);
-            }
-        }
-        leaves.scores(sums, out);
     }
 }
 
@@ -373,8 +345,10 @@ impl Kernels {
                     AnyLeaves::F32(leaves) => trees.with_planes(leaves),
                 });
             }
-            (Kernel::QuickScorer, Some(codes)) => self.quick_scorer = Some(QuickScorer::new(lowered, codes)),
-            (Kernel::BitWalk, Some(codes)) => self.bit_walk = Some(BitWalk::new(lowered, codes)),
+            (Kernel::PointerJumping, Some(codes)) => {
+                self.pointer_jumping = Some(PointerJumping::new(lowered, codes));
+            }
+            (Kernel::BlockWalk, _) => self.block_walk = Some(BlockWalk::new(lowered)),
             _ => self.walk = Some(Walk::new(lowered)),
         }
     }

@@ -3,8 +3,7 @@
 //!
 //! Siblings stand side by side and a split goes on at `left + !(x <= threshold)`; there is no branch on the rows. A leaf
 //! loops on itself: its `left` is itself, and it asks a column that is always negative infinity. Its threshold holds its
-//! number. Before the walk a row is copied to columns: a missing value becomes the number that its splits send the right
-//! way, a category a 0 or 1.
+//! number. Before the walk a row is copied to [columns](super::columns).
 //!
 //! Invariants, by construction: `left`, and for splits `left + 1`, are nodes of the tree; columns are below the width of
 //! a prepared row.
@@ -15,61 +14,21 @@
 
 use std::ops::Range;
 
-use super::coding::contains;
+use super::columns::{Columns, Threshold};
 use super::leaves::{Leaves, Number};
-use super::lower::{CategorySet, Flat, FlatTree, Group, Lowered, Question, round_down};
+use super::lower::{Flat, FlatTree, Lowered};
 use super::rows::Rows;
-use crate::tree::{CategoryRounding, ZERO_THRESHOLD};
 
-/// Rows prepared together.
-const TILE: usize = 64;
+/// Bytes of rows that are prepared together: with a tree they stay in the first-level cache.
+const TILE: usize = 32 << 10;
+/// Least and most rows of them.
+const TILE_ROWS: (usize, usize) = (64, 256);
 /// Rows that walk a tree together.
 const ROWS: usize = 8;
 /// Trees that a row walks together.
 const TREES: usize = 16;
 /// Steps between two questions whether all have arrived.
 const STEPS: usize = 8;
-
-/// A number that thresholds are held in.
-pub(super) trait Threshold: Copy + Default + PartialOrd + Send + Sync + 'static {
-    const MINUS_INFINITY: Self;
-    fn of(x: f64) -> Self;
-    fn number(number: u32) -> Self;
-    fn as_number(self) -> u32;
-}
-
-impl Threshold for f32 {
-    const MINUS_INFINITY: Self = f32::NEG_INFINITY;
-
-    /// For numbers that are `f32`, being at most `x` is being at most this.
-    fn of(x: f64) -> Self {
-        round_down(x)
-    }
-
-    fn number(number: u32) -> Self {
-        f32::from_bits(number)
-    }
-
-    fn as_number(self) -> u32 {
-        self.to_bits()
-    }
-}
-
-impl Threshold for f64 {
-    const MINUS_INFINITY: Self = f64::NEG_INFINITY;
-
-    fn of(x: f64) -> Self {
-        x
-    }
-
-    fn number(number: u32) -> Self {
-        f64::from(number)
-    }
-
-    fn as_number(self) -> u32 {
-        self as u32
-    }
-}
 
 /// 8 bytes with `f32` and `u16`, 16 with `f64` and `u32`. `left` is counted from the tree's root.
 #[derive(Debug, Clone, Copy)]
@@ -84,15 +43,6 @@ pub(super) trait Index: Copy + TryFrom<usize> + Into<u32> + Send + Sync + 'stati
 
 impl Index for u16 {}
 impl Index for u32 {}
-
-/// A column of a prepared row.
-#[derive(Debug, Clone)]
-enum Column {
-    /// The value itself, or `missing` in place of NaN, and of zeros where they count as missing.
-    Number { feature: u32, zero: bool, missing: f64 },
-    /// 0 for members of a set, else 1.
-    Set { feature: u32, missing: f64, words: Box<[u32]> },
-}
 
 /// Trees laid out for walking.
 #[derive(Debug, Clone)]
@@ -112,9 +62,7 @@ enum Layout {
 /// Trees to walk, and how rows are prepared for it.
 #[derive(Debug, Clone)]
 pub(super) struct Walk {
-    columns: Vec<Column>,
-    single: bool,
-    rounding: CategoryRounding,
+    columns: Columns,
     layout: Layout,
 }
 
@@ -125,64 +73,23 @@ pub(super) struct Space {
     wide: Vec<f64>,
 }
 
-/// Which columns stand for a question's group or set.
-struct Columns {
-    list: Vec<Column>,
-    groups: Vec<[u32; 2]>,
-    sets: u32,
-}
-
-impl Columns {
-    fn new(lowered: &Lowered) -> Self {
-        let mut columns = Self { list: Vec::new(), groups: Vec::new(), sets: 0 };
-        for group in &lowered.groups {
-            let sides = columns.of_group(group);
-            columns.groups.push(sides);
-        }
-        columns.sets = columns.list.len() as u32;
-        columns.list.extend(lowered.sets.iter().map(|CategorySet { feature, missing_left, words }| {
-            let missing = f64::from(u8::from(!missing_left));
-            Column::Set { feature: *feature, missing, words: words.clone() }
-        }));
-        columns
-    }
-
-    fn of_group(&mut self, group: &Group) -> [u32; 2] {
-        let (feature, zero) = (group.feature, group.zero);
-        let mut push = |missing| {
-            self.list.push(Column::Number { feature, zero, missing });
-            (self.list.len() - 1) as u32
-        };
-        match Group::turn(&group.sides) {
-            // NaN is at most nothing, and the first threshold that it goes left at is at most itself and what follows.
-            Some(turn) => [push(group.thresholds.get(turn).copied().unwrap_or(f64::NAN)); 2],
-            None => [push(f64::NAN), push(f64::NEG_INFINITY)],
-        }
-    }
-
-    fn place(&self, groups: &[Group], question: Question) -> (u32, f64) {
-        match question {
-            Question::InSet(set) => (self.sets + set, 0.5),
-            Question::AtMost { group, rank, missing_left } => {
-                let columns = &self.groups[group as usize];
-                let threshold = groups[group as usize].thresholds[rank as usize];
-                (columns[usize::from(missing_left)], threshold)
-            }
-        }
+impl Space {
+    /// Rows in `f32`.
+    pub(super) fn narrow(&mut self) -> &mut Vec<f32> {
+        &mut self.narrow
     }
 }
 
 impl Walk {
     pub(super) fn new(lowered: &Lowered) -> Self {
         let columns = Columns::new(lowered);
-        let most =
-            lowered.trees.iter().map(|tree| tree.nodes.len()).max().unwrap_or(0).max(columns.list.len());
+        let most = lowered.trees.iter().map(|tree| tree.nodes.len()).max().unwrap_or(0).max(columns.len());
         let layout = if lowered.single && most < usize::from(u16::MAX) {
             Layout::Narrow(Steps::new(lowered, &columns))
         } else {
             Layout::Wide(Steps::new(lowered, &columns))
         };
-        Self { columns: columns.list, single: lowered.single, rounding: lowered.rounding, layout }
+        Self { columns, layout }
     }
 
     /// Bytes held.
@@ -218,9 +125,12 @@ impl Walk {
         (prepared, sums): (&mut Vec<T>, &mut Vec<N>),
     ) {
         let (width, outputs) = (self.columns.len() + 1, leaves.outputs);
-        for (start, out) in (0..rows.len()).step_by(TILE).zip(out.chunks_mut(TILE * outputs)) {
-            let tile = rows.slice(start, rows.len().min(start + TILE));
-            self.prepare(&tile, width, prepared);
+        let most = (TILE / (width * size_of::<T>())).clamp(TILE_ROWS.0, TILE_ROWS.1) / ROWS * ROWS;
+        for (start, out) in (0..rows.len()).step_by(most).zip(out.chunks_mut(most * outputs)) {
+            let tile = rows.slice(start, rows.len().min(start + most));
+            // A few row-major, more in groups; negative infinity stands after the last column.
+            let lanes = if tile.len() < ROWS { 1 } else { ROWS };
+            self.columns.prepare(&tile, (lanes, width), prepared);
             sums.clear();
             (0..tile.len()).for_each(|_| sums.extend_from_slice(&leaves.base));
             if tile.len() < ROWS {
@@ -233,51 +143,6 @@ impl Walk {
             for (sums, out) in sums.chunks_exact(outputs).zip(out.chunks_exact_mut(outputs)) {
                 leaves.scores(sums, out);
             }
-        }
-    }
-
-    /// Rows as columns, with negative infinity after the last: a few row-major, more in groups of [`ROWS`], column by
-    /// column, so that a step's address is one index for all rows of a group. There are as many rows as whole groups take.
-    #[inline(always)]
-    fn prepare<T: Threshold>(&self, rows: &Rows<'_>, width: usize, prepared: &mut Vec<T>) {
-        let lanes = if rows.len() < ROWS { 1 } else { ROWS };
-        let padded = rows.len().next_multiple_of(lanes);
-        prepared.clear();
-        prepared.resize(padded * width, T::MINUS_INFINITY);
-        for row in 0..rows.len() {
-            let into = (&mut prepared[row / lanes * lanes * width + row % lanes..], lanes);
-            match rows {
-                Rows::F64(view) => match view.row(row).to_slice() {
-                    Some(row) => self.prepare_row(|feature| row[feature], into),
-                    None => self.prepare_row(|feature| view[(row, feature)], into),
-                },
-                Rows::F32(view) => match view.row(row).to_slice() {
-                    Some(row) => self.prepare_row(|feature| f64::from(row[feature]), into),
-                    None => self.prepare_row(|feature| f64::from(view[(row, feature)]), into),
-                },
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn prepare_row<T: Threshold>(&self, at: impl Fn(usize) -> f64, (into, lanes): (&mut [T], usize)) {
-        let round = |x: f64| if self.single { f64::from(x as f32) } else { x };
-        for (column, into) in self.columns.iter().zip(into.iter_mut().step_by(lanes)) {
-            *into = T::of(match column {
-                Column::Number { feature, zero, missing } => {
-                    let x = round(at(*feature as usize));
-                    let gone = x.is_nan() || (*zero && x.abs() <= ZERO_THRESHOLD);
-                    if gone { *missing } else { x }
-                }
-                Column::Set { feature, missing, words } => {
-                    let x = round(at(*feature as usize));
-                    if x.is_nan() {
-                        *missing
-                    } else {
-                        f64::from(u8::from(!contains(words, self.rounding, x)))
-                    }
-                }
-            });
         }
     }
 }
@@ -306,7 +171,7 @@ impl<T: Threshold, I: Index> Steps<T, I> {
             let step = match flats[order[place]] {
                 Flat::Leaf(number) => Step {
                     threshold: T::number(first_leaf + number),
-                    column: index(columns.list.len()),
+                    column: index(columns.len()),
                     left: index(place),
                 },
                 Flat::Split { question, right } => {

@@ -9,19 +9,24 @@ use super::op::{Binary, Extreme, SvmKernel, Unary};
 /// What a whole number becomes that does not fit: x86's answer, which ONNX Runtime gives there.
 const NO_I64: f64 = -9_223_372_036_854_775_808.0;
 
-/// A result as its type holds it.
+/// A result as its type holds it. Whole numbers have one zero.
 #[inline]
 pub(super) fn round(x: f64, dtype: Dtype) -> f64 {
-    if dtype == Dtype::F32 { f64::from(x as f32) } else { x }
+    match dtype {
+        Dtype::F32 => f64::from(x as f32),
+        Dtype::I64 => x + 0.0,
+        Dtype::F64 | Dtype::Bool => x,
+    }
 }
 
-/// Whether a constant is a value of this type.
+/// Whether a constant is a value of this type. NaN is one of every type, since a quotient by 0 and an index out of range
+/// give it, and products of whole numbers may grow to infinity.
 pub(super) fn fits(x: f64, dtype: Dtype) -> bool {
     match dtype {
         Dtype::F64 => true,
         Dtype::F32 => x.is_nan() || f64::from(x as f32) == x,
-        Dtype::I64 => x.fract() == 0.0,
-        Dtype::Bool => x == 0.0 || x == 1.0,
+        Dtype::I64 => !x.is_finite() || x.fract() == 0.0,
+        Dtype::Bool => x.is_nan() || x == 0.0 || x == 1.0,
     }
 }
 
@@ -112,6 +117,7 @@ pub(super) fn binary(op: Binary, a: f64, b: f64, dtype: Dtype) -> f64 {
         }
         Binary::Div => a / b,
         Binary::Pow if b == 2.0 => a * a,
+        Binary::Pow if dtype == Dtype::I64 => cast(libm::pow(a, b), dtype),
         Binary::Pow => libm::pow(a, b),
         Binary::Fmod => a % b,
         Binary::Mod => {

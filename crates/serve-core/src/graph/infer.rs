@@ -1,6 +1,6 @@
 //! Types and shapes of results, and the checks that let the engine run a graph without looking again.
 
-use super::op::{Binary, Lookup, Op, SupportVectors, Unary};
+use super::op::{Binary, Lookup, Op, Reduction, SupportVectors, Unary};
 use super::{Constant, Dtype, GraphNode, MAX_ELEMENTS, MAX_NODES, MAX_RANK, MAX_TOTAL, MAX_WORK, TensorType};
 
 type Inferred = Result<TensorType, String>;
@@ -95,7 +95,7 @@ fn infer_one(op: &Op, x: &TensorType) -> Inferred {
             like(x.dtype)
         }
         Op::Unary(_) => floats(x).and_then(|()| like(x.dtype)),
-        Op::Reduce { axes, .. } => infer_reduce(axes, x),
+        Op::Reduce { kind, axes } => infer_reduce(*kind, axes, x),
         Op::Arg { axis, .. } => {
             let axis = checked_axis(*axis, x)?;
             not_empty(x)?;
@@ -116,7 +116,10 @@ fn infer_one(op: &Op, x: &TensorType) -> Inferred {
             shape[axis] = *count as usize;
             Ok(TensorType { dtype: Dtype::I64, shape })
         }
-        Op::CumSum { axis } => checked_axis(*axis, x).and_then(|_| like(x.dtype)),
+        Op::CumSum { axis } => {
+            checked_axis(*axis, x)?;
+            numbers(x).and_then(|()| like(x.dtype))
+        }
         Op::Lookup(lookup) => infer_lookup(lookup, x),
         Op::SupportVectors(vectors) => infer_vectors(vectors, x),
         Op::PairwiseCoupling { classes } => infer_coupling(*classes as usize, x),
@@ -178,12 +181,13 @@ fn infer_take(indices: &[u32], shape: &[u32], x: &TensorType) -> Inferred {
     }
 }
 
-fn infer_reduce(axes: &[u32], x: &TensorType) -> Inferred {
+fn infer_reduce(kind: Reduction, axes: &[u32], x: &TensorType) -> Inferred {
     if !axes.is_sorted_by(|a, b| a < b) {
         return Err(format!("expected ascending axes, got {axes:?}"));
     }
-    if x.dtype == Dtype::Bool {
-        return Err("booleans cannot be reduced".to_owned());
+    numbers(x)?;
+    if matches!(kind, Reduction::Mean | Reduction::L2 | Reduction::LogSum | Reduction::LogSumExp) {
+        floats(x)?;
     }
     not_empty(x)?;
     let mut shape = x.shape.clone();
@@ -201,8 +205,7 @@ fn infer_binary(op: Binary, a: &TensorType, b: &TensorType) -> Inferred {
     match op {
         Binary::And | Binary::Or | Binary::Xor => of_dtype(a, Dtype::Bool)?,
         Binary::Equal => {}
-        _ if a.dtype == Dtype::Bool => return Err("booleans are no numbers".to_owned()),
-        _ => {}
+        _ => numbers(a)?,
     }
     let dtype = if op.compares() { Dtype::Bool } else { a.dtype };
     Ok(TensorType { dtype, shape: broadcast(&a.shape, &b.shape)? })
@@ -291,6 +294,10 @@ fn checked_axis(axis: u32, x: &TensorType) -> Result<usize, String> {
 
 fn floats(x: &TensorType) -> Result<(), String> {
     if x.dtype.is_float() { Ok(()) } else { Err(format!("expected F32 or F64, got {:?}", x.dtype)) }
+}
+
+fn numbers(x: &TensorType) -> Result<(), String> {
+    if x.dtype == Dtype::Bool { Err("booleans are no numbers".to_owned()) } else { Ok(()) }
 }
 
 fn whole_numbers(x: &TensorType) -> Result<(), String> {

@@ -4,8 +4,9 @@
 use super::Dtype;
 use super::TensorType;
 use super::element;
-use super::op::{Binary, Extreme, Lookup, Reduction, SupportVectors, Unary};
+use super::op::{Binary, Extreme, Reduction, SupportVectors, Unary};
 use super::program::{Scratch, View};
+use super::table::Table;
 use crate::engine::{Rows, TreeEngine};
 use crate::linear::LinearModel;
 
@@ -62,35 +63,6 @@ impl Join {
     }
 }
 
-/// Keys in ascending order with their values.
-#[derive(Debug)]
-pub(super) struct Table {
-    entries: Box<[(f64, f64)]>,
-    missing: f64,
-    otherwise: f64,
-}
-
-impl Table {
-    pub(super) fn new(lookup: &Lookup) -> Self {
-        let pairs = || lookup.keys.iter().copied().zip(lookup.values.iter().copied());
-        let missing = pairs().find(|(key, _)| key.is_nan()).map_or(lookup.otherwise, |(_, value)| value);
-        let known = pairs().filter(|(key, _)| !key.is_nan()).map(|(key, value)| (key + 0.0, value));
-        let mut entries: Vec<(f64, f64)> = known.collect();
-        // Stable, so the first of equal keys stays in front.
-        entries.sort_by(|a, b| a.0.total_cmp(&b.0));
-        entries.dedup_by(|next, first| next.0 == first.0);
-        Self { entries: entries.into(), missing, otherwise: lookup.otherwise }
-    }
-
-    fn get(&self, x: f64) -> f64 {
-        if x.is_nan() {
-            return self.missing;
-        }
-        let place = self.entries.partition_point(|entry| entry.0 < x);
-        self.entries.get(place).filter(|entry| entry.0 == x).map_or(self.otherwise, |entry| entry.1)
-    }
-}
-
 #[derive(Debug)]
 pub(super) enum Kernel {
     Columns { columns: Box<[u32]>, dtype: Dtype },
@@ -116,7 +88,8 @@ pub(super) enum Kernel {
 }
 
 impl Kernel {
-    /// Whether its results may have more digits than `f32` although its operands have not.
+    /// Whether its results may be no values of their type although its operands are: have more digits than `f32`, or be
+    /// a whole number's second zero.
     pub(super) fn needs_rounding(&self) -> bool {
         !matches!(
             self,
@@ -186,8 +159,9 @@ impl Kernel {
     fn two(&self, a: &[f64], b: &[f64], out: &mut [f64]) {
         match self {
             Self::Gather { length, inner } => {
-                let outer = out.chunks_exact_mut((b.len() * inner).max(1));
-                for (out, x) in outer.zip(a.chunks_exact((length * inner).max(1))) {
+                let step = length * inner;
+                for (outer, out) in out.chunks_exact_mut((b.len() * inner).max(1)).enumerate() {
+                    let x = &a[outer * step..(outer + 1) * step];
                     for (out, index) in out.chunks_exact_mut((*inner).max(1)).zip(b) {
                         match indexed(*index, *length) {
                             Some(i) => out.copy_from_slice(&x[i * inner..(i + 1) * inner]),

@@ -44,7 +44,8 @@ pub enum Op {
     Binary(Binary),
     /// `c ? a : b` of three operands, broadcast.
     Where,
-    /// A reduction that keeps the reduced axes with length 1. Sums are in `f64`, in order, rounded once.
+    /// A reduction that keeps the reduced axes with length 1. Sums are in `f64`, in order, rounded once. Whole numbers
+    /// take those that give whole numbers.
     Reduce {
         /// How.
         kind: Reduction,
@@ -69,7 +70,7 @@ pub enum Op {
         log: bool,
     },
     /// Slices of the first operand at the indices that the second one holds; negative ones count from the end, and one out
-    /// of range gives NaN.
+    /// of range gives NaN, which counts as true among booleans.
     Gather {
         /// Which axis is indexed.
         axis: u32,
@@ -88,7 +89,7 @@ pub enum Op {
         /// Greatest or least.
         extreme: Extreme,
     },
-    /// Running sums along an axis.
+    /// Running sums of numbers along an axis.
     CumSum {
         /// Along which axis.
         axis: u32,
@@ -210,7 +211,7 @@ pub enum Binary {
     Mul,
     /// `a / b`; towards zero for whole numbers, whose quotient by 0 is NaN.
     Div,
-    /// `a^b`
+    /// `a^b`; towards zero for whole numbers.
     Pow,
     /// `a - b · trunc(a / b)`
     Fmod,

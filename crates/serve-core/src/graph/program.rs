@@ -2,10 +2,12 @@
 //! goes through it step by step; a slot holds a tensor's values for all rows of the block, row after row.
 
 use super::build::{broadcast_strides, offsets, strides};
+use super::element;
 use super::infer;
-use super::kernel::{Batch, Index, Join, Kernel, Lines, Table};
+use super::kernel::{Batch, Index, Join, Kernel, Lines};
 use super::op::Op;
-use super::{Graph, GraphNode, TensorType};
+use super::table::Table;
+use super::{Dtype, Graph, GraphNode, TensorType};
 use crate::engine::{InvalidEstimator, Path, TreeEngine};
 
 /// Most values that a block of rows may take.
@@ -24,7 +26,8 @@ struct Step {
     operands: Vec<Place>,
     slot: usize,
     size: usize,
-    round: bool,
+    /// The type to round results to, where they may have more digits.
+    round: Option<Dtype>,
 }
 
 /// A graph ready to run.
@@ -111,8 +114,8 @@ impl Program {
             let batch = Batch { rows, inputs: self.inputs, count, size: step.size };
             let view = |operand: usize| self.view(step.operands[operand], &slots);
             step.kernel.run(&batch, &view, step.operands.len(), &mut result, scratch);
-            if step.round {
-                result.iter_mut().for_each(|x| *x = f64::from(*x as f32));
+            if let Some(dtype) = step.round {
+                result.iter_mut().for_each(|x| *x = element::round(*x, dtype));
             }
             scratch.slots = slots;
             scratch.slots[step.slot] = result;
@@ -195,7 +198,8 @@ impl<'a> Compiler<'a> {
         });
         self.sizes[slot] = self.sizes[slot].max(size);
         let operands: Vec<Place> = node.operands.iter().map(|t| self.places[t.0 as usize]).collect();
-        let round = kind.dtype == super::Dtype::F32 && kernel.needs_rounding();
+        let rounds = matches!(kind.dtype, Dtype::F32 | Dtype::I64) && kernel.needs_rounding();
+        let round = rounds.then_some(kind.dtype);
         self.steps.push(Step { kernel, operands, slot, size, round });
         self.release(number);
         Ok(Place::Slot { slot, size })
@@ -297,7 +301,7 @@ fn lines(x: &TensorType, axes: &[u32]) -> Lines {
 
 /// Where the lines of a result begin and how far apart their values stand.
 fn outer_lines(shape: &[usize], axis: usize) -> Lines {
-    let kind = TensorType { dtype: super::Dtype::I64, shape: shape.to_vec() };
+    let kind = TensorType { dtype: Dtype::I64, shape: shape.to_vec() };
     lines(&kind, &[axis as u32])
 }
 

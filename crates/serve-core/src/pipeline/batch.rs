@@ -148,7 +148,7 @@ impl Pipeline {
             WORKSPACE.with_borrow_mut(|space| self.compiled.scores(rows, out, space));
         };
         match pool {
-            Some(pool) => pool.share(rows, (out, width), work),
+            Some(pool) => pool.share(rows, (out, width), self.compiled.ns_per_row(), work),
             None => work(rows, out),
         }
     }

@@ -10,7 +10,7 @@ use serve_core::link::Precision;
 use serve_core::tree::{Aggregation, CategoryRounding, Leaf, Missing, Shape, Test, ZERO_THRESHOLD};
 use serve_core::{DecisionPolicy, Estimator, Link, Model, Node, Pipeline, Tree, TreeEnsemble, naive};
 
-use crate::models::{lenient, names, regression};
+use crate::models::{leaf, lenient, names, regression};
 
 const INPUTS: usize = 5;
 
@@ -183,6 +183,12 @@ fn check(ensemble: &TreeEnsemble, rows: &Array2<f64>) {
         let outputs = engine.outputs();
         for (row, wanted) in rows.rows().into_iter().zip(wanted.chunks(outputs)) {
             assert_eq!(scores(&engine, row), wanted, "{path:?} alone");
+            let mut out = vec![-1.0; outputs];
+            engine.row(&row.to_vec(), &mut out).expect("the widths fit");
+            assert!(
+                out.iter().zip(wanted).all(|(out, wanted)| out.to_bits() == *wanted),
+                "{path:?} as a row"
+            );
         }
     }
 }
@@ -204,6 +210,17 @@ proptest! {
     #[test]
     fn every_path_equals_naive_on_larger_trees(ensemble in ensemble(90), rows in rows(40)) {
         check(&ensemble, &rows);
+    }
+}
+
+/// Models that learnt nothing, which have no column to read.
+#[test]
+fn trees_of_one_leaf_are_answered_by_every_path() {
+    let stump = |value| Tree { nodes: vec![leaf(value)], ..Tree::default() };
+    let shape = Shape { inputs: INPUTS as u32, outputs: 1, base: vec![0.25], ..Shape::default() };
+    let rows = Array2::from_elem((70, INPUTS), f64::NAN);
+    for trees in [&[][..], &[stump(1.5)], &[stump(1.5), stump(-0.5), stump(f64::MIN_POSITIVE)]] {
+        check(&TreeEnsemble::new(shape.clone(), trees).expect("they are trees"), &rows);
     }
 }
 
@@ -232,9 +249,15 @@ fn grid(count: usize) -> Array2<f64> {
     })
 }
 
-fn sum(trees: &[Tree]) -> TreeEnsemble {
-    let shape = Shape { inputs: INPUTS as u32, outputs: 1, base: vec![0.25], ..Shape::default() };
+fn sum(trees: &[Tree], input_precision: Precision) -> TreeEnsemble {
+    let (inputs, base) = (INPUTS as u32, vec![0.25]);
+    let shape = Shape { inputs, outputs: 1, base, input_precision, ..Shape::default() };
     TreeEnsemble::new(shape, trees).expect("trees")
+}
+
+fn check_sums(trees: &[Tree], rows: &Array2<f64>) {
+    check(&sum(trees, Precision::F64), rows);
+    check(&sum(trees, Precision::F32), rows);
 }
 
 #[test]
@@ -245,7 +268,7 @@ fn deep_combs_and_the_limits_of_leaves() {
             comb(splits, false, |at| at as f64 - 100.0),
             Tree { output: 0, nodes: vec![Node::Leaf(Leaf::Scalar(0.5))], ..Tree::default() },
         ];
-        check(&sum(&trees), &grid(70));
+        check_sums(&trees, &grid(70));
     }
 }
 
@@ -257,19 +280,39 @@ fn features_with_more_thresholds_than_a_code_has_values() {
                 comb(splits, tree % 2 == 0, |at| ((tree * splits + at) * 7919 % 3000) as f64 / 10.0 - 100.0)
             })
             .collect();
-        check(&sum(&trees), &grid(130));
+        check_sums(&trees, &grid(130));
+    }
+}
+
+#[test]
+fn one_register_of_codes_two_and_four() {
+    for sets in [30_u32, 100, 180, 250] {
+        let set = |number: u32| Test::InSet(vec![0x5a5a_0000 | number, number << 7]);
+        let trees: Vec<Tree> = (0..sets / 10)
+            .map(|tree| {
+                let mut tree_of_sets = comb(10, tree % 2 == 0, |_| 0.0);
+                let mut numbers = tree * 10..;
+                for node in &mut tree_of_sets.nodes {
+                    if let Node::Split { feature, test, .. } = node {
+                        (*feature, *test) = (tree % INPUTS as u32, set(numbers.next().unwrap_or(0)));
+                    }
+                }
+                tree_of_sets
+            })
+            .collect();
+        check_sums(&trees, &grid(40));
     }
 }
 
 #[test]
 fn no_trees_and_batches_beyond_a_block() {
-    check(&sum(&[]), &grid(3));
+    check_sums(&[], &grid(3));
     let leaf = |value| Tree { nodes: vec![Node::Leaf(Leaf::Scalar(value))], ..Tree::default() };
-    check(&sum(&[leaf(0.5), leaf(-2.0)]), &grid(3));
+    check_sums(&[leaf(0.5), leaf(-2.0)], &grid(3));
     let trees: Vec<Tree> =
         (0..33).map(|tree| comb(25, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
     for rows in [255, 256, 257, 321, 700] {
-        let (ensemble, rows) = (sum(&trees), grid(rows));
+        let (ensemble, rows) = (sum(&trees, Precision::F32), grid(rows));
         let wanted = expected(&ensemble, &rows);
         for (path, engine) in engines(&ensemble).0 {
             assert_eq!(scores(&engine, rows.view()), wanted, "{path:?}");
@@ -279,23 +322,20 @@ fn no_trees_and_batches_beyond_a_block() {
 
 #[test]
 fn a_path_that_cannot_run_says_why() {
-    let ensemble = sum(&[comb(64, true, |at| at as f64)]);
+    let ensemble = sum(&[comb(64, true, |at| at as f64)], Precision::F64);
     let (_, unfit) = engines(&ensemble);
     let available = Simd::ALL.into_iter().filter(|simd| simd.is_available()).count();
-    assert_eq!(unfit, 2 * available, "quickscorer and the walk on bits");
+    assert_eq!(unfit, 2 * available, "the walk by blocks and pointer jumping");
     let told = |kernel| {
         TreeEngine::with_path(&ensemble, Path::of(kernel, Simd::Portable)).expect_err("refused").to_string()
     };
     assert_eq!(
-        told(Kernel::QuickScorer),
-        "the kernel QuickScorer cannot run this model: a tree has 65 leaves, expected at most 64"
+        told(Kernel::PointerJumping),
+        "the kernel pointer jumping cannot run this model: a tree has 65 leaves, expected at most 64"
     );
-    let short = sum(&[comb(7, true, |at| at as f64)]);
     assert_eq!(
-        TreeEngine::with_path(&short, Path::of(Kernel::BitWalk, Simd::Portable))
-            .expect_err("refused")
-            .to_string(),
-        "the kernel walk on bits cannot run this model: a tree is 7 splits deep, expected at most 6"
+        told(Kernel::BlockWalk),
+        "the kernel walk by blocks cannot run this model: it compares inputs in f64, expected f32"
     );
 }
 
@@ -307,16 +347,20 @@ fn what_only_the_plain_walk_runs_is_built_for_it_alone() {
         Shape { inputs: INPUTS as u32, outputs: 1, aggregation: Aggregation::Max, ..Shape::default() };
     let greatest = TreeEnsemble::new(shape, &combs).expect("trees");
     let (nodes, leaves) = (trees * (2 * splits + 1), trees * (splits + 1));
-    assert_eq!(TreeEngine::new(&greatest).memory_bytes(), 16 * nodes + 8 * leaves + 8 * trees);
+    let padding = 64;
+    let expected = 16 * nodes + 8 * (leaves + padding) + 8 * trees;
+    assert_eq!(TreeEngine::new(&greatest).memory_bytes(), expected);
     check(&greatest, &grid(20));
 }
 
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
+    // Large enough that the largest batch is worth several threads.
     let trees: Vec<Tree> =
-        (0..20).map(|tree| comb(20, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
-    let estimator = estimator(&sum(&trees));
-    for kernel in [None, Some(Kernel::Walk), Some(Kernel::BottomUp), Some(Kernel::QuickScorer)] {
+        (0..100).map(|tree| comb(60, tree % 2 == 0, |at| (tree * at) as f64 / 5.0)).collect();
+    let estimator = estimator(&sum(&trees, Precision::F32));
+    let kernels = [Kernel::Walk, Kernel::BlockWalk, Kernel::BottomUp, Kernel::PointerJumping];
+    for kernel in kernels.map(Some).into_iter().chain([None]) {
         let path = Path { kernel, simd: None };
         let pipeline =
             Pipeline::with_path(lenient(INPUTS), &estimator, regression(), DecisionPolicy::Argmax, path)

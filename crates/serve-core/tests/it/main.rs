@@ -7,6 +7,10 @@ mod explanations;
 mod forests;
 mod format_one;
 mod format_two;
+#[allow(clippy::panic, reason = "helpers of tests do what tests may")]
+mod graph_definitions;
+mod graph_recipes;
+mod graphs;
 mod hostile_manifest;
 mod hostile_model;
 mod kernels;

@@ -8,6 +8,11 @@ use super::section::{AVERAGE, Sections};
 use crate::error::{ImportError, Place, shown};
 use crate::imported::{Feature, unusable};
 
+/// Outputs that a file without trees may claim: nothing in it bears them out.
+const FREE_OUTPUTS: usize = 64;
+/// LightGBM answers NaN where there is none.
+pub(super) const A_TREE: &str = "at least one tree to average";
+
 /// What the header says.
 #[derive(Debug)]
 pub(super) struct Header {
@@ -29,7 +34,11 @@ impl Header {
             Some(entry) => Objective::read(entry.value, &entry.place(), per_round)?,
             None => Objective::custom("custom", per_round),
         };
-        let aggregation = if header.get(AVERAGE).is_some() { Aggregation::Average } else { Aggregation::Sum };
+        let aggregation = match header.get(AVERAGE) {
+            Some(entry) if sections.trees.is_empty() => return Err(entry.invalid(A_TREE, "none")),
+            Some(_) => Aggregation::Average,
+            None => Aggregation::Sum,
+        };
         let mut features = features(sections)?;
         let highest_codes = read_infos(sections, &mut features)?;
         Ok(Self { version: version.value.to_owned(), features, highest_codes, objective, aggregation })
@@ -58,13 +67,19 @@ fn trees_per_round(sections: &Sections<'_>) -> Result<usize, ImportError> {
     if classes.number::<usize>("a count")? != per_round {
         return Err(classes.invalid("the same as num_tree_per_iteration", shown(classes.value)));
     }
-    if trees == 0 {
-        return Err(entry.invalid("at least one tree in the file", "none"));
-    }
-    if per_round == 0 || !trees.is_multiple_of(per_round) {
-        return Err(entry.invalid(format!("a divisor of the {trees} trees"), shown(entry.value)));
-    }
+    check_rounds(trees, per_round).map_err(|expected| entry.invalid(expected, shown(entry.value)))?;
     Ok(per_round)
+}
+
+/// Holds the trees of a round against those of the file, or tells what was expected. Where nothing was learnt there is
+/// no tree, and nothing else bears the count out.
+pub(super) fn check_rounds(trees: usize, per_round: usize) -> Result<(), String> {
+    match trees {
+        0 if (1..=FREE_OUTPUTS).contains(&per_round) => Ok(()),
+        0 => Err(format!("1 to {FREE_OUTPUTS} in a file without trees")),
+        _ if per_round > 0 && trees.is_multiple_of(per_round) => Ok(()),
+        _ => Err(format!("a divisor of the {trees} trees")),
+    }
 }
 
 fn features(sections: &Sections<'_>) -> Result<Vec<Feature>, ImportError> {

@@ -13,7 +13,7 @@ use super::columns::Columns;
 use super::file::{GraphFile, NodeFile, ValueFile};
 use super::lower::{Fault, Lowering, Value};
 use crate::error::{ImportError, Place, shown};
-use crate::imported::numbered_classes;
+use crate::imported::{numbered_classes, unusable};
 
 /// Rows on which a label is held against the greatest score.
 const SAMPLED: usize = 24;
@@ -106,10 +106,7 @@ impl<'a> Outputs<'a> {
             None => None,
         };
         let zipped = self.scores.and_then(|name| producer(graph, name)).filter(|node| node.op == "ZipMap");
-        let classes = match zipped.map(attribute_labels).filter(|labels| !labels.is_empty()) {
-            Some(classes) => Some(classes),
-            None => self.label.and_then(|name| labels_of(graph, low, name)),
-        };
+        let classes = self.classes(graph, low, zipped)?;
         let Some(scores) = scores else { return one_hot(low, label, classes) };
         let count: usize = low.graph.shape(scores).iter().product();
         self.check_columns(low, scores, zipped.is_none() && classes.is_some())?;
@@ -136,6 +133,25 @@ impl<'a> Outputs<'a> {
 }
 
 impl<'a> Outputs<'a> {
+    /// The labels of the classes, where the file tells them.
+    fn classes(
+        &self,
+        graph: &'a GraphFile<'a>,
+        low: &mut Lowering<'a>,
+        zipped: Option<&NodeFile<'a>>,
+    ) -> Result<Option<Vec<String>>, Fault> {
+        let classes = match zipped.map(attribute_labels).filter(|labels| !labels.is_empty()) {
+            Some(classes) => Some(classes),
+            None => self.label.and_then(|name| labels_of(graph, low, name)),
+        };
+        match unusable(classes.iter().flatten().map(String::as_str)) {
+            Some((class, problem)) => {
+                Err(Fault::invalid("distinct labels of classes", format!("{}, {problem}", shown(class))))
+            }
+            None => Ok(classes),
+        }
+    }
+
     /// One number cannot be the scores of classes where other outputs of floats stand beside it.
     fn check_columns(&self, low: &mut Lowering<'a>, scores: Tensor, classes: bool) -> Result<(), Fault> {
         if let Some(columns) = &self.columns {

@@ -15,6 +15,7 @@ use super::file::{
     Aggregation, Apply, InputPrecision, Kernel, KernelKind, Linear, Link, LinkName, NodeFile, OpFile, Scale,
     ScaleKind, Trees, WeightedMedian,
 };
+use super::functions;
 use super::number::plain;
 use crate::error::{ImportError, Place};
 
@@ -86,12 +87,12 @@ impl Lowering {
             OpFile::Unary(op) => self.unary(op),
             OpFile::Binary(op) => {
                 let (a, b) = (self.earlier(op.of[0])?, self.earlier(op.of[1])?);
-                self.binary(binary(&op.function)?, a, b)
+                self.binary(functions::binary(&op.function)?, a, b)
             }
             OpFile::Where(op) => self.choose(&op.of),
             OpFile::Reduce(op) => {
                 let x = self.earlier(op.of)?;
-                self.reduce(reduction(&op.function)?, x)
+                self.reduce(functions::reduction(&op.function)?, x)
             }
             OpFile::Argmax(op) => {
                 let x = self.earlier(op.of)?;
@@ -163,7 +164,7 @@ impl Lowering {
         let x = self.earlier(op.of)?;
         let x = match op.function.as_str() {
             "single" => self.graph.cast(x, Dtype::F32)?,
-            function => self.graph.unary(unary(function)?, x)?,
+            function => self.graph.unary(functions::unary(function)?, x)?,
         };
         self.number(x)
     }
@@ -331,84 +332,4 @@ fn kernel(op: &Kernel) -> Result<SupportVectors, Refused> {
         KernelKind::Sigmoid => SvmKernel::Sigmoid { gamma, coef0 },
     };
     Ok(SupportVectors { kernel, width: width as u32, vectors })
-}
-
-fn unknown(name: &str, known: &str) -> Refused {
-    Refused::new(".function", format!("expected {known}, got {}", crate::error::shown(name)))
-}
-
-fn reduction(name: &str) -> Result<Reduction, Refused> {
-    Ok(match name {
-        "sum" => Reduction::Sum,
-        "max" => Reduction::Max,
-        "min" => Reduction::Min,
-        _ => return Err(unknown(name, "sum, max or min")),
-    })
-}
-
-fn binary(name: &str) -> Result<Binary, Refused> {
-    Ok(match name {
-        "add" => Binary::Add,
-        "sub" => Binary::Sub,
-        "mul" => Binary::Mul,
-        "div" => Binary::Div,
-        "pow" => Binary::Pow,
-        "min" => Binary::Min,
-        "max" => Binary::Max,
-        "less" => Binary::Less,
-        "less_or_equal" => Binary::LessOrEqual,
-        "greater" => Binary::Greater,
-        "greater_or_equal" => Binary::GreaterOrEqual,
-        "equal" => Binary::Equal,
-        _ => return Err(unknown(name, "a function of two numbers")),
-    })
-}
-
-fn unary(name: &str) -> Result<Unary, Refused> {
-    Ok(match name {
-        "neg" => Unary::Neg,
-        "abs" => Unary::Abs,
-        "exp" => Unary::Exp,
-        "log" => Unary::Log,
-        "log1p" => Unary::Log1p,
-        "expm1" => Unary::Expm1,
-        "sqrt" => Unary::Sqrt,
-        "reciprocal" => Unary::Reciprocal,
-        "floor" => Unary::Floor,
-        "ceil" => Unary::Ceil,
-        "round" => Unary::Round,
-        "sign" => Unary::Sign,
-        "relu" => Unary::Relu,
-        "tanh" => Unary::Tanh,
-        "sigmoid" => Unary::Sigmoid,
-        "sin" => Unary::Sin,
-        "cos" => Unary::Cos,
-        "is_nan" => Unary::IsNan,
-        _ => return Err(unknown(name, "a function of one number")),
-    })
-}
-
-impl OpFile {
-    /// Its key in the file.
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Columns(_) => "columns",
-            Self::Constant(_) => "constant",
-            Self::Take(_) => "take",
-            Self::Concat(_) => "concat",
-            Self::Unary(_) => "unary",
-            Self::Binary(_) => "binary",
-            Self::Where(_) => "where",
-            Self::Reduce(_) => "reduce",
-            Self::Argmax(_) => "argmax",
-            Self::Link(_) => "link",
-            Self::Scale(_) => "scale",
-            Self::Linear(_) => "linear",
-            Self::Trees(_) => "trees",
-            Self::Kernel(_) => "kernel",
-            Self::Coupling(_) => "coupling",
-            Self::Encode(_) => "encode",
-            Self::WeightedMedian(_) => "weighted_median",
-        }
-    }
 }

@@ -6,8 +6,8 @@ use serve_core::ensemble::Model;
 use serve_core::signature::Range;
 use serve_core::tree::{Leaf, Node, Test};
 use serve_core::{
-    DecisionPolicy, GoldenSource, MissingPolicy, Pipeline, ProofError, Signature, Target, Tolerance,
-    TreeEnsemble,
+    DecisionPolicy, GoldenSource, LinearModel, MissingPolicy, Pipeline, ProofError, Signature, Target, Task,
+    Tolerance, TreeEnsemble,
 };
 use serve_formats::{Format, ImportedModel, import, read_golden, sample_golden};
 
@@ -69,8 +69,8 @@ fn columns_that_do_not_fit_the_model_are_refused() {
     assert_eq!(error(&format!("{HEADER},size\n")), "the golden file has the column \"size\" twice");
     assert_eq!(
         error(&format!("{HEADER},weight\n")),
-        "the golden file has a column \"weight\", which is none of the model's features, predict or \
-         predict_proba:<label>"
+        "the golden file has a column \"weight\", which is none of the model's features, predict, \
+         predict:<output> or predict_proba:<label>"
     );
     for (columns, got) in [
         ("predict_proba:0,predict_proba:1", "\"0\", \"1\""),
@@ -86,6 +86,41 @@ fn columns_that_do_not_fit_the_model_are_refused() {
     let csv = format!("{names},predict,predict_proba:1\n");
     let message = read_golden(csv.as_bytes(), &regression).expect_err("refused").to_string();
     assert_eq!(message, "the golden file has probabilities of \"1\", the model has the classes none");
+}
+
+/// Of two outputs, `low` and `high`: the second is twice the feature `x` more.
+fn two_outputs() -> ImportedModel {
+    let mut model = model("lightgbm", "regression").with_feature_names(names(10)).unwrap();
+    let weights = [vec![0.0; 10], [vec![2.0], vec![0.0; 9]].concat()].concat();
+    model.estimator.model = Model::Linear(LinearModel::new(10, weights, vec![1.0, 1.0]).unwrap());
+    model.task = Task::MultiRegression { outputs: vec!["low".to_owned(), "high".to_owned()] };
+    model
+}
+
+fn names(count: usize) -> Vec<String> {
+    (0..count).map(|i| format!("x{i}")).collect()
+}
+
+#[test]
+fn a_regression_of_several_outputs_has_a_column_for_each() {
+    let (model, header) = (two_outputs(), names(10).join(","));
+    let csv = |columns: &str, cells: &str| format!("{columns},{header}\n{cells},3{}\n", ",0".repeat(9));
+    let read = |csv: String| read_golden(csv.as_bytes(), &model).map_err(|error| chain(&error));
+    let golden = read(csv("predict:high,predict:low", "7,1")).unwrap();
+    assert_eq!(golden.scores, [[1.0, 7.0]]);
+    golden.prove(&pipeline(&model)).unwrap();
+    let swapped = read(csv("predict:low,predict:high", "7,1")).unwrap();
+    assert!(matches!(swapped.prove(&pipeline(&model)), Err(ProofError::Differs { row: 0, output: 0, .. })));
+    let refused = |columns: &str, cells: &str| read(csv(columns, cells)).unwrap_err();
+    assert_eq!(refused("predict", "1"), "the golden file has no column \"predict:low\"");
+    assert!(
+        refused("predict:low,predict:high,predict:mid", "1,7,2").contains("\"predict:mid\", which is none")
+    );
+    assert!(refused("predict:low,predict:high,predict", "1,7,2").contains("\"predict\", which is none"));
+    assert_eq!(
+        refused("predict:low,predict:high", "1,"),
+        "line 2, column \"predict:high\": expected a finite number, got \"\""
+    );
 }
 
 #[test]

@@ -131,13 +131,13 @@ fn files_from_before_the_order_of_sums_changed_are_close() {
 #[test]
 fn tasks_follow_the_objective() {
     let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let three = || Task::Classification { classes: names(&["0", "1", "2"]) };
     for golden in golden("3.2.0") {
         let case = golden.name.rsplit('/').next().unwrap().to_owned();
         let expected = match case.as_str() {
-            "multi-softmax" | "multi-softprob" | "dart-classes" | "gblinear-classes" | "vector-classes" => {
-                Task::Classification { classes: names(&["0", "1", "2"]) }
-            }
-            "several-targets" | "vector-targets" => {
+            "multi-softmax" | "multi-softprob" | "constant-labels" => three(),
+            name if name.ends_with("-classes") => three(),
+            "several-targets" | "vector-targets" | "no-rounds-targets" => {
                 Task::MultiRegression { outputs: names(&["output_0", "output_1"]) }
             }
             "several-labels" => {
@@ -150,7 +150,12 @@ fn tasks_follow_the_objective() {
             name if name.starts_with("binary") || name.starts_with("base-score") => {
                 Task::Classification { classes: names(&["0", "1"]) }
             }
-            "dart" | "forest-slice" | "balanced" => Task::Classification { classes: names(&["0", "1"]) },
+            "dart"
+            | "forest-slice"
+            | "balanced"
+            | "constant"
+            | "no-rounds-binary"
+            | "no-rounds-base-score" => Task::Classification { classes: names(&["0", "1"]) },
             _ => Task::Regression,
         };
         assert_eq!(golden.model.task, expected, "{case}");

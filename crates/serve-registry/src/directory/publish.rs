@@ -6,12 +6,12 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use serve_core::Bundle;
 use serve_core::bundle::{MANIFEST_FILE, SIGNATURE_FILE, SOURCE_FOLDER};
-use serve_core::{Alias, Bundle};
 use tempfile::Builder;
 
 use super::{Directory, io_at};
-use crate::aliases::Action;
+use crate::arrival;
 use crate::storage::{PublishError, Storage, StorageError};
 
 impl Directory {
@@ -21,21 +21,14 @@ impl Directory {
         self.make_folder(&model)?;
         let _lock = self.lock(name)?;
         let versions = self.versions(name)?;
-        if versions.contains(version) {
-            return Err(PublishError::Exists { name: name.clone(), version: version.clone() });
-        }
-        if let Some(existing) = versions.iter().find(|existing| existing.kind() != version.kind()) {
-            let (name, version, existing) = (name.clone(), version.clone(), existing.clone());
-            return Err(PublishError::MixedKinds { name, version, existing });
-        }
+        arrival::admit(name, version, &versions)?;
         if !versions.is_empty() && self.aliases_file(name)?.is_none() {
             // Without the file the champion is the oldest version, which this one may become: arriving must not promote.
             self.write_aliases(name, &self.default_aliases(name)?)?;
         }
         self.write_version(bundle)?;
         if versions.is_empty() {
-            let mut aliases = crate::aliases::Aliases::default();
-            aliases.point(&Alias::champion(), version, Action::Publish, by.into(), jiff::Timestamp::now());
+            let aliases = arrival::first_aliases(version, by, jiff::Timestamp::now());
             self.write_aliases(name, &aliases)?;
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! Where an alias serves, its new target is loaded and proven before the alias is followed. Where it serves nothing yet,
 //! it is followed at once, and its target is loaded when it is preloaded or asked for.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use serve_core::{Alias, ModelName, ModelVersion};
@@ -176,11 +176,14 @@ impl Shared {
 
     fn follow(&self, only: Option<&ModelName>, how: How) -> Result<Vec<ReloadOutcome>, StorageError> {
         let _following = self.following();
-        let present = self.storage.models()?;
+        let mut present = self.storage.candidates()?;
         let wanted: Vec<_> =
             present.iter().filter(|name| only.is_none_or(|only| only == *name)).cloned().collect();
-        let (fresh, known): (Vec<_>, Vec<_>) =
-            self.read_all(&wanted, how == How::Poll).into_iter().partition(|reading| reading.new);
+        let readings = self.read_all(&wanted, how == How::Poll).into_iter();
+        let (absent, readings): (Vec<_>, Vec<_>) = readings.partition(Reading::is_absent);
+        let absent: HashSet<_> = absent.into_iter().map(|reading| reading.old.name.clone()).collect();
+        present.retain(|name| !absent.contains(name));
+        let (fresh, known): (Vec<_>, Vec<_>) = readings.into_iter().partition(|reading| reading.new);
         let old: Vec<_> = fresh.iter().map(|reading| Arc::clone(&reading.old)).collect();
         self.register(fresh);
         let mut outcomes: Vec<_> = known.into_iter().map(|reading| self.follow_model(reading, how)).collect();

@@ -27,6 +27,13 @@ pub(super) struct Reading {
     pub(super) stamp: Option<u64>,
 }
 
+impl Reading {
+    /// Whether there is no such model: nothing is published under its name.
+    pub(super) fn is_absent(&self) -> bool {
+        self.versions.is_empty() && self.aliases.is_ok()
+    }
+}
+
 /// Ten thousand models are remembered by a number each.
 fn hash(stamp: &Fingerprint) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -63,6 +70,7 @@ impl Shared {
             return None;
         }
         let (versions, aliases) = match self.storage.versions(name) {
+            Ok(versions) if versions.is_empty() => (Vec::new(), Ok(Aliases::default())),
             Ok(versions) => (self.published(&old, versions), self.storage.aliases(name)),
             Err(error) => (old.versions.clone(), Err(error)),
         };

@@ -68,7 +68,7 @@ fn verdict(guard: &Guard, verdicts: &Receiver<Verdict>, ask: fn(&Deployment, [f6
 fn breach(verdict: Verdict) -> String {
     match verdict {
         Verdict::Breach { reason } => reason,
-        other => panic!("{other}"),
+        other => unreachable!("no breach: {other}"),
     }
 }
 
@@ -131,7 +131,7 @@ fn an_equal_version_is_kept_at_the_end_of_the_window() {
         match verdict(&guard, &verdicts, predicted) {
             Verdict::Keep(found) => Some(found),
             Verdict::TooFew { .. } => None,
-            other => panic!("{other}"),
+            other => unreachable!("{other}"),
         }
     });
     let kept = kept.expect("something is asked in 50 seconds");

@@ -63,7 +63,7 @@ fn judged(old: &Version, new: &Version, rows: usize) -> Verdict {
 fn breach(verdict: Verdict) -> String {
     match verdict {
         Verdict::Breach { reason } => reason,
-        other => panic!("{other}"),
+        other => unreachable!("no breach: {other}"),
     }
 }
 

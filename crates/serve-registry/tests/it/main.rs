@@ -2,13 +2,17 @@
 //! injected loader.
 
 mod aliases;
+mod bucket;
+mod buckets;
 mod confinement;
 mod degraded;
 mod explanations;
 mod explicit;
+mod faults;
 mod guard;
 mod guard_judge;
 mod guard_registry;
+mod limits;
 mod memory;
 mod polling;
 mod processes;
@@ -21,5 +25,6 @@ mod selectors;
 mod shop;
 mod signatures;
 mod single_flight;
+mod storage;
 mod stress;
 mod unreadable;

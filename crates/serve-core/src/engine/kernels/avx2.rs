@@ -8,10 +8,10 @@ mod registers;
 pub(super) use bottom_up::bottom_up;
 pub(super) use coding::code_group;
 
-use crate::engine::bit_walk::BitWalk;
+use crate::engine::block_walk::BlockWalk;
 use crate::engine::codes::Codes;
 use crate::engine::leaves::{Leaves, Number};
-use crate::engine::quick_scorer::QuickScorer;
+use crate::engine::pointer_jumping::PointerJumping;
 use crate::engine::rows::Rows;
 use crate::engine::walk::{self, Walk};
 
@@ -21,15 +21,12 @@ pub(super) fn code_row(codes: &Codes, row: &[f64], into: &mut [u8]) {
 }
 
 #[target_feature(enable = "avx2,popcnt,lzcnt")]
-pub(super) fn quick_scorer<N: Number>(trees: &QuickScorer, leaves: &Leaves<N>, codes: &[u8], sums: &mut [N]) {
-    match trees {
-        QuickScorer::Narrow(groups) => groups.run(codes, leaves, sums),
-        QuickScorer::Wide(groups) => groups.run(codes, leaves, sums),
-    }
-}
-
-#[target_feature(enable = "avx2,popcnt,lzcnt")]
-pub(super) fn bit_walk<N: Number>(trees: &BitWalk, leaves: &Leaves<N>, codes: &[u8], sums: &mut [N]) {
+pub(super) fn pointer_jumping<N: Number>(
+    trees: &PointerJumping,
+    leaves: &Leaves<N>,
+    codes: (&[u8], usize),
+    sums: &mut [N],
+) {
     trees.run(codes, leaves, sums);
 }
 
@@ -39,6 +36,16 @@ pub(super) fn walk<N: Number>(
     rows: &Rows<'_>,
     out: &mut [f64],
     scratch: (&mut walk::Space, &mut Vec<N>),
+) {
+    trees.scores(leaves, rows, out, scratch);
+}
+
+#[target_feature(enable = "avx2,popcnt,lzcnt")]
+pub(super) fn block_walk<N: Number>(
+    (trees, leaves): (&BlockWalk, &Leaves<N>),
+    rows: &Rows<'_>,
+    out: &mut [f64],
+    scratch: (&mut Vec<f32>, &mut Vec<N>),
 ) {
     trees.scores(leaves, rows, out, scratch);
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serve_core::tree::Aggregation;
 
-use super::super::header::{Header, check_version};
+use super::super::header::{A_TREE, Header, check_rounds, check_version};
 use super::super::objective::Objective;
 use super::Object;
 use crate::error::{ImportError, shown};
@@ -30,7 +30,11 @@ pub(super) fn read(file: &Object<'_>, trees: usize) -> Result<Header, ImportErro
         None => Objective::custom("custom", per_round),
     };
     let average = file.parse::<bool>("average_output", "true or false")?;
-    let aggregation = if average { Aggregation::Average } else { Aggregation::Sum };
+    let aggregation = match (average, trees) {
+        (true, 0) => return Err(ImportError::invalid(file.place("average_output"), A_TREE, "none")),
+        (true, _) => Aggregation::Average,
+        (false, _) => Aggregation::Sum,
+    };
     let mut features = features(file)?;
     let highest_codes = read_infos(file, &mut features)?;
     Ok(Header { version, features, highest_codes, objective, aggregation })
@@ -42,12 +46,7 @@ fn trees_per_round(file: &Object<'_>, trees: usize) -> Result<usize, ImportError
     let invalid = |key, expected: String| {
         ImportError::invalid(file.place(key), expected, shown(&per_round.to_string()))
     };
-    if trees == 0 {
-        return Err(ImportError::invalid(file.place("tree_info"), "a list of at least one tree", "none"));
-    }
-    if per_round == 0 || !trees.is_multiple_of(per_round) {
-        return Err(invalid(key, format!("a divisor of the {trees} trees")));
-    }
+    check_rounds(trees, per_round).map_err(|expected| invalid(key, expected))?;
     let classes = file.parse::<usize>("num_class", "a count")?;
     if classes != per_round {
         return Err(invalid(key, format!("{classes}, the same as num_class")));
@@ -103,8 +102,12 @@ mod tests {
             "average_output: expected true or false, got \"0\""
         );
         assert_eq!(
-            error(&format!("{head}}}"), 0),
-            "tree_info: expected a list of at least one tree, got none"
+            error(&format!("{head},\"average_output\":true}}"), 0),
+            "average_output: expected at least one tree to average, got none"
+        );
+        assert_eq!(
+            error(&format!("{}}}", head.replace("_iteration\":1", "_iteration\":100000000")), 0),
+            "num_tree_per_iteration: expected 1 to 64 in a file without trees, got \"100000000\""
         );
         assert_eq!(
             error(&format!("{}}}", head.replace("_iteration\":1", "_iteration\":2")), 3),

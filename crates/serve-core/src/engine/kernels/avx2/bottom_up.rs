@@ -1,4 +1,4 @@
-//! Bottom-up in registers of 32 bytes, up to 256 rows at once. Leaf numbers become values by shuffling bytes: byte `k` of
+//! Bottom-up in registers of 32 bytes, up to 512 rows at once. Leaf numbers become values by shuffling bytes: byte `k` of
 //! a tree's values is up to four tables of 16 bytes, and the bytes of 32 numbers are then woven together.
 
 #![allow(clippy::wildcard_imports, reason = "intrinsics have long names of their own")]

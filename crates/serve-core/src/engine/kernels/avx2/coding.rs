@@ -262,8 +262,9 @@ fn ranks<const LEVELS: u32, const CHECK: bool>(search: &[f32], x: &[f32; GROUP])
                 suspects |= u64::from(neighbours(x, below)) << (32 * half + EIGHT * part);
             }
         }
-        let [a, b, c, d] = found;
-        ranks[half] = in_order(_mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d)));
+        let low = _mm256_packus_epi32(found[0], found[1]);
+        let high = _mm256_packus_epi32(found[2], found[3]);
+        ranks[half] = in_order(_mm256_packus_epi16(low, high));
     }
     (ranks, suspects)
 }
@@ -309,6 +310,7 @@ impl Way<'_> {
 
 /// The ranks of eight numbers and the thresholds right below them. Node 1 is the root, node `i` goes on to `2i` or
 /// `2i + 1`, and eight nodes in a row are a table.
+#[allow(clippy::many_single_char_names, reason = "the masks of the first decisions, in order")]
 #[inline]
 #[target_feature(enable = "avx2")]
 fn descend<const LEVELS: u32, const CHECK: bool>(tables: &[[f32; EIGHT]], x: __m256) -> (__m256i, __m256) {

@@ -1,4 +1,4 @@
-//! Bottom-up, up to 256 rows at once. Leaf numbers become values by permuting bytes: byte `k` of a tree's values is a
+//! Bottom-up, up to 512 rows at once. Leaf numbers become values by permuting bytes: byte `k` of a tree's values is a
 //! table of 64 bytes, and eight tables give the bytes of 64 `f64`, which are then woven together.
 
 #![allow(clippy::wildcard_imports, reason = "intrinsics have long names of their own")]

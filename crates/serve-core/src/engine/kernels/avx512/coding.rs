@@ -7,7 +7,7 @@
 use std::arch::x86_64::*;
 
 use super::registers::{load, load_f32, load_some_f32, load_some_f64, prefetch, store, store_f32};
-use crate::engine::codes::{Codes, GROUP, Inexact, Run, STRIP, STRIPS, Staging, Table, Tiles};
+use crate::engine::codes::{Codes, Entry, GROUP, Inexact, Run, STRIP, STRIPS, Staging, Table, Tiles};
 use crate::engine::rows::Rows;
 
 /// Rows between what is read and what is asked of the memory.
@@ -299,38 +299,78 @@ fn pack(parts: [__m512i; 4]) -> __m512i {
 }
 
 /// Codes one row, a byte per column; `codes` has whole registers of bytes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512dq,popcnt")]
-pub(super) fn code_row(codes: &Codes, row: &[f64], narrow: &mut Vec<f32>, into: &mut [u8]) {
-    narrow.resize(row.len().next_multiple_of(16), 0.0);
-    let mut inexact = 0;
-    for (x, into) in row.chunks(16).zip(narrow.as_chunks_mut().0) {
-        let (x, other) = stand_in_16(x, codes.single);
+#[target_feature(
+    enable = "avx512f,avx512bw,avx512cd,avx512dq,avx512vl,avx512vbmi,avx2,bmi1,bmi2,lzcnt,popcnt"
+)]
+pub(in crate::engine) fn code_row(codes: &Codes, row: &[f64], narrow: &mut Vec<f32>, into: &mut [u8]) {
+    let whole = row.len().next_multiple_of(16);
+    narrow.resize(2 * whole, 0.0);
+    let (up, down) = narrow.split_at_mut(whole);
+    let (mut inexact, mut nan) = (0, 0);
+    let lines = up.as_chunks_mut().0.iter_mut().zip(down.as_chunks_mut().0);
+    for (sixteen, (up, down)) in row.chunks(16).zip(lines) {
+        let (x, other) = stand_in_16(sixteen, codes.single);
         inexact |= other;
-        store_f32(into, x);
+        nan |= _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x);
+        store_f32(up, x);
+        store_f32(down, if other == 0 { x } else { below_16(sixteen) });
     }
-    if inexact == 0 {
-        code_entries::<false>(codes, row, narrow, into);
+    let entries = codes.entries.iter().zip(&mut *into);
+    if nan != 0 || codes.zeros {
+        for (entry, code) in entries {
+            let x = row[entry.feature as usize];
+            let rank = rank_of_one(codes, entry, up[entry.feature as usize]);
+            let rank = codes.settle(&codes.tables[entry.table as usize], rank, x);
+            let missing = x.is_nan() || (entry.low..=entry.high).contains(&rank);
+            *code = if missing { entry.missing } else { rank };
+        }
+    } else if inexact != 0 {
+        for (entry, code) in entries {
+            let at = entry.feature as usize;
+            *code = settled_rank_of_one(codes, entry, (up[at], down[at]), row[at]);
+        }
     } else {
-        code_entries::<true>(codes, row, narrow, into);
+        for (entry, code) in entries {
+            *code = rank_of_one(codes, entry, up[entry.feature as usize]);
+        }
     }
     codes.row_sets(row, into);
+}
+
+/// The greatest `f32` that are at most 16 numbers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn below_16(x: &[f64]) -> __m512 {
+    const DOWN: i32 = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+    let (low, high) = x.split_at(x.len().min(8));
+    let low = _mm512_cvt_roundpd_ps::<DOWN>(load_some_f64(low));
+    let high = _mm512_cvt_roundpd_ps::<DOWN>(load_some_f64(high));
+    _mm512_insertf32x8::<1>(_mm512_castps256_ps512(low), high)
 }
 
 /// Pivots find the block, the block finds the rank.
 #[inline]
 #[target_feature(enable = "avx512f,avx512dq,popcnt")]
-fn code_entries<const SETTLE: bool>(codes: &Codes, row: &[f64], narrow: &[f32], into: &mut [u8]) {
-    for (entry, code) in codes.entries.iter().zip(into) {
-        let x = narrow[entry.feature as usize];
-        let (pivots, lanes) = (entry.pivots as usize, _mm512_set1_ps(x));
-        let below = |block: &[f32; 16]| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(load_f32(block), lanes).count_ones();
-        let block = below(&codes.blocks[pivots]);
-        let mut rank = (16 * block + below(&codes.blocks[pivots + 1 + block as usize])) as u8;
-        if SETTLE {
-            rank = codes.settle(&codes.tables[entry.table as usize], rank, row[entry.feature as usize]);
-        }
-        let missing = x.is_nan() || (entry.low..=entry.high).contains(&rank);
-        *code = if missing { entry.missing } else { rank };
-    }
+fn rank_of_one(codes: &Codes, entry: &Entry, x: f32) -> u8 {
+    let (pivots, lanes) = (entry.pivots as usize, _mm512_set1_ps(x));
+    let below = |block: &[f32; 16]| _mm512_cmp_ps_mask::<_CMP_LT_OQ>(load_f32(block), lanes).count_ones();
+    let block = below(&codes.blocks[pivots]);
+    (16 * block + below(&codes.blocks[pivots + 1 + block as usize])) as u8
+}
+
+/// As [`rank_of_one`], of a number between `down` and `up`. The rank may be too great only where a threshold, rounded down,
+/// is below `up` but not below `down`; the last one below `up` is in the block, or is the pivot before it.
+#[inline]
+#[target_feature(enable = "avx512f,avx512dq,popcnt")]
+fn settled_rank_of_one(codes: &Codes, entry: &Entry, (up, down): (f32, f32), x: f64) -> u8 {
+    let (pivots, up, down) = (entry.pivots as usize, _mm512_set1_ps(up), _mm512_set1_ps(down));
+    let below = |block: &[f32; 16]| {
+        let block = load_f32(block);
+        let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(block, up);
+        (below.count_ones(), _mm512_mask_cmp_ps_mask::<_CMP_NLT_UQ>(below, block, down))
+    };
+    let (block, close) = below(&codes.blocks[pivots]);
+    let (within, closer) = below(&codes.blocks[pivots + 1 + block as usize]);
+    let rank = (16 * block + within) as u8;
+    if close | closer == 0 { rank } else { codes.settle(&codes.tables[entry.table as usize], rank, x) }
 }

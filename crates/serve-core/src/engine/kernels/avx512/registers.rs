@@ -21,32 +21,9 @@ pub(super) fn store(line: &mut [u8; 64], x: __m512i) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn load_words(words: &[u32; 16]) -> __m512i {
-    // SAFETY: the reference is to 64 bytes, and the load needs no alignment.
-    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn load_long_words(words: &[u64; 8]) -> __m512i {
-    // SAFETY: the reference is to 64 bytes, and the load needs no alignment.
-    unsafe { _mm512_loadu_si512(words.as_ptr().cast()) }
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn store_words(into: &mut [u32; 16], x: __m512i) {
-    // SAFETY: the reference is to 64 bytes, and the store needs no alignment.
-    unsafe { _mm512_storeu_si512(into.as_mut_ptr().cast(), x) }
-}
-
-/// Up to 16 words, zeros after them.
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn load_some_words(words: &[u32]) -> __m512i {
-    let lanes = words.len().min(16) as u32;
-    // SAFETY: only the lanes of the mask are read, and the slice has as many words.
-    unsafe { _mm512_maskz_loadu_epi32(((1_u32 << lanes) - 1) as u16, words.as_ptr().cast()) }
+pub(super) fn load_bytes(bytes: &[u8; 16]) -> __m128i {
+    // SAFETY: the reference is to 16 bytes, and the load needs no alignment.
+    unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
 }
 
 #[inline]
@@ -95,16 +72,9 @@ pub(super) fn load_some_f32(x: &[f32]) -> __m512 {
     unsafe { _mm512_maskz_loadu_ps(((1_u32 << lanes) - 1) as u16, x.as_ptr()) }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn store_long_words(into: &mut [u64; 8], x: __m512i) {
-    // SAFETY: the reference is to 64 bytes, and the store needs no alignment.
-    unsafe { _mm512_storeu_si512(into.as_mut_ptr().cast(), x) }
-}
-
 /// Asks the memory for what will be read soon.
 #[inline]
-pub(super) fn prefetch<T>(at: *const T) {
+pub(in crate::engine) fn prefetch<T>(at: *const T) {
     // SAFETY: a prefetch reads nothing that a program could notice, and no address makes it fail.
     unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
 }
