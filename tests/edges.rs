@@ -8,8 +8,19 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 9] =
-    ["hyper", "arc-swap", "rusqlite", "smartcore", "clap", "bincode", "rayon", "object_store", "notify"];
+const CONFINED: [&str; 11] = [
+    "hyper",
+    "arc-swap",
+    "rusqlite",
+    "smartcore",
+    "clap",
+    "bincode",
+    "rayon",
+    "object_store",
+    "notify",
+    "ed25519-dalek",
+    "indicatif",
+];
 /// Packages that may use everything.
 const EXEMPT: [&str; 3] = ["serve-tests", "serve-benches", "serve-examples"];
 
