@@ -3,9 +3,9 @@
 //! where the row leaves. The levels that make no whole block stand at the top, up to three: one split of sixteen trees at
 //! a time is compared there, with a choice on the way down of which.
 //!
-//! A block is a heap: place 1 is its first split, place `i` goes on to `2i` (left) or `2i + 1`, and places from 16 on are
-//! its exits. What exits lead to stands side by side, in their order: blocks, or below the last block of a way leaves.
-//! Exits that a shallow way shares lead to the same: `starts` has bit `15 + e` where exit `e` leads to the next. Splits
+//! A block is a heap: place 0 is its first split, place `i` goes on to `2i + 1` (left) or `2i + 2`, and places from 15 on
+//! are its exits. What exits lead to stands side by side, in their order: blocks, or below the last block of a way leaves.
+//! Exits that a shallow way shares lead to the same: `starts` has bit `13 + e` where exit `e` leads to the next. Splits
 //! that are not there have what they like: all that is below them leads to the same. All ways of a tree take as many
 //! blocks: the trees are cut from their lowest level upwards, and a way that ends before goes in circles, in a block whose
 //! `next` is itself.
@@ -44,29 +44,22 @@ pub(super) struct Block {
     /// By place.
     pub(super) columns: [u8; 16],
     /// The block that the first exit leads to.
-    next: u32,
+    pub(super) next: u32,
     /// The leaf that the first exit leads to, in the last step.
-    leaf: u32,
-    starts: u32,
+    pub(super) leaf: u32,
+    pub(super) starts: u32,
 }
 
 impl Block {
-    /// What a place below the block leads to, counted from what the first exit leads to.
+    /// What a row leads to, counted from what the first exit leads to.
     #[inline(always)]
-    fn turn(&self, place: u32) -> u32 {
-        (self.starts & ((1 << (place & 31)) - 1)).count_ones()
-    }
-
-    /// The block behind a place below this one.
-    #[inline(always)]
-    pub(super) fn next(&self, place: u32) -> u32 {
-        self.next + self.turn(place)
-    }
-
-    /// The leaf behind a place below this block.
-    #[inline(always)]
-    pub(super) fn leaf(&self, place: u32) -> u32 {
-        self.leaf + self.turn(place)
+    fn turn(&self, row: &[f32]) -> u32 {
+        let mut place = 0;
+        for _ in 0..LEVELS {
+            let goes_left = row[usize::from(self.columns[place % 16])] <= self.thresholds[place % 16];
+            place = 2 * place + 1 + usize::from(!goes_left);
+        }
+        (self.starts & ((1 << ((place - 1) & 31)) - 1)).count_ones()
     }
 }
 
@@ -224,20 +217,20 @@ impl BlockWalk {
         levels: usize,
     ) -> Vec<usize> {
         let mut ways = Vec::new();
-        let mut stack = vec![(0, 1_usize, 0)];
+        let mut stack = vec![(0, 0, 0)];
         while let Some((node, place, level)) = stack.pop() {
             match nodes[node] {
                 Flat::Split { question, right } if level < levels => {
                     let (column, threshold) = self.columns.place(&lowered.groups, question);
-                    let splits = &mut top.splits[place - 1];
+                    let splits = &mut top.splits[place];
                     splits.columns[lane] = column;
                     splits.thresholds[lane] = <f32 as Threshold>::of(threshold);
-                    stack.push((right as usize, 2 * place + 1, level + 1));
-                    stack.push((node + 1, 2 * place, level + 1));
+                    stack.push((right as usize, 2 * place + 2, level + 1));
+                    stack.push((node + 1, 2 * place + 1, level + 1));
                 }
                 _ => {
                     let below = top.levels - level;
-                    let start = (place << below) - (1 << top.levels);
+                    let start = ((place + 1) << below) - (1 << top.levels);
                     for exits in &mut top.exits[start..start + (1 << below)] {
                         exits[lane] = (self.blocks.len() + ways.len()) as u32;
                     }
@@ -252,20 +245,20 @@ impl BlockWalk {
     fn block(&self, lowered: &Lowered, nodes: &[Flat], first: usize, levels: usize) -> (Block, Vec<usize>) {
         let mut block = Block { thresholds: [0.0; 16], columns: [0; 16], next: 0, leaf: 0, starts: 0 };
         let mut exits = Vec::new();
-        let mut stack = vec![(first, 1_usize, 0)];
+        let mut stack = vec![(first, 0, 0)];
         while let Some((node, place, level)) = stack.pop() {
             match nodes[node] {
                 Flat::Split { question, right } if level < levels => {
                     let (column, threshold) = self.columns.place(&lowered.groups, question);
                     block.columns[place] = column as u8;
                     block.thresholds[place] = <f32 as Threshold>::of(threshold);
-                    stack.push((right as usize, 2 * place + 1, level + 1));
-                    stack.push((node + 1, 2 * place, level + 1));
+                    stack.push((right as usize, 2 * place + 2, level + 1));
+                    stack.push((node + 1, 2 * place + 1, level + 1));
                 }
                 _ => {
-                    let exit = (place << (LEVELS - level)) - 16;
+                    let exit = ((place + 1) << (LEVELS - level)) - 16;
                     if exit > 0 {
-                        block.starts |= 1 << (15 + exit);
+                        block.starts |= 1 << (13 + exit);
                     }
                     exits.push(node);
                 }
@@ -337,25 +330,14 @@ impl BlockWalk {
             }
             for at in &mut *at {
                 let block = &self.blocks[*at as usize];
-                *at = block.next(place(row, block));
+                *at = block.next + block.turn(row);
             }
         }
         for at in at {
             let block = &self.blocks[*at as usize];
-            *at = block.leaf(place(row, block));
+            *at = block.leaf + block.turn(row);
         }
     }
-}
-
-/// Where a row leaves a block.
-#[inline(always)]
-fn place(row: &[f32], block: &Block) -> u32 {
-    let mut place = 1;
-    for _ in 0..LEVELS {
-        let goes_left = row[usize::from(block.columns[place % 16])] <= block.thresholds[place % 16];
-        place = 2 * place + usize::from(!goes_left);
-    }
-    place as u32
 }
 
 #[cfg(test)]

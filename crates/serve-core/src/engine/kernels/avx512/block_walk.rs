@@ -1,4 +1,5 @@
-//! The walk by blocks: the columns of a row in up to eight registers, the 15 splits of a block in one comparison.
+//! The walk by blocks: the columns of a row in up to eight registers, the 15 splits of a block, or one split of each of 16
+//! trees, in one comparison.
 
 #![allow(clippy::wildcard_imports, reason = "intrinsics have long names of their own")]
 
@@ -9,14 +10,14 @@ use crate::engine::block_walk::{Block, BlockWalk, LANES, MOST_TOP, STEPS, Top};
 use crate::engine::leaves::{Leaves, Number};
 use crate::engine::rows::Rows;
 
-/// By the conditions of a block's first three levels, place 1 first, the place on the fourth level.
+/// By the conditions of a block's first three levels, the first split's first, the place on the fourth level.
 const FOURTH: [u8; 128] = {
     let mut places = [0; 128];
     let mut word = 0;
     while word < 128 {
-        let mut place = 1;
-        while place < 8 {
-            place = 2 * place + (word >> (place - 1) & 1);
+        let mut place = 0;
+        while place < 7 {
+            place = 2 * place + 1 + (word >> place & 1);
         }
         places[word] = place as u8;
         word += 1;
@@ -159,19 +160,19 @@ impl<const R: usize> Row<R> {
             for at in fours.iter_mut() {
                 for at in at {
                     let block = &trees.blocks[*at as usize];
-                    *at = block.next(self.place(block));
+                    *at = block.next + self.turn(block);
                 }
             }
         }
         for at in fours {
             for at in at {
                 let block = &trees.blocks[*at as usize];
-                *at = block.leaf(self.place(block));
+                *at = block.leaf + self.turn(block);
             }
         }
     }
 
-    /// Where the row leaves a block.
+    /// The exit by which the row leaves a block, and 14.
     #[inline]
     #[target_feature(enable = "avx512f,bmi1,bmi2")]
     fn place(self, block: &Block) -> u32 {
@@ -179,8 +180,15 @@ impl<const R: usize> Row<R> {
         let thresholds = load_f32(&block.thresholds);
         // A value that is no number is at most nothing.
         let right = u32::from(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(self.values(columns), thresholds));
-        let place = u32::from(FOURTH[(right >> 1) as usize % 128]);
+        let place = u32::from(FOURTH[right as usize % 128]);
         2 * place + (right >> place & 1)
+    }
+
+    /// How many exits lead elsewhere than the one before, up to the one that the row takes.
+    #[inline]
+    #[target_feature(enable = "avx512f,bmi1,bmi2,popcnt")]
+    fn turn(self, block: &Block) -> u32 {
+        _bzhi_u32(block.starts, self.place(block)).count_ones()
     }
 }
 
