@@ -1,15 +1,16 @@
 //! The walk by blocks: a tree is cut into blocks of four levels, so that a row goes from the root to a leaf in a few steps
 //! instead of many. In a block all 15 splits can be compared at once, which gives a word of bits; four shifts on it tell
-//! where the row leaves.
+//! where the row leaves. The levels that make no whole block stand at the top, up to three: one split of sixteen trees at
+//! a time is compared there, with a choice on the way down of which.
 //!
-//! A block is a heap: place 1 is its first split, place `i` goes on to `2i` (left) or `2i + 1`, and places from 16 on are
-//! its exits. What exits lead to stands side by side, in their order: blocks, or below the last block of a way leaves.
-//! Exits that a shallow way shares lead to the same: `starts` has bit `15 + e` where exit `e` leads to the next. Splits
+//! A block is a heap: place 0 is its first split, place `i` goes on to `2i + 1` (left) or `2i + 2`, and places from 15 on
+//! are its exits. What exits lead to stands side by side, in their order: blocks, or below the last block of a way leaves.
+//! Exits that a shallow way shares lead to the same: `starts` has bit `13 + e` where exit `e` leads to the next. Splits
 //! that are not there have what they like: all that is below them leads to the same. All ways of a tree take as many
-//! steps: the trees are cut from their lowest level upwards, and a way that ends before goes in circles, in a block whose
+//! blocks: the trees are cut from their lowest level upwards, and a way that ends before goes in circles, in a block whose
 //! `next` is itself.
 //!
-//! Invariants, by construction: what `next` and its `starts` lead to are blocks; what `leaf` and the `starts` of a last
+//! Invariants, by construction: what the exits of a top, what `next` and its `starts` lead to are blocks; what `leaf` and the `starts` of a last
 //! block lead to are leaves of its tree; columns are below the number of columns.
 #![allow(
     clippy::inline_always,
@@ -28,7 +29,9 @@ pub(super) const MOST_COLUMNS: usize = 128;
 /// Rows prepared together.
 const TILE: usize = 64;
 /// Trees that a row walks together.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = 16;
+/// Most levels of a top.
+pub(super) const MOST_TOP: usize = LEVELS - 1;
 /// Steps between two questions whether all go in circles.
 pub(super) const STEPS: u32 = 4;
 
@@ -41,45 +44,80 @@ pub(super) struct Block {
     /// By place.
     pub(super) columns: [u8; 16],
     /// The block that the first exit leads to.
-    next: u32,
+    pub(super) next: u32,
     /// The leaf that the first exit leads to, in the last step.
-    leaf: u32,
-    starts: u32,
+    pub(super) leaf: u32,
+    pub(super) starts: u32,
 }
 
 impl Block {
-    /// What a place below the block leads to, counted from what the first exit leads to.
+    /// What a row leads to, counted from what the first exit leads to.
     #[inline(always)]
-    fn turn(&self, place: u32) -> u32 {
-        (self.starts & ((1 << (place & 31)) - 1)).count_ones()
-    }
-
-    /// The block behind a place below this one.
-    #[inline(always)]
-    pub(super) fn next(&self, place: u32) -> u32 {
-        self.next + self.turn(place)
-    }
-
-    /// The leaf behind a place below this block.
-    #[inline(always)]
-    pub(super) fn leaf(&self, place: u32) -> u32 {
-        self.leaf + self.turn(place)
+    fn turn(&self, row: &[f32]) -> u32 {
+        let mut place = 0;
+        for _ in 0..LEVELS {
+            let goes_left = row[usize::from(self.columns[place % 16])] <= self.thresholds[place % 16];
+            place = 2 * place + 1 + usize::from(!goes_left);
+        }
+        (self.starts & ((1 << ((place - 1) & 31)) - 1)).count_ones()
     }
 }
 
-/// Where a tree begins, and how many blocks a way through it has.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Root {
-    pub(super) block: u32,
+/// A split of each of the trees of a group, by tree.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub(super) struct Splits {
+    pub(super) thresholds: [f32; LANES],
+    pub(super) columns: [u32; LANES],
+}
+
+/// The first levels of trees that are walked together.
+#[derive(Debug, Clone)]
+pub(super) struct Top {
+    pub(super) levels: usize,
+    /// A heap: the first split at 0, place `i` goes on to `2i + 1` (left) or `2i + 2`.
+    pub(super) splits: [Splits; (1 << MOST_TOP) - 1],
+    /// By the way that a row takes, the blocks that it leads to, by tree.
+    pub(super) exits: [[u32; LANES]; 1 << MOST_TOP],
+    /// Blocks on a way from here to a leaf.
     pub(super) steps: u32,
+    pub(super) trees: usize,
+}
+
+impl Top {
+    fn new(trees: &[FlatTree]) -> Self {
+        let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
+        let steps = (depth / LEVELS).max(1);
+        Self {
+            levels: depth.saturating_sub(steps * LEVELS),
+            splits: Default::default(),
+            exits: Default::default(),
+            steps: steps as u32,
+            trees: trees.len(),
+        }
+    }
+
+    /// The block of each tree that a row comes to.
+    #[inline(always)]
+    fn walk(&self, row: &[f32]) -> [u32; LANES] {
+        std::array::from_fn(|lane| {
+            let mut place = 0;
+            for _ in 0..self.levels {
+                let splits = &self.splits[place];
+                let goes_left = row[splits.columns[lane] as usize] <= splits.thresholds[lane];
+                place = 2 * place + 1 + usize::from(!goes_left);
+            }
+            self.exits[place + 1 - (1 << self.levels)][lane]
+        })
+    }
 }
 
 /// Trees in blocks, and how rows are prepared for them.
 #[derive(Debug, Clone)]
 pub(super) struct BlockWalk {
     columns: Columns,
-    /// Trees that stand together take as many steps, [`LANES`] by [`LANES`].
-    pub(super) roots: Vec<Root>,
+    /// [`LANES`] trees each, but for the last.
+    pub(super) tops: Vec<Top>,
     pub(super) blocks: Vec<Block>,
 }
 
@@ -96,7 +134,7 @@ pub(super) fn can_run(lowered: &Lowered) -> Result<(), String> {
     }
 }
 
-/// How many blocks trees are cut into, but for what evens out the steps of a group.
+/// How many blocks trees are cut into, but for what evens out the ways of a group.
 pub(super) fn count(lowered: &Lowered) -> usize {
     let of_tree = |tree: &FlatTree| {
         let nodes = lowered.nodes_of(tree);
@@ -104,7 +142,7 @@ pub(super) fn count(lowered: &Lowered) -> usize {
         let mut blocks = 0;
         for (node, flat) in nodes.iter().enumerate() {
             let level = levels[node];
-            let begins = level == 0 || level % LEVELS == tree.depth % LEVELS;
+            let begins = if tree.depth < LEVELS { level == 0 } else { level % LEVELS == tree.depth % LEVELS };
             match *flat {
                 Flat::Split { right, .. } => {
                     (levels[node + 1], levels[right as usize]) = (level + 1, level + 1);
@@ -121,34 +159,41 @@ pub(super) fn count(lowered: &Lowered) -> usize {
 impl BlockWalk {
     pub(super) fn new(lowered: &Lowered) -> Self {
         let columns = Columns::new(lowered);
-        let mut built = Self { columns, roots: Vec::new(), blocks: Vec::new() };
+        let mut built = Self { columns, tops: Vec::new(), blocks: Vec::new() };
         let mut leaf = 0;
         for trees in lowered.trees.chunks(LANES) {
-            let depth = trees.iter().map(|tree| tree.depth).max().unwrap_or(0);
-            let steps = depth.div_ceil(LEVELS).max(1);
-            for tree in trees {
-                built.lay_out(lowered, tree, steps, leaf);
+            let mut top = Top::new(trees);
+            for (lane, tree) in trees.iter().enumerate() {
+                built.lay_out(lowered, tree, (&mut top, lane), leaf);
                 leaf += tree.leaves as u32;
             }
+            built.tops.push(top);
         }
         built
     }
 
     /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
-        self.blocks.len() * size_of::<Block>()
+        self.blocks.len() * size_of::<Block>() + self.tops.len() * size_of::<Top>()
     }
 
     /// Breadth first, what a block leads to side by side.
-    fn lay_out(&mut self, lowered: &Lowered, tree: &FlatTree, steps: usize, first_leaf: u32) {
-        let (nodes, first) = (lowered.nodes_of(tree), self.blocks.len());
-        self.roots.push(Root { block: first as u32, steps: steps as u32 });
-        let mut order = vec![(0, 0)];
+    fn lay_out(
+        &mut self,
+        lowered: &Lowered,
+        tree: &FlatTree,
+        (top, lane): (&mut Top, usize),
+        first_leaf: u32,
+    ) {
+        let (nodes, first, steps) = (lowered.nodes_of(tree), self.blocks.len(), top.steps as usize);
+        let depth = tree.depth.min(steps * LEVELS);
+        let ways = self.lay_top(lowered, nodes, (top, lane), tree.depth - depth);
+        let mut order: Vec<(usize, usize)> = ways.into_iter().map(|node| (node, 0)).collect();
         let mut place = 0;
         while let Some(&(node, step)) = order.get(place) {
             let itself = (first + place) as u32;
-            // Levels are left over at the top.
-            let levels = (tree.depth + LEVELS).saturating_sub(LEVELS * (steps - step)).min(LEVELS);
+            // What is left over is left out first.
+            let levels = (depth + LEVELS).saturating_sub(LEVELS * (steps - step)).min(LEVELS);
             let (mut block, exits) = self.block(lowered, nodes, node, levels);
             (block.next, block.leaf) = match nodes[exits[0]] {
                 Flat::Leaf(number) if step + 1 == steps || exits.len() == 1 => (itself, first_leaf + number),
@@ -162,24 +207,58 @@ impl BlockWalk {
         }
     }
 
+    /// Lays a tree's first levels into the top, whose ways lead to the blocks to come, and gives the nodes that those start
+    /// at.
+    fn lay_top(
+        &self,
+        lowered: &Lowered,
+        nodes: &[Flat],
+        (top, lane): (&mut Top, usize),
+        levels: usize,
+    ) -> Vec<usize> {
+        let mut ways = Vec::new();
+        let mut stack = vec![(0, 0, 0)];
+        while let Some((node, place, level)) = stack.pop() {
+            match nodes[node] {
+                Flat::Split { question, right } if level < levels => {
+                    let (column, threshold) = self.columns.place(&lowered.groups, question);
+                    let splits = &mut top.splits[place];
+                    splits.columns[lane] = column;
+                    splits.thresholds[lane] = <f32 as Threshold>::of(threshold);
+                    stack.push((right as usize, 2 * place + 2, level + 1));
+                    stack.push((node + 1, 2 * place + 1, level + 1));
+                }
+                _ => {
+                    let below = top.levels - level;
+                    let start = ((place + 1) << below) - (1 << top.levels);
+                    for exits in &mut top.exits[start..start + (1 << below)] {
+                        exits[lane] = (self.blocks.len() + ways.len()) as u32;
+                    }
+                    ways.push(node);
+                }
+            }
+        }
+        ways
+    }
+
     /// The block that starts at a node, and the nodes that it leads to.
     fn block(&self, lowered: &Lowered, nodes: &[Flat], first: usize, levels: usize) -> (Block, Vec<usize>) {
         let mut block = Block { thresholds: [0.0; 16], columns: [0; 16], next: 0, leaf: 0, starts: 0 };
         let mut exits = Vec::new();
-        let mut stack = vec![(first, 1_usize, 0)];
+        let mut stack = vec![(first, 0, 0)];
         while let Some((node, place, level)) = stack.pop() {
             match nodes[node] {
                 Flat::Split { question, right } if level < levels => {
                     let (column, threshold) = self.columns.place(&lowered.groups, question);
                     block.columns[place] = column as u8;
                     block.thresholds[place] = <f32 as Threshold>::of(threshold);
-                    stack.push((right as usize, 2 * place + 1, level + 1));
-                    stack.push((node + 1, 2 * place, level + 1));
+                    stack.push((right as usize, 2 * place + 2, level + 1));
+                    stack.push((node + 1, 2 * place + 1, level + 1));
                 }
                 _ => {
-                    let exit = (place << (LEVELS - level)) - 16;
+                    let exit = ((place + 1) << (LEVELS - level)) - 16;
                     if exit > 0 {
-                        block.starts |= 1 << (15 + exit);
+                        block.starts |= 1 << (13 + exit);
                     }
                     exits.push(node);
                 }
@@ -216,15 +295,6 @@ impl BlockWalk {
         }
     }
 
-    /// Trees that a row walks together: their roots, how many steps they take, and how many they are.
-    #[inline(always)]
-    pub(super) fn groups(&self) -> impl Iterator<Item = ([u32; LANES], u32, usize)> {
-        self.roots.chunks(LANES).map(|roots| {
-            let root = |lane: usize| roots.get(lane).unwrap_or(&roots[0]).block;
-            (std::array::from_fn(root), roots[0].steps, roots.len())
-        })
-    }
-
     /// Scores of `rows` into `out`, row-major: split by split, without comparing those that a row does not come to.
     #[inline(always)]
     pub(super) fn scores<N: Number>(
@@ -236,49 +306,38 @@ impl BlockWalk {
     ) {
         let width = self.width().max(1);
         let run = |rows: &[f32], sums: &mut [N]| {
-            for (number, (roots, steps, count)) in self.groups().enumerate() {
+            for (number, top) in self.tops.iter().enumerate() {
                 for (row, sums) in rows.chunks_exact(width).zip(sums.chunks_exact_mut(leaves.outputs)) {
-                    let mut at = roots;
-                    self.descend(row, &mut at, steps);
-                    leaves.add_each(number * LANES, &at[..count], sums);
+                    let mut at = top.walk(row);
+                    self.descend(row, &mut at[..top.trees], top.steps);
+                    leaves.add_each(number * LANES, &at[..top.trees], sums);
                 }
             }
         };
         self.tiles(leaves, rows, out, scratch, (width, run));
     }
 
-    /// From the roots of trees to their leaves.
+    /// From the first blocks of trees to their leaves.
     #[inline(always)]
-    fn descend(&self, row: &[f32], at: &mut [u32; LANES], steps: u32) {
-        let all = |at: &mut [u32; LANES]| {
-            for at in at {
-                let block = &self.blocks[*at as usize];
-                *at = block.next(place(row, block));
+    fn descend(&self, row: &[f32], at: &mut [u32], steps: u32) {
+        let mut before = [u32::MAX; LANES];
+        for step in 1..steps {
+            if step % STEPS == 0 {
+                if at == &before[..at.len()] {
+                    break;
+                }
+                before[..at.len()].copy_from_slice(at);
             }
-        };
-        let mut left = steps - 1;
-        while left > STEPS {
-            let before = *at;
-            (0..STEPS).for_each(|_| all(at));
-            left = if *at == before { 0 } else { left - STEPS };
+            for at in &mut *at {
+                let block = &self.blocks[*at as usize];
+                *at = block.next + block.turn(row);
+            }
         }
-        (0..left).for_each(|_| all(at));
         for at in at {
             let block = &self.blocks[*at as usize];
-            *at = block.leaf(place(row, block));
+            *at = block.leaf + block.turn(row);
         }
     }
-}
-
-/// Where a row leaves a block.
-#[inline(always)]
-fn place(row: &[f32], block: &Block) -> u32 {
-    let mut place = 1;
-    for _ in 0..LEVELS {
-        let goes_left = row[usize::from(block.columns[place % 16])] <= block.thresholds[place % 16];
-        place = 2 * place + usize::from(!goes_left);
-    }
-    place as u32
 }
 
 #[cfg(test)]
@@ -307,7 +366,7 @@ mod tests {
 
     #[test]
     fn blocks_are_counted_as_they_are_cut() {
-        for (full, more, blocks) in [(0, 0, 1), (4, 0, 1), (5, 0, 3), (8, 0, 17), (10, 0, 69), (0, 9, 8)] {
+        for (full, more, blocks) in [(0, 0, 1), (4, 0, 1), (5, 0, 2), (8, 0, 17), (10, 0, 68), (0, 9, 7)] {
             let lowered = Lowered::new(&ensemble(full, more), |_, _| {});
             let built = BlockWalk::new(&lowered);
             assert_eq!((built.blocks.len(), count(&lowered)), (blocks, blocks), "{full} and {more} levels");

@@ -198,7 +198,7 @@ impl<N: Number> Leaves<N> {
     /// Adds leaves of trees from `first` on, one each, to the sums of a row.
     #[inline]
     pub(super) fn add_each(&self, first: usize, leaves: &[u32], sums: &mut [N]) {
-        if self.stride == 1 && self.outputs == 1 && !self.vote {
+        if self.plain() {
             let mut sum = sums[0];
             leaves.iter().for_each(|&leaf| sum += self.values[leaf as usize]);
             sums[0] = sum;

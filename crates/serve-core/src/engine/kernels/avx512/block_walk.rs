@@ -1,22 +1,23 @@
-//! The walk by blocks: the columns of a row in up to eight registers, the 15 splits of a block in one comparison.
+//! The walk by blocks: the columns of a row in up to eight registers, the 15 splits of a block, or one split of each of 16
+//! trees, in one comparison.
 
 #![allow(clippy::wildcard_imports, reason = "intrinsics have long names of their own")]
 
 use std::arch::x86_64::*;
 
-use super::registers::{load_bytes, load_f32};
-use crate::engine::block_walk::{Block, BlockWalk, LANES, STEPS};
+use super::registers::{load_bytes, load_f32, load_u32, store_u32};
+use crate::engine::block_walk::{Block, BlockWalk, LANES, MOST_TOP, STEPS, Top};
 use crate::engine::leaves::{Leaves, Number};
 use crate::engine::rows::Rows;
 
-/// By the conditions of a block's first three levels, place 1 first, the place on the fourth level.
+/// By the conditions of a block's first three levels, the first split's first, the place on the fourth level.
 const FOURTH: [u8; 128] = {
     let mut places = [0; 128];
     let mut word = 0;
     while word < 128 {
-        let mut place = 1;
-        while place < 8 {
-            place = 2 * place + (word >> (place - 1) & 1);
+        let mut place = 0;
+        while place < 7 {
+            place = 2 * place + 1 + (word >> place & 1);
         }
         places[word] = place as u8;
         word += 1;
@@ -54,11 +55,12 @@ fn walk<const R: usize, N: Number>(
 ) {
     let run = |rows: &[f32], sums: &mut [N]| {
         let (rows, _) = rows.as_chunks::<16>().0.as_chunks::<R>();
-        for (number, (roots, steps, count)) in trees.groups().enumerate() {
+        for (number, top) in trees.tops.iter().enumerate() {
             for (row, sums) in rows.iter().zip(sums.chunks_exact_mut(leaves.outputs)) {
-                let mut at = roots;
-                Row::new(row).descend(trees, &mut at, steps);
-                leaves.add_each(number * LANES, &at[..count], sums);
+                let row = Row::new(row);
+                let mut at = row.start(top);
+                row.descend(trees, &mut at, top);
+                leaves.add_each(number * LANES, &at[..top.trees], sums);
             }
         }
     };
@@ -98,38 +100,79 @@ impl<const R: usize> Row<R> {
         }
     }
 
-    /// From the roots of trees to their leaves. In place: the lanes are stored one by one, and a copy of all of them at
-    /// once would wait until the last is in the cache.
+    /// The block of each tree that the row comes to first.
     #[inline]
-    #[target_feature(enable = "avx512f,bmi1,bmi2,popcnt")]
-    fn descend(self, trees: &BlockWalk, at: &mut [u32; LANES], steps: u32) {
-        let mut left = steps - 1;
-        while left > STEPS {
-            let before = *at;
-            for _ in 0..STEPS {
-                self.step(&trees.blocks, at);
+    #[target_feature(enable = "avx512f")]
+    fn start(self, top: &Top) -> [u32; LANES] {
+        match top.levels {
+            0 => top.exits[0],
+            1 => self.top::<1>(top),
+            2 => self.top::<2>(top),
+            _ => self.top::<MOST_TOP>(top),
+        }
+    }
+
+    /// Through the top: a lane is a tree.
+    #[inline]
+    #[target_feature(enable = "avx512f")]
+    fn top<const L: usize>(self, top: &Top) -> [u32; LANES] {
+        let mut rights = [0; L];
+        for level in 0..L {
+            let splits = top.splits[(1 << level) - 1..].iter();
+            let (mut columns, mut thresholds) =
+                ([_mm512_setzero_si512(); 1 << MOST_TOP], [_mm512_setzero_si512(); 1 << MOST_TOP]);
+            for ((splits, columns), thresholds) in
+                splits.zip(&mut columns).zip(&mut thresholds).take(1 << level)
+            {
+                *columns = load_u32(&splits.columns);
+                *thresholds = _mm512_castps_si512(load_f32(&splits.thresholds));
             }
-            left = if *at == before { 0 } else { left - STEPS };
+            let values = self.values(choose(columns, &rights[..level]));
+            let thresholds = _mm512_castsi512_ps(choose(thresholds, &rights[..level]));
+            rights[level] = _mm512_cmp_ps_mask::<_CMP_NLE_UQ>(values, thresholds);
         }
-        for _ in 0..left {
-            self.step(&trees.blocks, at);
+        let mut exits = [_mm512_setzero_si512(); 1 << MOST_TOP];
+        for (exits, of_top) in exits.iter_mut().zip(&top.exits).take(1 << L) {
+            *exits = load_u32(of_top);
         }
-        for at in at {
-            let block = &trees.blocks[*at as usize];
-            *at = block.leaf(self.place(block));
-        }
+        let mut at = [0; LANES];
+        store_u32(&mut at, choose(exits, &rights));
+        at
     }
 
+    /// From the first blocks of trees to their leaves. In place: the lanes are stored one by one, and a copy of all of them
+    /// at once would wait until the last is in the cache.
     #[inline]
     #[target_feature(enable = "avx512f,bmi1,bmi2,popcnt")]
-    fn step(self, blocks: &[Block], at: &mut [u32; LANES]) {
-        for at in at {
-            let block = &blocks[*at as usize];
-            *at = block.next(self.place(block));
+    fn descend(self, trees: &BlockWalk, at: &mut [u32; LANES], top: &Top) {
+        // Four trees are walked together without a branch between; lanes without a tree lead to the first block.
+        let (fours, _) = at.as_chunks_mut::<4>();
+        let count = top.trees.div_ceil(4).min(fours.len());
+        let fours = &mut fours[..count];
+        let mut before = [[u32::MAX; 4]; LANES / 4];
+        for step in 1..top.steps {
+            if step % STEPS == 0 {
+                if *fours == before[..count] {
+                    break;
+                }
+                before[..count].copy_from_slice(fours);
+            }
+            for at in fours.iter_mut() {
+                for at in at {
+                    let block = &trees.blocks[*at as usize];
+                    *at = block.next + self.turn(block);
+                }
+            }
+        }
+        for at in fours {
+            for at in at {
+                let block = &trees.blocks[*at as usize];
+                *at = block.leaf + self.turn(block);
+            }
         }
     }
 
-    /// Where the row leaves a block.
+    /// The exit by which the row leaves a block, and 14.
     #[inline]
     #[target_feature(enable = "avx512f,bmi1,bmi2")]
     fn place(self, block: &Block) -> u32 {
@@ -137,7 +180,26 @@ impl<const R: usize> Row<R> {
         let thresholds = load_f32(&block.thresholds);
         // A value that is no number is at most nothing.
         let right = u32::from(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(self.values(columns), thresholds));
-        let place = u32::from(FOURTH[(right >> 1) as usize % 128]);
+        let place = u32::from(FOURTH[right as usize % 128]);
         2 * place + (right >> place & 1)
     }
+
+    /// How many exits lead elsewhere than the one before, up to the one that the row takes.
+    #[inline]
+    #[target_feature(enable = "avx512f,bmi1,bmi2,popcnt")]
+    fn turn(self, block: &Block) -> u32 {
+        _bzhi_u32(block.starts, self.place(block)).count_ones()
+    }
+}
+
+/// By the ways that lanes took, first level first, what stands at their places of a level, which are side by side.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn choose(mut of: [__m512i; 1 << MOST_TOP], rights: &[__mmask16]) -> __m512i {
+    for (level, &rights) in rights.iter().enumerate().rev() {
+        for place in 0..1 << level {
+            of[place] = _mm512_mask_mov_epi32(of[2 * place], rights, of[2 * place + 1]);
+        }
+    }
+    of[0]
 }

@@ -42,6 +42,20 @@ pub(super) fn store_f32(into: &mut [f32; 16], x: __m512) {
 
 #[inline]
 #[target_feature(enable = "avx512f")]
+pub(super) fn load_u32(x: &[u32; 16]) -> __m512i {
+    // SAFETY: the reference is to 16 numbers, and the load needs no alignment.
+    unsafe { _mm512_loadu_si512(x.as_ptr().cast()) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+pub(super) fn store_u32(into: &mut [u32; 16], x: __m512i) {
+    // SAFETY: the reference is to 16 numbers, and the store needs no alignment.
+    unsafe { _mm512_storeu_si512(into.as_mut_ptr().cast(), x) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
 pub(super) fn load_f64(x: &[f64; 8]) -> __m512d {
     // SAFETY: the reference is to 8 numbers, and the load needs no alignment.
     unsafe { _mm512_loadu_pd(x.as_ptr()) }
