@@ -40,7 +40,7 @@ pub enum GoldenError {
     },
     /// A column means nothing to the model.
     #[error(
-        "the golden file has a column {column:?}, which is none of the model's features, predict or predict_proba:<label>"
+        "the golden file has a column {column:?}, which is none of the model's features, predict, predict:<output> or predict_proba:<label>"
     )]
     UnknownColumn {
         /// The column.

@@ -14,8 +14,10 @@ const MANY_AVX2_SHALLOW: usize = 20;
 /// Splits on the longest way through a tree that is shallow.
 const SHALLOW: usize = 6;
 
-/// Leaves of a tree from which on bottom-up is slower than the walk by blocks, whatever the batch.
-const MOST_LEAVES_BESIDE_BLOCKS: usize = 128;
+/// The same beside the walk by blocks, for trees of up to 128 leaves and for larger ones.
+const MANY_FOR_BLOCKS: usize = 48;
+const MANY_FOR_LARGE_BLOCKS: usize = 128;
+const LARGE: usize = 128;
 
 /// Nodes of the walk that take as much memory as a block.
 const NODES_OF_BLOCK: usize = 12;
@@ -38,9 +40,14 @@ pub(super) fn pick(lowered: &Lowered, codes: Option<&Codes>, simd: Simd) -> (Ker
             let jumps = runs(Kernel::PointerJumping);
             let walk = if in_blocks { Kernel::BlockWalk } else { Kernel::Walk };
             let few = if jumps { Kernel::PointerJumping } else { walk };
-            let large = few == Kernel::BlockWalk && lowered.most_leaves() > MOST_LEAVES_BESIDE_BLOCKS;
-            let many = if runs(Kernel::BottomUp) && !large { Kernel::BottomUp } else { few };
-            (few, if jumps { many_for_jumps(lowered) } else { MANY }, many)
+            let many = if runs(Kernel::BottomUp) { Kernel::BottomUp } else { few };
+            let limit = match few {
+                Kernel::PointerJumping => many_for_jumps(lowered),
+                Kernel::BlockWalk if lowered.most_leaves() > LARGE => MANY_FOR_LARGE_BLOCKS,
+                Kernel::BlockWalk => MANY_FOR_BLOCKS,
+                _ => MANY,
+            };
+            (few, limit, many)
         }
     }
 }

@@ -28,8 +28,9 @@ use crate::tree::TreeEnsemble;
 /// | instructions | rows | trees | kernel |
 /// |---|---|---|---|
 /// | AVX-512 | up to 7 … 63, by the splits | up to 64 leaves, at most 256 columns | [`Kernel::PointerJumping`], then [`Kernel::BottomUp`] |
-/// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::BlockWalk`] or [`Kernel::Walk`], then [`Kernel::BottomUp`] |
-/// | AVX-512 | any | over 128 leaves, balanced, inputs in `f32`, at most 128 columns | [`Kernel::BlockWalk`] |
+/// | AVX-512 | up to 47, or 127 with over 128 leaves | up to 256 leaves, balanced, inputs in `f32`, at most 128 columns | [`Kernel::BlockWalk`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | up to 19 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
+/// | AVX-512 | any | balanced, inputs in `f32`, at most 128 columns | [`Kernel::BlockWalk`] |
 /// | AVX2 | up to 19 | depth up to 6 | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
 /// | AVX2 | up to 9 | up to 256 leaves | [`Kernel::Walk`], then [`Kernel::BottomUp`] |
 /// | any | any | other | [`Kernel::Walk`] |
