@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serve_core::{Alias, ModelName, ModelVersion};
-use serve_registry::{Deployment, DeploymentError, Registry, ReloadOutcome};
+use serve_registry::{Deployment, DeploymentError, Registry, ReloadOutcome, Unloaded};
 
 use crate::error::{Code, ServiceError};
 use crate::request::ModelQuery;
@@ -60,15 +60,20 @@ impl Service {
         self.deployment(query).await
     }
 
-    /// Unloads a version: the one that a query means, without loading it first. Answers with it, and whether it was loaded.
+    /// Unloads a version: the one that a query means, without loading it first. Answers with it, and what came of it.
     ///
     /// # Errors
     /// When the query means no version.
-    pub async fn unload(&self, query: &ModelQuery) -> Result<(ModelName, ModelVersion, bool), ServiceError> {
+    pub async fn unload(
+        &self,
+        query: &ModelQuery,
+    ) -> Result<(ModelName, ModelVersion, Unloaded), ServiceError> {
         let reference = self.reference(query)?;
         let (name, version) = match self.registry().resolve(&reference) {
             Ok(deployment) => (reference.name, deployment.manifest().version.clone()),
-            Err(DeploymentError::NotLoaded { name, version }) => return Ok((name, version, false)),
+            Err(DeploymentError::NotLoaded { name, version }) => {
+                return Ok((name, version, Unloaded::WasNot));
+            }
             Err(error) => return Err(error.into()),
         };
         self.on_thread(move |registry| {

@@ -1,17 +1,18 @@
 //! One prediction, many, or the same question put to several feature sets.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serve_core::{BatchPrediction, Explanation, InvalidInput, ModelName, Prediction, Selector};
+use serve_core::{BatchPrediction, Explanation, InvalidInput, ModelName, ModelRef, Prediction, Selector};
 use serve_features::{Entity, FeatureRow, FeatureSetName};
 use serve_registry::{Deployment, Registry};
 
 use crate::error::{Code, ServiceError};
 use crate::gather::{Gathered, Wanted};
 use crate::request::{Features, ModelQuery, PredictRequest};
-use crate::service::Service;
+use crate::service::{Service, agree};
 
 /// Work that is expected to take longer than this leaves the thread that serves connections.
 const LONGEST_ON_WORKER: Duration = Duration::from_micros(200);
@@ -118,12 +119,13 @@ impl Service {
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         self.check_rows(requests.len())?;
         let mut prepared: Vec<Prepared> = Vec::with_capacity(requests.len());
+        // Rows that mean the same get one version, also when another is promoted meanwhile.
+        let mut meant: HashMap<ModelRef, Arc<Deployment>> = HashMap::new();
         let mut last: Option<(&ModelQuery, Arc<Deployment>)> = None;
         for request in requests {
-            // Rows of one model get one version, also when another is promoted meanwhile.
             let deployment = match &last {
                 Some((query, deployment)) if **query == request.model => Ok(Arc::clone(deployment)),
-                _ => self.deployment(&request.model).await,
+                _ => self.deployment_of(&request.model, &mut meant).await,
             };
             last =
                 deployment.as_ref().ok().map(|deployment| (&request.model, Arc::clone(deployment))).or(last);
@@ -150,6 +152,22 @@ impl Service {
             }
         }
         Ok(answers)
+    }
+
+    /// The deployment that a query means, the same for all rows of a batch that mean the same.
+    async fn deployment_of(
+        &self,
+        query: &ModelQuery,
+        meant: &mut HashMap<ModelRef, Arc<Deployment>>,
+    ) -> Result<Arc<Deployment>, ServiceError> {
+        let reference = self.reference(query)?;
+        if let Some(deployment) = meant.get(&reference) {
+            agree(query, deployment)?;
+            return Ok(Arc::clone(deployment));
+        }
+        let deployment = self.deployment(query).await?;
+        meant.insert(reference, Arc::clone(&deployment));
+        Ok(deployment)
     }
 
     /// Refuses a batch of more rows than the configuration allows.

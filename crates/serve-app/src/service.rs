@@ -229,7 +229,7 @@ fn said(query: &ModelQuery) -> String {
 }
 
 /// A query by name may say the feature set and model type as well, but nothing else than the model says.
-fn agree(query: &ModelQuery, deployment: &Deployment) -> Result<(), ServiceError> {
+pub(crate) fn agree(query: &ModelQuery, deployment: &Deployment) -> Result<(), ServiceError> {
     let manifest = deployment.manifest();
     let pairs = [
         ("feature_set", &query.feature_set, &manifest.feature_set),

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use serve_app::{Author, Code, ModelQuery, ServiceError};
 use serve_core::{Alias, ModelName, ModelVersion};
-use serve_registry::{Deployment, ReloadOutcome};
+use serve_registry::{Deployment, ReloadOutcome, Unloaded};
 
 use crate::call::Call;
 use crate::failure::Failure;
@@ -117,8 +117,14 @@ fn loaded(deployment: &Deployment) -> Json {
 pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
     let (name, version, unloaded) = app.service.unload(&query).await?;
-    tracing::info!(model = name.as_str(), version = version.as_str(), unloaded, "unloaded");
-    Ok(done(app, &call, json!({ "name": name, "version": version, "unloaded": unloaded })))
+    let done_so = unloaded == Unloaded::Done;
+    tracing::info!(model = name.as_str(), version = version.as_str(), unloaded = done_so, "unloaded");
+    let mut told = json!({ "name": name, "version": version, "unloaded": done_so });
+    if let (Unloaded::Guarded, Some(object)) = (unloaded, told.as_object_mut()) {
+        let reason = "a guard window compares it with another version; it stays loaded until the window ends";
+        object.insert("reason".to_owned(), json!(reason));
+    }
+    Ok(done(app, &call, told))
 }
 
 /// `POST /models/warmup`: loads and warms one model, those of a feature set or type, or all that fit. One that fails is told

@@ -49,14 +49,23 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
         Some(Ok(())) => json!({ "status": "healthy" }),
         Some(Err(error)) => json!({ "status": "unavailable", "error": error }),
     };
-    let whole = degraded.is_empty() && store["status"] != "unavailable";
+    let trouble = app.service.registry().trouble();
+    let whole = degraded.is_empty() && trouble.is_none() && store["status"] != "unavailable";
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
         (false, false) => "degraded",
     };
     let uptime = app.service.now().duration_since(app.service.started()).as_secs_f64();
-    let registry: Json = json!({ "status": if degraded.is_empty() { "healthy" } else { "degraded" }, "models": models.len(), "degraded": degraded });
+    let state = match (&trouble, degraded.is_empty()) {
+        (Some(_), _) => "unavailable",
+        (None, true) => "healthy",
+        (None, false) => "degraded",
+    };
+    let mut registry: Json = json!({ "status": state, "models": models.len(), "degraded": degraded });
+    if let (Some(trouble), Some(object)) = (&trouble, registry.as_object_mut()) {
+        object.insert("error".to_owned(), json!(trouble.as_ref()));
+    }
     let body = json!({
         "status": status,
         "models_loaded": live,

@@ -113,7 +113,10 @@ impl Directory {
     /// the registry or nowhere is not seen.
     fn names_in<T: std::str::FromStr + Ord>(&self, folder: &Path) -> Result<Vec<T>, StorageError> {
         let entries = match fs::read_dir(folder) {
-            Err(error) if is_absent(&error) && folder != self.root => return Ok(Vec::new()),
+            // Of a registry that is gone nobody knows what it had.
+            Err(error) if is_absent(&error) && folder != self.root && self.root.is_dir() => {
+                return Ok(Vec::new());
+            }
             entries => entries.map_err(io_at("read", folder))?,
         };
         // What is no link, in a folder that is none, is inside; ten thousand times that saves most of the work.

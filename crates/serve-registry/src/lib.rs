@@ -74,7 +74,9 @@ pub use lifecycle::{Lifecycle, Refusal, VersionState};
 pub use object_store::ObjectStorage;
 pub use prune::{PruneOptions, prune};
 pub use push::{PushError, Pushed, push};
-pub use registry::{DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus, ToReference};
+pub use registry::{
+    DeploymentError, PromoteError, Registry, ReloadOutcome, ReloadStatus, ToReference, Unloaded,
+};
 pub use signature::{PrivateKey, PublicKey, TrustedKeys, TrustedLoader};
 pub use slot::Slot;
 pub use snapshot::ModelSnapshot;

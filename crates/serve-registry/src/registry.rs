@@ -42,6 +42,7 @@ use crate::storage::{Fingerprint, Storage, StorageError};
 use crate::summary::Names;
 use crate::sync::coalesce::Coalesce;
 use load::Loads;
+pub use load::Unloaded;
 use threads::Threads;
 
 /// Why a reference leads to no deployment.
@@ -219,6 +220,8 @@ pub(crate) struct Shared {
     reloading: Coalesce<Refreshed>,
     /// Invariant: held while the storage is followed, so that nobody follows an older state than somebody else.
     following: Mutex<()>,
+    /// Why the storage could not be read when it was last looked at.
+    trouble: Mutex<Option<Arc<str>>>,
     reaper: Reaper,
     opened: Instant,
     /// Milliseconds since then, as coarse as the keeper's steps.
@@ -282,6 +285,7 @@ impl Registry {
             names: Names::default(),
             reloading: Coalesce::new(),
             following: Mutex::default(),
+            trouble: Mutex::default(),
             reaper,
             opened: Instant::now(),
             clock: AtomicU64::new(0),
@@ -400,6 +404,12 @@ impl Registry {
     #[must_use]
     pub fn lifecycle(&self, name: &ModelName, version: &ModelVersion) -> Option<Lifecycle> {
         self.shared.lifecycles.get(&(name.clone(), version.clone()))
+    }
+
+    /// Why the storage could not be read when it was last looked at; what is loaded serves on.
+    #[must_use]
+    pub fn trouble(&self) -> Option<Arc<str>> {
+        self.shared.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is loaded, and what happened to the cache so far.

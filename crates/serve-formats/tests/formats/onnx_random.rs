@@ -147,7 +147,10 @@ impl File {
             }
             4 => {
                 let (number, dtype) = tape.pick(&TYPES);
-                self.try_add("Cast", &[x], &[int("to", number)], Step::Op(Op::Cast(dtype)));
+                // A cast to the type that a tensor has is dropped, and what stands for an index out of range with it.
+                if self.builder.dtype(self.tensors[x]) != dtype {
+                    self.try_add("Cast", &[x], &[int("to", number)], Step::Op(Op::Cast(dtype)));
+                }
             }
             5 => {
                 let mut order: Vec<usize> = (0..rank).collect();

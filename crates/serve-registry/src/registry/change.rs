@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use serve_core::{Alias, ModelName, ModelVersion};
 use thiserror::Error;
 
-use super::{DeploymentError, Registry, Shared};
+use super::{DeploymentError, Registry, Shared, Unloaded};
 use crate::aliases::{Action, Aliases, Author};
 use crate::deployment::RefusedError;
 use crate::snapshot::ModelSnapshot;
@@ -144,8 +144,8 @@ impl Registry {
         self.shared.note(name, Action::Unpin, author.into(), &pinned).map(drop)
     }
 
-    /// Unloads a version; requests that use it are answered, and later ones load it again. Answers whether it was loaded.
-    pub fn unload(&self, name: &ModelName, version: &ModelVersion) -> bool {
+    /// Unloads a version; requests that use it are answered, and later ones load it again.
+    pub fn unload(&self, name: &ModelName, version: &ModelVersion) -> Unloaded {
         self.shared.unload(&(name.clone(), version.clone()))
     }
 }

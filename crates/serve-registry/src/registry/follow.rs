@@ -129,7 +129,10 @@ impl Shared {
 
     fn follow(&self, only: Option<&ModelName>, how: How) -> Result<Vec<ReloadOutcome>, StorageError> {
         let _following = self.following();
-        let mut present = self.storage.candidates()?;
+        let candidates = self.storage.candidates();
+        let trouble = candidates.as_ref().err().map(|error| Arc::from(with_causes(error)));
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        let mut present = candidates?;
         let wanted: Vec<_> =
             present.iter().filter(|name| only.is_none_or(|only| only == *name)).cloned().collect();
         let readings = self.read_all(&wanted, how == How::Poll).into_iter();

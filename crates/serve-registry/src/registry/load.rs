@@ -23,6 +23,18 @@ use crate::sync::single_flight::{Flight, Join, SingleFlight};
 const PATIENCE: Duration = Duration::from_millis(500);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// What unloading a version came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unloaded {
+    /// It is unloaded.
+    Done,
+    /// It was not loaded.
+    WasNot,
+    /// A guard window needs it; it stays loaded until that ends.
+    Guarded,
+}
+
 /// What is told an outcome.
 pub(crate) type Done = Box<dyn FnOnce(Outcome) + Send>;
 
@@ -336,13 +348,17 @@ impl Shared {
         }
     }
 
-    /// Unloads a version now; those who use it go on. Answers whether it was loaded.
-    pub(super) fn unload(&self, key: &Key) -> bool {
+    /// Unloads a version now; those who use it go on.
+    pub(super) fn unload(&self, key: &Key) -> Unloaded {
         let mut writer = self.writer();
-        let loaded = self.snapshot(&key.0).is_some_and(|now| now.deployments.contains_key(&key.1));
-        if loaded {
-            self.evict(&mut writer, key);
+        let Some(now) = self.snapshot(&key.0).filter(|now| now.deployments.contains_key(&key.1)) else {
+            return Unloaded::WasNot;
+        };
+        let watched = now.guarded.is_some() && now.champion() == Some(&key.1);
+        if watched || now.guarded.as_ref() == Some(&key.1) {
+            return Unloaded::Guarded;
         }
-        loaded
+        self.evict(&mut writer, key);
+        Unloaded::Done
     }
 }
