@@ -22,6 +22,9 @@ pub struct WeightedVersion {
     pub weight: f64,
 }
 
+/// Who is said to have made the oldest version the champion, where there is no alias file.
+pub(crate) const STAND_IN: &str = "the registry";
+
 /// What moved an alias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -182,6 +185,19 @@ impl Aliases {
         let mut newest_first = self.history("champion").iter().rev();
         let last = newest_first.find(|step| matches!(step.action, Action::Pin | Action::Unpin));
         last.filter(|step| step.action == Action::Pin)
+    }
+
+    /// Whether these stand for a file that is not there.
+    pub(crate) fn stand_in(&self) -> bool {
+        self.revision() == 1 && self.history("champion").first().is_some_and(|step| step.by == STAND_IN)
+    }
+
+    /// Whether every move of `earlier` is one of these too, in the same place.
+    pub(crate) fn continue_from(&self, earlier: &Self) -> bool {
+        earlier
+            .aliases
+            .iter()
+            .all(|(alias, pointer)| self.history(alias.as_str()).starts_with(&pointer.history))
     }
 
     /// The number of moves of all aliases, which grows with every change.

@@ -106,7 +106,7 @@ impl Directory {
         let Some(oldest) = versions.first() else { return Ok(Aliases::default()) };
         let at = fs::metadata(self.version_folder(name, oldest)).and_then(|data| data.modified()).ok();
         let at = at.and_then(|at| at.try_into().ok()).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        Ok(arrival::first_aliases(oldest, "the registry", at))
+        Ok(arrival::first_aliases(oldest, crate::aliases::STAND_IN, at))
     }
 
     /// The folders in `folder` whose names are of a type, in order; none where there is no such folder. What leads out of

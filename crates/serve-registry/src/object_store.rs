@@ -295,7 +295,7 @@ fn default_aliases(entry: &ModelEntry) -> Aliases {
     let versions = entry.versions();
     let Some(oldest) = versions.first() else { return Aliases::default() };
     let at = entry.file(oldest, MANIFEST_FILE).map_or(jiff::Timestamp::UNIX_EPOCH, |seen| seen.modified);
-    arrival::first_aliases(oldest, "the registry", at)
+    arrival::first_aliases(oldest, crate::aliases::STAND_IN, at)
 }
 
 impl Storage for ObjectStorage {

@@ -210,7 +210,7 @@ impl Shared {
         let versions = self.published(&old, versions);
         let mut writer = self.writer();
         let current = self.snapshot(name).map_or_else(empty, |now| (*now).clone());
-        if current.aliases.revision() >= aliases.revision() && !current.versions.is_empty() {
+        if current.aliases.continue_from(&aliases) && !current.versions.is_empty() {
             return Ok(());
         }
         let before = current.champion_deployment().cloned();

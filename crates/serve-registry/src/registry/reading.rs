@@ -71,10 +71,22 @@ impl Shared {
         }
         let (versions, aliases) = match self.storage.versions(name) {
             Ok(versions) if versions.is_empty() => (Vec::new(), Ok(Aliases::default())),
-            Ok(versions) => (self.published(&old, versions), self.storage.aliases(name)),
+            Ok(versions) => (self.published(&old, versions), self.kept_aliases(&old)),
             Err(error) => (old.versions.clone(), Err(error)),
         };
         Some(Reading { old, new, versions, aliases, stamp })
+    }
+
+    /// A model's aliases. Where they are gone that were there, so is who moved them and where to: what serves goes on, and it
+    /// is told, rather than that the oldest version takes over.
+    fn kept_aliases(&self, old: &ModelSnapshot) -> Result<Aliases, StorageError> {
+        let aliases = self.storage.aliases(&old.name)?;
+        if aliases.stand_in() && !old.versions.is_empty() && !old.aliases.stand_in() {
+            let location = format!("the aliases of {}", old.name);
+            let problem = "they are gone; what served goes on until somebody promotes a version".to_owned();
+            return Err(StorageError::Aliases { location, problem });
+        }
+        Ok(aliases)
     }
 
     /// Published versions never change, so a manifest that was read once is not read again.

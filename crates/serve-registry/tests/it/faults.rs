@@ -216,6 +216,23 @@ fn a_bundle_that_arrives_in_pieces_is_served_once_it_is_whole() {
 }
 
 #[test]
+fn aliases_that_are_deleted_while_they_serve_move_nothing_until_somebody_promotes() {
+    let shop = Shop::with(&["v1", "v2", "v3"]);
+    let registry = shop.open();
+    registry.promote(&model(), &version("v2"), &Alias::champion(), "test").expect("moved");
+    fs::remove_file(shop.path("aliases.json")).expect("removed");
+    let told = registry.poll().expect("reads")[0].reason.clone().expect("told");
+    assert!(told.contains("the aliases of m cannot be used: they are gone"), "{told}");
+    registry.reload().expect("reads");
+    assert_eq!(served(&registry, "m"), "v2");
+    assert!(registry.model("m").expect("known").problem.is_some());
+    registry.promote(&model(), &version("v3"), &Alias::champion(), "test").expect("moved");
+    registry.poll().expect("reads");
+    assert_eq!(served(&registry, "m"), "v3");
+    assert!(registry.model("m").expect("known").problem.is_none());
+}
+
+#[test]
 fn a_clock_that_jumps_hides_no_change() {
     let shop = Shop::with(&["v1", "v2", "v3"]);
     let registry = shop.open();
