@@ -1,4 +1,5 @@
-//! A bundle so small that whatever takes time is not the model: one tree of two leaves over twenty numbers.
+//! Bundles for measuring: from any estimator, and one so small that whatever takes time is not the model, one tree of two
+//! leaves over twenty numbers.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -25,6 +26,22 @@ pub fn small(name: &ModelName, version: &ModelVersion) -> Result<Bundle, Box<dyn
     let estimator = Estimator::of(Model::Trees(TreeEnsemble::new(shape, &[tree])?), Link::IDENTITY);
     let names: Vec<String> = (0..INPUTS).map(|i| format!("feature_{i}")).collect();
     let rows: Vec<_> = [-1.0, 0.0, 1.0].map(|x| vec![x; INPUTS as usize]).into();
+    let builder = proven(name, version, estimator, names, rows)?;
+    let (feature_set, model_type) = (Some("bench".to_owned()), Some("trees".to_owned()));
+    Ok(BundleBuilder { feature_set, model_type, ..builder }.build()?)
+}
+
+/// A regression of numbers under this name and version, with rows that our naive evaluator answers.
+///
+/// # Errors
+/// When the estimator does not fit the names.
+pub fn proven(
+    name: &ModelName,
+    version: &ModelVersion,
+    estimator: Estimator,
+    names: Vec<String>,
+    rows: Vec<Vec<f64>>,
+) -> Result<BundleBuilder, Box<dyn Error>> {
     let scores = rows.iter().map(|row| naive::scores(&estimator, &names, row)).collect::<Result<_, _>>()?;
     let golden = Golden {
         source: GoldenSource::Naive,
@@ -36,8 +53,8 @@ pub fn small(name: &ModelName, version: &ModelVersion) -> Result<Bundle, Box<dyn
     Ok(BundleBuilder {
         name: name.clone(),
         version: version.clone(),
-        feature_set: Some("bench".to_owned()),
-        model_type: Some("trees".to_owned()),
+        feature_set: None,
+        model_type: None,
         target: Target { name: "value".to_owned(), task: Task::Regression },
         signature: Signature::of_numbers(names)?,
         estimator,
@@ -50,6 +67,5 @@ pub fn small(name: &ModelName, version: &ModelVersion) -> Result<Bundle, Box<dyn
         golden,
         reference: None,
         source_bytes: None,
-    }
-    .build()?)
+    })
 }

@@ -5,7 +5,7 @@
 //! | [`timing`] | how long a call takes per row: wall time that survives preemption, and CPU time |
 //! | [`histogram`] | latencies in bounded memory, and their percentiles |
 //! | [`memory`] | how much of it this process has |
-//! | [`bundles`] | a model so small that it costs nothing |
+//! | [`bundles`] | bundles made here; one of a model so small that it costs nothing |
 //! | [`matrix`] | rows in a file of raw numbers |
 //! | [`subject`] | the thing measured: an imported model behind the library's own entries |
 

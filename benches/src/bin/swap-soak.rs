@@ -12,20 +12,17 @@
 //! printed and judge nothing.
 #![allow(clippy::print_stdout, reason = "its table is its result")]
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use serve_benches::histogram::Histogram;
-use serve_benches::memory;
-use serve_core::golden::Golden;
+use serve_benches::{bundles::proven, memory};
 use serve_core::tree::{Leaf, Missing, Node, Shape, Statistics, Test, Tree, TreeEnsemble};
 use serve_core::{
-    Alias, Bundle, BundleBuilder, DecisionPolicy, EngineLoader, Estimator, GoldenSource, Link, Metrics,
-    Model, ModelLoader, ModelName, ModelRef, ModelVersion, Signature, SourceInfo, Target, Task, Tolerance,
-    naive,
+    Alias, Bundle, EngineLoader, Estimator, Link, Model, ModelLoader, ModelName, ModelRef, ModelVersion,
 };
 use serve_registry::{Deployment, Directory, Registry, Storage, VersionState};
 
@@ -112,33 +109,8 @@ fn bundle(name: &ModelName, number: usize) -> Result<Bundle, Failure> {
     let estimator = Estimator::of(Model::Trees(TreeEnsemble::new(shape, &trees)?), Link::IDENTITY);
     let names: Vec<String> = (0..INPUTS).map(|i| format!("f{i}")).collect();
     let rows = rows();
-    let scores = rows.iter().map(|row| naive::scores(&estimator, &names, row)).collect::<Result<_, _>>()?;
-    let golden = Golden {
-        source: GoldenSource::Naive,
-        by: "serve-core naive evaluator".to_owned(),
-        tolerance: Tolerance::F64,
-        rows,
-        scores,
-    };
-    Ok(BundleBuilder {
-        name: name.clone(),
-        version: format!("v{number}").parse()?,
-        feature_set: None,
-        model_type: None,
-        target: Target { name: "value".to_owned(), task: Task::Regression },
-        signature: Signature::of_numbers(names)?,
-        estimator,
-        decision: DecisionPolicy::default(),
-        metrics: Metrics::default(),
-        hyperparameters: BTreeMap::new(),
-        training_date: None,
-        created: "2026-01-01T00:00:00Z".to_owned(),
-        source: SourceInfo { library: "by hand".to_owned(), version: None, file: None },
-        golden,
-        reference: None,
-        source_bytes: None,
-    }
-    .build()?)
+    let version = format!("v{number}").parse()?;
+    Ok(proven(name, &version, estimator, names, rows)?.build()?)
 }
 
 /// Per version the bits of the answer to every row.

@@ -181,13 +181,14 @@ impl Shared {
         outcomes: &mut Vec<ReloadOutcome>,
     ) {
         let mut writer = self.writer();
-        let mut models = self.catalog.with(|catalog| catalog.models.clone());
-        let gone: Vec<_> =
-            models.keys().filter(|name| present.binary_search(name).is_err()).cloned().collect();
-        let gone: Vec<_> = gone.into_iter().filter(|name| only.is_none_or(|only| only == name)).collect();
+        let gone: Vec<_> = self.catalog.with(|catalog| {
+            let wanted = catalog.models.keys().filter(|name| only.is_none_or(|only| only == *name));
+            wanted.filter(|name| present.binary_search(name).is_err()).cloned().collect()
+        });
         if gone.is_empty() {
             return;
         }
+        let mut models = self.catalog.with(|catalog| catalog.models.clone());
         for name in gone {
             if let Some(slot) = models.remove(&name) {
                 let old = slot.store(ModelSnapshot::empty(name.clone()));

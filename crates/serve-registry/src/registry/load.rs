@@ -140,7 +140,6 @@ impl Shared {
     }
 
     fn join(self: Arc<Self>, reference: ModelRef, key: Key, done: Done) {
-        let (name, version) = key.clone();
         // A callback for which there is no place is dropped; whoever asked is told all the same.
         let done = Arc::new(Mutex::new(Some(done)));
         let take = |done: &Mutex<Option<Done>>| done.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -151,16 +150,25 @@ impl Shared {
                 shared.requested(reference, outcome, done);
             }
         };
-        match self.loads.flights.join(key.clone(), callback) {
+        if let Err(busy) = self.board(key, callback)
+            && let Some(done) = take(&done)
+        {
+            done(Err(busy));
+        }
+    }
+
+    /// Joins the load of a version, or starts it. Where as many wait as may, the callback is dropped.
+    fn board(&self, key: Key, done: impl FnOnce(Outcome) + Send + 'static) -> Result<(), DeploymentError> {
+        match self.loads.flights.join(key.clone(), done) {
             Join::Lead(flight) => self.loads.add((key, flight)),
             Join::Wait => {}
             Join::Full => {
+                let (name, version) = key;
                 let waiting = self.cache.limits().max_waiting;
-                if let Some(done) = take(&done) {
-                    done(Err(DeploymentError::Busy { name, version, waiting }));
-                }
+                return Err(DeploymentError::Busy { name, version, waiting });
             }
         }
+        Ok(())
     }
 
     /// What a load means for one of those who asked. Where the version was refused, another one may be meant now; each
@@ -182,16 +190,8 @@ impl Shared {
 
     /// Loads a version and waits for it, however long it takes. Not for requests.
     pub(super) fn load_now(&self, name: &ModelName, version: &ModelVersion) -> Outcome {
-        let key = (name.clone(), version.clone());
         let (sender, receiver) = channel();
-        match self.loads.flights.join(key.clone(), move |outcome| drop(sender.send(outcome))) {
-            Join::Lead(flight) => self.loads.add((key, flight)),
-            Join::Wait => {}
-            Join::Full => {
-                let waiting = self.cache.limits().max_waiting;
-                return Err(DeploymentError::Busy { name: name.clone(), version: version.clone(), waiting });
-            }
-        }
+        self.board((name.clone(), version.clone()), move |outcome| drop(sender.send(outcome)))?;
         receiver.recv().unwrap_or(Err(DeploymentError::Closed))
     }
 
