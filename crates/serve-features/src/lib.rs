@@ -13,7 +13,10 @@
 //!
 //! Only [`sqlite`](SqliteDatabase) knows rusqlite. There is no async runtime here: futures are woken by the store's thread.
 
-pub use compute::{ComputeError, Computed, SourceFrames};
+pub use compute::{
+    BuildError, ComputeError, Computed, FeatureStream, OnDemand, OnDemandError, OnDemandRequest,
+    SourceFrames, SourceNeeds, SourceUsed, StreamError, on_demand,
+};
 pub use config::FeaturesConfig;
 pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
 pub use expression::ExpressionError;
@@ -25,7 +28,7 @@ pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
 pub use raw::{RawRow, RawTable};
 pub use row::FeatureRow;
-pub use sqlite::{BuildError, Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
+pub use sqlite::{Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore,
     RetrieveError, StoredState, WriteError,
