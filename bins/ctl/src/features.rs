@@ -58,7 +58,7 @@ fn ingest(config: &CtlConfig, table: Option<&str>, set: Option<&str>, path: &Pat
             Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
         })
     };
-    let named = |error: serve_features::CsvError| {
+    let named = |error: serve_features::FileError| {
         let exit = data(error);
         Exit::told(ExitReason::Data, format!("{}: {exit}", path.display()))
     };

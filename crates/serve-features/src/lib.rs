@@ -5,7 +5,7 @@
 //!   a row's age against its limit.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
-//! - **Filling**: [`read_raw`] and [`read_features`] read CSV, [`SqliteDatabase`] stores and builds,
+//! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
 //!   [`TableWriter`] writes a built table.
 //!
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
@@ -19,7 +19,7 @@ pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, Missi
 pub use expression::ExpressionError;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
-pub use ingest::{CsvError, read_features, read_raw};
+pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
 pub use location::{StoreUrl, UrlError, open_store};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
