@@ -6,7 +6,7 @@
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
 //! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
-//!   [`TableWriter`] writes a built table.
+//!   [`TableFile`] writes a built table.
 //!
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
@@ -30,7 +30,7 @@ pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore,
     RetrieveError, StoredState, WriteError,
 };
-pub use table::TableWriter;
+pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};
 
 pub use serve_core::duration;

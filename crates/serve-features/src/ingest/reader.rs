@@ -142,21 +142,21 @@ impl Rows for ReadyRows {
 }
 
 /// A file's rows, one batch after the other.
-pub struct RowReader<R: Rows> {
+pub struct RowReader<'i, R: Rows> {
     rows: R,
-    records: Records,
+    records: Records<'i>,
     entity: usize,
     timestamp: usize,
     columns: Vec<(usize, Arc<str>, ColumnKind)>,
     seen: HashMap<u128, Place>,
 }
 
-impl<R: Rows> RowReader<R> {
+impl<'i, R: Rows> RowReader<'i, R> {
     /// Rows of a CSV.
     ///
     /// # Errors
     /// [`FileError`]: no header, or not the columns that these rows have.
-    pub fn csv(rows: R, input: impl Read + Send + 'static) -> Result<Self, FileError> {
+    pub fn csv(rows: R, input: impl Read + Send + 'i) -> Result<Self, FileError> {
         let records = Records::csv(Box::new(input), rows.expected())?;
         Self::of(rows, records)
     }
@@ -170,7 +170,7 @@ impl<R: Rows> RowReader<R> {
         Self::of(rows, records)
     }
 
-    fn of(rows: R, records: Records) -> Result<Self, FileError> {
+    fn of(rows: R, records: Records<'i>) -> Result<Self, FileError> {
         let entity = if rows.has_symbols() {
             records.column("symbol").or_else(|lacks| records.column("entity").map_err(|_| lacks))?
         } else {
@@ -255,7 +255,7 @@ impl<R: Rows> RowReader<R> {
     }
 }
 
-impl<R: Rows> std::fmt::Debug for RowReader<R> {
+impl<R: Rows> std::fmt::Debug for RowReader<'_, R> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("RowReader").field("columns", &self.columns).finish_non_exhaustive()
     }
@@ -276,7 +276,7 @@ impl<R: Rows> std::fmt::Debug for RowReader<R> {
 /// assert_eq!(rows[0].get("finbert"), Some(&serve_core::Value::Missing));
 /// # Ok::<(), serve_features::FileError>(())
 /// ```
-pub fn read_raw(table: &RawTable, input: impl Read + Send + 'static) -> Result<Vec<RawRow>, FileError> {
+pub fn read_raw(table: &RawTable, input: impl Read + Send) -> Result<Vec<RawRow>, FileError> {
     RowReader::csv(table.clone(), input)?.next_batch(usize::MAX)
 }
 
@@ -293,7 +293,7 @@ pub fn read_raw(table: &RawTable, input: impl Read + Send + 'static) -> Result<V
 /// assert_eq!(rows[0].get("trend"), Some(&serve_core::Value::Text("up".into())));
 /// # Ok::<(), serve_features::FileError>(())
 /// ```
-pub fn read_features(input: impl Read + Send + 'static) -> Result<Vec<FeatureRow>, FileError> {
+pub fn read_features(input: impl Read + Send) -> Result<Vec<FeatureRow>, FileError> {
     RowReader::csv(ReadyRows, input)?.next_batch(usize::MAX)
 }
 
@@ -304,7 +304,7 @@ mod tests {
     const HEADER: &str = "symbol,timestamp,open,high,low,close,volume\n";
 
     fn read<R: Rows>(rows: R, csv: &str) -> Result<Vec<R::Row>, FileError> {
-        RowReader::csv(rows, std::io::Cursor::new(csv.as_bytes().to_vec()))?.next_batch(usize::MAX)
+        RowReader::csv(rows, csv.as_bytes())?.next_batch(usize::MAX)
     }
 
     fn refused<R: Rows<Row: std::fmt::Debug>>(rows: R, csv: &str) -> String {

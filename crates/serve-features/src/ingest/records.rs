@@ -35,24 +35,24 @@ pub(super) enum Cell<'a> {
 }
 
 /// A file behind its header.
-pub(super) struct Records {
-    format: Format,
+pub(super) struct Records<'i> {
+    format: Format<'i>,
     expected: &'static str,
     names: Vec<String>,
 }
 
-enum Format {
+enum Format<'i> {
     Csv {
-        sheet: Sheet<Box<dyn Read + Send>>,
+        sheet: Sheet<Box<dyn Read + Send + 'i>>,
         line: Line,
     },
     #[cfg(feature = "parquet")]
     Parquet(Box<ParquetRecords>),
 }
 
-impl Records {
+impl<'i> Records<'i> {
     /// A CSV. `expected` names the columns in errors.
-    pub(super) fn csv(input: Box<dyn Read + Send>, expected: &'static str) -> Result<Self, FileError> {
+    pub(super) fn csv(input: Box<dyn Read + Send + 'i>, expected: &'static str) -> Result<Self, FileError> {
         let sheet = Sheet::open(input, expected)?;
         let names = sheet.names().map(str::to_owned).collect();
         Ok(Self { format: Format::Csv { sheet, line: Line::default() }, expected, names })
