@@ -32,6 +32,7 @@ pub use timestamp::{TimestampError, parse_timestamp};
 
 pub use serve_core::duration;
 
+pub mod vader;
 pub mod vocabulary;
 
 mod compute;
