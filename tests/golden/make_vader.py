@@ -577,6 +577,8 @@ joyless joy
 kill two birds
 killing it
 killed the vibe
+good fine hate!
+good hate fine!
 """.strip("\n").split("\n")
 
 ODD = ["", " ", "\n", "\t \r\n", "\u00a0", "\u001c", "\u3000", " good", "good ", "\n good \n", "good\tbad\nlove\r\nhate\u000blike\u000cwin", "\u001cgood\u001f", "a" * 200, "good" * 40,

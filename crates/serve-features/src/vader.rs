@@ -20,8 +20,10 @@
 //! - `kind of` lowers a rating also where it is negative, unlike `kinda`.
 //! - `but` halves and raises not each rating but the first equal one, which may stand on the other side (see `contrast`).
 //! - The whole text's marks count, also those within words and links.
-//! - Ratings are added from left to right, as CPython does up to 3.11. Later versions of CPython add with less rounding, so
-//!   that ratings which cancel out may leave 0 there and 1e-16 here; marks then add to one of them only.
+//! - Ratings are added from left to right, as CPython does up to 3.11. From 3.12 on it adds with less rounding, and ratings
+//!   that cancel out may leave 0 in one and 1e-16 in the other; marks then weigh in one of them only: `good fine hate!` has
+//!   the compound 0 here, and -0.0752 there.
+//! - Capitals are those of the Unicode tables that Rust has; six rare letters had another case in Python 3.11's.
 //!
 //! Time is linear in the text but for a logarithm after `but`; memory is a small multiple of the text. Nothing recurses.
 
