@@ -5,7 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    ColumnKind, Declarations, FeatureRow, FeatureSet, SqliteDatabase, SqliteOptions, StoreUrl, TableWriter,
+    ColumnKind, Declarations, FeatureRow, FeatureSet, SqliteDatabase, SqliteOptions, StoreUrl, TableFile,
     parse_timestamp,
 };
 

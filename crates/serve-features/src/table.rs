@@ -22,7 +22,7 @@ pub struct TableFile {
 }
 
 enum Format {
-    Csv(TableWriter<BufWriter<File>>),
+    Csv(Box<TableWriter<BufWriter<File>>>),
     #[cfg(feature = "parquet")]
     Parquet(Box<parquet::ParquetTable>),
 }
@@ -42,7 +42,7 @@ impl TableFile {
             parquet(file, columns)?
         } else {
             let names = columns.iter().map(|(name, _)| name.as_str());
-            Format::Csv(TableWriter::new(BufWriter::new(file), names)?)
+            Format::Csv(Box::new(TableWriter::new(BufWriter::new(file), names)?))
         };
         Ok(Self { format, temporary: temporary.into(), path })
     }

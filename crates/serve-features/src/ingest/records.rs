@@ -43,7 +43,7 @@ pub(super) struct Records<'i> {
 
 enum Format<'i> {
     Csv {
-        sheet: Sheet<Box<dyn Read + Send + 'i>>,
+        sheet: Box<Sheet<Box<dyn Read + Send + 'i>>>,
         line: Line,
     },
     #[cfg(feature = "parquet")]
@@ -55,7 +55,7 @@ impl<'i> Records<'i> {
     pub(super) fn csv(input: Box<dyn Read + Send + 'i>, expected: &'static str) -> Result<Self, FileError> {
         let sheet = Sheet::open(input, expected)?;
         let names = sheet.names().map(str::to_owned).collect();
-        Ok(Self { format: Format::Csv { sheet, line: Line::default() }, expected, names })
+        Ok(Self { format: Format::Csv { sheet: Box::new(sheet), line: Line::default() }, expected, names })
     }
 
     /// A file, Parquet if it begins like one, else CSV.
