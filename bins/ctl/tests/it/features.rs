@@ -28,13 +28,14 @@ fn refused(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
 }
 
 /// A folder with days of prices and a declared set.
-fn folder(days: usize) -> TempDir {
+fn folder(days: i64) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let mut csv = "symbol,timestamp,open,high,low,close,volume\n".to_owned();
-    for day in 0..days {
-        let at = jiff::Timestamp::from_second(1_546_300_800 + 86_400 * day as i64).expect("is in range");
-        csv += &format!("BTC/USD,{at},1,1,1,{},1\n", 100 + day * day % 17);
-    }
+    let line = |day: i64| {
+        let at = jiff::Timestamp::from_second(1_546_300_800 + 86_400 * day).expect("is in range");
+        format!("BTC/USD,{at},1,1,1,{},1\n", 100 + day * day % 17)
+    };
+    let csv: String = (0..days).map(line).collect();
+    let csv = format!("symbol,timestamp,open,high,low,close,volume\n{csv}");
     fs::write(folder.path().join("prices.csv"), csv).expect("writes");
     let yaml = "feature_sets:\n  daily:\n    entity: symbol\n    sources: { price: { table: price_data } }\n    features: { change: 'return(close, 1)', smooth: 'ema(close, 3)' }\n";
     fs::write(folder.path().join("features.yaml"), yaml).expect("writes");
