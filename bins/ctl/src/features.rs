@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
     Declarations, FeatureRow, FeatureSet, FeatureSetName, RawTable, SqliteDatabase, SqliteOptions, StoreUrl,
-    TableWriter, parse_timestamp, read_features, read_prices, read_sentiment,
+    TableWriter, parse_timestamp, read_features, read_raw,
 };
 
 use crate::args::Features;
@@ -70,22 +70,12 @@ fn ingest(config: &CtlConfig, table: Option<&str>, set: Option<&str>, path: &Pat
             database.write_features(&name, &rows).map_err(unavailable)?;
             (rows.len(), format!("feature set {name}"))
         }
-        (Some(table), None) => match RawTable::named(table) {
-            Some(RawTable::Price) => {
-                let rows = read_prices(open()?).map_err(named)?;
-                database.write_prices(&rows).map_err(unavailable)?;
-                (rows.len(), table.to_owned())
-            }
-            Some(RawTable::Sentiment) => {
-                let rows = read_sentiment(open()?).map_err(named)?;
-                database.write_sentiment(&rows).map_err(unavailable)?;
-                (rows.len(), table.to_owned())
-            }
-            Some(_) | None => {
-                let message = format!("unknown table {table:?}; expected price_data or sentiment_data");
-                return Err(Exit::told(ExitReason::Data, message));
-            }
-        },
+        (Some(table), None) => {
+            let table: RawTable = table.parse().map_err(data)?;
+            let rows = read_raw(&table, open()?).map_err(named)?;
+            database.write_raw(&table, &rows).map_err(unavailable)?;
+            (rows.len(), table.to_string())
+        }
         (None, None) => return Err(Exit::told(ExitReason::Data, "say where the rows go: --table or --set")),
     };
     print(&format!("{rows} rows written to {place}"))

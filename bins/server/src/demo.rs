@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serve_app::{Exit, ExitReason, Layers};
-use serve_features::{Declarations, Durability, SqliteDatabase, SqliteOptions, read_prices, read_sentiment};
+use serve_features::{Declarations, Durability, RawTable, SqliteDatabase, SqliteOptions, read_raw};
 use serve_registry::RegistryUrl;
 use tempfile::TempDir;
 
@@ -107,10 +107,10 @@ impl Demo {
         let Some(path) = self.features.strip_prefix("sqlite://") else { return Ok(()) };
         let mut database =
             SqliteDatabase::open(path, options).map_err(|e| Exit::because(ExitReason::Unavailable, e))?;
-        let prices = read_prices(PRICES).map_err(|e| broken(&e))?;
-        let sentiment = read_sentiment(SENTIMENT).map_err(|e| broken(&e))?;
-        database.write_prices(&prices).map_err(|e| broken(&e))?;
-        database.write_sentiment(&sentiment).map_err(|e| broken(&e))?;
+        for (table, csv) in [(RawTable::Price, PRICES), (RawTable::Sentiment, SENTIMENT)] {
+            let rows = read_raw(&table, csv).map_err(|e| broken(&e))?;
+            database.write_raw(&table, &rows).map_err(|e| broken(&e))?;
+        }
         for set in declarations.sets() {
             for entity in database.set_entities(set).map_err(|e| broken(&e))? {
                 let computed = database.compute_set(set, &entity).map_err(|e| broken(&e))?;

@@ -82,7 +82,7 @@ impl FeatureSet {
     /// [`ComputeError`]: a source or column that the set needs is not there.
     ///
     /// ```
-    /// use serve_features::{Declarations, SourceFrames, read_prices};
+    /// use serve_features::{Declarations, RawTable, SourceFrames, read_raw};
     /// let declarations = Declarations::parse("
     /// feature_sets:
     ///   daily:
@@ -95,7 +95,7 @@ impl FeatureSet {
     /// BTC/USD,2019-01-02,1,1,1,150,1
     /// ";
     /// let bitcoin = "BTC/USD".parse()?;
-    /// let price = serve_features::price_frame(&read_prices(csv.as_bytes())?, &bitcoin)?;
+    /// let price = RawTable::Price.frame(&read_raw(&RawTable::Price, csv.as_bytes())?, &bitcoin)?;
     /// let set = declarations.get("daily").expect("is declared above");
     /// let computed = set.compute(&bitcoin, &SourceFrames::from([("price".to_owned(), price)]))?;
     /// assert_eq!(computed.rows[0].get("change"), Some(&serve_core::Value::Missing));

@@ -4,14 +4,66 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serve_core::Value;
 
 use crate::timestamp::to_micros;
 
-/// Timestamps and as many numbers in every column; NaN is a missing value.
+/// Timestamps and as many values in every column.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Frame {
     timestamps: Vec<Timestamp>,
-    columns: Vec<(Arc<str>, Vec<f64>)>,
+    columns: Vec<(Arc<str>, Column)>,
+}
+
+/// One column's values.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Column {
+    /// Numbers; NaN is a missing value.
+    Numbers(Vec<f64>),
+    /// Texts.
+    Texts(Vec<Option<Arc<str>>>),
+}
+
+impl Column {
+    /// An empty column that takes this value and its like. A missing one says nothing; numbers are the rule.
+    pub(crate) fn like(value: &Value<'_>) -> Self {
+        if matches!(value, Value::Text(_)) { Self::Texts(Vec::new()) } else { Self::Numbers(Vec::new()) }
+    }
+
+    /// Sets row `row`, the first or a later one than was set before; rows between are missing.
+    pub(crate) fn set(&mut self, row: usize, value: &Value<'_>) -> Result<(), ()> {
+        self.resize(row);
+        match (&mut *self, value) {
+            (Self::Numbers(numbers), Value::Number(x)) => numbers.push(*x),
+            (Self::Numbers(numbers), Value::Bool(x)) => numbers.push(f64::from(u8::from(*x))),
+            (Self::Texts(texts), Value::Text(text)) => texts.push(Some(Arc::from(&**text))),
+            (_, Value::Missing) => self.resize(row + 1),
+            // Nothing but missing values came so far.
+            (Self::Numbers(numbers), Value::Text(text)) if numbers.iter().all(|x| x.is_nan()) => {
+                let mut texts = vec![None; row];
+                texts.push(Some(Arc::from(&**text)));
+                *self = Self::Texts(texts);
+            }
+            (Self::Numbers(_) | Self::Texts(_), _) => return Err(()),
+        }
+        Ok(())
+    }
+
+    /// Cuts off, or fills with missing values.
+    pub(crate) fn resize(&mut self, rows: usize) {
+        match self {
+            Self::Numbers(numbers) => numbers.resize(rows, f64::NAN),
+            Self::Texts(texts) => texts.resize(rows, None),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => numbers.len(),
+            Self::Texts(texts) => texts.len(),
+        }
+    }
 }
 
 /// Why rows are no frame.
@@ -44,6 +96,12 @@ pub enum FrameError {
         /// The number of values.
         got: usize,
     },
+    /// Texts and numbers in one column.
+    #[error("column `{column}` has both texts and numbers")]
+    Mixed {
+        /// The column.
+        column: Arc<str>,
+    },
     /// Two columns of the same name.
     #[error("column `{column}` stands there twice")]
     RepeatedColumn {
@@ -74,6 +132,14 @@ impl Frame {
         timestamps: Vec<Timestamp>,
         columns: Vec<(Arc<str>, Vec<f64>)>,
     ) -> Result<Self, FrameError> {
+        Self::of(timestamps, columns.into_iter().map(|(name, x)| (name, Column::Numbers(x))).collect())
+    }
+
+    /// Events with columns of any kind.
+    ///
+    /// # Errors
+    /// As [`Frame::events`].
+    pub fn of(timestamps: Vec<Timestamp>, columns: Vec<(Arc<str>, Column)>) -> Result<Self, FrameError> {
         let timestamps: Vec<Timestamp> = timestamps.into_iter().map(to_micros).collect();
         if let Some(i) = timestamps.windows(2).position(|pair| pair[0] > pair[1]) {
             return Err(FrameError::Unsorted { row: i + 1, timestamp: timestamps[i + 1] });
@@ -108,10 +174,26 @@ impl Frame {
         &self.timestamps
     }
 
-    /// The named column.
+    /// The named column of numbers.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&[f64]> {
-        self.columns.iter().find(|(known, _)| &**known == name).map(|(_, values)| values.as_slice())
+        match self.any(name)? {
+            Column::Numbers(numbers) => Some(numbers),
+            Column::Texts(_) => None,
+        }
+    }
+
+    /// The named column of texts.
+    #[must_use]
+    pub fn texts(&self, name: &str) -> Option<&[Option<Arc<str>>]> {
+        match self.any(name)? {
+            Column::Texts(texts) => Some(texts),
+            Column::Numbers(_) => None,
+        }
+    }
+
+    fn any(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|(known, _)| &**known == name).map(|(_, column)| column)
     }
 
     /// The columns' names, in order.

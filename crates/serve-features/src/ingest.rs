@@ -2,12 +2,10 @@
 //! its line, column and value. Lines that begin with `#` are comments; columns may stand in any order.
 
 pub use error::CsvError;
-pub use prices::read_prices;
+pub use raw::read_raw;
 pub use ready::read_features;
-pub use sentiment::read_sentiment;
 
 mod error;
-mod prices;
+mod raw;
 mod ready;
-mod sentiment;
 mod sheet;

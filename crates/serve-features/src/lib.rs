@@ -5,7 +5,7 @@
 //!   a row's age against its limit.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
-//! - **Filling**: [`read_prices`], [`read_sentiment`] and [`read_features`] read CSV, [`SqliteDatabase`] stores and builds,
+//! - **Filling**: [`read_raw`] and [`read_features`] read CSV, [`SqliteDatabase`] stores and builds,
 //!   [`TableWriter`] writes a built table.
 //!
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
@@ -17,16 +17,19 @@ pub use compute::{ComputeError, Computed, SourceFrames};
 pub use config::FeaturesConfig;
 pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
 pub use expression::ExpressionError;
-pub use frame::{Frame, FrameError};
+pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
-pub use ingest::{CsvError, read_features, read_prices, read_sentiment};
+pub use ingest::{CsvError, read_features, read_raw};
 pub use location::{StoreUrl, UrlError, open_store};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
-pub use raw::{PriceRow, RawTable, SentimentRow, price_frame, sentiment_frame};
+pub use raw::{RawRow, RawTable};
 pub use row::FeatureRow;
 pub use sqlite::{BuildError, Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
-pub use store::{BoxFuture, Fault, FeatureStore, FetchRequest, RetrieveError, WriteError};
+pub use store::{
+    BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore,
+    RetrieveError, StoredState, WriteError,
+};
 pub use table::TableWriter;
 pub use timestamp::{TimestampError, parse_timestamp};
 

@@ -9,8 +9,14 @@ use jiff::Timestamp;
 
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
-use crate::store::{BoxFuture, FeatureStore, FetchRequest, RetrieveError, WriteError};
+use crate::store::{
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
+};
 use crate::stored;
+
+use raw::RawMemory;
+
+mod raw;
 
 type History = BTreeMap<Timestamp, FeatureRow>;
 
@@ -19,7 +25,8 @@ type History = BTreeMap<Timestamp, FeatureRow>;
 pub struct MemoryStore {
     /// A batch is inserted under one write lock, so a reader sees all of it or nothing. A panic between two insertions
     /// leaves whole rows only, so a poisoned lock is used on.
-    sets: RwLock<HashMap<FeatureSetName, HashMap<Entity, History>>>,
+    sets: RwLock<HashMap<FeatureSetName, BTreeMap<Entity, History>>>,
+    raw: RawMemory,
 }
 
 impl MemoryStore {
@@ -41,6 +48,25 @@ impl MemoryStore {
             history.range(..=until).next_back().map(|(_, row)| row.clone())
         };
         Ok(request.entities.iter().map(newest).collect())
+    }
+
+    fn newest(&self, set: &FeatureSetName, limit: usize) -> Vec<FeatureRow> {
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        let histories = sets.get(set).into_iter().flat_map(BTreeMap::values);
+        histories
+            .filter_map(|history| history.last_key_value())
+            .map(|(_, row)| row.clone())
+            .take(limit)
+            .collect()
+    }
+
+    fn between(&self, request: &HistoryRequest) -> Vec<FeatureRow> {
+        let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
+        let history = sets.get(&request.set).and_then(|entities| entities.get(&request.entity));
+        let from = request.from.unwrap_or(Timestamp::MIN);
+        let wanted = |at: &Timestamp| *at >= from && request.to.is_none_or(|to| *at < to);
+        let rows = history.into_iter().flatten().filter(|(at, _)| wanted(at));
+        rows.map(|(_, row)| row.clone()).take(request.limit).collect()
     }
 
     fn insert(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> Result<(), WriteError> {
@@ -74,6 +100,22 @@ impl FeatureStore for MemoryStore {
 
     fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
         Box::pin(future::ready(self.insert(set, rows)))
+    }
+
+    fn sample(
+        &self,
+        set: FeatureSetName,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        Box::pin(future::ready(Ok(self.newest(&set, limit))))
+    }
+
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        Box::pin(future::ready(Ok(self.between(&request))))
+    }
+
+    fn raw(&self) -> Option<&dyn RawStore> {
+        Some(&self.raw)
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 /// The longest feature set name, in bytes.
 const SET_NAME_BYTES: usize = 64;
+/// The longest name of a raw table, in bytes: that of an identifier of PostgreSQL.
+const TABLE_NAME_BYTES: usize = 63;
 /// The longest entity, in bytes.
 const ENTITY_BYTES: usize = 256;
 
@@ -21,6 +23,14 @@ pub enum NameError {
         "feature set name {got:?}: expected 1 to {SET_NAME_BYTES} of `a-z`, `0-9`, `.`, `_`, `-`, beginning with a letter or a digit"
     )]
     FeatureSet {
+        /// The refused text, cut off when long.
+        got: String,
+    },
+    /// Not a plain word.
+    #[error(
+        "table {got:?}: expected `price_data`, `sentiment_data` or 1 to {TABLE_NAME_BYTES} of `a-z`, `0-9`, `_`, beginning with a letter"
+    )]
+    Table {
         /// The refused text, cut off when long.
         got: String,
     },
@@ -66,6 +76,21 @@ impl FromStr for Entity {
         } else {
             Ok(Self(text.into()))
         }
+    }
+}
+
+/// Whether a text can name a raw table.
+pub(crate) fn is_table_name(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.bytes().all(word)
+        && text.len() <= TABLE_NAME_BYTES
+}
+
+impl NameError {
+    /// A text that names no raw table.
+    pub(crate) fn table(text: &str) -> Self {
+        Self::Table { got: beginning(text) }
     }
 }
 

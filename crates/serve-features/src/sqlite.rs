@@ -21,6 +21,7 @@ mod feature;
 mod raw;
 mod schema;
 mod serving;
+mod state;
 
 /// The store's kind in errors and on the health page.
 pub(crate) const KIND: &str = "sqlite";

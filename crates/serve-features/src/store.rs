@@ -13,8 +13,11 @@ use crate::row::FeatureRow;
 
 pub(crate) use error::Cause;
 pub use error::{Fault, RetrieveError, WriteError};
+pub use raw::{Depth, RawRequest, RawRows, RawStore, StoredState};
+pub(crate) use raw::{check_raw, earliest};
 
 mod error;
+mod raw;
 
 /// What a store's calls return: object-safe, and needing no particular runtime.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -46,6 +49,21 @@ impl FetchRequest {
         }
         Ok(())
     }
+}
+
+/// Which part of one entity's past is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRequest {
+    /// Of which feature set.
+    pub set: FeatureSetName,
+    /// Of whom.
+    pub entity: Entity,
+    /// The first moment; `None`: from the beginning.
+    pub from: Option<Timestamp>,
+    /// The first moment that is too late; `None`: up to now.
+    pub to: Option<Timestamp>,
+    /// The most rows to return.
+    pub limit: usize,
 }
 
 /// A place that keeps feature rows.
@@ -87,6 +105,22 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// Stores rows, all or none; a row of the same set, entity and timestamp is replaced. Whether the rows of a dropped
     /// future are stored is not known.
     fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>>;
+
+    /// The newest row of entities of a set, at most `limit` of them in order of their names: how fresh the set is and what it
+    /// lacks, without reading all of it.
+    fn sample(
+        &self,
+        set: FeatureSetName,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>>;
+
+    /// One entity's rows from `from` on and before `to`, oldest first, at most `limit` of them.
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>>;
+
+    /// The raw rows, where the store keeps them too.
+    fn raw(&self) -> Option<&dyn RawStore> {
+        None
+    }
 
     /// Whether the store answers at all, at the cost of one small read.
     fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>>;

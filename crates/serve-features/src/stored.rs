@@ -23,11 +23,11 @@ pub(crate) fn unstorable(row: &FeatureRow) -> Option<(Arc<str>, String)> {
 }
 
 /// A row's values as a JSON object.
-pub(crate) fn encode(row: &FeatureRow) -> serde_json::Result<String> {
-    let mut json = Vec::with_capacity(row.features().len() * 32);
+pub(crate) fn encode(features: &[(Arc<str>, Value<'static>)]) -> serde_json::Result<String> {
+    let mut json = Vec::with_capacity(features.len() * 32);
     let mut serializer = serde_json::Serializer::new(&mut json);
-    let mut map = serializer.serialize_map(Some(row.features().len()))?;
-    for (name, value) in row.features() {
+    let mut map = serializer.serialize_map(Some(features.len()))?;
+    for (name, value) in features {
         map.serialize_entry(&**name, value)?;
     }
     map.end()?;
@@ -88,7 +88,7 @@ mod tests {
             ("b", Value::Bool(true)),
             ("t", Value::Text("\"quoted\" é".into())),
         ]);
-        let json = encode(&row).expect("encodes");
+        let json = encode(row.features()).expect("encodes");
         assert_eq!(decode(&json).expect("decodes"), row.features());
     }
 

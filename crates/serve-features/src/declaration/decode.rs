@@ -77,7 +77,10 @@ fn source(name: &str, node: &Node, first: bool, mistakes: &mut Mistakes) -> Sour
         mistakes.add(node.line, "expected a name of letters, digits and `_` that expressions can use");
     }
     if fields.get("table").is_none() {
-        mistakes.add(node.line, "expected the key `table`: `price_data` or `sentiment_data`");
+        mistakes.add(
+            node.line,
+            "expected the key `table`: `price_data`, `sentiment_data` or a table of your own",
+        );
     }
     let table = fields.get("table").and_then(|node| table(node, mistakes));
     let join = fields.get("join").filter(|node| !matches!(&node.kind, Kind::Text(text) if text == "as_of"));
@@ -98,11 +101,7 @@ fn source(name: &str, node: &Node, first: bool, mistakes: &mut Mistakes) -> Sour
 
 fn table(node: &Node, mistakes: &mut Mistakes) -> Option<RawTable> {
     let text = node.text("a table's name", mistakes)?;
-    let table = RawTable::named(text);
-    if table.is_none() {
-        mistakes.add(node.line, format!("`table`: expected `price_data` or `sentiment_data`, got {text:?}"));
-    }
-    table
+    mistakes.check(node.line, text.parse())
 }
 
 fn features(node: &Node, sources: &[Source], mistakes: &mut Mistakes) -> Vec<Feature> {
@@ -114,7 +113,7 @@ fn features(node: &Node, sources: &[Source], mistakes: &mut Mistakes) -> Vec<Fea
     if sources.is_empty() {
         return Vec::new();
     }
-    let named: Vec<_> = sources.iter().map(|source| (source.name.clone(), source.table)).collect();
+    let named: Vec<_> = sources.iter().map(|source| (source.name.clone(), source.table.clone())).collect();
     let mut features = Vec::with_capacity(entries.len());
     for (name, node) in entries {
         mistakes.part = Some(format!("feature \"{name}\""));

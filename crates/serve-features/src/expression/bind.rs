@@ -61,7 +61,9 @@ fn column(name: &str, at: usize, scope: &Scope<'_>) -> Result<Expr, ExpressionEr
         RawTable::Sentiment if column == "text" => {
             Err(unknown("texts are not numbers; a score of them is, such as `score`".to_owned()))
         }
-        RawTable::Price | RawTable::Sentiment => Ok(Expr::Column { source, name: Arc::from(column) }),
+        RawTable::Price | RawTable::Sentiment | RawTable::Events(_) => {
+            Ok(Expr::Column { source, name: Arc::from(column) })
+        }
     }
 }
 

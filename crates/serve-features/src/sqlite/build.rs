@@ -25,7 +25,7 @@ impl SqliteDatabase {
     /// [`BuildError`].
     pub fn set_entities(&self, set: &FeatureSet) -> Result<Vec<Entity>, BuildError> {
         match set.sources().first() {
-            Some(first) => Ok(self.entities(first.table)?),
+            Some(first) => Ok(self.raw_entities(&first.table, None, usize::MAX)?),
             None => Ok(Vec::new()),
         }
     }
@@ -37,7 +37,7 @@ impl SqliteDatabase {
     pub fn compute_set(&self, set: &FeatureSet, entity: &Entity) -> Result<Computed, BuildError> {
         let mut frames = SourceFrames::new();
         for source in set.sources() {
-            frames.insert(source.name.clone(), self.read_frame(source.table, entity)?);
+            frames.insert(source.name.clone(), self.read_frame(&source.table, entity)?);
         }
         Ok(set.compute(entity, &frames)?)
     }

@@ -5,15 +5,18 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::schema::{self, State};
-use super::{Durability, OpenError, SqliteOptions, feature, raw, writing};
+use super::{Durability, OpenError, SqliteOptions, feature, raw, state, writing};
 use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
-use crate::raw::{PriceRow, RawTable, SentimentRow};
+use crate::raw::{RawRow, RawTable};
 use crate::row::FeatureRow;
-use crate::store::{FetchRequest, RetrieveError, WriteError};
+use crate::store::{
+    Depth, FetchRequest, HistoryRequest, RawRequest, RawRows, RetrieveError, StoredState, WriteError,
+};
 
 /// Statements kept prepared on the connection; there are fewer.
 const STATEMENTS: usize = 32;
@@ -67,40 +70,84 @@ impl SqliteDatabase {
         self.transact("write feature rows", |transaction| feature::write(transaction, set, rows))
     }
 
-    /// Stores prices, replacing those of the same symbol and timestamp.
+    /// The newest row of each of the first entities of a set, as [`crate::FeatureStore::sample`].
     ///
     /// # Errors
-    /// [`WriteError`]; nothing was written.
-    pub fn write_prices(&mut self, rows: &[PriceRow]) -> Result<(), WriteError> {
-        self.transact("write prices", |transaction| raw::write_prices(transaction, rows))
+    /// [`RetrieveError`].
+    pub fn sample(&self, set: &FeatureSetName, limit: usize) -> Result<Vec<FeatureRow>, RetrieveError> {
+        feature::sample(&self.connection, set, limit)
     }
 
-    /// Stores sentiment. A row of the same symbol, timestamp and text keeps the scores that the new one does not name, so
-    /// the scores of two models may come in two files.
+    /// One entity's rows in a span of time, as [`crate::FeatureStore::history`].
+    ///
+    /// # Errors
+    /// [`RetrieveError`].
+    pub fn history(&self, request: &HistoryRequest) -> Result<Vec<FeatureRow>, RetrieveError> {
+        feature::history(&self.connection, request)
+    }
+
+    /// Raw rows, as [`crate::RawStore::read_raw`].
+    ///
+    /// # Errors
+    /// [`RetrieveError`].
+    pub fn read_raw(&self, request: &RawRequest) -> Result<Vec<RawRows>, RetrieveError> {
+        raw::read(&self.connection, request)
+    }
+
+    /// Stores raw rows, as [`crate::RawStore::write_raw`].
     ///
     /// # Errors
     /// [`WriteError`]; nothing was written.
-    pub fn write_sentiment(&mut self, rows: &[SentimentRow]) -> Result<(), WriteError> {
-        self.transact("write sentiment", |transaction| raw::write_sentiment(transaction, rows))
+    pub fn write_raw(&mut self, table: &RawTable, rows: &[RawRow]) -> Result<(), WriteError> {
+        self.transact("write raw rows", |transaction| {
+            raw::write(transaction, table, rows)?;
+            state::forget(transaction, rows)
+        })
     }
 
     /// Everything that a raw table has of one entity, oldest first.
     ///
     /// # Errors
     /// [`RetrieveError`].
-    pub fn read_frame(&self, table: RawTable, entity: &Entity) -> Result<Frame, RetrieveError> {
-        match table {
-            RawTable::Price => raw::read_prices(&self.connection, entity),
-            RawTable::Sentiment => raw::read_sentiment(&self.connection, entity),
-        }
+    pub fn read_frame(&self, table: &RawTable, entity: &Entity) -> Result<Frame, RetrieveError> {
+        let (table, entities) = (table.clone(), vec![entity.clone()]);
+        let request = RawRequest { table, entities, until: None, depth: Depth::ALL, deadline: None };
+        Ok(self.read_raw(&request)?.pop().unwrap_or_default().frame)
     }
 
-    /// The entities of which a raw table has rows, in order.
+    /// The entities of which a raw table has rows, in order, as [`crate::RawStore::raw_entities`].
     ///
     /// # Errors
     /// [`RetrieveError`].
-    pub fn entities(&self, table: RawTable) -> Result<Vec<Entity>, RetrieveError> {
-        raw::entities(&self.connection, table)
+    pub fn raw_entities(
+        &self,
+        table: &RawTable,
+        after: Option<&Entity>,
+        limit: usize,
+    ) -> Result<Vec<Entity>, RetrieveError> {
+        raw::entities(&self.connection, table, after, limit)
+    }
+
+    /// States, as [`crate::RawStore::read_states`].
+    ///
+    /// # Errors
+    /// [`RetrieveError`].
+    pub fn read_states(
+        &self,
+        set: &FeatureSetName,
+        declaration: &str,
+        entities: &[Entity],
+        as_of: Option<Timestamp>,
+    ) -> Result<Vec<Option<StoredState>>, RetrieveError> {
+        state::read(&self.connection, set, declaration, entities, as_of)
+    }
+
+    /// Stores states, as [`crate::RawStore::write_states`].
+    ///
+    /// # Errors
+    /// [`WriteError`]; nothing was written.
+    pub fn write_states(&mut self, set: &FeatureSetName, states: &[StoredState]) -> Result<(), WriteError> {
+        self.transact("write states", |transaction| state::write(transaction, set, states))
     }
 
     /// One small read, to see whether the database answers.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use super::{reading, writing};
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
-use crate::store::{FetchRequest, RetrieveError, WriteError};
+use crate::store::{FetchRequest, HistoryRequest, RetrieveError, WriteError};
 use crate::stored;
 
 const NEWEST: &str = "SELECT timestamp, features FROM feature_data
@@ -73,13 +73,62 @@ pub(super) fn write(
             got,
         };
         stored::unstorable(row).map(refused).map_or(Ok(()), Err)?;
-        let json = stored::encode(row)
+        let json = stored::encode(row.features())
             .map_err(|error| failed(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
         statement
             .execute(params![set.as_str(), row.entity().as_str(), row.timestamp().as_microsecond(), json])
             .map_err(&failed)?;
     }
     Ok(())
+}
+
+/// The newest row of each of the first entities. The skip from one entity to the next is a look-up in the primary key.
+pub(super) fn sample(
+    connection: &Connection,
+    set: &FeatureSetName,
+    limit: usize,
+) -> Result<Vec<FeatureRow>, RetrieveError> {
+    let failed = reading("sample features");
+    let next =
+        "SELECT entity FROM feature_data WHERE feature_set_name = ?1 AND entity > ?2 ORDER BY entity LIMIT 1";
+    let mut next = connection.prepare_cached(next).map_err(&failed)?;
+    let mut rows: Vec<FeatureRow> = Vec::new();
+    while rows.len() < limit {
+        let after = rows.last().map_or("", |row| row.entity().as_str());
+        let found: Option<String> =
+            next.query_row([set.as_str(), after], |row| row.get(0)).optional().map_err(&failed)?;
+        let Some(found) = found else { break };
+        let entity = found.parse::<Entity>().map_err(|error| {
+            failed(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
+        })?;
+        rows.extend(fetch(connection, &FetchRequest::newest(set.clone(), [entity]))?.into_iter().flatten());
+    }
+    Ok(rows)
+}
+
+/// One entity's rows in a span of time, oldest first.
+pub(super) fn history(
+    connection: &Connection,
+    request: &HistoryRequest,
+) -> Result<Vec<FeatureRow>, RetrieveError> {
+    let failed = reading("read the history of features");
+    let sql = "SELECT timestamp, features FROM feature_data WHERE feature_set_name = ?1 AND entity = ?2
+        AND timestamp >= ?3 AND timestamp < ?4 ORDER BY timestamp LIMIT ?5";
+    let micros =
+        |at: Option<Timestamp>, or| at.map_or(or, |at| crate::timestamp::to_micros(at).as_microsecond());
+    let span = (micros(request.from, i64::MIN), micros(request.to, i64::MAX));
+    let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
+    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
+    let (set, entity) = (&request.set, &request.entity);
+    let mut found =
+        statement.query(params![set.as_str(), entity.as_str(), span.0, span.1, limit]).map_err(&failed)?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next().map_err(&failed)? {
+        let at = row.get(0).and_then(timestamp).map_err(&failed)?;
+        let json = row.get_ref(1).and_then(|text| Ok(text.as_str()?)).map_err(&failed)?;
+        rows.push(decode(set, entity, at, json)?);
+    }
+    Ok(rows)
 }
 
 /// Reads at most one row.

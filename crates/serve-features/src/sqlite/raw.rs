@@ -1,18 +1,20 @@
-//! The raw tables `price_data` and `sentiment_data`: upserts, and reading one entity's rows as a frame.
+//! The raw tables `price_data` and `sentiment_data`, and `raw_data` for tables of the user's own: upserts, and reading one
+//! entity's rows as a frame.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Params, Row, Statement, Transaction, params};
+use serve_core::Value;
 
 use super::feature::timestamp;
 use super::{reading, writing};
-use crate::frame::Frame;
 use crate::name::Entity;
-use crate::raw::{self, PRICE_COLUMNS, PriceRow, RawTable, SCORE, Scores, SentimentRow};
-use crate::store::{Cause, RetrieveError, WriteError};
+use crate::raw::{PRICE_COLUMNS, RawRow, RawTable, SCORE, TEXT};
+use crate::store::{Cause, Depth, RawRequest, RawRows, RetrieveError, WriteError, check_raw};
+use crate::stored;
+use crate::timestamp::to_micros;
 
 const PRICE_UPSERT: &str = "INSERT INTO price_data VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
     open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume";
@@ -24,119 +26,219 @@ const SENTIMENT_UPSERT: &str =
     score = CASE WHEN ?7 THEN excluded.score ELSE score END,
     scores = json_patch(scores, excluded.scores)";
 
-pub(super) fn write_prices(transaction: &Transaction<'_>, rows: &[PriceRow]) -> Result<(), WriteError> {
-    let failed = writing("write prices");
-    let mut statement = transaction.prepare_cached(PRICE_UPSERT).map_err(&failed)?;
-    for row in rows {
-        let columns = PRICE_COLUMNS.iter().zip(row.values);
-        finite(&row.symbol, row.timestamp, columns.map(|(name, x)| (*name, x)))?;
-        let [open, high, low, close, volume] = row.values;
-        let at = crate::timestamp::to_micros(row.timestamp).as_microsecond();
-        statement
-            .execute(params![row.symbol.as_str(), at, open, high, low, close, volume])
-            .map_err(&failed)?;
-    }
-    Ok(())
-}
+const EVENT_INSERT: &str = "INSERT INTO raw_data VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
 
-pub(super) fn write_sentiment(
+/// One row's values by column.
+type Values = Vec<(Arc<str>, Value<'static>)>;
+
+/// Inserts or replaces every row.
+pub(super) fn write(
     transaction: &Transaction<'_>,
-    rows: &[SentimentRow],
+    table: &RawTable,
+    rows: &[RawRow],
 ) -> Result<(), WriteError> {
-    let failed = writing("write sentiment");
-    let mut statement = transaction.prepare_cached(SENTIMENT_UPSERT).map_err(&failed)?;
+    let failed = writing("write raw rows");
+    let sql = match table {
+        RawTable::Price => PRICE_UPSERT,
+        RawTable::Sentiment => SENTIMENT_UPSERT,
+        RawTable::Events(_) => EVENT_INSERT,
+    };
+    let mut statement = transaction.prepare_cached(sql).map_err(&failed)?;
     for row in rows {
-        finite(&row.symbol, row.timestamp, row.scores.iter().map(|(name, x)| (&**name, *x)))?;
-        let at = crate::timestamp::to_micros(row.timestamp).as_microsecond();
-        let score = row.scores.iter().find(|(name, _)| &**name == SCORE).map(|(_, x)| *x);
-        let others = row.scores.iter().filter(|(name, _)| &**name != SCORE);
-        let others: BTreeMap<&str, f64> = others.map(|(name, x)| (&**name, *x)).collect();
-        let json = serde_json::to_string(&others)
-            .map_err(|error| failed(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
-        statement
-            .execute(params![row.symbol.as_str(), at, row.digest(), row.text, score, json, score.is_some()])
-            .map_err(&failed)?;
+        check_raw(table, row)?;
+        let written = match table {
+            RawTable::Price => write_price(&mut statement, row),
+            RawTable::Sentiment => write_sentiment(&mut statement, row, table),
+            RawTable::Events(name) => write_event(&mut statement, row, table, name),
+        };
+        written.map_err(&failed)?;
     }
     Ok(())
 }
 
-fn finite<'a>(
-    symbol: &Entity,
-    timestamp: Timestamp,
-    mut columns: impl Iterator<Item = (&'a str, f64)>,
-) -> Result<(), WriteError> {
-    match columns.find(|(_, x)| x.is_infinite()) {
-        Some((name, x)) => {
-            let (entity, column) = (symbol.clone(), name.to_owned());
-            Err(WriteError::NotStorable { entity, timestamp, column, got: x.to_string() })
-        }
-        None => Ok(()),
-    }
+fn write_price(statement: &mut Statement<'_>, row: &RawRow) -> rusqlite::Result<usize> {
+    let [open, high, low, close, volume] = PRICE_COLUMNS.map(|name| number_of(row.get(name)));
+    let at = to_micros(row.timestamp).as_microsecond();
+    statement.execute(params![row.entity.as_str(), at, open, high, low, close, volume])
 }
 
-pub(super) fn read_prices(connection: &Connection, symbol: &Entity) -> Result<Frame, RetrieveError> {
-    let failed = reading("read prices");
-    let sql = "SELECT timestamp, open, high, low, close, volume FROM price_data WHERE symbol = ?1";
-    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
-    let price = |row: &Row<'_>| {
-        let mut values = [f64::NAN; PRICE_COLUMNS.len()];
-        for (i, value) in values.iter_mut().enumerate() {
-            *value = number(row, i + 1)?;
-        }
-        Ok(PriceRow { symbol: symbol.clone(), timestamp: timestamp(row.get(0)?)?, values })
+fn write_sentiment(statement: &mut Statement<'_>, row: &RawRow, table: &RawTable) -> rusqlite::Result<usize> {
+    let at = to_micros(row.timestamp).as_microsecond();
+    let text = match row.get(TEXT) {
+        Some(Value::Text(text)) => Some(&**text),
+        _ => None,
     };
-    let rows = statement.query_map([symbol.as_str()], price).and_then(Iterator::collect);
-    let rows: Vec<PriceRow> = rows.map_err(&failed)?;
-    raw::price_frame(&rows, symbol).map_err(|source| corrupt(RawTable::Price, symbol, source.into()))
+    let score = row.get(SCORE);
+    let others = row.values.iter().filter(|(name, _)| !matches!(&**name, SCORE | TEXT));
+    let json = encoded(&others.cloned().collect::<Values>())?;
+    let score_value = number_of(score);
+    statement.execute(params![
+        row.entity.as_str(),
+        at,
+        row.digest(table),
+        text,
+        score_value,
+        json,
+        score.is_some()
+    ])
 }
 
-pub(super) fn read_sentiment(connection: &Connection, symbol: &Entity) -> Result<Frame, RetrieveError> {
-    let failed = reading("read sentiment");
-    let sql =
-        "SELECT timestamp, score, scores FROM sentiment_data WHERE symbol = ?1 ORDER BY timestamp, digest";
-    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
-    let wrong = |source: Cause| corrupt(RawTable::Sentiment, symbol, source);
-    let mut read: Vec<(Timestamp, Scores)> = Vec::new();
-    let mut rows = statement.query([symbol.as_str()]).map_err(&failed)?;
-    while let Some(row) = rows.next().map_err(&failed)? {
-        let at = row.get(0).and_then(timestamp).map_err(&failed)?;
-        let json = row.get_ref(2).and_then(|text| Ok(text.as_str()?)).map_err(&failed)?;
-        let others: BTreeMap<String, Option<f64>> =
-            serde_json::from_str(json).map_err(|error| wrong(error.into()))?;
-        let mut scores = vec![(Arc::from(SCORE), number(row, 1).map_err(&failed)?)];
-        scores.extend(others.into_iter().map(|(name, x)| (name.into(), x.unwrap_or(f64::NAN))));
-        read.push((at, scores));
+fn write_event(
+    statement: &mut Statement<'_>,
+    row: &RawRow,
+    table: &RawTable,
+    name: &str,
+) -> rusqlite::Result<usize> {
+    let at = to_micros(row.timestamp).as_microsecond();
+    statement.execute(params![name, row.entity.as_str(), at, row.digest(table), encoded(&row.values)?])
+}
+
+fn number_of(value: Option<&Value<'_>>) -> Option<f64> {
+    match value {
+        Some(Value::Number(x)) => Some(*x),
+        _ => None,
     }
-    raw::sentiment_columns(read.into_iter()).map_err(|source| wrong(source.into()))
 }
 
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<f64> {
-    Ok(row.get::<_, Option<f64>>(column)?.unwrap_or(f64::NAN))
+fn encoded(values: &Values) -> rusqlite::Result<String> {
+    stored::encode(values).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
-fn corrupt(table: RawTable, entity: &Entity, source: Cause) -> RetrieveError {
+/// One slot an entity, in order: its rows as far back as asked.
+pub(super) fn read(connection: &Connection, request: &RawRequest) -> Result<Vec<RawRows>, RetrieveError> {
+    request.entities.iter().map(|entity| read_one(connection, request, entity)).collect()
+}
+
+fn read_one(
+    connection: &Connection,
+    request: &RawRequest,
+    entity: &Entity,
+) -> Result<RawRows, RetrieveError> {
+    request.check_deadline()?;
+    let mut rows = Vec::new();
+    let until = to_micros(request.until.unwrap_or(Timestamp::MAX)).as_microsecond();
+    let Depth { since, rows: before } = request.depth;
+    let since = since.map_or(i64::MAX, |since| to_micros(since).as_microsecond());
+    // One row more than asked tells whether older ones are there.
+    let limit = i64::try_from(before).unwrap_or(i64::MAX).saturating_add(1);
+    scan(connection, &request.table, entity, (since, until), i64::MAX, &mut rows)?;
+    let later = rows.len();
+    scan(connection, &request.table, entity, (i64::MIN, since.min(until)), limit, &mut rows)?;
+    let complete = rows.len() - later <= before;
+    if !complete {
+        rows.pop();
+    }
+    // Both scans give the newest first.
+    rows.reverse();
+    let frame = request.table.columns(rows.into_iter());
+    let frame = frame.map_err(|source| corrupt(&request.table, entity, source.into()))?;
+    Ok(RawRows { frame, complete })
+}
+
+/// Rows later than `span.0` and not later than `span.1`, the newest first, `limit` at most.
+fn scan(
+    connection: &Connection,
+    table: &RawTable,
+    entity: &Entity,
+    span: (i64, i64),
+    limit: i64,
+    rows: &mut Vec<(Timestamp, Values)>,
+) -> Result<(), RetrieveError> {
+    match table {
+        RawTable::Price => {
+            let sql = "SELECT timestamp, open, high, low, close, volume FROM price_data
+                WHERE symbol = ?1 AND timestamp > ?2 AND timestamp <= ?3 ORDER BY timestamp DESC LIMIT ?4";
+            collect(connection, sql, params![entity.as_str(), span.0, span.1, limit], (table, entity), rows)
+        }
+        RawTable::Sentiment => {
+            let sql = "SELECT timestamp, scores, text, score FROM sentiment_data
+                WHERE symbol = ?1 AND timestamp > ?2 AND timestamp <= ?3 ORDER BY timestamp DESC, digest DESC LIMIT ?4";
+            collect(connection, sql, params![entity.as_str(), span.0, span.1, limit], (table, entity), rows)
+        }
+        RawTable::Events(name) => {
+            let sql = "SELECT timestamp, columns FROM raw_data WHERE table_name = ?5 AND
+                entity = ?1 AND timestamp > ?2 AND timestamp <= ?3 ORDER BY timestamp DESC, digest DESC LIMIT ?4";
+            let sought = params![entity.as_str(), span.0, span.1, limit, &**name];
+            collect(connection, sql, sought, (table, entity), rows)
+        }
+    }
+}
+
+fn collect(
+    connection: &Connection,
+    sql: &str,
+    sought: impl Params,
+    (table, entity): (&RawTable, &Entity),
+    rows: &mut Vec<(Timestamp, Values)>,
+) -> Result<(), RetrieveError> {
+    let failed = reading("read raw rows");
+    let names: Vec<Arc<str>> = PRICE_COLUMNS.iter().map(|name| Arc::from(*name)).collect();
+    let (text, score): (Arc<str>, Arc<str>) = (TEXT.into(), SCORE.into());
+    let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
+    let mut found = statement.query(sought).map_err(&failed)?;
+    while let Some(row) = found.next().map_err(&failed)? {
+        let at = row.get(0).and_then(timestamp).map_err(&failed)?;
+        let mut values = Values::new();
+        if *table == RawTable::Price {
+            for (i, name) in names.iter().enumerate() {
+                values.push((Arc::clone(name), number(row, i + 1).map_err(&failed)?));
+            }
+        } else {
+            let json = row.get_ref(1).and_then(|json| Ok(json.as_str()?)).map_err(&failed)?;
+            values = stored::decode(json).map_err(|error| corrupt(table, entity, error.into()))?;
+        }
+        if *table == RawTable::Sentiment {
+            let said: Option<String> = row.get(2).map_err(&failed)?;
+            values.push((Arc::clone(&text), said.map_or(Value::Missing, |said| Value::Text(said.into()))));
+            values.push((Arc::clone(&score), number(row, 3).map_err(&failed)?));
+        }
+        rows.push((at, values));
+    }
+    Ok(())
+}
+
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<Value<'static>> {
+    Ok(row.get::<_, Option<f64>>(column)?.map_or(Value::Missing, Value::from))
+}
+
+fn corrupt(table: &RawTable, entity: &Entity, source: Cause) -> RetrieveError {
     RetrieveError::Corrupt { table: table.name().to_owned(), entity: entity.clone(), source }
 }
 
-/// The symbols of which a table has rows, in order. The skip from one symbol to the next is a look-up in the primary key,
-/// where `DISTINCT` would read every row.
-pub(super) fn entities(connection: &Connection, table: RawTable) -> Result<Vec<Entity>, RetrieveError> {
+/// The entities of which a table has rows, in order. The skip from one to the next is a look-up in the primary key, where
+/// `DISTINCT` would read every row.
+pub(super) fn entities(
+    connection: &Connection,
+    table: &RawTable,
+    after: Option<&Entity>,
+    limit: usize,
+) -> Result<Vec<Entity>, RetrieveError> {
     let failed = reading("list entities");
     let sql = match table {
-        RawTable::Price => "SELECT symbol FROM price_data WHERE symbol > ?1 ORDER BY symbol LIMIT 1",
-        RawTable::Sentiment => "SELECT symbol FROM sentiment_data WHERE symbol > ?1 ORDER BY symbol LIMIT 1",
+        RawTable::Price => {
+            "SELECT symbol FROM price_data WHERE symbol > ?1 AND ?2 <> '' ORDER BY symbol LIMIT 1"
+        }
+        RawTable::Sentiment => {
+            "SELECT symbol FROM sentiment_data WHERE symbol > ?1 AND ?2 <> '' ORDER BY symbol LIMIT 1"
+        }
+        RawTable::Events(_) => {
+            "SELECT entity FROM raw_data WHERE entity > ?1 AND table_name = ?2 ORDER BY entity LIMIT 1"
+        }
     };
     let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
-    let mut next = |after: &str| match statement.query_row([after], |row| row.get::<_, String>(0)) {
-        Ok(symbol) => symbol
-            .parse::<Entity>()
-            .map(Some)
-            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))),
-        Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
-        Err(error) => Err(error),
-    };
+    let mut next =
+        |after: &str| match statement.query_row([after, table.name()], |row| row.get::<_, String>(0)) {
+            Ok(entity) => entity
+                .parse::<Entity>()
+                .map(Some)
+                .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))),
+            Err(rusqlite::Error::QueryReturnedNoRows) => Ok(None),
+            Err(error) => Err(error),
+        };
     let mut entities: Vec<Entity> = Vec::new();
-    while let Some(entity) = next(entities.last().map_or("", Entity::as_str)).map_err(&failed)? {
+    while entities.len() < limit {
+        let after = entities.last().or(after).map_or("", Entity::as_str);
+        let Some(entity) = next(after).map_err(&failed)? else { break };
         entities.push(entity);
     }
     Ok(entities)

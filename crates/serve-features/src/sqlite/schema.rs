@@ -4,7 +4,8 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Migration `i` leads from version `i` to `i + 1`. Only ever appended to.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE feature_data (
         feature_set_name TEXT NOT NULL,
         entity           TEXT NOT NULL,
@@ -29,10 +30,31 @@ const MIGRATIONS: &[&str] = &["
         scores    TEXT NOT NULL DEFAULT '{}', -- JSON object of further numbers
         PRIMARY KEY (symbol, timestamp, digest)
     ) STRICT, WITHOUT ROWID;
-"];
+",
+    "
+    CREATE TABLE raw_data (
+        table_name TEXT NOT NULL,
+        entity     TEXT NOT NULL,
+        timestamp  INTEGER NOT NULL,
+        digest     TEXT NOT NULL, -- SHA-256 of the columns
+        columns    TEXT NOT NULL, -- JSON object of numbers, booleans and texts
+        PRIMARY KEY (table_name, entity, timestamp, digest)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE feature_state (
+        feature_set_name TEXT NOT NULL,
+        entity           TEXT NOT NULL,
+        timestamp        INTEGER NOT NULL, -- everything visible then is in it
+        declaration      TEXT NOT NULL,    -- names the declaration that it belongs to
+        state            TEXT NOT NULL,
+        PRIMARY KEY (feature_set_name, entity, timestamp)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX feature_state_entity ON feature_state (entity, timestamp);
+",
+];
 
 /// The version that this program reads and writes.
-pub(crate) const CURRENT: i64 = 1;
+pub(crate) const CURRENT: i64 = 2;
 
 /// A file's schema, as far as it matters for opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,25 +8,43 @@ use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{KIND, OpenError, SqliteDatabase, SqliteOptions};
-use crate::name::FeatureSetName;
+use crate::name::{Entity, FeatureSetName};
+use crate::raw::{RawRow, RawTable};
 use crate::row::FeatureRow;
-use crate::store::{BoxFuture, FeatureStore, FetchRequest, RetrieveError, WriteError};
+use crate::store::{
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore, RetrieveError,
+    StoredState, WriteError,
+};
 
-type Fetched = Result<Vec<Option<FeatureRow>>, RetrieveError>;
-
-enum Job {
-    Fetch { request: FetchRequest, reply: oneshot::Sender<Fetched> },
-    Write { set: FeatureSetName, rows: Vec<FeatureRow>, reply: oneshot::Sender<Result<(), WriteError>> },
-    Ping { reply: oneshot::Sender<Result<(), RetrieveError>> },
-}
+/// What the thread does for one caller, with the connection that it owns.
+type Job = Box<dyn FnOnce(&mut SqliteDatabase) + Send>;
 
 /// Why a job was not taken.
 enum Refused {
-    Busy,
+    Busy { waiting: usize },
     Stopped,
+}
+
+impl From<Refused> for RetrieveError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy { waiting } => Self::Busy { store: KIND, waiting },
+            Refused::Stopped => Self::Stopped { store: KIND },
+        }
+    }
+}
+
+impl From<Refused> for WriteError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Busy { waiting } => Self::Busy { store: KIND, waiting },
+            Refused::Stopped => Self::Stopped { store: KIND },
+        }
+    }
 }
 
 /// A SQLite file as a [`FeatureStore`].
@@ -86,26 +104,35 @@ impl SqliteStore {
         Ok(Self { jobs: Some(jobs), thread: Some(thread), queue })
     }
 
-    fn submit(&self, job: Job) -> Result<(), Refused> {
-        let jobs = self.jobs.as_ref().ok_or(Refused::Stopped)?;
-        jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Refused::Busy,
-            TrySendError::Disconnected(_) => Refused::Stopped,
+    /// Hands work to the thread, at the call and not at the first poll. It is dropped where nobody waits any more when it
+    /// comes up.
+    fn ask<T, E>(
+        &self,
+        work: impl FnOnce(&mut SqliteDatabase) -> Result<T, E> + Send + 'static,
+    ) -> BoxFuture<'_, Result<T, E>>
+    where
+        T: Send + 'static,
+        E: From<Refused> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let submitted = self.submit(Box::new(move |database| {
+            if !reply.is_closed() {
+                // The caller may go at any moment.
+                let _ = reply.send(work(database));
+            }
+        }));
+        Box::pin(async move {
+            submitted?;
+            answer.await.unwrap_or_else(|_| Err(Refused::Stopped.into()))
         })
     }
 
-    fn unread(&self, refused: &Refused) -> RetrieveError {
-        match refused {
-            Refused::Busy => RetrieveError::Busy { store: KIND, waiting: self.queue },
-            Refused::Stopped => RetrieveError::Stopped { store: KIND },
-        }
-    }
-
-    fn unwritten(&self, refused: &Refused) -> WriteError {
-        match refused {
-            Refused::Busy => WriteError::Busy { store: KIND, waiting: self.queue },
-            Refused::Stopped => WriteError::Stopped { store: KIND },
-        }
+    fn submit(&self, job: Job) -> Result<(), Refused> {
+        let jobs = self.jobs.as_ref().ok_or(Refused::Stopped)?;
+        jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Busy { waiting: self.queue },
+            TrySendError::Disconnected(_) => Refused::Stopped,
+        })
     }
 }
 
@@ -114,31 +141,72 @@ impl FeatureStore for SqliteStore {
         KIND
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Fetched> {
-        let (reply, answer) = oneshot::channel();
-        let submitted = self.submit(Job::Fetch { request, reply });
-        Box::pin(async move {
-            submitted.map_err(|refused| self.unread(&refused))?;
-            answer.await.unwrap_or_else(|_| Err(self.unread(&Refused::Stopped)))
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+        self.ask(move |database| {
+            request.check_deadline()?;
+            database.fetch(&request)
         })
     }
 
     fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
-        let (reply, answer) = oneshot::channel();
-        let submitted = self.submit(Job::Write { set, rows, reply });
-        Box::pin(async move {
-            submitted.map_err(|refused| self.unwritten(&refused))?;
-            answer.await.unwrap_or_else(|_| Err(self.unwritten(&Refused::Stopped)))
-        })
+        self.ask(move |database| database.write_features(&set, &rows))
+    }
+
+    fn sample(
+        &self,
+        set: FeatureSetName,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        self.ask(move |database| database.sample(&set, limit))
+    }
+
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        self.ask(move |database| database.history(&request))
+    }
+
+    fn raw(&self) -> Option<&dyn RawStore> {
+        Some(self)
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
-        let (reply, answer) = oneshot::channel();
-        let submitted = self.submit(Job::Ping { reply });
-        Box::pin(async move {
-            submitted.map_err(|refused| self.unread(&refused))?;
-            answer.await.unwrap_or_else(|_| Err(self.unread(&Refused::Stopped)))
-        })
+        self.ask(|database| database.ping())
+    }
+}
+
+impl RawStore for SqliteStore {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+        self.ask(move |database| database.read_raw(&request))
+    }
+
+    fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>> {
+        self.ask(move |database| database.write_raw(&table, &rows))
+    }
+
+    fn raw_entities(
+        &self,
+        table: RawTable,
+        after: Option<Entity>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entity>, RetrieveError>> {
+        self.ask(move |database| database.raw_entities(&table, after.as_ref(), limit))
+    }
+
+    fn read_states(
+        &self,
+        set: FeatureSetName,
+        declaration: String,
+        entities: Vec<Entity>,
+        as_of: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<Vec<Option<StoredState>>, RetrieveError>> {
+        self.ask(move |database| database.read_states(&set, &declaration, &entities, as_of))
+    }
+
+    fn write_states(
+        &self,
+        set: FeatureSetName,
+        states: Vec<StoredState>,
+    ) -> BoxFuture<'_, Result<(), WriteError>> {
+        self.ask(move |database| database.write_states(&set, &states))
     }
 }
 
@@ -152,21 +220,9 @@ impl Drop for SqliteStore {
     }
 }
 
-/// Answers jobs until the store is dropped. Whether somebody still listens is asked once, when a job comes up.
+/// Does jobs until the store is dropped.
 fn work(mut database: SqliteDatabase, waiting: &Receiver<Job>) {
     for job in waiting {
-        match job {
-            Job::Fetch { request, reply } if !reply.is_closed() => {
-                let fetched = request.check_deadline().and_then(|()| database.fetch(&request));
-                let _ = reply.send(fetched);
-            }
-            Job::Write { set, rows, reply } if !reply.is_closed() => {
-                let _ = reply.send(database.write_features(&set, &rows));
-            }
-            Job::Ping { reply } if !reply.is_closed() => {
-                let _ = reply.send(database.ping());
-            }
-            Job::Fetch { .. } | Job::Write { .. } | Job::Ping { .. } => {}
-        }
+        job(&mut database);
     }
 }

@@ -4,6 +4,7 @@
 use jiff::Timestamp;
 
 use crate::name::{Entity, FeatureSetName};
+use crate::raw::RawTable;
 
 /// Who has to act on an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,12 @@ pub enum RetrieveError {
     Deadline {
         /// The set asked for.
         set: FeatureSetName,
+    },
+    /// The deadline passed before raw rows were read.
+    #[error("the deadline passed before raw table \"{table}\" was read")]
+    RawDeadline {
+        /// The table asked for.
+        table: RawTable,
     },
     /// Too many requests wait for the store.
     #[error("the {store} feature store is busy: {waiting} requests wait for it already")]
@@ -72,9 +79,11 @@ impl RetrieveError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Deadline { .. } | Self::Busy { .. } | Self::Backend { .. } | Self::Corrupt { .. } => {
-                Fault::Upstream
-            }
+            Self::Deadline { .. }
+            | Self::RawDeadline { .. }
+            | Self::Busy { .. }
+            | Self::Backend { .. }
+            | Self::Corrupt { .. } => Fault::Upstream,
             Self::Stopped { .. } => Fault::Ours,
         }
     }
@@ -83,7 +92,7 @@ impl RetrieveError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Deadline { .. } | Self::Busy { .. } => true,
+            Self::Deadline { .. } | Self::RawDeadline { .. } | Self::Busy { .. } => true,
             Self::Backend { transient, .. } => *transient,
             Self::Stopped { .. } | Self::Corrupt { .. } => false,
         }
@@ -134,6 +143,22 @@ pub enum WriteError {
         /// The value.
         got: String,
     },
+    /// A raw row with a value that its table does not hold.
+    #[error("`{column}` of \"{entity}\" at {timestamp} in {table}: expected {expected}, got {got}")]
+    RawNotStorable {
+        /// The table.
+        table: RawTable,
+        /// Whose row.
+        entity: Entity,
+        /// The row's moment.
+        timestamp: Timestamp,
+        /// The column.
+        column: String,
+        /// What the column holds.
+        expected: &'static str,
+        /// The value.
+        got: String,
+    },
 }
 
 impl WriteError {
@@ -143,7 +168,7 @@ impl WriteError {
         match self {
             Self::Busy { .. } | Self::Backend { .. } => Fault::Upstream,
             Self::Stopped { .. } => Fault::Ours,
-            Self::NotStorable { .. } => Fault::Client,
+            Self::NotStorable { .. } | Self::RawNotStorable { .. } => Fault::Client,
         }
     }
 
@@ -153,7 +178,7 @@ impl WriteError {
         match self {
             Self::Busy { .. } => true,
             Self::Backend { transient, .. } => *transient,
-            Self::Stopped { .. } | Self::NotStorable { .. } => false,
+            Self::Stopped { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => false,
         }
     }
 }

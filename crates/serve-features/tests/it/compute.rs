@@ -1,22 +1,21 @@
 //! What a declared set makes of its sources: joins, delays, policies.
 
 use serve_core::Value;
-use serve_features::{
-    ComputeError, Computed, Declarations, Frame, SourceFrames, price_frame, read_prices, read_sentiment,
-    sentiment_frame,
-};
+use serve_features::{ComputeError, Computed, Declarations, Frame, RawTable, SourceFrames, read_raw};
 
 use super::{at, entity};
 
 fn prices(closes: &[(&str, f64)]) -> Frame {
     let mut lines = vec!["symbol,timestamp,open,high,low,close,volume".to_owned()];
     lines.extend(closes.iter().map(|(when, close)| format!("A,{when},1,1,1,{close},1")));
-    price_frame(&read_prices(lines.join("\n").as_bytes()).expect("reads"), &entity("A")).expect("is a frame")
+    let rows = read_raw(&RawTable::Price, lines.join("\n").as_bytes()).expect("reads");
+    RawTable::Price.frame(&rows, &entity("A")).expect("is a frame")
 }
 
 fn news(lines: &str) -> Frame {
     let csv = format!("symbol,timestamp,text,score\n{lines}");
-    sentiment_frame(&read_sentiment(csv.as_bytes()).expect("reads"), &entity("A")).expect("is a frame")
+    let rows = read_raw(&RawTable::Sentiment, csv.as_bytes()).expect("reads");
+    RawTable::Sentiment.frame(&rows, &entity("A")).expect("is a frame")
 }
 
 /// Computes `f` from the sources `price` and `news`, as declared.
@@ -140,7 +139,7 @@ fn a_column_or_source_that_is_not_there_is_named() {
     let error = compute(BOTH, "news.scroe", price(), news("A,2024-01-01,,1\n")).expect_err("is refused");
     assert_eq!(
         error.to_string(),
-        "feature \"f\" of set \"s\": source \"news\" has no column `scroe`, it has score"
+        "feature \"f\" of set \"s\": source \"news\" has no column `scroe`, it has score, text"
     );
     let sources = "candles: { table: price_data }";
     let error = compute(sources, "close", price(), Frame::default()).expect_err("is refused");

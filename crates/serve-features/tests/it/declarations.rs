@@ -40,7 +40,8 @@ fn a_sound_file_says_all_there_is() {
     assert_eq!((hourly.name().as_str(), hourly.entity_key()), ("btc_hourly", "symbol"));
     assert_eq!(hourly.default_entity().map(Entity::as_str), Some("BTC/USD"));
     assert_eq!(hourly.max_age(), Some(MaxAge::Limit(Duration::from_mins(90))));
-    let sources: Vec<_> = hourly.sources().iter().map(|s| (&*s.name, s.table, s.max_age, s.delay)).collect();
+    let sources: Vec<_> =
+        hourly.sources().iter().map(|s| (&*s.name, s.table.clone(), s.max_age, s.delay)).collect();
     let day = Some(MaxAge::Limit(Duration::from_hours(24)));
     let expected = [
         ("price", RawTable::Price, None, Duration::ZERO),
@@ -64,7 +65,7 @@ fn every_mistake_is_told_at_once_with_line_set_and_feature() {
     max_age: 90
     owner: me
     sources:
-      price: { table: prices }
+      price: { table: Prices }
       news:  { table: sentiment_data, join: left, max_age: soon, delay: 1 }
       2nd:   { tabel: price_data }
     features:
@@ -85,13 +86,13 @@ extra: 1
         "line 3: feature set \"Hourly\": feature set name \"Hourly\": expected 1 to 64 of `a-z`, `0-9`, `.`, `_`, `-`, beginning with a letter or a digit".to_owned(),
         "line 4: feature set \"Hourly\": expected `max_age`: a duration such as `90m`, or `none`, got the number 90".to_owned(),
         "line 5: feature set \"Hourly\": unknown key `owner`: expected entity, default_entity, max_age, sources, features".to_owned(),
-        "line 7: feature set \"Hourly\": source \"price\": `table`: expected `price_data` or `sentiment_data`, got \"prices\"".to_owned(),
+        "line 7: feature set \"Hourly\": source \"price\": table \"Prices\": expected `price_data`, `sentiment_data` or 1 to 63 of `a-z`, `0-9`, `_`, beginning with a letter".to_owned(),
         "line 8: feature set \"Hourly\": source \"news\": `join`: expected `as_of`, got \"left\"".to_owned(),
         format!("line 8: feature set \"Hourly\": source \"news\": duration \"soon\": {durations}"),
         "line 8: feature set \"Hourly\": source \"news\": expected `delay`: a duration such as `1d`, got the number 1".to_owned(),
         "line 9: feature set \"Hourly\": source \"2nd\": unknown key `tabel`: expected table, join, max_age, delay".to_owned(),
         "line 9: feature set \"Hourly\": source \"2nd\": expected a name of letters, digits and `_` that expressions can use".to_owned(),
-        "line 9: feature set \"Hourly\": source \"2nd\": expected the key `table`: `price_data` or `sentiment_data`".to_owned(),
+        "line 9: feature set \"Hourly\": source \"2nd\": expected the key `table`: `price_data`, `sentiment_data` or a table of your own".to_owned(),
         format!("line 12: feature set \"Hourly\": feature \"b\": {missing}, got \"zero\""),
         format!("line 12: feature set \"Hourly\": feature \"b\": at character 12: `lag` {usage}"),
         "line 13: feature set \"Hourly\": feature \"c\": expected the key `expr`".to_owned(),

@@ -7,9 +7,7 @@ use std::fs::{self, File};
 use std::path::PathBuf;
 
 use serve_core::Value;
-use serve_features::{
-    Declarations, SqliteDatabase, SqliteOptions, read_features, read_prices, read_sentiment,
-};
+use serve_features::{Declarations, RawTable, SqliteDatabase, SqliteOptions, read_features, read_raw};
 
 use super::entity;
 
@@ -35,13 +33,17 @@ fn difference(got: &Value<'_>, expected: &Value<'_>) -> Option<String> {
     }
 }
 
+fn fill(database: &mut SqliteDatabase, table: &RawTable, file: &str) {
+    database.write_raw(table, &read_raw(table, open(file)).expect("reads")).expect("writes");
+}
+
 #[test]
 fn every_function_agrees_with_pandas_and_talib() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("features.db");
     let mut database = SqliteDatabase::open(path, SqliteOptions::default()).expect("opens");
-    database.write_prices(&read_prices(open("prices.csv")).expect("reads")).expect("writes");
-    database.write_sentiment(&read_sentiment(open("news.csv")).expect("reads")).expect("writes");
+    fill(&mut database, &RawTable::Price, "prices.csv");
+    fill(&mut database, &RawTable::Sentiment, "news.csv");
     let yaml = fs::read_to_string(golden("features.yaml")).expect("reads");
     let declarations = Declarations::parse(&yaml).expect("is sound");
     let set = declarations.get("golden").expect("is declared");
