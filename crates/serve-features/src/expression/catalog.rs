@@ -167,4 +167,15 @@ mod tests {
             assert!(entry.usage.split(", ").count() >= entry.parameters.len(), "{}", entry.name);
         }
     }
+
+    #[test]
+    fn every_function_has_golden_values() {
+        let golden = include_str!("../../../../tests/golden/features/features.yaml");
+        for set in ["  golden:", "  days:"] {
+            let (_, set) = golden.split_once(set).expect("is there");
+            for entry in CATALOG {
+                assert!(set.contains(&format!("{}(", entry.name)), "{}", entry.name);
+            }
+        }
+    }
 }

@@ -137,10 +137,12 @@ mod tests {
 
     #[test]
     fn weeks_belong_to_the_year_of_their_thursday_and_quarters_have_three_months() {
-        let days = ["2020-12-31T00:00:00Z", "2021-01-03T23:00:00Z", "2021-01-04T00:00:00Z", "2018-12-31T00:00:00Z"];
+        let days =
+            ["2020-12-31T00:00:00Z", "2021-01-03T23:00:00Z", "2021-01-04T00:00:00Z", "2018-12-31T00:00:00Z"];
         let days = days.map(|day| day.parse().expect("is a timestamp"));
         assert_eq!(field(&days, Field::WeekOfYear), [53.0, 53.0, 1.0, 1.0]);
-        let months = (1..=12).map(|month| format!("2024-{month:02}-15T00:00:00Z").parse().expect("is a timestamp"));
+        let months =
+            (1..=12).map(|month| format!("2024-{month:02}-15T00:00:00Z").parse().expect("is a timestamp"));
         let quarters = [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0, 3.0, 4.0, 4.0, 4.0];
         assert_eq!(field(&months.collect::<Vec<_>>(), Field::Quarter), quarters);
     }

@@ -45,7 +45,11 @@ impl Default for Seen {
 impl Seen {
     fn next(&mut self, x: f64) -> f64 {
         if !x.is_nan() {
-            self.equal = if self.count == 0 && x.is_finite() { Some(x) } else { self.equal.filter(|first| *first == x) };
+            self.equal = if self.count == 0 && x.is_finite() {
+                Some(x)
+            } else {
+                self.equal.filter(|first| *first == x)
+            };
             self.sum += x;
             self.count += 1;
         }

@@ -87,11 +87,16 @@ mod tests {
 
     #[test]
     fn missing_arguments_stay_missing() {
-        for y in [min(f64::NAN, 1.0), max(1.0, f64::NAN), clip(f64::NAN, 0.0, 1.0), Unary::Sign.of(f64::NAN)] {
+        for y in [min(f64::NAN, 1.0), max(1.0, f64::NAN), clip(f64::NAN, 0.0, 1.0), Unary::Sign.of(f64::NAN)]
+        {
             assert!(y.is_nan());
         }
         assert!(Unary::Log.of(-1.0).is_nan() && Unary::Sqrt.of(-1.0).is_nan());
-        assert!(ratio(0.0, -0.0).is_nan() && ratio(f64::NAN, 1.0).is_nan() && coalesce(f64::NAN, f64::NAN).is_nan());
+        assert!(
+            ratio(0.0, -0.0).is_nan()
+                && ratio(f64::NAN, 1.0).is_nan()
+                && coalesce(f64::NAN, f64::NAN).is_nan()
+        );
     }
 
     #[test]

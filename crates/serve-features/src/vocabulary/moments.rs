@@ -22,7 +22,12 @@ pub(super) trait Moment {
 }
 
 /// The statistic of every full window; NaN elsewhere. O(rows × window).
-pub(super) fn over_windows(x: &[f64], timestamps: &[Timestamp], window: Window, moment: &impl Moment) -> Vec<f64> {
+pub(super) fn over_windows(
+    x: &[f64],
+    timestamps: &[Timestamp],
+    window: Window,
+    moment: &impl Moment,
+) -> Vec<f64> {
     let mut into = vec![f64::NAN; x.len()];
     for stretch in window.stretches(timestamps) {
         let (rows, values) = (&x[stretch.seen()], &mut into[stretch.rows.clone()]);

@@ -15,7 +15,12 @@ pub(super) trait Kept {
 }
 
 /// The value of every full window; NaN elsewhere.
-pub(super) fn over_windows(x: &[f64], timestamps: &[Timestamp], window: Window, kept: &mut impl Kept) -> Vec<f64> {
+pub(super) fn over_windows(
+    x: &[f64],
+    timestamps: &[Timestamp],
+    window: Window,
+    kept: &mut impl Kept,
+) -> Vec<f64> {
     let mut into = vec![f64::NAN; x.len()];
     let (mut oldest, mut next) = (0, 0);
     for stretch in window.stretches(timestamps) {

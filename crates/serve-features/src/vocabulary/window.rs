@@ -130,7 +130,8 @@ mod tests {
 
     #[test]
     fn windows_of_one_length_stand_together() {
-        let hours = [0, 1, 2, 3, 3, 10, 11].map(|hour| Timestamp::from_second(hour * 3_600).expect("is in range"));
+        let hours =
+            [0, 1, 2, 3, 3, 10, 11].map(|hour| Timestamp::from_second(hour * 3_600).expect("is in range"));
         let lengths = |window: Window| {
             let stretches = window.stretches(&hours).map(|stretch| (stretch.rows.clone(), stretch.length));
             stretches.collect::<Vec<_>>()
