@@ -4,7 +4,8 @@
 //!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there. [`check_freshness`] holds
 //!   a row's age against its limit.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
-//!   [`FeatureSet::compute`] turns raw rows into feature rows.
+//!   [`FeatureSet::compute`] turns raw rows into feature rows, [`build`] does so over a store, [`on_demand`] for one moment
+//!   and a [`FeatureStream`] as rows arrive, all with the same bits. [`known_rows`] joins labels with what was known then.
 //! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
 //!   [`TableFile`] writes a built table.
 //!
@@ -14,11 +15,15 @@
 //! Only [`sqlite`](SqliteDatabase) knows rusqlite. There is no async runtime here: futures are woken by the store's thread.
 
 pub use compute::{
-    BuildError, ComputeError, Computed, FeatureStream, OnDemand, OnDemandError, OnDemandRequest,
-    SourceFrames, SourceNeeds, SourceUsed, StreamError, on_demand,
+    BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
+    OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,
+    known_rows, on_demand,
 };
 pub use config::FeaturesConfig;
-pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
+pub use declaration::{
+    DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet, MissingPolicy, Mistake,
+    Source, SourceColumn,
+};
 pub use expression::ExpressionError;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};

@@ -10,16 +10,20 @@ use jiff::Timestamp;
 use serve_core::Value;
 use serve_features::{Entity, FeatureRow, FeatureSetName, parse_timestamp};
 
+mod build;
 mod compute;
 mod contract;
 mod declarations;
 mod golden;
 mod ingest;
 mod lookahead;
+mod online;
 mod same_bits;
 mod sqlite;
 mod tables;
+mod training;
 mod vader;
+mod vocabulary;
 
 /// Waits for a future on this thread: the crate needs no runtime, so its tests have none.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
