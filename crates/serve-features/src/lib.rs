@@ -35,6 +35,7 @@ pub use timestamp::{TimestampError, parse_timestamp};
 
 pub use serve_core::duration;
 
+pub mod vader;
 pub mod vocabulary;
 
 mod compute;
