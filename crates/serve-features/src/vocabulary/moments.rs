@@ -29,7 +29,7 @@ pub(super) fn over_windows(
     moment: &impl Moment,
 ) -> Vec<f64> {
     let mut into = vec![f64::NAN; x.len()];
-    for stretch in window.stretches(timestamps) {
+    for stretch in window.stretches(x, timestamps) {
         let (rows, values) = (&x[stretch.seen()], &mut into[stretch.rows.clone()]);
         sums(rows, stretch.length, values, moment);
         equal_values(rows, stretch.length, values, moment);
