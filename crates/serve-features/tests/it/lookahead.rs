@@ -42,6 +42,11 @@ feature_sets:
       calendar: hour(timestamp) + day_of_week(news.timestamp) + day_of_month(timestamp) + month(timestamp)
       rows: log(close) + log1p(volume) + sqrt(high) + abs(low) + clip(close, 90, 110)
       both: min(close, news.score) / max(open, news.score)
+      count: rolling_count(close, 3) + rolling_count(news.score, 45m)
+      volume_ratio: volume_ratio(volume, 3)
+      day_mean: day_mean(close) - day_mean(news.score)
+      dates: minute(timestamp) + is_weekend(timestamp) + day_of_year(timestamp) + week_of_year(timestamp) + quarter(timestamp) + year(timestamp)
+      pairs: ratio(close, volume) + difference(high, low) + coalesce(news.score, close) + sign(low) + exp(volume / 100)
       nested: rolling_mean(ema(close, 3) * news.score - 1, 2)
 ";
 

@@ -19,6 +19,7 @@ mod lookahead;
 mod sqlite;
 mod tables;
 mod vader;
+mod vocabulary;
 
 /// Waits for a future on this thread: the crate needs no runtime, so its tests have none.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
