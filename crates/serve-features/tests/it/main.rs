@@ -16,6 +16,9 @@ mod declarations;
 mod golden;
 mod ingest;
 mod lookahead;
+mod proxy;
+mod redis;
+mod redis_cache;
 mod sqlite;
 mod tables;
 
