@@ -21,6 +21,7 @@ mod redis;
 mod redis_cache;
 mod sqlite;
 mod tables;
+mod vader;
 
 /// Waits for a future on this thread: the crate needs no runtime, so its tests have none.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
