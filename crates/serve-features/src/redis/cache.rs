@@ -198,6 +198,12 @@ impl Near {
         rows
     }
 
+    /// Leaves the store behind at least half of the time that there is.
+    fn patience(&self, request: &FetchRequest) -> Duration {
+        let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / 2);
+        left.map_or(self.options.timeout, |left| left.min(self.options.timeout))
+    }
+
     fn read(
         self: &Arc<Self>,
         request: &FetchRequest,
