@@ -42,7 +42,7 @@ pub fn volume_ratio(x: &[f64], timestamps: &[Timestamp], window: Window) -> Vec<
 struct Zscore;
 
 impl Moment for Zscore {
-    #[inline(always)]
+    #[inline]
     fn of<const L: usize>(&self, rows: &[f64], length: usize) -> [f64; L] {
         let means = Mean.of::<L>(rows, length);
         let mut scores = Deviation { freedom: 1 }.from(&means, rows, length);
@@ -62,7 +62,7 @@ struct Band {
 }
 
 impl Moment for Band {
-    #[inline(always)]
+    #[inline]
     fn of<const L: usize>(&self, rows: &[f64], length: usize) -> [f64; L] {
         let means = Mean.of::<L>(rows, length);
         let mut band = Deviation { freedom: 0 }.from(&means, rows, length);
@@ -80,7 +80,7 @@ impl Moment for Band {
 struct OfMean;
 
 impl Moment for OfMean {
-    #[inline(always)]
+    #[inline]
     fn of<const L: usize>(&self, rows: &[f64], length: usize) -> [f64; L] {
         let mut ratios = Mean.of::<L>(rows, length);
         for (value, newest) in ratios.iter_mut().zip(&rows[length - 1..]) {

@@ -30,7 +30,7 @@ fn over_windows(
 ) -> Vec<f64> {
     let mut into = vec![f64::NAN; x.len()];
     let mut halves = Halves::default();
-    for stretch in window.stretches(timestamps) {
+    for stretch in window.stretches(x, timestamps) {
         let (rows, values) = (&x[stretch.seen()], &mut into[stretch.rows.clone()]);
         if values.len() < FEW {
             for (at, value) in values.iter_mut().enumerate() {

@@ -29,7 +29,7 @@ pub(super) fn over_windows(
     moment: &impl Moment,
 ) -> Vec<f64> {
     let mut into = vec![f64::NAN; x.len()];
-    for stretch in window.stretches(timestamps) {
+    for stretch in window.stretches(x, timestamps) {
         let (rows, values) = (&x[stretch.seen()], &mut into[stretch.rows.clone()]);
         sums(rows, stretch.length, values, moment);
         equal_values(rows, stretch.length, values, moment);
@@ -76,7 +76,7 @@ fn equal_values(rows: &[f64], length: usize, into: &mut [f64], moment: &impl Mom
 pub(super) struct Sum;
 
 impl Moment for Sum {
-    #[inline(always)]
+    #[inline]
     fn of<const L: usize>(&self, rows: &[f64], _: usize) -> [f64; L] {
         let mut sums = [0.0; L];
         for oldest in rows.windows(L) {
@@ -96,7 +96,7 @@ impl Moment for Sum {
 pub(super) struct Mean;
 
 impl Moment for Mean {
-    #[inline(always)]
+    #[inline]
     fn of<const L: usize>(&self, rows: &[f64], length: usize) -> [f64; L] {
         Sum.of::<L>(rows, length).map(|sum| sum / length as f64)
     }
@@ -113,7 +113,7 @@ pub(super) struct Deviation {
 
 impl Deviation {
     /// From means that are known.
-    #[inline(always)]
+    #[inline]
     pub(super) fn from<const L: usize>(&self, means: &[f64; L], rows: &[f64], length: usize) -> [f64; L] {
         let Some(count) = length.checked_sub(self.freedom).filter(|count| *count > 0) else {
             return [f64::NAN; L];
@@ -129,7 +129,7 @@ impl Deviation {
 }
 
 impl Moment for Deviation {
-    #[inline(always)]
+    #[inline]
     fn of<const L: usize>(&self, rows: &[f64], length: usize) -> [f64; L] {
         self.from(&Mean.of::<L>(rows, length), rows, length)
     }

@@ -70,6 +70,17 @@ mod tests {
     }
 
     #[test]
+    fn rows_without_a_timestamp_have_no_window() {
+        for window in [Window::Rows(2), Window::Time(std::time::Duration::from_secs(1))] {
+            for statistic in [Statistic::Mean, Statistic::Min, Statistic::Median] {
+                let y = rolling(statistic, &[1.0, 2.0, 4.0], &[Timestamp::UNIX_EPOCH; 1], window);
+                assert!(y.len() == 3 && y.iter().all(|y| y.is_nan()));
+                assert!(rolling(statistic, &[], &[Timestamp::UNIX_EPOCH; 3], window).is_empty());
+            }
+        }
+    }
+
+    #[test]
     fn present_values_are_counted_once_the_window_is_full() {
         let counts = of(Statistic::Count, &[1.0, f64::NAN, 3.0, f64::NAN, f64::NAN], 2);
         assert!(counts[0].is_nan());

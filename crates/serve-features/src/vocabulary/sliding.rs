@@ -23,7 +23,7 @@ pub(super) fn over_windows(
 ) -> Vec<f64> {
     let mut into = vec![f64::NAN; x.len()];
     let (mut oldest, mut next) = (0, 0);
-    for stretch in window.stretches(timestamps) {
+    for stretch in window.stretches(x, timestamps) {
         for t in stretch.rows {
             x[next..=t].iter().for_each(|x| kept.enter(*x));
             next = t + 1;

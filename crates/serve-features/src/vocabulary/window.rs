@@ -31,9 +31,10 @@ impl Stretch {
 }
 
 impl Window {
-    /// The full windows over columns as long as `timestamps`, by stretches, oldest first; the rows between them have too
-    /// little history. Both ends of a stretch's windows only move on. O(rows).
-    pub(super) fn stretches(self, timestamps: &[Timestamp]) -> Stretches<'_> {
+    /// The full windows over a column, by stretches, oldest first; the rows between them have too little history, and those
+    /// of a column longer than its timestamps none. Both ends of the windows only move on. O(rows).
+    pub(super) fn stretches<'a>(self, x: &[f64], timestamps: &'a [Timestamp]) -> Stretches<'a> {
+        let timestamps = &timestamps[..timestamps.len().min(x.len())];
         Stretches { window: self, timestamps, next: 0, start: 0 }
     }
 }
@@ -105,7 +106,7 @@ mod tests {
         let days = days.iter().map(|day| Timestamp::from_second(day * 86_400).expect("is in range"));
         let timestamps: Vec<Timestamp> = days.collect();
         let mut starts = vec![None; timestamps.len()];
-        for stretch in window.stretches(&timestamps) {
+        for stretch in window.stretches(&vec![0.0; timestamps.len()], &timestamps) {
             for t in stretch.rows {
                 assert_eq!(starts[t].replace(t + 1 - stretch.length), None, "each row is met once");
             }
@@ -133,7 +134,8 @@ mod tests {
         let hours =
             [0, 1, 2, 3, 3, 10, 11].map(|hour| Timestamp::from_second(hour * 3_600).expect("is in range"));
         let lengths = |window: Window| {
-            let stretches = window.stretches(&hours).map(|stretch| (stretch.rows.clone(), stretch.length));
+            let stretches =
+                window.stretches(&[0.0; 7], &hours).map(|stretch| (stretch.rows.clone(), stretch.length));
             stretches.collect::<Vec<_>>()
         };
         let expected = [(2..4, 2), (4..5, 3), (5..6, 1), (6..7, 2)];
