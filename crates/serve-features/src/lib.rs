@@ -16,13 +16,13 @@
 //! Only [`sqlite`](SqliteDatabase) knows rusqlite. Futures may be polled anywhere: a store is woken by a thread of its own, or
 //! by the tokio runtime that it was opened in.
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
 pub use compute::{
     BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
     OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,
     known_rows, on_demand,
 };
-#[cfg(feature = "redis")]
-pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
 pub use config::FeaturesConfig;
 pub use declaration::{
     DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet, MissingPolicy, Mistake,
