@@ -4,6 +4,7 @@
 //!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there, and with the feature `redis`
 //!   `RedisStore`, and `RedisCache` in front of another. [`check_freshness`] holds
 //!   a row's age against its limit.
+//! - **Retrieving**: a [`Retriever`] reads, computes and remembers rows, within their limits, whatever the store does.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
 //! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
@@ -13,14 +14,21 @@
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
 //!
 //! Only [`sqlite`](SqliteDatabase) knows rusqlite. Futures may be polled anywhere: a store is woken by a thread of its own, or
-//! by the tokio runtime that it was opened in.
+//! by the tokio runtime that it was opened in. [`Guarded`] and [`Retriever`] need tokio's timers.
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
-pub use compute::{ComputeError, Computed, SourceFrames};
-pub use config::FeaturesConfig;
+pub use compute::{
+    BuildError, ComputeError, Computed, FeatureStream, OnDemand, OnDemandError, OnDemandRequest,
+    SourceFrames, SourceNeeds, SourceUsed, StreamError, on_demand,
+};
+pub use config::{
+    BreakerConfig, CacheConfig, FeaturesConfig, IngestConfig, OnDemandConfig, RetryConfig, Share, ShareError,
+    WhenStale,
+};
 pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
 pub use expression::ExpressionError;
+pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
@@ -29,14 +37,20 @@ pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
 pub use options::StoreOptions;
 pub use raw::{RawRow, RawTable};
+pub use resilience::{BreakerHealth, BreakerState, Guarded, StoreCounters, StoreHealth};
+pub use retrieval::{
+    Clock, FeatureLineage, IngestError, IngestRequest, Ingested, Lineage, Mode, Origin, Refusal,
+    RetrievalCounters, RetrieveRequest, Retrieved, Retriever, RetrieverParts, SourceLineage, Unavailable,
+};
 pub use row::FeatureRow;
-pub use sqlite::{BuildError, Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
+pub use sqlite::{Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore,
     RetrieveError, StoredState, WriteError,
 };
 pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};
+pub use validation::{FeatureReport, SetReport, Violation, ViolationKind};
 
 pub use serve_core::duration;
 
@@ -47,6 +61,7 @@ mod compute;
 mod config;
 mod declaration;
 mod expression;
+mod feature_cache;
 mod frame;
 mod freshness;
 mod ingest;
@@ -58,11 +73,16 @@ mod options;
 mod raw;
 #[cfg(feature = "redis")]
 mod redis;
+mod resilience;
+mod retrieval;
 mod row;
 #[cfg(feature = "redis")]
 mod runtime;
+#[cfg(test)]
+mod scripted;
 mod sqlite;
 mod store;
 mod stored;
 mod table;
 mod timestamp;
+mod validation;

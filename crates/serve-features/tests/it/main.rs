@@ -19,6 +19,7 @@ mod lookahead;
 mod proxy;
 mod redis;
 mod redis_cache;
+mod same_bits;
 mod sqlite;
 mod tables;
 mod vader;
