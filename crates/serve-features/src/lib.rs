@@ -5,6 +5,7 @@
 //!   a row's age against its limit.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
+//! - **Texts**: [`vader`] scores how positive or negative they read.
 //! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
 //!   [`TableFile`] writes a built table.
 //!
