@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serve_core::Value;
 
-use crate::declaration::{Feature, FeatureSet, MissingPolicy};
+use crate::declaration::{Feature, FeatureKind, FeatureSet, MissingPolicy};
 
 /// A value that its declaration does not allow.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,19 +74,11 @@ fn range(min: Option<f64>, max: Option<f64>) -> String {
     }
 }
 
-/// The type of a feature's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Number,
-    Bool,
-    Text,
-}
-
 /// What one feature's values may be.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
-    pub(crate) kind: Option<Kind>,
+    pub(crate) kind: Option<FeatureKind>,
     pub(crate) min: Option<f64>,
     pub(crate) max: Option<f64>,
     pub(crate) missing: MissingPolicy,
@@ -101,11 +93,11 @@ pub(crate) fn rules(set: &FeatureSet) -> Vec<Rule> {
 fn rule(feature: &Feature) -> Rule {
     Rule {
         name: Arc::clone(&feature.name),
-        kind: Some(Kind::Number),
-        min: None,
-        max: None,
+        kind: Some(feature.kind()),
+        min: feature.range().min,
+        max: feature.range().max,
         missing: feature.missing(),
-        max_null_rate: None,
+        max_null_rate: feature.max_null_rate(),
     }
 }
 
@@ -115,13 +107,15 @@ impl Rule {
         let wrong = |kind| Some(self.violation(kind));
         match (self.kind, value) {
             (_, Value::Missing) => None,
-            (Some(Kind::Number) | None, Value::Number(x)) if x.is_nan() => None,
-            (Some(Kind::Number) | None, Value::Number(x)) => self.outside(*x).and_then(wrong),
-            (Some(Kind::Bool), Value::Bool(_)) | (Some(Kind::Text), Value::Text(_)) | (None, _) => None,
-            (Some(Kind::Number), Value::Text(text)) if text.trim().parse::<f64>().is_ok() => {
+            (Some(FeatureKind::Number) | None, Value::Number(x)) if x.is_nan() => None,
+            (Some(FeatureKind::Number) | None, Value::Number(x)) => self.outside(*x).and_then(wrong),
+            (Some(FeatureKind::Bool), Value::Bool(_))
+            | (Some(FeatureKind::Text), Value::Text(_))
+            | (None, _) => None,
+            (Some(FeatureKind::Number), Value::Text(text)) if text.trim().parse::<f64>().is_ok() => {
                 wrong(ViolationKind::NumberAsText { got: text.chars().take(60).collect() })
             }
-            (Some(kind), other) => wrong(ViolationKind::Type { expected: kind.called(), got: other.kind() }),
+            (Some(kind), other) => wrong(ViolationKind::Type { expected: called(kind), got: other.kind() }),
         }
     }
 
@@ -136,12 +130,10 @@ impl Rule {
     }
 }
 
-impl Kind {
-    fn called(self) -> &'static str {
-        match self {
-            Self::Number => "a number",
-            Self::Bool => "a boolean",
-            Self::Text => "text",
-        }
+fn called(kind: FeatureKind) -> &'static str {
+    match kind {
+        FeatureKind::Number => "a number",
+        FeatureKind::Bool => "a boolean",
+        FeatureKind::Text => "text",
     }
 }
