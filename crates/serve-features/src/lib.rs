@@ -6,8 +6,8 @@
 //! - **Retrieving**: a [`Retriever`] reads, computes and remembers rows, within their limits, whatever the store does.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
-//! - **Filling**: [`read_raw`] and [`read_features`] read CSV, [`SqliteDatabase`] stores and builds,
-//!   [`TableWriter`] writes a built table.
+//! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
+//!   [`TableFile`] writes a built table.
 //!
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
@@ -25,7 +25,7 @@ pub use expression::ExpressionError;
 pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
-pub use ingest::{CsvError, read_features, read_raw};
+pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
 pub use location::{StoreUrl, UrlError, open_store};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
@@ -41,12 +41,13 @@ pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore,
     RetrieveError, StoredState, WriteError,
 };
-pub use table::TableWriter;
+pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};
 pub use validation::{FeatureReport, SetReport, Violation, ViolationKind};
 
 pub use serve_core::duration;
 
+pub mod vader;
 pub mod vocabulary;
 
 mod compute;

@@ -18,6 +18,7 @@ mod ingest;
 mod lookahead;
 mod sqlite;
 mod tables;
+mod vader;
 
 /// Waits for a future on this thread: the crate needs no runtime, so its tests have none.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
