@@ -66,6 +66,8 @@ mod raw;
 mod resilience;
 mod retrieval;
 mod row;
+#[cfg(test)]
+mod scripted;
 mod sqlite;
 mod store;
 mod stored;
