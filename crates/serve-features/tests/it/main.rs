@@ -16,6 +16,7 @@ mod declarations;
 mod golden;
 mod ingest;
 mod lookahead;
+mod same_bits;
 mod sqlite;
 mod tables;
 mod vader;

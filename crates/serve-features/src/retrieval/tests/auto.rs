@@ -36,13 +36,19 @@ async fn what_cannot_be_computed_says_why() {
         bench.asked(name, "A", Mode::Compute).await.expect_err("cannot be computed").to_string()
     };
     let on = bench(|_| ());
-    assert_eq!(why(&on, "hourly").await, "no raw rows of entity \"A\" to compute feature set \"hourly\" from");
+    assert_eq!(
+        why(&on, "hourly").await,
+        "no raw rows of entity \"A\" to compute feature set \"hourly\" from"
+    );
     let refused = |reason| format!("features of \"{reason}");
     assert_eq!(
         why(&on, "ready").await,
         refused("ready\" cannot be computed on demand: the set's declaration has no expressions")
     );
-    assert_eq!(why(&on, "other").await, refused("other\" cannot be computed on demand: the set is not declared"));
+    assert_eq!(
+        why(&on, "other").await,
+        refused("other\" cannot be computed on demand: the set is not declared")
+    );
     let off = bench(|config| config.on_demand.enabled = false);
     assert_eq!(
         why(&off, "hourly").await,
@@ -125,6 +131,7 @@ async fn lineage_shows_both_rows_the_expressions_and_the_raw_rows() {
     let change = &lineage.features[0];
     assert_eq!(change.expression.as_deref(), Some("return(close, 1)"));
     assert_eq!((&change.stored, &change.computed), (&Some(0.5.into()), &Some((110.0 / 100.0 - 1.0).into())));
+    assert_eq!(change.reads, ["price.close"]);
     let source = &lineage.sources[0];
     assert_eq!((&*source.name, source.table.name(), source.rows), ("price", "price_data", 2));
     assert_eq!(source.newest, Some(at("2025-10-04T10:00:00Z")));
