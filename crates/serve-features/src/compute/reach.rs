@@ -1,5 +1,6 @@
 //! How far back a value looks: what each function needs of its inputs, and what a whole plan needs of its sources.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;

@@ -54,7 +54,7 @@ async fn what_cannot_be_computed_says_why() {
         why(&off, "hourly").await,
         refused("hourly\" cannot be computed on demand: it is switched off (features.on_demand.enabled)")
     );
-    let no_raw = bench_with(Scripted { keeps_raw: false, ..Scripted::new(Act::Answer) }, |_| ());
+    let no_raw = bench_with(Scripted::without_raw(), |_| ());
     assert_eq!(
         why(&no_raw, "hourly").await,
         refused("hourly\" cannot be computed on demand: the feature store keeps no raw rows")
