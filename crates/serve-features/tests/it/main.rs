@@ -21,6 +21,7 @@ mod online;
 mod proxy;
 mod redis;
 mod redis_cache;
+mod retrieval;
 mod same_bits;
 mod sqlite;
 mod tables;

@@ -105,6 +105,22 @@ async fn offending_values_that_are_stored_all_the_same_are_seen_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_report_outlives_the_store() {
+    let bench = bench(|_| ());
+    bench.has("hourly", &[hourly("A", "11:00:00", &[("change", Value::Missing)])]).await;
+    assert!(bench.cached("hourly", "A").await.is_ok());
+    bench.script.otherwise(Act::FailForGood);
+    let report = bench.retriever.report(&set("hourly")).await.expect("is declared");
+    assert_eq!((report.sampled, report.features[0].nulls), (0, 1));
+    assert_eq!(report.warnings, ["its rows cannot be looked at: the scripted feature store cannot read"]);
+    assert!(matches!(bench.retriever.report(&set("other")).await, Err(Unavailable::Store { .. })));
+    let tallies = bench.retriever.tallies();
+    let nulls: Vec<_> =
+        tallies.iter().flat_map(|set| &set.features).map(|of| (&*of.name, of.nulls)).collect();
+    assert_eq!(nulls, [("change", 1), ("level", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_set_that_nobody_declared_is_reported_by_what_it_has() {
     let bench = bench(|_| ());
     let report = bench.retriever.report(&set("other")).await.expect("is empty");
