@@ -122,24 +122,6 @@ impl Plan {
         }
         needs
     }
-
-    /// The columns that a feature is computed from, each with its source's place.
-    pub(crate) fn reads(&self, feature: usize) -> Vec<(usize, Arc<str>)> {
-        let mut wanted = vec![false; self.nodes.len()];
-        self.outputs.get(feature).into_iter().for_each(|output| wanted[*output] = true);
-        let mut reads = Vec::new();
-        for (i, node) in self.nodes.iter().enumerate().rev() {
-            if !wanted[i] {
-                continue;
-            }
-            if let (Op::Column(name), Some(source)) = (&node.op, node.source) {
-                reads.push((source, Arc::clone(name)));
-            }
-            node.inputs.iter().for_each(|input| wanted[*input] = true);
-        }
-        reads.sort();
-        reads
-    }
 }
 
 impl Plan {
