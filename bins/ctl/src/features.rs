@@ -7,8 +7,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    Declarations, FeatureRow, FeatureSet, FeatureSetName, RawTable, SqliteDatabase, SqliteOptions, StoreUrl,
-    TableWriter, parse_timestamp, read_features, read_raw,
+    Declarations, FeatureRow, FeatureSet, FeatureSetName, RawTable, SqliteDatabase, SqliteOptions, StoreOptions,
+    StoreUrl, TableWriter, migrate_store, parse_timestamp, read_features, read_raw,
 };
 
 use crate::args::Features;
@@ -18,9 +18,12 @@ use crate::print;
 pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
     match command {
         Features::Migrate => {
-            let path = sqlite_path(config)?;
-            SqliteDatabase::migrate(path, SqliteOptions::default()).map_err(unavailable)?;
-            print(&format!("{} is up to date", path.display()))
+            let url = config.store_url()?;
+            if *url == StoreUrl::Memory {
+                return Err(Exit::told(ExitReason::Config, "a store in memory has no tables to migrate"));
+            }
+            migrate_store(url, StoreOptions::default()).map_err(unavailable)?;
+            print(&format!("{url} is up to date"))
         }
         Features::Ingest { table, set, file } => ingest(config, table.as_deref(), set.as_deref(), &file),
         Features::Build { declarations, set, from, to, output, store } => {

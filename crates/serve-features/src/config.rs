@@ -67,7 +67,7 @@ mod tests {
         assert!(message("{urls: x}").contains("unknown field"), "{}", message("{urls: x}"));
         assert!(message("{timeout: 50}").contains("has no unit"), "{}", message("{timeout: 50}"));
         assert!(message("{max_age: soon}").contains("expected a whole number"));
-        let refused = message("{url: 'postgres://ann:hunter2@db'}");
+        let refused = message("{url: 'redis://ann:hunter2@db'}");
         assert!(refused.contains("later release") && !refused.contains("hunter2"), "{refused}");
     }
 }

@@ -1,7 +1,8 @@
 //! Features: what a model is asked with. Where they are kept, how old they may be, and how they are computed from raw data.
 //!
 //! - **Serving**: a [`FeatureStore`] gives the newest [`FeatureRow`] of an [`Entity`] in a feature set, also "as of then".
-//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there. [`check_freshness`] holds
+//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`], [`SqliteStore`] and, with the crate's
+//!   feature `postgres`, `PostgresStore` are there. [`check_freshness`] holds
 //!   a row's age against its limit.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
@@ -11,7 +12,8 @@
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
 //!
-//! Only [`sqlite`](SqliteDatabase) knows rusqlite. There is no async runtime here: futures are woken by the store's thread.
+//! Only [`sqlite`](SqliteDatabase) knows rusqlite, and only `postgres` knows tokio-postgres. Futures need no particular
+//! runtime: they are woken by the store's thread, or bring their own.
 
 pub use compute::{ComputeError, Computed, SourceFrames};
 pub use config::FeaturesConfig;
@@ -20,15 +22,18 @@ pub use expression::ExpressionError;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{CsvError, read_features, read_raw};
-pub use location::{StoreUrl, UrlError, open_store};
+pub use location::{StoreUrl, UrlError, migrate_store, open_store, open_store_with};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
+pub use options::StoreOptions;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresUrl};
 pub use raw::{RawRow, RawTable};
 pub use row::FeatureRow;
-pub use sqlite::{BuildError, Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
+pub use sqlite::{BuildError, Durability, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
-    BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore,
-    RetrieveError, StoredState, WriteError,
+    BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows,
+    RawStore, RetrieveError, StoredState, WriteError,
 };
 pub use table::TableWriter;
 pub use timestamp::{TimestampError, parse_timestamp};
@@ -48,8 +53,13 @@ mod join;
 mod location;
 mod memory;
 mod name;
+mod options;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod raw;
 mod row;
+#[cfg(feature = "postgres")]
+mod runtime;
 mod sqlite;
 mod store;
 mod stored;

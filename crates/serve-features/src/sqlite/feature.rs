@@ -49,7 +49,7 @@ fn decode(
     at: Timestamp,
     json: &str,
 ) -> Result<FeatureRow, RetrieveError> {
-    let features = stored::decode(json).map_err(|source| RetrieveError::Corrupt {
+    let features = stored::decode(json.as_bytes(), &[]).map_err(|source| RetrieveError::Corrupt {
         table: set.to_string(),
         entity: entity.clone(),
         source: Box::new(source),

@@ -44,6 +44,18 @@ pub enum RetrieveError {
         /// How many wait at most.
         waiting: usize,
     },
+    /// Every connection to the store was in use until the deadline.
+    #[error(
+        "the {store} feature store is busy: {connections} connections are in use, {waiting} requests wait"
+    )]
+    Exhausted {
+        /// The store's kind.
+        store: &'static str,
+        /// How many connections there may be.
+        connections: usize,
+        /// How many other requests wait for one.
+        waiting: usize,
+    },
     /// The store's thread has ended.
     #[error("the {store} feature store has stopped")]
     Stopped {
@@ -82,6 +94,7 @@ impl RetrieveError {
             Self::Deadline { .. }
             | Self::RawDeadline { .. }
             | Self::Busy { .. }
+            | Self::Exhausted { .. }
             | Self::Backend { .. }
             | Self::Corrupt { .. } => Fault::Upstream,
             Self::Stopped { .. } => Fault::Ours,
@@ -92,7 +105,9 @@ impl RetrieveError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Deadline { .. } | Self::RawDeadline { .. } | Self::Busy { .. } => true,
+            Self::Deadline { .. } | Self::RawDeadline { .. } | Self::Busy { .. } | Self::Exhausted { .. } => {
+                true
+            }
             Self::Backend { transient, .. } => *transient,
             Self::Stopped { .. } | Self::Corrupt { .. } => false,
         }
@@ -109,6 +124,18 @@ pub enum WriteError {
         /// The store's kind.
         store: &'static str,
         /// How many wait at most.
+        waiting: usize,
+    },
+    /// Every connection to the store was in use until the deadline.
+    #[error(
+        "the {store} feature store is busy: {connections} connections are in use, {waiting} requests wait"
+    )]
+    Exhausted {
+        /// The store's kind.
+        store: &'static str,
+        /// How many connections there may be.
+        connections: usize,
+        /// How many other requests wait for one.
         waiting: usize,
     },
     /// The store's thread has ended.
@@ -166,7 +193,7 @@ impl WriteError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Busy { .. } | Self::Backend { .. } => Fault::Upstream,
+            Self::Busy { .. } | Self::Exhausted { .. } | Self::Backend { .. } => Fault::Upstream,
             Self::Stopped { .. } => Fault::Ours,
             Self::NotStorable { .. } | Self::RawNotStorable { .. } => Fault::Client,
         }
@@ -176,7 +203,7 @@ impl WriteError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Busy { .. } => true,
+            Self::Busy { .. } | Self::Exhausted { .. } => true,
             Self::Backend { transient, .. } => *transient,
             Self::Stopped { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => false,
         }
