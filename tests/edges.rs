@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 11] = [
+const CONFINED: [&str; 12] = [
     "hyper",
     "arc-swap",
     "rusqlite",
@@ -20,6 +20,7 @@ const CONFINED: [&str; 11] = [
     "notify",
     "ed25519-dalek",
     "indicatif",
+    "parquet",
 ];
 /// Packages that may use everything.
 const EXEMPT: [&str; 3] = ["serve-tests", "serve-benches", "serve-examples"];

@@ -304,9 +304,9 @@ fn direction(text: &str) -> Result<Direction, String> {
 pub(crate) enum Features {
     /// Make or update the store's tables
     Migrate,
-    /// Read rows from a CSV file into the store
+    /// Read rows from a CSV or Parquet file into the store
     Ingest {
-        /// Raw rows for price_data or sentiment_data
+        /// Raw rows for price_data, sentiment_data or a table of your own
         #[arg(long, value_name = "TABLE", conflicts_with = "set", required_unless_present = "set")]
         table: Option<String>,
         /// Ready rows of this feature set: entity,timestamp and a column per feature

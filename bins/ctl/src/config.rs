@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serve_app::{ConfigError, Exit, ExitReason, Layers};
 use serve_core::ModelLoader;
-use serve_features::{FeaturesConfig, StoreUrl};
+use serve_features::{FeatureStore, FeaturesConfig, StoreUrl, open_store};
 use serve_registry::{Options, Registry, RegistryConfig, RegistryUrl, Storage};
 
 use crate::args::Args;
@@ -110,5 +110,15 @@ impl CtlConfig {
         let message =
             "say where the feature store is: --features sqlite://FILE, SERVE_FEATURES, or features.url";
         self.features.url.as_ref().ok_or_else(|| Exit::told(ExitReason::NoInput, message))
+    }
+
+    /// The feature store; one in memory would end with this program.
+    pub(crate) fn store(&self) -> Result<Arc<dyn FeatureStore>, Exit> {
+        let url = self.store_url()?;
+        if *url == StoreUrl::Memory {
+            let message = "a store in memory ends with this program; use sqlite://FILE";
+            return Err(Exit::told(ExitReason::Config, message));
+        }
+        open_store(url).map_err(|error| Exit::because(ExitReason::Unavailable, error))
     }
 }

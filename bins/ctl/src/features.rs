@@ -1,18 +1,17 @@
 //! `features migrate`, `features ingest`, `features build`.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    Declarations, FeatureRow, FeatureSet, FeatureSetName, RawTable, SqliteDatabase, SqliteOptions, StoreOptions,
-    StoreUrl, TableWriter, migrate_store, parse_timestamp, read_features, read_raw,
+    ColumnKind, Declarations, FeatureRow, FeatureSet, SqliteDatabase, SqliteOptions, StoreOptions, StoreUrl, TableFile,
+    migrate_store, parse_timestamp,
 };
 
 use crate::args::Features;
 use crate::config::CtlConfig;
+use crate::ingest::{self, Destination};
 use crate::print;
 
 pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
@@ -25,7 +24,9 @@ pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
             migrate_store(url, StoreOptions::default()).map_err(unavailable)?;
             print(&format!("{url} is up to date"))
         }
-        Features::Ingest { table, set, file } => ingest(config, table.as_deref(), set.as_deref(), &file),
+        Features::Ingest { table, set, file } => {
+            ingest::run(config, &Destination::of(table.as_deref(), set.as_deref())?, &file)
+        }
         Features::Build { declarations, set, from, to, output, store } => {
             let window = Window { from: time(from)?, to: time(to)? };
             let declared = declared(config, declarations.as_deref(), &set)?;
@@ -53,35 +54,6 @@ fn sqlite_path(config: &CtlConfig) -> Result<&Path, Exit> {
 
 fn database(config: &CtlConfig) -> Result<SqliteDatabase, Exit> {
     SqliteDatabase::open(sqlite_path(config)?, SqliteOptions::default()).map_err(unavailable)
-}
-
-fn ingest(config: &CtlConfig, table: Option<&str>, set: Option<&str>, path: &Path) -> Result<(), Exit> {
-    let open = || {
-        File::open(path).map_err(|error| {
-            Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", path.display()))
-        })
-    };
-    let named = |error: serve_features::CsvError| {
-        let exit = data(error);
-        Exit::told(ExitReason::Data, format!("{}: {exit}", path.display()))
-    };
-    let mut database = database(config)?;
-    let (rows, place) = match (table, set) {
-        (_, Some(set)) => {
-            let name: FeatureSetName = set.parse().map_err(data)?;
-            let rows = read_features(open()?).map_err(named)?;
-            database.write_features(&name, &rows).map_err(unavailable)?;
-            (rows.len(), format!("feature set {name}"))
-        }
-        (Some(table), None) => {
-            let table: RawTable = table.parse().map_err(data)?;
-            let rows = read_raw(&table, open()?).map_err(named)?;
-            database.write_raw(&table, &rows).map_err(unavailable)?;
-            (rows.len(), table.to_string())
-        }
-        (None, None) => return Err(Exit::told(ExitReason::Data, "say where the rows go: --table or --set")),
-    };
-    print(&format!("{rows} rows written to {place}"))
 }
 
 fn declared(config: &CtlConfig, path: Option<&Path>, set: &str) -> Result<FeatureSet, Exit> {
@@ -149,7 +121,8 @@ fn build(
 }
 
 fn write(path: &Path, set: &FeatureSet, rows: &[FeatureRow]) -> std::io::Result<()> {
-    let mut table = TableWriter::new(BufWriter::new(File::create(path)?), set.feature_names())?;
+    let columns: Vec<_> = set.feature_names().map(|name| (name.to_owned(), ColumnKind::Number)).collect();
+    let mut table = TableFile::create(path, &columns)?;
     table.write(rows)?;
-    table.finish()?.flush()
+    table.finish()
 }

@@ -8,6 +8,7 @@ mod config;
 mod deletion;
 mod features;
 mod import;
+mod ingest;
 mod inspect;
 mod person;
 mod push;
@@ -26,6 +27,12 @@ use serve_app::{Exit, ExitReason};
 
 use args::{Args, Command};
 use config::CtlConfig;
+
+/// What waits for a feature store; one thread is enough for one file.
+fn runtime() -> Result<tokio::runtime::Runtime, Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Exit::because(ExitReason::System, error))
+}
 
 fn main() -> ExitCode {
     let args = Args::parse();

@@ -1,11 +1,12 @@
-//! Rows from CSV files. A file is read whole and checked before anything is stored: a bad line refuses it all, named with
-//! its line, column and value. Lines that begin with `#` are comments; columns may stand in any order.
+//! Rows from CSV and Parquet files. A bad row is named with its line, column and value. Lines of a CSV that begin with `#`
+//! are comments; columns may stand in any order.
 
-pub use error::CsvError;
-pub use raw::read_raw;
-pub use ready::read_features;
+pub use error::{FileError, Place};
+pub use reader::{ColumnKind, ReadyRows, RowReader, Rows, read_features, read_raw};
 
 mod error;
-mod raw;
-mod ready;
+#[cfg(feature = "parquet")]
+mod parquet;
+mod reader;
+mod records;
 mod sheet;

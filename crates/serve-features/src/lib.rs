@@ -6,8 +6,8 @@
 //!   a row's age against its limit.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
-//! - **Filling**: [`read_raw`] and [`read_features`] read CSV, [`SqliteDatabase`] stores and builds,
-//!   [`TableWriter`] writes a built table.
+//! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
+//!   [`TableFile`] writes a built table.
 //!
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
@@ -21,7 +21,7 @@ pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, Missi
 pub use expression::ExpressionError;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
-pub use ingest::{CsvError, read_features, read_raw};
+pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
 pub use location::{StoreUrl, UrlError, migrate_store, open_store, open_store_with};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
@@ -35,11 +35,12 @@ pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows,
     RawStore, RetrieveError, StoredState, WriteError,
 };
-pub use table::TableWriter;
+pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};
 
 pub use serve_core::duration;
 
+pub mod vader;
 pub mod vocabulary;
 
 mod compute;

@@ -1,11 +1,99 @@
-//! A built table as CSV: `entity,timestamp,<features as declared>`. What [`crate::read_features`] reads back is the same
-//! rows: numbers in their shortest form that keeps every bit, moments in RFC 3339 UTC, a missing value as an empty cell.
+//! A built table as a file: `entity,timestamp,<features as declared>`. What [`crate::RowReader`] reads back is the same rows.
+//! In a CSV, numbers stand in their shortest form that keeps every bit, moments in RFC 3339 UTC, and a missing value is an
+//! empty cell; in a Parquet file, moments are microseconds UTC and a missing value is null.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 use serve_core::Value;
 
+use crate::ingest::ColumnKind;
 use crate::row::FeatureRow;
+
+#[cfg(feature = "parquet")]
+mod parquet;
+
+/// A file that rows are written to, CSV or Parquet as its name says. It has its name only once it is whole.
+pub struct TableFile {
+    format: Format,
+    temporary: std::path::PathBuf,
+    path: std::path::PathBuf,
+}
+
+enum Format {
+    Csv(Box<TableWriter<BufWriter<File>>>),
+    #[cfg(feature = "parquet")]
+    Parquet(Box<parquet::ParquetTable>),
+}
+
+impl TableFile {
+    /// Begins a file with these columns beside `entity` and `timestamp`. One that ends in `.parquet` is a Parquet file,
+    /// whose columns of kind [`ColumnKind::Number`] hold numbers and all others texts.
+    ///
+    /// # Errors
+    /// What the system says; and that this program was built without Parquet.
+    pub fn create(path: impl AsRef<Path>, columns: &[(String, ColumnKind)]) -> io::Result<Self> {
+        let path = path.as_ref().to_owned();
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(".part");
+        let file = File::create(&temporary)?;
+        let format = if path.extension().is_some_and(|extension| extension == "parquet") {
+            parquet(file, columns)?
+        } else {
+            let names = columns.iter().map(|(name, _)| name.as_str());
+            Format::Csv(Box::new(TableWriter::new(BufWriter::new(file), names)?))
+        };
+        Ok(Self { format, temporary: temporary.into(), path })
+    }
+
+    /// Writes rows, each feature in its column whatever the row's order; one that a row lacks is missing.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(&mut self, rows: &[FeatureRow]) -> io::Result<()> {
+        match &mut self.format {
+            Format::Csv(table) => table.write(rows),
+            #[cfg(feature = "parquet")]
+            Format::Parquet(table) => table.write(rows),
+        }
+    }
+
+    /// Ends the file and gives it its name.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn finish(self) -> io::Result<()> {
+        match self.format {
+            Format::Csv(table) => table.finish()?.flush()?,
+            #[cfg(feature = "parquet")]
+            Format::Parquet(table) => table.finish()?,
+        }
+        std::fs::rename(self.temporary, self.path)
+    }
+}
+
+#[cfg(feature = "parquet")]
+fn parquet(file: File, columns: &[(String, ColumnKind)]) -> io::Result<Format> {
+    Ok(Format::Parquet(Box::new(parquet::ParquetTable::new(file, columns)?)))
+}
+
+#[cfg(not(feature = "parquet"))]
+fn parquet(_file: File, _columns: &[(String, ColumnKind)]) -> io::Result<Format> {
+    Err(io::Error::other("this program was built without the feature `parquet`"))
+}
+
+impl std::fmt::Debug for TableFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TableFile").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// The value of a row under a name, where it is most likely to stand first.
+fn named<'r>(row: &'r FeatureRow, at: usize, name: &str) -> Option<&'r Value<'static>> {
+    let here = row.features().get(at).filter(|(known, _)| **known == *name);
+    here.map(|(_, value)| value).or_else(|| row.get(name))
+}
 
 /// Writes rows as they are computed, entity by entity.
 ///
@@ -45,9 +133,7 @@ impl<W: Write> TableWriter<W> {
             self.writer.write_field(row.entity().as_str())?;
             self.writer.write_field(row.timestamp().to_string())?;
             for (i, name) in self.names.iter().enumerate() {
-                let here = row.features().get(i).filter(|(known, _)| **known == **name);
-                let value = here.map(|(_, value)| value).or_else(|| row.get(name));
-                self.writer.write_field(value.map(cell).unwrap_or_default())?;
+                self.writer.write_field(named(row, i, name).map(cell).unwrap_or_default())?;
             }
             self.writer.write_record(None::<&[u8]>)?;
         }

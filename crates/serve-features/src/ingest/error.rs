@@ -1,9 +1,35 @@
-//! What can be wrong with a CSV file.
+//! What can be wrong with a file of rows.
 
-/// Why a CSV file was refused. Lines count from 1, comments included.
+use std::fmt;
+
+/// Where in a file: lines of a CSV count from 1, comments included; rows of a Parquet file count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A line of a CSV file.
+    Line(u64),
+    /// A row of a Parquet file.
+    Row(u64),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Line(line) => write!(f, "line {line}"),
+            Self::Row(row) => write!(f, "row {row}"),
+        }
+    }
+}
+
+/// Why a file was refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum CsvError {
+pub enum FileError {
+    /// The file cannot be opened.
+    #[error("the file cannot be opened")]
+    Open {
+        /// Why not.
+        source: std::io::Error,
+    },
     /// The input cannot be read, or is not UTF-8.
     #[error("the CSV cannot be read after line {line}")]
     Read {
@@ -12,6 +38,14 @@ pub enum CsvError {
         /// Why not.
         source: std::io::Error,
     },
+    /// The bytes are no Parquet file, or a broken one.
+    #[error("the Parquet file cannot be read after row {row}")]
+    Parquet {
+        /// The last row that was read.
+        row: u64,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Not even a header.
     #[error("the CSV is empty: expected a header with {expected}")]
     Empty {
@@ -19,20 +53,20 @@ pub enum CsvError {
         expected: &'static str,
     },
     /// A column is not there.
-    #[error("line {line}: the header lacks `{column}`: expected {expected}")]
+    #[error("{place}the header lacks `{column}`: expected {expected}", place = at(*line))]
     HeaderLacks {
-        /// The header's line.
-        line: u64,
+        /// The header's line; a Parquet file has none.
+        line: Option<u64>,
         /// The column.
         column: &'static str,
         /// The columns it should have.
         expected: &'static str,
     },
     /// A column that means nothing here, has no name or stands there twice.
-    #[error("line {line}: the header has {problem} column `{column}`: expected {expected}")]
+    #[error("{place}the header has {problem} column `{column}`: expected {expected}", place = at(*line))]
     HeaderHas {
-        /// The header's line.
-        line: u64,
+        /// The header's line; a Parquet file has none.
+        line: Option<u64>,
         /// What is wrong with it.
         problem: &'static str,
         /// The column.
@@ -50,11 +84,21 @@ pub enum CsvError {
         /// The line's.
         got: usize,
     },
+    /// A Parquet column of a type that its rows cannot have.
+    #[error("column `{column}`: expected {expected}, got the type {got}")]
+    ColumnType {
+        /// The column.
+        column: String,
+        /// What it should hold.
+        expected: &'static str,
+        /// Its type.
+        got: String,
+    },
     /// A cell that is not what its column holds.
-    #[error("line {line}, column `{column}`: expected {expected}, got {got:?}")]
+    #[error("{place}, column `{column}`: expected {expected}, got {got:?}")]
     Cell {
-        /// The line.
-        line: u64,
+        /// Where.
+        place: Place,
         /// The column.
         column: String,
         /// What the column holds.
@@ -63,13 +107,17 @@ pub enum CsvError {
         got: String,
     },
     /// Two lines for one row.
-    #[error("line {line} has the same {key} as line {first}")]
+    #[error("{place} has the same {key} as {first}")]
     Repeated {
-        /// The second line.
-        line: u64,
+        /// The second.
+        place: Place,
         /// The first.
-        first: u64,
+        first: Place,
         /// What names a row.
         key: &'static str,
     },
+}
+
+fn at(line: Option<u64>) -> String {
+    line.map_or_else(String::new, |line| format!("line {line}: "))
 }

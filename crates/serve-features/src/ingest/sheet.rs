@@ -1,14 +1,11 @@
-//! A CSV file as lines of named cells. The `csv` crate does the syntax; this adds line numbers that count comments, one
-//! width for all lines, and errors that name the cell.
+//! A CSV file as lines of named cells. The `csv` crate does the syntax; this adds line numbers that count comments, and one
+//! width for all lines.
 
 use std::io::{Chain, Read};
 
 use csv::{Reader, ReaderBuilder, StringRecord, Terminator};
-use jiff::Timestamp;
 
-use super::CsvError;
-use crate::name::Entity;
-use crate::timestamp::{self, parse_timestamp};
+use super::FileError;
 
 /// A newline after the input's end, so that the last line counts like the others.
 type Ended<R> = Chain<R, &'static [u8]>;
@@ -21,6 +18,7 @@ pub(super) struct Sheet<R> {
 }
 
 /// One line's cells.
+#[derive(Debug, Default)]
 pub(super) struct Line {
     pub(super) number: u64,
     cells: StringRecord,
@@ -28,7 +26,7 @@ pub(super) struct Line {
 
 impl<R: Read> Sheet<R> {
     /// Reads the header. `expected` names the columns in errors.
-    pub(super) fn open(input: R, expected: &'static str) -> Result<Self, CsvError> {
+    pub(super) fn open(input: R, expected: &'static str) -> Result<Self, FileError> {
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
@@ -36,9 +34,8 @@ impl<R: Read> Sheet<R> {
             // With the default, a carriage return ends the line and its newline counts for the next.
             .terminator(Terminator::Any(b'\n'))
             .from_reader(input.chain(&b"\n"[..]));
-        let header = Line { number: 0, cells: StringRecord::new() };
-        let mut sheet = Self { reader, expected, header };
-        sheet.header = sheet.line()?.ok_or(CsvError::Empty { expected })?;
+        let mut sheet = Self { reader, expected, header: Line::default() };
+        sheet.header = sheet.line()?.ok_or(FileError::Empty { expected })?;
         sheet.check_header()?;
         Ok(sheet)
     }
@@ -48,24 +45,13 @@ impl<R: Read> Sheet<R> {
         self.header.cells.iter().map(str::trim)
     }
 
-    /// Where a column stands.
-    pub(super) fn column(&self, name: &'static str) -> Result<usize, CsvError> {
-        let (line, expected) = (self.header.number, self.expected);
-        self.names().position(|known| known == name).ok_or(CsvError::HeaderLacks {
-            line,
-            column: name,
-            expected,
-        })
-    }
-
-    /// An error about a column of the header.
-    pub(super) fn refuse(&self, problem: &'static str, column: &str) -> CsvError {
-        let (line, column, expected) = (self.header.number, column.to_owned(), self.expected);
-        CsvError::HeaderHas { line, problem, column, expected }
+    /// The header's line.
+    pub(super) fn header_line(&self) -> u64 {
+        self.header.number
     }
 
     /// The next line, with as many cells as the header.
-    pub(super) fn next(&mut self) -> Result<Option<Line>, CsvError> {
+    pub(super) fn next(&mut self) -> Result<Option<Line>, FileError> {
         let Some(line) = self.line()? else {
             return Ok(None);
         };
@@ -73,57 +59,31 @@ impl<R: Read> Sheet<R> {
         if expected == got {
             Ok(Some(line))
         } else {
-            Err(CsvError::Width { line: line.number, expected, got })
+            Err(FileError::Width { line: line.number, expected, got })
         }
     }
 
-    /// A cell that is not what it should be.
-    pub(super) fn wrong(&self, line: &Line, column: usize, expected: &'static str) -> CsvError {
-        CsvError::Cell {
-            line: line.number,
-            column: self.header.cells[column].trim().to_owned(),
-            expected,
-            got: line.cells[column].chars().take(60).collect(),
-        }
-    }
-
-    /// The cell as an entity.
-    pub(super) fn entity(&self, line: &Line, column: usize) -> Result<Entity, CsvError> {
-        let parsed = line.cell(column).parse();
-        parsed.map_err(|_| self.wrong(line, column, "a name of 1 to 256 bytes without control characters"))
-    }
-
-    /// The cell as a timestamp.
-    pub(super) fn timestamp(&self, line: &Line, column: usize) -> Result<Timestamp, CsvError> {
-        parse_timestamp(line.cell(column)).map_err(|_| self.wrong(line, column, timestamp::EXPECTED))
-    }
-
-    /// The cell as a number; an empty one, or `NaN`, is missing.
-    pub(super) fn number(&self, line: &Line, column: usize) -> Result<f64, CsvError> {
-        match line.cell(column) {
-            "" => Ok(f64::NAN),
-            text => match text.parse::<f64>() {
-                Ok(x) if !x.is_infinite() => Ok(x),
-                _ => Err(self.wrong(line, column, "a finite number, or nothing")),
-            },
-        }
-    }
-
-    fn check_header(&self) -> Result<(), CsvError> {
+    fn check_header(&self) -> Result<(), FileError> {
         let names: Vec<&str> = self.names().collect();
+        let refuse = |problem, column: &str| FileError::HeaderHas {
+            line: Some(self.header.number),
+            problem,
+            column: column.to_owned(),
+            expected: self.expected,
+        };
         for (i, name) in names.iter().enumerate() {
             if name.is_empty() {
-                return Err(self.refuse("an unnamed", name));
+                return Err(refuse("an unnamed", name));
             }
             if names[..i].contains(name) {
-                return Err(self.refuse("a second", name));
+                return Err(refuse("a second", name));
             }
         }
         Ok(())
     }
 
     /// The next line that is not empty.
-    fn line(&mut self) -> Result<Option<Line>, CsvError> {
+    fn line(&mut self) -> Result<Option<Line>, FileError> {
         let mut cells = StringRecord::new();
         loop {
             let before = self.reader.position().line();
@@ -132,7 +92,7 @@ impl<R: Read> Sheet<R> {
                 Ok(false) => return Ok(None),
                 Ok(true) => {}
                 Err(error) => {
-                    return Err(CsvError::Read { line: before.saturating_sub(1), source: error.into() });
+                    return Err(FileError::Read { line: before.saturating_sub(1), source: error.into() });
                 }
             }
             let inside: usize = cells.iter().map(|cell| cell.matches('\n').count()).sum();
@@ -147,11 +107,6 @@ impl<R: Read> Sheet<R> {
 }
 
 impl Line {
-    /// The cell without blanks around it.
-    pub(super) fn cell(&self, column: usize) -> &str {
-        self.cells[column].trim()
-    }
-
     /// The cell as it is.
     pub(super) fn text(&self, column: usize) -> &str {
         &self.cells[column]
@@ -176,7 +131,7 @@ mod tests {
         let mut sheet = Sheet::open(text.as_bytes(), "`a`, `b`").map_err(|error| error.to_string())?;
         let mut lines = Vec::new();
         while let Some(line) = sheet.next().map_err(|error| error.to_string())? {
-            lines.push((line.number, format!("{}|{}", line.cell(0), line.text(1))));
+            lines.push((line.number, format!("{}|{}", line.text(0).trim(), line.text(1))));
         }
         Ok(lines)
     }
@@ -212,6 +167,6 @@ mod tests {
     fn bytes_that_are_no_text_are_refused() {
         let mut sheet = Sheet::open(&b"a,b\n1,2\n3,\xff\n"[..], "`a`, `b`").expect("has a header");
         assert!(sheet.next().is_ok());
-        assert!(matches!(sheet.next(), Err(CsvError::Read { line: 2, .. })));
+        assert!(matches!(sheet.next(), Err(FileError::Read { line: 2, .. })));
     }
 }

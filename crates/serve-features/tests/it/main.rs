@@ -23,6 +23,7 @@ mod postgres_down;
 mod proxy;
 mod sqlite;
 mod tables;
+mod vader;
 
 /// Waits for a future on this thread: the crate needs no runtime, so its tests have none.
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serve_core::Value;
-use serve_features::{FeatureRow, TableWriter, read_features};
+use serve_features::{
+    ColumnKind, FeatureRow, RawTable, ReadyRows, RowReader, TableFile, TableWriter, read_features,
+};
 
 use super::{at, entity};
 
@@ -57,4 +59,45 @@ proptest! {
         let table = written(&rows);
         prop_assert_eq!(read_features(table.as_bytes()).expect("reads"), rows);
     }
+}
+
+#[test]
+fn a_parquet_file_reads_back_as_the_same_rows() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rows.parquet");
+    let columns = [("a".to_owned(), ColumnKind::Number), ("t".to_owned(), ColumnKind::Text)];
+    let row = |day: i64, a: Value<'static>, t: Value<'static>| {
+        let at = Timestamp::from_second(day * 86_400).expect("is in range");
+        FeatureRow::new(entity("BTC/USD"), at, vec![("a".into(), a), ("t".into(), t)])
+    };
+    let rows: Vec<_> = (0..20_000)
+        .map(|day| row(day, Value::Number(0.1 * day as f64), Value::Text(format!("é{day}").into())))
+        .chain([row(20_001, Value::Missing, Value::Missing)])
+        .collect();
+    let mut table = TableFile::create(&path, &columns).expect("creates");
+    assert!(!path.exists());
+    rows.chunks(3_000).for_each(|rows| table.write(rows).expect("writes"));
+    table.finish().expect("ends");
+    let mut reader = RowReader::open(ReadyRows, &path).expect("opens");
+    assert_eq!(reader.skip(19_999).expect("skips"), 19_999);
+    assert_eq!(reader.next_batch(10).expect("reads"), rows[19_999..]);
+    let read = RowReader::open(ReadyRows, &path).expect("opens").next_batch(usize::MAX).expect("reads");
+    assert_eq!(read, rows);
+}
+
+#[test]
+fn a_parquet_file_that_is_none_or_lacks_columns_is_refused_by_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rows.parquet");
+    std::fs::write(&path, b"PAR1 but no more").expect("writes");
+    let refused = |table: RawTable| RowReader::open(table, &path).expect_err("is refused").to_string();
+    assert_eq!(refused(RawTable::Price), "the Parquet file cannot be read after row 0");
+    let mut table = TableFile::create(&path, &[("open".to_owned(), ColumnKind::Text)]).expect("creates");
+    let text = vec![("open".into(), Value::Text("cheap".into()))];
+    table.write(&[FeatureRow::new(entity("A"), at("2024-01-01"), text)]).expect("writes");
+    table.finish().expect("ends");
+    assert!(refused(RawTable::Price).starts_with("the header lacks `high`: expected `symbol`"));
+    let mut reader = RowReader::open(RawTable::Sentiment, &path).expect("opens");
+    let error = reader.next_batch(10).expect_err("is refused").to_string();
+    assert_eq!(error, "row 1, column `open`: expected a finite number, or nothing, got \"cheap\"");
 }

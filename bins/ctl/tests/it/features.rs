@@ -1,0 +1,131 @@
+//! `features`: files into a store, and out of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serve_features::{SqliteDatabase, SqliteOptions};
+use tempfile::TempDir;
+
+fn ctl(folder: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_serve-ctl"));
+    command.current_dir(folder).args(["--features", "sqlite://features.db", "features"]).args(args);
+    command.output().expect("runs")
+}
+
+/// Standard output of a run that must succeed.
+fn ok(folder: &Path, args: &[&str]) -> String {
+    let output = ctl(folder, args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// Exit code and standard error of a run that must fail.
+fn refused(folder: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let output = ctl(folder, args);
+    assert!(!output.status.success(), "{args:?}");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+/// A folder with days of prices and a declared set.
+fn folder(days: i64) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    let line = |day: i64| {
+        let at = jiff::Timestamp::from_second(1_546_300_800 + 86_400 * day).expect("is in range");
+        format!("BTC/USD,{at},1,1,1,{},1\n", 100 + day * day % 17)
+    };
+    let csv: String = (0..days).map(line).collect();
+    let csv = format!("symbol,timestamp,open,high,low,close,volume\n{csv}");
+    fs::write(folder.path().join("prices.csv"), csv).expect("writes");
+    let yaml = "feature_sets:\n  daily:\n    entity: symbol\n    sources: { price: { table: price_data } }\n    features: { change: 'return(close, 1)', smooth: 'ema(close, 3)' }\n";
+    fs::write(folder.path().join("features.yaml"), yaml).expect("writes");
+    folder
+}
+
+#[test]
+fn raw_rows_become_features_in_both_kinds_of_files_and_in_the_store() {
+    let folder = folder(30);
+    let path = folder.path();
+    let ingest = ["ingest", "--table", "price_data", "prices.csv"];
+    assert_eq!(ok(path, &ingest), "30 rows written to price_data\n");
+    assert_eq!(ok(path, &ingest), "30 rows written to price_data\n", "a second time changes nothing");
+    let build = ["build", "--declarations", "features.yaml", "--set", "daily"];
+    let told = ok(path, &[&build[..], &["--output", "rows.parquet", "--store"]].concat());
+    assert_eq!(told, "30 rows of daily written to rows.parquet\n30 rows of daily written to the store\n");
+    ok(path, &[&build[..], &["--output", "rows.csv"]].concat());
+    // What was built goes back in from either file, and is the same.
+    for file in ["rows.csv", "rows.parquet"] {
+        let set = file.replace("rows.", "from_");
+        assert_eq!(
+            ok(path, &["ingest", "--set", &set, file]),
+            format!("30 rows written to feature set {set}\n")
+        );
+    }
+    let database = SqliteDatabase::open(path.join("features.db"), SqliteOptions::default()).expect("opens");
+    let newest = |set: &str| {
+        let rows = database.sample(&set.parse().expect("is a set"), 10).expect("reads");
+        rows.first().map(|row| (row.timestamp(), row.features().to_vec()))
+    };
+    assert!(newest("daily").is_some());
+    assert_eq!(newest("daily"), newest("from_csv"));
+    assert_eq!(newest("daily"), newest("from_parquet"));
+}
+
+#[test]
+fn a_file_goes_on_where_it_was_cut_off_and_only_the_same_file() {
+    let folder = folder(12);
+    let path = folder.path();
+    let ingest = ["ingest", "--table", "price_data", "prices.csv"];
+    // The notes of a run that ended after ten rows: those ten are not written again.
+    let metadata = fs::metadata(path.join("prices.csv")).expect("is there");
+    let modified =
+        metadata.modified().expect("has a time").duration_since(std::time::UNIX_EPOCH).expect("is later");
+    let note = |bytes: u64| {
+        let json = serde_json::json!({
+            "store": "sqlite://features.db", "destination": "price_data", "bytes": bytes,
+            "modified_seconds": modified.as_secs(), "rows": 10,
+        });
+        fs::write(path.join("prices.csv.serve-ingest"), json.to_string()).expect("writes");
+    };
+    note(metadata.len());
+    assert_eq!(ok(path, &ingest), "12 rows written to price_data\n");
+    let rows = || {
+        let database =
+            SqliteDatabase::open(path.join("features.db"), SqliteOptions::default()).expect("opens");
+        let bitcoin = "BTC/USD".parse().expect("is an entity");
+        database.read_frame(&"price_data".parse().expect("is a table"), &bitcoin).expect("reads").len()
+    };
+    assert_eq!(rows(), 2);
+    assert!(!path.join("prices.csv.serve-ingest").exists());
+    note(metadata.len() + 1);
+    ok(path, &ingest);
+    assert_eq!(rows(), 12);
+}
+
+#[test]
+fn a_bad_line_far_down_is_found_before_anything_is_written() {
+    let folder = folder(6_000);
+    let path = folder.path();
+    let csv = fs::read_to_string(path.join("prices.csv")).expect("reads");
+    fs::write(path.join("prices.csv"), csv + "BTC/USD,2040-01-01,1,1,1,cheap,1\n").expect("writes");
+    let (code, told) = refused(path, &["ingest", "--table", "price_data", "prices.csv"]);
+    assert_eq!(code, Some(65));
+    assert_eq!(
+        told,
+        "serve-ctl: prices.csv: line 6002, column `close`: expected a finite number, or nothing, got \"cheap\"\n"
+    );
+    let database = SqliteDatabase::open(path.join("features.db"), SqliteOptions::default()).expect("opens");
+    assert_eq!(database.raw_entities(&"price_data".parse().expect("a table"), None, 9).expect("lists"), []);
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let folder = folder(1);
+    let path = folder.path();
+    let (code, told) = refused(path, &["ingest", "--table", "price_data", "gone.csv"]);
+    assert_eq!((code, told.contains("gone.csv cannot be read")), (Some(66), true), "{told}");
+    let (code, told) = refused(path, &["ingest", "--table", "Prices", "prices.csv"]);
+    assert_eq!((code, told.contains("table \"Prices\": expected")), (Some(65), true), "{told}");
+    let (code, told) = refused(path, &["ingest", "--table", "price_data", "."]);
+    assert_eq!((code, told.contains("is a folder")), (Some(66), true), "{told}");
+}

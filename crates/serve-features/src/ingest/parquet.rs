@@ -1,0 +1,134 @@
+//! A Parquet file as records. Columns are brought to four kinds (numbers, booleans, texts, moments) as each batch is read;
+//! one of another type is refused when the file is opened.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, TimestampMicrosecondType};
+use arrow_array::{
+    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow_schema::{DataType, TimeUnit};
+use jiff::Timestamp;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+
+use super::FileError;
+use super::records::Cell;
+
+/// Rows that are decoded at a time.
+const BATCH: usize = 4096;
+
+/// A Parquet file's rows, one after the other.
+pub(super) struct ParquetRecords {
+    reader: ParquetRecordBatchReader,
+    names: Vec<String>,
+    batch: Vec<Converted>,
+    /// Rows of the batch, and where in it the record stands.
+    rows: usize,
+    at: usize,
+    /// Rows of the batches before.
+    before: u64,
+}
+
+/// A column of one batch.
+enum Converted {
+    Numbers(Float64Array),
+    Bools(BooleanArray),
+    Texts(StringArray),
+    Moments(TimestampMicrosecondArray),
+}
+
+impl ParquetRecords {
+    pub(super) fn open(file: File) -> Result<Self, FileError> {
+        let broken =
+            |source: parquet::errors::ParquetError| FileError::Parquet { row: 0, source: Box::new(source) };
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+        let mut names = Vec::new();
+        for field in builder.schema().fields() {
+            if target(field.data_type()).is_none() {
+                return Err(FileError::ColumnType {
+                    column: field.name().clone(),
+                    expected: "numbers, booleans, texts or timestamps",
+                    got: field.data_type().to_string(),
+                });
+            }
+            names.push(field.name().clone());
+        }
+        let reader = builder.with_batch_size(BATCH).build().map_err(broken)?;
+        Ok(Self { reader, names, batch: Vec::new(), rows: 0, at: 0, before: 0 })
+    }
+
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The record's row, from 1.
+    pub(super) fn row(&self) -> u64 {
+        self.before + self.at as u64 + 1
+    }
+
+    pub(super) fn advance(&mut self) -> Result<bool, FileError> {
+        if self.at + 1 < self.rows {
+            self.at += 1;
+            return Ok(true);
+        }
+        loop {
+            let row = self.before + self.rows as u64;
+            let broken = |source| FileError::Parquet { row, source };
+            let Some(batch) = self.reader.next() else { return Ok(false) };
+            let batch: RecordBatch = batch.map_err(|error| broken(error.into()))?;
+            self.batch = converted(&batch).map_err(|error| broken(error.into()))?;
+            (self.before, self.rows, self.at) = (row, batch.num_rows(), 0);
+            if self.rows > 0 {
+                return Ok(true);
+            }
+        }
+    }
+
+    pub(super) fn cell(&self, column: usize) -> Cell<'_> {
+        let at = self.at;
+        match &self.batch[column] {
+            Converted::Numbers(array) if array.is_valid(at) => Cell::Number(array.value(at)),
+            Converted::Bools(array) if array.is_valid(at) => Cell::Bool(array.value(at)),
+            Converted::Texts(array) if array.is_valid(at) => Cell::Text(array.value(at)),
+            Converted::Moments(array) if array.is_valid(at) => {
+                Timestamp::from_microsecond(array.value(at)).map_or(Cell::Missing, Cell::Moment)
+            }
+            _ => Cell::Missing,
+        }
+    }
+}
+
+/// The kind that a column's type is brought to.
+fn target(kind: &DataType) -> Option<DataType> {
+    match kind {
+        DataType::Boolean => Some(DataType::Boolean),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8),
+        DataType::Dictionary(_, values) => target(values),
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
+            Some(DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))))
+        }
+        DataType::Null => Some(DataType::Float64),
+        number if number.is_numeric() => Some(DataType::Float64),
+        _ => None,
+    }
+}
+
+fn converted(batch: &RecordBatch) -> Result<Vec<Converted>, arrow_schema::ArrowError> {
+    batch.columns().iter().map(convert).collect()
+}
+
+fn convert(column: &ArrayRef) -> Result<Converted, arrow_schema::ArrowError> {
+    // The types were looked at when the file was opened.
+    let kind = target(column.data_type()).unwrap_or(DataType::Utf8);
+    let column = arrow_cast::cast(column, &kind)?;
+    Ok(match kind {
+        DataType::Boolean => Converted::Bools(column.as_boolean().clone()),
+        DataType::Utf8 => Converted::Texts(column.as_string::<i32>().clone()),
+        DataType::Timestamp(_, _) => {
+            Converted::Moments(column.as_primitive::<TimestampMicrosecondType>().clone())
+        }
+        _ => Converted::Numbers(column.as_primitive::<Float64Type>().clone()),
+    })
+}
