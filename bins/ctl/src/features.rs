@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    ColumnKind, Declarations, FeatureRow, FeatureSet, SqliteDatabase, SqliteOptions, StoreOptions, StoreUrl, TableFile,
-    migrate_store, parse_timestamp,
+    ColumnKind, Declarations, FeatureRow, FeatureSet, SqliteDatabase, SqliteOptions, StoreOptions, StoreUrl,
+    TableFile, migrate_store, parse_timestamp,
 };
 
 use crate::args::Features;

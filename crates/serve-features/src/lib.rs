@@ -1,8 +1,8 @@
 //! Features: what a model is asked with. Where they are kept, how old they may be, and how they are computed from raw data.
 //!
 //! - **Serving**: a [`FeatureStore`] gives the newest [`FeatureRow`] of an [`Entity`] in a feature set, also "as of then".
-//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`], [`SqliteStore`] and, with the crate's
-//!   feature `postgres`, `PostgresStore` are there. [`check_freshness`] holds
+//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there, with the feature `postgres`
+//!   `PostgresStore`, and with the feature `redis` `RedisStore`, and `RedisCache` in front of another. [`check_freshness`] holds
 //!   a row's age against its limit.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
@@ -12,9 +12,11 @@
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
 //!
-//! Only [`sqlite`](SqliteDatabase) knows rusqlite, and only `postgres` knows tokio-postgres. Futures need no particular
-//! runtime: they are woken by the store's thread, or bring their own.
+//! Only [`sqlite`](SqliteDatabase) knows rusqlite, and only `postgres` knows tokio-postgres. Futures may be polled anywhere: a
+//! store is woken by a thread of its own, or by the tokio runtime that it was opened in.
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
 pub use compute::{ComputeError, Computed, SourceFrames};
 pub use config::FeaturesConfig;
 pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
@@ -22,7 +24,7 @@ pub use expression::ExpressionError;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
-pub use location::{StoreUrl, UrlError, migrate_store, open_store, open_store_with};
+pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
 pub use options::StoreOptions;
@@ -58,8 +60,10 @@ mod options;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod raw;
+#[cfg(feature = "redis")]
+mod redis;
 mod row;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod runtime;
 mod sqlite;
 mod store;

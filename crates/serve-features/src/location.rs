@@ -13,10 +13,17 @@ use crate::memory::MemoryStore;
 use crate::options::StoreOptions;
 #[cfg(feature = "postgres")]
 use crate::postgres::{PostgresStore, PostgresUrl};
+#[cfg(feature = "redis")]
+use crate::redis::RedisStore;
 use crate::sqlite::{SqliteDatabase, SqliteOptions, SqliteStore};
 use crate::store::{FeatureStore, OpenError};
 
-/// Where features are kept: `postgres://…`, `sqlite://PATH` or `memory://`. Shown without passwords, also when serialised.
+pub use redis::RedisUrl;
+
+mod redis;
+
+/// Where features are kept: `postgres://…`, `redis://HOST`, `sqlite://PATH` or `memory://`. Shown without passwords, also when
+/// serialised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -31,20 +38,14 @@ pub enum StoreUrl {
     /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…`.
     #[cfg(feature = "postgres")]
     Postgres(Box<PostgresUrl>),
+    /// `redis://localhost:6379/0`, or `rediss://` for TLS.
+    Redis(RedisUrl),
 }
 
 /// Why a store's URL was refused. The URL itself is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// A store that we know and do not have yet.
-    #[error(
-        "`{scheme}://` feature stores come with a later release: expected `postgres://…`, `sqlite://PATH` or `memory://`"
-    )]
-    Later {
-        /// The part before `://`.
-        scheme: String,
-    },
     /// A store that this program was built without.
     #[error("this program was built without `{scheme}://` feature stores")]
     NotBuilt {
@@ -52,13 +53,17 @@ pub enum UrlError {
         scheme: String,
     },
     /// Another scheme.
-    #[error("no feature store for `{scheme}://`: expected `postgres://…`, `sqlite://PATH` or `memory://`")]
+    #[error(
+        "no feature store for `{scheme}://`: expected `postgres://…`, `redis://HOST`, `sqlite://PATH` or `memory://`"
+    )]
     Unknown {
         /// The part before `://`.
         scheme: String,
     },
     /// No scheme at all.
-    #[error("the feature store's URL has no scheme: expected `postgres://…`, `sqlite://PATH` or `memory://`")]
+    #[error(
+        "the feature store's URL has no scheme: expected `postgres://…`, `redis://HOST`, `sqlite://PATH` or `memory://`"
+    )]
     NoScheme,
     /// A good scheme, and a bad rest.
     #[error("the feature store's URL `{scheme}://…`: expected {expected}")]
@@ -83,11 +88,12 @@ impl FromStr for StoreUrl {
             "sqlite" if rest.starts_with(":memory:") => wrong("sqlite", "a file; in memory is `memory://`"),
             "sqlite" if rest.contains('?') => wrong("sqlite", "a file without `?` options"),
             "sqlite" => Ok(Self::Sqlite { path: rest.into() }),
+            "redis" => Ok(Self::Redis(RedisUrl::parse("redis", rest)?)),
+            "rediss" => Ok(Self::Redis(RedisUrl::parse("rediss", rest)?)),
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(PostgresUrl::parse(rest)?))),
             #[cfg(not(feature = "postgres"))]
             "postgres" | "postgresql" => Err(UrlError::NotBuilt { scheme: scheme.to_owned() }),
-            "redis" | "rediss" => Err(UrlError::Later { scheme: scheme.to_owned() }),
             other if is_scheme(other) => Err(UrlError::Unknown { scheme: other.to_owned() }),
             _ => Err(UrlError::NoScheme),
         }
@@ -122,6 +128,7 @@ impl fmt::Display for StoreUrl {
             Self::Sqlite { path } => write!(f, "sqlite://{}", path.display()),
             #[cfg(feature = "postgres")]
             Self::Postgres(url) => url.fmt(f),
+            Self::Redis(url) => url.fmt(f),
         }
     }
 }
@@ -162,17 +169,21 @@ pub fn open_store_with(url: &StoreUrl, options: StoreOptions) -> Result<Arc<dyn 
         StoreUrl::Sqlite { path } => Ok(Arc::new(SqliteStore::open(path, SqliteOptions::default())?)),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => Ok(Arc::new(PostgresStore::open(url, options)?)),
+        #[cfg(feature = "redis")]
+        StoreUrl::Redis(url) => Ok(Arc::new(RedisStore::open(url, options)?)),
+        #[cfg(not(feature = "redis"))]
+        StoreUrl::Redis(_) => Err(OpenError::NotBuilt { scheme: "redis" }),
     }
 }
 
 /// Brings a store's schema to this program's version, making its tables where there are none. Blocks; may be done by several
-/// programs at once, and again. A store in memory has nothing to migrate.
+/// programs at once, and again. A store in memory and Redis have nothing to migrate.
 ///
 /// # Errors
 /// [`OpenError`]: also for a store of a newer schema.
 pub fn migrate_store(url: &StoreUrl, options: StoreOptions) -> Result<(), OpenError> {
     match url {
-        StoreUrl::Memory => Ok(()),
+        StoreUrl::Memory | StoreUrl::Redis(_) => Ok(()),
         StoreUrl::Sqlite { path } => SqliteDatabase::migrate(path, SqliteOptions::default()).map(drop),
         #[cfg(feature = "postgres")]
         StoreUrl::Postgres(url) => PostgresStore::migrate(url, options),
@@ -207,8 +218,6 @@ mod tests {
     #[test]
     fn a_refusal_says_what_is_supported() {
         let message = |text: &str| text.parse::<StoreUrl>().expect_err("is refused").to_string();
-        let later = "come with a later release: expected `postgres://…`, `sqlite://PATH` or `memory://`";
-        assert_eq!(message("redis://cache"), format!("`redis://` feature stores {later}"));
         assert!(message("mysql://db/x").starts_with("no feature store for `mysql://`"));
         assert!(message("features.db").contains("has no scheme"));
         assert!(message("sqlite://").ends_with("expected a file, such as `sqlite://features.db`"));

@@ -20,7 +20,6 @@ pub use serving::PostgresStore;
 pub use url::PostgresUrl;
 
 mod feature;
-mod layout;
 mod pool;
 mod raw;
 mod raw_write;

@@ -8,14 +8,13 @@ use jiff::Timestamp;
 use serve_core::Value;
 use tokio_postgres::Row;
 
-use super::layout::Layouts;
 use super::pool::{Failure, Lent};
-use super::value::{JsonBytes, JsonText, Moment};
+use super::value::{Json, JsonText, Moment};
 use super::{CHUNK, corrupt, has_nul};
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::store::{Cause, FetchRequest, HistoryRequest, RetrieveError, WriteError};
-use crate::stored;
+use crate::stored::{self, Decoder, Layouts};
 
 /// One entity's newest row: a look-up in the primary key.
 const NEWEST: &str = "SELECT timestamp, features FROM feature_data
@@ -76,11 +75,12 @@ pub(super) fn slots(
     layouts: &Layouts,
 ) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
     let mut slots = vec![None; request.entities.len()];
+    let mut decoder = layouts.decoder(&request.set);
     let single = request.entities.len() == 1;
     for row in rows {
         let place = if single { 0 } else { place(row, 2) };
         let Some(entity) = request.entities.get(place) else { continue };
-        slots[place] = Some(decode(&request.set, entity, row, layouts)?);
+        slots[place] = Some(decode(&request.set, entity, row, &mut decoder)?);
     }
     Ok(slots)
 }
@@ -95,12 +95,12 @@ fn decode(
     set: &FeatureSetName,
     entity: &Entity,
     row: &Row,
-    layouts: &Layouts,
+    decoder: &mut Decoder<'_>,
 ) -> Result<FeatureRow, RetrieveError> {
-    let decoded = || -> Result<FeatureRow, Cause> {
+    let mut decoded = || -> Result<FeatureRow, Cause> {
         let at = row.try_get::<_, Moment>(0)?.timestamp()?;
-        let JsonBytes(json) = row.try_get(1)?;
-        layouts.decode(set, entity, at, json)
+        let Json(json) = row.try_get(1)?;
+        Ok(FeatureRow::new(entity.clone(), at, decoder.decode(json)?))
     };
     decoded().map_err(|source| corrupt(set.as_str(), entity, source))
 }
@@ -110,10 +110,7 @@ fn decode(
 pub(super) fn columns(rows: &[FeatureRow]) -> Result<Columns, WriteError> {
     let mut newest: BTreeMap<(&str, Timestamp), &FeatureRow> = BTreeMap::new();
     for row in rows {
-        if let Some((column, got)) = unstorable(row) {
-            let (entity, timestamp) = (row.entity().clone(), row.timestamp());
-            return Err(WriteError::NotStorable { entity, timestamp, column: column.to_string(), got });
-        }
+        check(row)?;
         newest.insert((row.entity().as_str(), row.timestamp()), row);
     }
     let mut columns = Columns::default();
@@ -125,12 +122,18 @@ pub(super) fn columns(rows: &[FeatureRow]) -> Result<Columns, WriteError> {
     Ok(columns)
 }
 
-/// As [`stored::unstorable`], and text that PostgreSQL cannot hold.
-fn unstorable(row: &FeatureRow) -> Option<(Arc<str>, String)> {
-    let nul = |(name, value): &(Arc<str>, Value<'_>)| {
-        has_nul(name, value).then(|| (Arc::clone(name), "the character U+0000".to_owned()))
-    };
-    stored::unstorable(row).or_else(|| row.features().iter().find_map(nul))
+/// As [`stored::check`], and of text that PostgreSQL cannot hold.
+fn check(row: &FeatureRow) -> Result<(), WriteError> {
+    stored::check(row)?;
+    match row.features().iter().find(|(name, value)| has_nul(name, value)) {
+        Some((name, _)) => Err(WriteError::NotStorable {
+            entity: row.entity().clone(),
+            timestamp: row.timestamp(),
+            column: name.to_string(),
+            got: "the character U+0000".to_owned(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// JSON of finite numbers, booleans and texts cannot fail to be written.
@@ -178,9 +181,10 @@ pub(super) fn sampled(
     rows: &[Row],
     layouts: &Layouts,
 ) -> Result<Vec<FeatureRow>, RetrieveError> {
+    let mut decoder = layouts.decoder(set);
     let one = |row: &Row| {
         let entity = super::entity("sample features", row, 2)?;
-        decode(set, &entity, row, layouts)
+        decode(set, &entity, row, &mut decoder)
     };
     rows.iter().map(one).collect()
 }
@@ -201,7 +205,8 @@ pub(super) fn past(
     rows: &[Row],
     layouts: &Layouts,
 ) -> Result<Vec<FeatureRow>, RetrieveError> {
-    rows.iter().map(|row| decode(&request.set, &request.entity, row, layouts)).collect()
+    let mut decoder = layouts.decoder(&request.set);
+    rows.iter().map(|row| decode(&request.set, &request.entity, row, &mut decoder)).collect()
 }
 
 /// Reads at most one row.

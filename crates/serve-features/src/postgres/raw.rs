@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use super::corrupt;
 use super::feature::place;
 use super::pool::Failure;
-use super::value::{JsonBytes, Moment};
+use super::value::{Json, Moment};
 use crate::name::Entity;
 use crate::raw::{PRICE_COLUMNS, RawTable, SCORE, TEXT};
 use crate::store::{Cause, RawRequest, RawRows, RetrieveError};
@@ -163,7 +163,7 @@ fn one(table: &RawTable, rows: &[Row], depth: usize) -> Result<RawRows, Cause> {
             RawTable::Price => candle(row, &names)?,
             RawTable::Sentiment | RawTable::Events(_) => {
                 let like = known.last().map_or(&[][..], |(_, values)| values);
-                let mut values = stored::decode(row.try_get::<_, JsonBytes<'_>>(2)?.0, like)?;
+                let mut values = stored::decode(row.try_get::<_, Json<'_>>(2)?.0.as_bytes(), like)?;
                 if *table == RawTable::Sentiment {
                     said(row, &mut values)?;
                 }

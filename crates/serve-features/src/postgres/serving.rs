@@ -5,7 +5,6 @@ use std::thread;
 use jiff::Timestamp;
 use tokio::runtime::Builder;
 
-use super::layout::Layouts;
 use super::pool::{Connections, Failure};
 use super::raw_write::Batch;
 use super::url::PostgresUrl;
@@ -18,6 +17,7 @@ use crate::store::{
     BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows, RawStore,
     RetrieveError, StoredState, WriteError,
 };
+use crate::stored::Layouts;
 
 /// A PostgreSQL database as a [`FeatureStore`].
 ///

@@ -74,12 +74,12 @@ const JSONB: u8 = 1;
 
 /// JSON's text as it came, to be read where it lies.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct JsonBytes<'a>(pub(super) &'a [u8]);
+pub(super) struct Json<'a>(pub(super) &'a str);
 
-impl<'a> FromSql<'a> for JsonBytes<'a> {
+impl<'a> FromSql<'a> for Json<'a> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Cause> {
         match raw.split_first() {
-            Some((&JSONB, json)) => Ok(Self(json)),
+            Some((&JSONB, json)) => Ok(Self(std::str::from_utf8(json)?)),
             _ => Err("a jsonb of another version than 1".into()),
         }
     }

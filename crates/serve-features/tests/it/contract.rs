@@ -1,5 +1,6 @@
 //! What every store must do, run against each of them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -18,6 +19,12 @@ pub(crate) fn every_store(check: impl Fn(&dyn FeatureStore)) {
     check(&MemoryStore::new());
     check(&SqliteStore::open(folder.path().join("features.db"), SqliteOptions::default()).expect("opens"));
     check(&database.store());
+    if let Some(store) = super::redis::store("") {
+        check(&store);
+    }
+    if let Some(cache) = super::redis_cache::over(Arc::new(MemoryStore::new())) {
+        check(&cache);
+    }
 }
 
 fn write(store: &dyn FeatureStore, name: &str, rows: Vec<FeatureRow>) {
@@ -124,6 +131,78 @@ fn work_past_its_deadline_is_refused() {
 }
 
 #[test]
+fn a_sample_is_the_newest_row_of_the_first_entities() {
+    every_store(|store| {
+        for (name, timestamp, value) in [
+            ("B", "2024-01-01", 1.0),
+            ("a:b", "2024-01-02", 2.0),
+            ("A", "2024-01-03", 3.0),
+            ("B", "2024-01-02", 4.0),
+        ] {
+            write(store, "vader", vec![row(name, timestamp, value)]);
+        }
+        write(store, "finbert", vec![row("0", "2024-01-01", 5.0)]);
+        let sampled = |limit| block_on(store.sample(set("vader"), limit)).expect("samples");
+        let expected =
+            [row("A", "2024-01-03", 3.0), row("B", "2024-01-02", 4.0), row("a:b", "2024-01-02", 2.0)];
+        assert_eq!(sampled(usize::MAX), expected, "{store:?}");
+        assert_eq!(sampled(2), expected[..2], "{store:?}");
+        assert_eq!(sampled(0), []);
+    });
+}
+
+#[test]
+fn a_history_is_a_span_of_one_entitys_rows() {
+    every_store(|store| {
+        let days = ["1969-12-30", "1970-01-01", "2024-01-01", "2024-01-02", "9999-12-30"];
+        let rows: Vec<FeatureRow> = days.iter().map(|day| row("A", day, 1.0)).collect();
+        write(store, "vader", rows.iter().rev().cloned().collect());
+        write(store, "vader", vec![row("A:", "2024-01-01", 2.0), row("B", "2024-01-01", 2.0)]);
+        let history = |from: Option<&str>, to: Option<&str>, limit| {
+            let (set, entity) = (set("vader"), entity("A"));
+            let request = HistoryRequest { set, entity, from: from.map(at), to: to.map(at), limit };
+            block_on(store.history(request)).expect("reads")
+        };
+        assert_eq!(history(None, None, usize::MAX), rows, "{store:?}");
+        assert_eq!(history(Some("1970-01-01"), Some("2024-01-02"), 10), rows[1..3], "{store:?}");
+        assert_eq!(history(Some("1970-01-01"), None, 2), rows[1..3], "{store:?}");
+        assert_eq!(history(None, Some("1969-12-30"), 10), []);
+        // Only the last microsecond differs, where a float no longer does.
+        let late = row("L", "9999-12-30T00:00:00.000001Z", 1.0);
+        write(store, "vader", vec![late.clone(), row("L", "9999-12-30T00:00:00.000002Z", 2.0)]);
+        assert_eq!(fetch(store, &["L"], Some(late.timestamp())), [Some(late)], "{store:?}");
+    });
+}
+
+#[test]
+fn entities_are_told_apart_whatever_is_in_their_names() {
+    every_store(|store| {
+        let names = [
+            "A",
+            "A:B",
+            "vader:A",
+            ":",
+            "' OR 1=1 --",
+            "*",
+            "a b",
+            "é",
+            "%",
+            "\\",
+            "{A}",
+            "A\"; FLUSHALL",
+            "'; DROP TABLE feature_data; --",
+            "$1",
+            "NULL",
+        ];
+        let rows: Vec<FeatureRow> =
+            (0..).zip(names).map(|(i, name)| row(name, "2024-01-01", f64::from(i))).collect();
+        write(store, "vader", rows.clone());
+        let expected: Vec<Option<FeatureRow>> = rows.into_iter().map(Some).collect();
+        assert_eq!(fetch(store, &names, None), expected, "{store:?}");
+    });
+}
+
+#[test]
 fn a_ping_is_answered_by_an_empty_store() {
     every_store(|store| block_on(store.ping()).expect("answers"));
 }
@@ -135,55 +214,5 @@ fn a_batch_with_a_key_twice_keeps_the_last() {
         write(store, "vader", rows.to_vec());
         let values: Vec<_> = fetch(store, &["A", "B"], None).iter().map(|row| x(row.as_ref())).collect();
         assert_eq!(values, [Some(Value::Number(3.0)), Some(Value::Number(2.0))], "{store:?}");
-    });
-}
-
-#[test]
-fn a_sample_is_the_newest_row_of_each_of_the_first_entities() {
-    every_store(|store| {
-        // In an order that is neither the bytes' nor a dictionary's.
-        for name in ["b", "B", "a", "É", "Z", "_"] {
-            write(store, "vader", vec![row(name, "2024-01-02", 2.0), row(name, "2024-01-01", 1.0)]);
-        }
-        write(store, "finbert", vec![row("A", "2024-01-01", 3.0)]);
-        let sample = |limit| block_on(store.sample(set("vader"), limit)).expect("samples");
-        let rows = sample(10);
-        let names: Vec<_> = rows.iter().map(|row| row.entity().as_str()).collect();
-        assert_eq!(names, ["B", "Z", "_", "a", "b", "É"], "{store:?}");
-        assert!(rows.iter().all(|row| row.timestamp() == at("2024-01-02")));
-        assert_eq!(sample(2), rows[..2]);
-        assert_eq!(sample(0), []);
-    });
-}
-
-#[test]
-fn a_history_is_a_span_of_time_oldest_first() {
-    every_store(|store| {
-        for day in ["2024-01-03", "2024-01-01", "2024-01-04", "2024-01-02"] {
-            write(store, "vader", vec![row("A", day, 1.0), row("B", day, 1.0)]);
-        }
-        let days = |from: Option<&str>, to: Option<&str>, limit| {
-            let (from, to) = (from.map(at), to.map(at));
-            let request = HistoryRequest { set: set("vader"), entity: entity("A"), from, to, limit };
-            let rows = block_on(store.history(request)).expect("reads");
-            rows.iter().map(|row| row.timestamp().to_string()[8..10].to_owned()).collect::<Vec<_>>()
-        };
-        assert_eq!(days(None, None, 10), ["01", "02", "03", "04"], "{store:?}");
-        assert_eq!(days(Some("2024-01-02"), Some("2024-01-04"), 10), ["02", "03"]);
-        assert_eq!(days(None, None, 2), ["01", "02"]);
-        assert_eq!(days(Some("2025-01-01"), None, 10), Vec::<String>::new());
-    });
-}
-
-#[test]
-fn sql_in_a_name_is_a_name() {
-    every_store(|store| {
-        for name in ["'; DROP TABLE feature_data; --", "\" OR 1=1 --", "$1", "%", "a\\'b", "{a,b}", "NULL"] {
-            write(store, "vader", vec![row(name, "2024-01-01", 1.0)]);
-            let found = fetch(store, &[name, "other"], None);
-            assert_eq!(x(found[0].as_ref()), Some(Value::Number(1.0)), "{store:?} {name}");
-            assert_eq!(found[1], None);
-        }
-        assert_eq!(block_on(store.sample(set("vader"), 100)).expect("samples").len(), 7);
     });
 }

@@ -21,6 +21,8 @@ mod lookahead;
 mod postgres;
 mod postgres_down;
 mod proxy;
+mod redis;
+mod redis_cache;
 mod sqlite;
 mod tables;
 mod vader;

@@ -131,12 +131,12 @@ fn a_server_that_cannot_be_proven_is_refused() {
     let database = Database::new();
     let ca = variable("SERVE_TEST_POSTGRES_TLS_CA");
     // Its certificate is of 127.0.0.1.
-    let elsewhere = Proxy::start("127.0.0.2:0", database.address());
-    let full = database.url_at(elsewhere.address, &format!("&sslmode=verify-full&sslrootcert={ca}"));
+    let elsewhere = Proxy::at("127.0.0.2:0", database.address());
+    let full = database.url_at(elsewhere.address(), &format!("&sslmode=verify-full&sslrootcert={ca}"));
     let error = block_on(open(&full).ping()).expect_err("is of another name");
     assert!(told(&error).contains("not valid for name"), "{}", told(&error));
     assert!(!error.retry_helps());
-    let authority = database.url_at(elsewhere.address, &format!("&sslmode=verify-ca&sslrootcert={ca}"));
+    let authority = database.url_at(elsewhere.address(), &format!("&sslmode=verify-ca&sslrootcert={ca}"));
     block_on(open(&authority).ping()).expect("is signed by the authority");
 
     let other = tempfile::NamedTempFile::new().expect("a file");

@@ -23,8 +23,8 @@ fn request(name: &str, wait: Option<Duration>) -> FetchRequest {
 /// A store behind a proxy.
 fn behind_proxy(options: StoreOptions) -> (Database, Proxy, PostgresStore) {
     let database = Database::new();
-    let proxy = Proxy::start("127.0.0.1:0", database.address());
-    let store = PostgresStore::open(&database.url_at(proxy.address, ""), options).expect("opens");
+    let proxy = Proxy::to(database.address());
+    let store = PostgresStore::open(&database.url_at(proxy.address(), ""), options).expect("opens");
     (database, proxy, store)
 }
 
@@ -51,7 +51,7 @@ fn a_database_that_is_down_at_start_is_used_once_it_is_up() {
     );
     assert!(told(&error).contains("refused"), "{}", told(&error));
     assert!(error.retry_helps());
-    let _up = Proxy::start(&address.to_string(), database.address());
+    let _up = Proxy::at(&address.to_string(), database.address());
     assert_eq!(block_on(store.fetch(request("A", None))).expect("is up"), [None]);
 }
 
@@ -63,11 +63,12 @@ fn a_connection_that_dies_in_the_middle_is_an_error_that_a_retry_mends() {
     thread::scope(|scope| {
         let asking = scope.spawn(|| block_on(store.fetch(request("A", None))));
         database.wait_for_blocked(1);
-        proxy.cut();
+        proxy.set(Mode::Cut);
         let error = asking.join().expect("ends").expect_err("was cut");
         assert!(matches!(error, RetrieveError::Backend { transient: true, .. }), "{}", told(&error));
     });
     database.sql("ROLLBACK");
+    proxy.set(Mode::Pass);
     ask_until_answered(&store);
 }
 
@@ -75,13 +76,12 @@ fn a_connection_that_dies_in_the_middle_is_an_error_that_a_retry_mends() {
 fn a_server_that_ends_its_sessions_is_used_again_when_it_takes_new_ones() {
     let (database, proxy, store) = behind_proxy(options());
     block_on(store.ping()).expect("answers");
-    proxy.set(Mode::Close);
-    proxy.cut();
+    proxy.set(Mode::Cut);
     let error = block_on(store.fetch(request("A", None))).expect_err("is gone");
     assert!(error.retry_helps(), "{}", told(&error));
     let error = block_on(store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)])).expect_err("is gone");
     assert!(matches!(error, WriteError::Backend { transient: true, .. }));
-    proxy.set(Mode::Forward);
+    proxy.set(Mode::Pass);
     ask_until_answered(&store);
     drop(database);
 }
@@ -98,7 +98,7 @@ fn a_socket_that_accepts_and_never_answers_costs_no_more_than_its_bounds() {
     assert!(told(&error).ends_with("no connection within 300ms"), "{}", told(&error));
     assert!(error.retry_helps());
     assert!(began.elapsed() < Duration::from_secs(20));
-    proxy.set(Mode::Forward);
+    proxy.set(Mode::Pass);
     ask_until_answered(&store);
 }
 
@@ -109,7 +109,7 @@ fn a_connection_that_falls_silent_is_given_up_at_the_deadline() {
     proxy.set(Mode::Hang);
     let error = block_on(store.fetch(request("A", Some(Duration::from_millis(100))))).expect_err("hangs");
     assert!(matches!(error, RetrieveError::Deadline { .. }), "{}", told(&error));
-    proxy.set(Mode::Forward);
+    proxy.set(Mode::Pass);
     ask_until_answered(&store);
 }
 
@@ -158,11 +158,11 @@ fn a_connection_is_made_also_where_deadlines_are_shorter_than_making_it() {
     let error =
         block_on(store.fetch(request("A", Some(Duration::from_millis(20))))).expect_err("is too late");
     assert!(matches!(error, RetrieveError::Deadline { .. }), "{}", told(&error));
-    while proxy.connections() == 0 {
+    while proxy.accepted() == 0 {
         thread::yield_now();
     }
-    proxy.set(Mode::Forward);
+    proxy.set(Mode::Pass);
     ask_until_answered(&store);
     // The one that the first caller left is used, and no other was made.
-    assert_eq!(proxy.connections(), 1);
+    assert_eq!(proxy.accepted(), 1);
 }

@@ -1,97 +1,135 @@
-//! A TCP proxy between a store and its server, which does what networks do: forwards, cuts, and falls silent.
+//! A proxy between a store and its server that fails in the ways in which networks do.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
 /// What becomes of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// They go on.
-    Forward,
-    /// They stay here; connections are taken, and stay open.
+pub(super) enum Mode {
+    /// They pass.
+    Pass,
+    /// Connections are cut, new ones at once.
+    Cut,
+    /// Connections are taken, and nothing passes.
     Hang,
-    /// Connections are closed as soon as they are taken.
-    Close,
 }
 
-/// A proxy that ends with the process.
-pub(crate) struct Proxy {
-    pub(crate) address: SocketAddr,
+/// Passes at first.
+pub(super) struct Proxy {
+    address: SocketAddr,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    to: SocketAddr,
-    mode: Mutex<Mode>,
+    upstream: SocketAddr,
+    state: Mutex<State>,
     changed: Condvar,
-    streams: Mutex<Vec<TcpStream>>,
+    accepted: AtomicUsize,
+}
+
+struct State {
+    mode: Mode,
+    /// Connections of an older generation hang for ever.
+    generation: u64,
+    open: Vec<TcpStream>,
+    ended: bool,
 }
 
 impl Proxy {
-    /// Listens on a free port of this address, or on the given one.
-    pub(crate) fn start(at: &str, to: SocketAddr) -> Self {
-        let listener = TcpListener::bind(at).expect("listens");
+    pub(super) fn to(upstream: SocketAddr) -> Self {
+        Self::at("127.0.0.1:0", upstream)
+    }
+
+    /// Listens where it is told.
+    pub(super) fn at(address: &str, upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("listens");
         let address = listener.local_addr().expect("has an address");
-        let (mode, changed, streams) = (Mutex::new(Mode::Forward), Condvar::new(), Mutex::default());
-        let shared = Arc::new(Shared { to, mode, changed, streams });
-        let taking = Arc::clone(&shared);
-        thread::spawn(move || {
-            for stream in listener.incoming().map_while(Result::ok) {
-                let shared = Arc::clone(&taking);
-                thread::spawn(move || shared.take(&stream));
-            }
-        });
+        let state = State { mode: Mode::Pass, generation: 0, open: Vec::new(), ended: false };
+        let (state, changed, accepted) = (Mutex::new(state), Condvar::new(), AtomicUsize::new(0));
+        let shared = Arc::new(Shared { upstream, state, changed, accepted });
+        let accepting = Arc::clone(&shared);
+        thread::spawn(move || accepting.accept(&listener));
         Self { address, shared }
     }
 
-    pub(crate) fn set(&self, mode: Mode) {
-        *self.shared.mode.lock().expect("is sound") = mode;
-        self.shared.changed.notify_all();
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
     }
 
-    /// Ends every connection there is.
-    pub(crate) fn cut(&self) {
-        for stream in self.shared.streams.lock().expect("is sound").drain(..) {
-            let _ = stream.shutdown(Shutdown::Both);
-        }
+    pub(super) fn set(&self, mode: Mode) {
+        self.shared.change(|state| state.mode = mode);
     }
 
-    /// How many connections it has taken and not cut.
-    pub(crate) fn connections(&self) -> usize {
-        self.shared.streams.lock().expect("is sound").len() / 2
+    /// Lets the connections that are there hang for ever, as if their peer had vanished; new ones pass.
+    pub(super) fn strand(&self) {
+        self.shared.change(|state| state.generation += 1);
+    }
+
+    /// How many connections were taken so far.
+    pub(super) fn accepted(&self) -> usize {
+        self.shared.accepted.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.change(|state| (state.mode, state.ended) = (Mode::Cut, true));
+        // Wakes the thread that accepts.
+        let _ = TcpStream::connect(self.address);
     }
 }
 
 impl Shared {
-    fn take(self: &Arc<Self>, client: &TcpStream) {
-        if *self.mode.lock().expect("is sound") == Mode::Close {
-            let _ = client.shutdown(Shutdown::Both);
-            return;
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.state.lock().expect("is not poisoned");
+        change(&mut state);
+        if state.mode == Mode::Cut {
+            for stream in state.open.drain(..) {
+                let _ = stream.shutdown(Shutdown::Both);
+            }
         }
-        let server = TcpStream::connect(self.to).expect("the server is there");
-        let pairs = [(client, &server), (&server, client)];
-        let copies =
-            pairs.map(|(from, to)| (from.try_clone().expect("clones"), to.try_clone().expect("clones")));
-        let kept = copies.each_ref().map(|(from, _)| from.try_clone().expect("clones"));
-        self.streams.lock().expect("is sound").extend(kept);
-        for (from, to) in copies {
-            let shared = Arc::clone(self);
-            thread::spawn(move || shared.pump(from, to));
+        self.changed.notify_all();
+    }
+
+    fn accept(self: &Arc<Self>, listener: &TcpListener) {
+        for client in listener.incoming().flatten() {
+            let mut state = self.state.lock().expect("is not poisoned");
+            if state.ended {
+                return;
+            }
+            self.accepted.fetch_add(1, Ordering::SeqCst);
+            let Ok(server) = TcpStream::connect(self.upstream) else { continue };
+            if state.mode == Mode::Cut {
+                continue;
+            }
+            let generation = state.generation;
+            let mut both = |stream: &TcpStream| {
+                state.open.push(stream.try_clone().expect("clones"));
+                stream.try_clone().expect("clones")
+            };
+            let ways = [(both(&client), server.try_clone().expect("clones")), (both(&server), client)];
+            for (from, to) in ways {
+                let shared = Arc::clone(self);
+                thread::spawn(move || shared.copy(from, to, generation));
+            }
         }
     }
 
-    fn pump(&self, mut from: TcpStream, mut to: TcpStream) {
-        let mut bytes = [0; 16 * 1024];
-        while let Ok(n @ 1..) = from.read(&mut bytes) {
-            let mode = self.mode.lock().expect("is sound");
-            drop(self.changed.wait_while(mode, |mode| *mode == Mode::Hang).expect("is sound"));
-            if to.write_all(&bytes[..n]).is_err() {
+    fn copy(&self, mut from: TcpStream, mut to: TcpStream, generation: u64) {
+        let mut bytes = vec![0; 64 * 1024];
+        while let Ok(read @ 1..) = from.read(&mut bytes) {
+            let mut state = self.state.lock().expect("is not poisoned");
+            while state.mode == Mode::Hang || (state.generation != generation && state.mode == Mode::Pass) {
+                state = self.changed.wait(state).expect("is not poisoned");
+            }
+            drop(state);
+            if to.write_all(&bytes[..read]).is_err() {
                 break;
             }
         }
         let _ = to.shutdown(Shutdown::Both);
-        let _ = from.shutdown(Shutdown::Both);
     }
 }
