@@ -2,7 +2,7 @@
 //!
 //! - What Redis does not have, or has in a form that nobody wrote, is fetched from the store in one query and put into Redis
 //!   behind the answer. Requests "as of then" go past it.
-//! - A Redis that is down or slow costs a request `timeout` at most and fails none. After a few failures in a row it is not
+//! - A Redis that is down or slow costs a request `timeout` at most, or half of what its deadline leaves, and fails none. After a few failures in a row it is not
 //!   asked for a while.
 //! - Rows written through this cache replace what Redis has, if they are not older. Where Redis has nothing, what was just
 //!   written may not be the newest row (a backfill), so an empty value bars the place for a moment: a reader that
@@ -186,7 +186,7 @@ impl Near {
         for entity in &request.entities {
             command.arg(key::cached(&self.prefix, &request.set, entity));
         }
-        let answer = self.link.ask(&commands, self.options.timeout, request.deadline).await;
+        let answer = self.link.ask(&commands, self.patience(request), None).await;
         let Some((values,)) = self.told::<(Vec<Option<Vec<u8>>>,)>(answer) else {
             counted(&self.counters.failed, wanted);
             return vec![None; wanted];
@@ -196,6 +196,12 @@ impl Near {
         counted(&self.counters.hits, hits);
         counted(&self.counters.misses, wanted - hits);
         rows
+    }
+
+    /// Leaves the store behind at least half of the time that there is.
+    fn patience(&self, request: &FetchRequest) -> Duration {
+        let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / 2);
+        left.map_or(self.options.timeout, |left| left.min(self.options.timeout))
     }
 
     fn read(
@@ -223,8 +229,6 @@ impl Near {
                 self.breaker.succeeded();
                 Some(answer)
             }
-            // The caller's own haste, and nothing about Redis.
-            Err(Failure::Deadline) => None,
             Err(_) => {
                 self.breaker.failed(Instant::now());
                 self.counters.failures.fetch_add(1, Ordering::Relaxed);
