@@ -213,12 +213,8 @@ impl SqliteDatabase {
     }
 
     fn other_version(&self, found: i64) -> OpenError {
-        let (path, expected) = (self.path.clone(), schema::CURRENT);
-        if found > expected {
-            OpenError::TooNew { path, found, expected }
-        } else {
-            OpenError::NotMigrated { path, found, expected }
-        }
+        let url = crate::location::StoreUrl::sqlite(&self.path).to_string();
+        OpenError::other_version(url, found, schema::CURRENT)
     }
 
     fn failed(&self, operation: &'static str) -> impl FnOnce(rusqlite::Error) -> OpenError + use<> {
