@@ -183,7 +183,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::stored::encode;
+    use crate::stored::{self, encode};
+
+    /// By serde alone, without a layout.
+    fn decode(json: &str) -> serde_json::Result<Features> {
+        stored::decode(json.as_bytes(), &[])
+    }
 
     fn set() -> FeatureSetName {
         "vader".parse().expect("is a set's name")
