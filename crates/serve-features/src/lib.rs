@@ -6,7 +6,8 @@
 //!   a row's age against its limit.
 //! - **Retrieving**: a [`Retriever`] reads, computes and remembers rows, within their limits, whatever the store does.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
-//!   [`FeatureSet::compute`] turns raw rows into feature rows.
+//!   [`FeatureSet::compute`] turns raw rows into feature rows, [`build`] does so over a store, [`on_demand`] for one moment
+//!   and a [`FeatureStream`] as rows arrive, all with the same bits. [`known_rows`] joins labels with what was known then.
 //! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
 //!   [`TableFile`] writes a built table.
 //!
@@ -19,14 +20,18 @@
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
 pub use compute::{
-    BuildError, ComputeError, Computed, FeatureStream, OnDemand, OnDemandError, OnDemandRequest,
-    SourceFrames, SourceNeeds, SourceUsed, StreamError, on_demand,
+    BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
+    OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,
+    known_rows, on_demand,
 };
 pub use config::{
     BreakerConfig, CacheConfig, FeaturesConfig, IngestConfig, OnDemandConfig, RetryConfig, Share, ShareError,
     WhenStale,
 };
-pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
+pub use declaration::{
+    DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet, MissingPolicy, Mistake,
+    Source, SourceColumn,
+};
 pub use expression::ExpressionError;
 pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};

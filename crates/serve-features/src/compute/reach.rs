@@ -9,6 +9,7 @@ use super::plan::{Node, Op, Plan};
 use crate::expression::function::Function;
 use crate::timestamp::earlier;
 use crate::vocabulary::Window;
+use crate::vocabulary::calendar::day;
 
 /// Which rows of its inputs a function sees from a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) enum Reach {
     Rows(usize),
     /// Those of that long before it, and one older that proves they are all.
     Time(Duration),
+    /// Those of its UTC day before it, and one of an earlier day that proves they are all.
+    Day,
     /// All of them.
     Endless,
 }
@@ -24,7 +27,9 @@ pub(super) enum Reach {
 impl Reach {
     pub(super) fn of(node: &Node) -> Self {
         match node.op {
-            Op::Constant(_) | Op::Column(_) | Op::Joined | Op::Negate | Op::Binary(_) => Self::Rows(0),
+            Op::Constant(_) | Op::Column(_) | Op::Vader(_) | Op::Joined | Op::Negate | Op::Binary(_) => {
+                Self::Rows(0)
+            }
             Op::Call(function) => Self::of_call(function),
         }
     }
@@ -34,12 +39,14 @@ impl Reach {
             Function::Lag(n) | Function::Diff(n) | Function::Return(n) | Function::LogReturn(n) => {
                 Self::Rows(n)
             }
-            Function::Rolling(_, window) | Function::Zscore(window) | Function::Bollinger(window, _) => {
-                match window {
-                    Window::Rows(n) => Self::Rows(n.saturating_sub(1)),
-                    Window::Time(width) => Self::Time(width),
-                }
-            }
+            Function::Rolling(_, window)
+            | Function::Zscore(window)
+            | Function::Bollinger(window, _)
+            | Function::VolumeRatio(window) => match window {
+                Window::Rows(n) => Self::Rows(n.saturating_sub(1)),
+                Window::Time(width) => Self::Time(width),
+            },
+            Function::DayMean => Self::Day,
             Function::Ema(_)
             | Function::Macd { .. }
             | Function::MacdSignal { .. }
@@ -49,19 +56,26 @@ impl Reach {
             | Function::Unary(_)
             | Function::Min
             | Function::Max
+            | Function::Ratio
+            | Function::Difference
+            | Function::Coalesce
             | Function::Clip { .. } => Self::Rows(0),
         }
     }
 
     /// The first row that is seen from row `t`, and whether the rows begin too late to know.
     pub(super) fn first(self, timestamps: &[Timestamp], t: usize) -> (usize, bool) {
-        let before = |opening: Timestamp| {
-            let older = timestamps[..t].partition_point(|row| *row <= opening);
-            (older.saturating_sub(1), older == 0)
-        };
+        let after = |older: usize| (older.saturating_sub(1), older == 0);
         match self {
             Self::Rows(n) => (t.saturating_sub(n), n > t),
-            Self::Time(width) => before(earlier(timestamps[t], width)),
+            Self::Time(width) => {
+                let opening = earlier(timestamps[t], width);
+                after(timestamps[..t].partition_point(|row| *row <= opening))
+            }
+            Self::Day => {
+                let today = day(timestamps[t]);
+                after(timestamps[..t].partition_point(|row| day(*row) < today))
+            }
             Self::Endless => (0, true),
         }
     }
@@ -98,6 +112,7 @@ impl Plan {
             match Reach::of(node) {
                 Reach::Rows(n) => need.rows = need.rows.saturating_add(n),
                 Reach::Time(width) => need.time = need.time.saturating_add(width),
+                Reach::Day => need.time = need.time.saturating_add(Duration::from_hours(24)),
                 Reach::Endless => need.endless = true,
             }
             node.inputs.iter().for_each(|input| widen(of_node[*input].get_or_insert_default(), need));
