@@ -1,18 +1,17 @@
 //! Rows against rules.
 
 use super::*;
-use crate::declaration::FeatureKind;
+use crate::declaration::{FeatureKind, FeatureRange};
 use crate::name::FeatureSetName;
 
 fn rule(name: &str, kind: FeatureKind, missing: MissingPolicy) -> Rule {
-    Rule { name: name.into(), kind: Some(kind), min: None, max: None, missing, max_null_rate: None }
+    Rule { name: name.into(), kind, range: FeatureRange::default(), missing, max_null_rate: None }
 }
 
 fn validator() -> Validator {
     let rules = vec![
         Rule {
-            min: Some(0.0),
-            max: Some(100.0),
+            range: FeatureRange { min: Some(0.0), max: Some(100.0) },
             max_null_rate: Some(0.25),
             ..rule("rsi", FeatureKind::Number, MissingPolicy::Nan)
         },

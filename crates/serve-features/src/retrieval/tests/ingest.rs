@@ -105,6 +105,31 @@ async fn offending_values_that_are_stored_all_the_same_are_seen_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ready_features_are_held_against_their_declaration() {
+    let bench = bench(|_| ());
+    let (rsi, venue) = (("rsi", Value::Number(100.5)), ("venue", Value::Number(1.0)));
+    let rows = vec![hourly("A", "11:00:00", &[rsi.clone(), venue]), hourly("B", "11:00:00", &[])];
+    let error = bench.retriever.ingest(request("typed", rows, false)).await.expect_err("is refused");
+    let IngestError::Refused { refused, .. } = error else { panic!("{error}") };
+    let told: Vec<String> = refused.iter().map(|(i, refusal)| format!("{i}: {refusal}")).collect();
+    assert_eq!(
+        told,
+        [
+            "0: `rsi`: expected 0 to 100, got 100.5; `venue`: expected text, got a number",
+            "1: `venue`: expected a value, got nothing"
+        ]
+    );
+    let venue = ("venue", Value::Text("x".into()));
+    bench.has("typed", &[hourly("A", "11:00:00", &[rsi, venue]), hourly("B", "11:00:00", &[])]).await;
+    let found = bench.cached("typed", "A").await.expect("is usable without its rsi");
+    assert_eq!((found.row.get("rsi"), found.invalid.len()), (Some(&Value::Missing), 1));
+    assert_eq!(
+        bench.cached("typed", "B").await.expect_err("is rejected").to_string(),
+        "the features of entity \"B\" in feature set \"typed\" cannot be used: `venue` has no value, and it is declared with `missing: reject`"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_report_outlives_the_store() {
     let bench = bench(|_| ());
     bench.has("hourly", &[hourly("A", "11:00:00", &[("change", Value::Missing)])]).await;
