@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use crate::store::{RetrieveError, WriteError};
 
-pub use build::BuildError;
 pub use database::SqliteDatabase;
 pub use serving::SqliteStore;
 
@@ -99,6 +98,20 @@ pub enum OpenError {
         path: PathBuf,
         /// The mode that it has.
         mode: String,
+    },
+    /// The Redis client cannot use the URL.
+    #[error("cannot use the feature store's URL `{url}`")]
+    Redis {
+        /// The URL, without user and password.
+        url: String,
+        /// What the client said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The program was built without the store.
+    #[error("this program was built without `{scheme}://` feature stores")]
+    NotBuilt {
+        /// The part of the URL before `://`.
+        scheme: &'static str,
     },
     /// No thread could be started for the store.
     #[error("cannot start the feature store's thread")]

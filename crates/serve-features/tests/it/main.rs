@@ -10,14 +10,21 @@ use jiff::Timestamp;
 use serve_core::Value;
 use serve_features::{Entity, FeatureRow, FeatureSetName, parse_timestamp};
 
+mod build;
 mod compute;
 mod contract;
 mod declarations;
 mod golden;
 mod ingest;
 mod lookahead;
+mod online;
+mod proxy;
+mod redis;
+mod redis_cache;
+mod same_bits;
 mod sqlite;
 mod tables;
+mod training;
 mod vader;
 mod vocabulary;
 
