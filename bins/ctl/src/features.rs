@@ -5,8 +5,8 @@ use std::path::Path;
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    ColumnKind, Declarations, FeatureRow, FeatureSet, SqliteDatabase, SqliteOptions, StoreUrl, TableFile,
-    parse_timestamp,
+    ColumnKind, Declarations, FeatureRow, FeatureSet, SqliteDatabase, SqliteOptions, StoreOptions, StoreUrl,
+    TableFile, migrate_store, parse_timestamp,
 };
 
 use crate::args::Features;
@@ -17,9 +17,12 @@ use crate::print;
 pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
     match command {
         Features::Migrate => {
-            let path = sqlite_path(config)?;
-            SqliteDatabase::migrate(path, SqliteOptions::default()).map_err(unavailable)?;
-            print(&format!("{} is up to date", path.display()))
+            let url = config.store_url()?;
+            if *url == StoreUrl::Memory {
+                return Err(Exit::told(ExitReason::Config, "a store in memory has no tables to migrate"));
+            }
+            migrate_store(url, StoreOptions::default()).map_err(unavailable)?;
+            print(&format!("{url} is up to date"))
         }
         Features::Ingest { table, set, file } => {
             ingest::run(config, &Destination::of(table.as_deref(), set.as_deref())?, &file)

@@ -1,5 +1,6 @@
 //! How far back a value looks: what each function needs of its inputs, and what a whole plan needs of its sources.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -120,6 +121,29 @@ impl Plan {
             }
         }
         needs
+    }
+}
+
+impl Plan {
+    /// The columns that a feature is computed from, each with its source's place.
+    pub(crate) fn reads(&self, feature: usize) -> Vec<(usize, Arc<str>)> {
+        let mut wanted = vec![false; self.nodes.len()];
+        self.outputs.get(feature).into_iter().for_each(|output| wanted[*output] = true);
+        let mut reads = Vec::new();
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            if !wanted[i] {
+                continue;
+            }
+            if let (Op::Column(name) | Op::Vader(name), Some(source)) = (&node.op, node.source)
+                && !name.is_empty()
+            {
+                reads.push((source, Arc::clone(name)));
+            }
+            node.inputs.iter().for_each(|input| wanted[*input] = true);
+        }
+        reads.sort();
+        reads.dedup();
+        reads
     }
 }
 
