@@ -71,7 +71,7 @@ pub enum BuildError {
         /// Of whom.
         entity: Entity,
         /// Why not.
-        source: ComputeError,
+        source: Box<ComputeError>,
     },
     /// Rows or states cannot be written.
     #[error(transparent)]
@@ -137,7 +137,7 @@ async fn one(
     let moments = if request.store { moments(set, &frames) } else { Vec::new() };
     let computed = set.compute_with_states(entity, &frames, &moments);
     let (computed, states) =
-        computed.map_err(|source| BuildError::Entity { entity: entity.clone(), source })?;
+        computed.map_err(|source| BuildError::Entity { entity: entity.clone(), source: Box::new(source) })?;
     drop(frames);
     let wanted = computed.between(request.from, request.to);
     built.entities += usize::from(!computed.is_empty());

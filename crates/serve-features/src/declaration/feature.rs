@@ -135,7 +135,7 @@ fn check_name(name: &str, node: &Node, mistakes: &mut Mistakes) {
 fn described(name: &str, fields: Fields<'_>, mistakes: &mut Mistakes) -> Feature {
     let missing = fields.get("missing").and_then(|node| missing(node, mistakes)).unwrap_or_default();
     let kind = fields.get("type").and_then(|node| kind(node, mistakes)).unwrap_or_default();
-    let range = fields.get("range").and_then(|node| range(node, mistakes)).unwrap_or_default();
+    let range = fields.get("range").map(|node| range(node, mistakes)).unwrap_or_default();
     let max_null_rate = fields.get("max_null_rate").and_then(|node| rate(node, mistakes));
     if let Some(node) = fields.get("range").filter(|_| kind != FeatureKind::Number) {
         mistakes.add(node.line, "`range`: only numbers have one");
@@ -166,7 +166,7 @@ fn kind(node: &Node, mistakes: &mut Mistakes) -> Option<FeatureKind> {
     found
 }
 
-fn range(node: &Node, mistakes: &mut Mistakes) -> Option<FeatureRange> {
+fn range(node: &Node, mistakes: &mut Mistakes) -> FeatureRange {
     let fields = node.map("`range`: a map with `min`, `max` or both", &["min", "max"], mistakes);
     let mut end = |key: &str| {
         let node = fields.get(key)?;
@@ -185,7 +185,7 @@ fn range(node: &Node, mistakes: &mut Mistakes) -> Option<FeatureRange> {
     {
         mistakes.add(node.line, format!("`range`: expected `min` not above `max`, got {min} and {max}"));
     }
-    Some(range)
+    range
 }
 
 fn rate(node: &Node, mistakes: &mut Mistakes) -> Option<f64> {

@@ -73,8 +73,9 @@ fn column(name: &str, at: usize, scope: &Scope<'_>) -> Result<Expr, ExpressionEr
         (None, None) => Ok(Expr::Column { source, name: Arc::from(column) }),
         (None, Some(columns)) => {
             let others = scope.sources.iter().filter(|other| other.name != read.name);
-            let others: String = others.map(|other| format!("; of `{0}`: `{0}.…`", other.name)).collect();
-            Err(unknown(format!("source `{}` has {}{others}", read.name, columns.join(", "))))
+            let others: Vec<String> =
+                others.map(|other| format!("; of `{0}`: `{0}.…`", other.name)).collect();
+            Err(unknown(format!("source `{}` has {}{}", read.name, columns.join(", "), others.concat())))
         }
     }
 }

@@ -22,11 +22,11 @@ fn set() -> FeatureSet {
 }
 
 fn fill(store: &dyn FeatureStore) {
-    let mut csv = "symbol,timestamp,open,high,low,close,volume\n".to_owned();
+    let mut lines = vec!["symbol,timestamp,open,high,low,close,volume".to_owned()];
     for (symbol, days) in [("A", 30), ("B", 3)] {
-        (1..=days).for_each(|day| csv += &format!("{symbol},2024-01-{day:02},1,1,1,{day}.5,1\n"));
+        lines.extend((1..=days).map(|day| format!("{symbol},2024-01-{day:02},1,1,1,{day}.5,1")));
     }
-    let rows = read_raw(&RawTable::Price, csv.as_bytes()).expect("reads");
+    let rows = read_raw(&RawTable::Price, lines.join("\n").as_bytes()).expect("reads");
     let raw = store.raw().expect("keeps raw rows");
     block_on(raw.write_raw(RawTable::Price, rows)).expect("writes");
 }
