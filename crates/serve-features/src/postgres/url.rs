@@ -48,7 +48,8 @@ impl PostgresUrl {
         let (mut ssl_mode, mut trust) = (SslMode::Prefer, Trust::Anyone);
         let (mut schema, mut authorities, mut others) = (None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=').unwrap_or((pair, "")) {
+            // What is no parameter may be the rest of a password that has a `?`, and would be shown.
+            match pair.split_once('=').ok_or(wrong(FORM))? {
                 ("sslmode", mode) => (ssl_mode, trust) = ssl(mode).map_err(wrong)?,
                 ("sslrootcert", path) => {
                     authorities = Some(PathBuf::from(decoded(path).ok_or(wrong(FORM))?));
