@@ -140,7 +140,7 @@ async fn a_report_outlives_the_store() {
     assert_eq!(report.warnings, ["its rows cannot be looked at: the scripted feature store cannot read"]);
     assert!(matches!(bench.retriever.report(&set("other")).await, Err(Unavailable::Store { .. })));
     let tallies = bench.retriever.tallies();
-    let hourly = tallies.iter().filter(|of| of.set == set("hourly"));
+    let hourly = tallies.iter().filter(|tally| tally.set == set("hourly"));
     let nulls: Vec<_> = hourly.flat_map(|set| &set.features).map(|of| (&*of.name, of.nulls)).collect();
     assert_eq!(nulls, [("change", 1), ("level", 1)]);
 }
