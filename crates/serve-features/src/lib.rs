@@ -3,6 +3,7 @@
 //! - **Serving**: a [`FeatureStore`] gives the newest [`FeatureRow`] of an [`Entity`] in a feature set, also "as of then".
 //!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there. [`check_freshness`] holds
 //!   a row's age against its limit.
+//! - **Retrieving**: a [`Retriever`] reads, computes and remembers rows, within their limits, whatever the store does.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
 //!   [`FeatureSet::compute`] turns raw rows into feature rows.
 //! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
@@ -11,12 +12,17 @@
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
 //!
-//! Only [`sqlite`](SqliteDatabase) knows rusqlite. There is no async runtime here: futures are woken by the store's thread.
+//! Only [`sqlite`](SqliteDatabase) knows rusqlite. [`MemoryStore`] and [`SqliteStore`] need no async runtime: their futures
+//! are woken by the store's thread. [`Guarded`] and [`Retriever`] need tokio's timers.
 
 pub use compute::{ComputeError, Computed, SourceFrames};
-pub use config::FeaturesConfig;
+pub use config::{
+    BreakerConfig, CacheConfig, FeaturesConfig, IngestConfig, OnDemandConfig, RetryConfig, Share, ShareError,
+    WhenStale,
+};
 pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
 pub use expression::ExpressionError;
+pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
@@ -24,6 +30,11 @@ pub use location::{StoreUrl, UrlError, open_store};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
 pub use raw::{RawRow, RawTable};
+pub use resilience::{BreakerHealth, BreakerState, Guarded, StoreCounters, StoreHealth};
+pub use retrieval::{
+    Clock, FeatureLineage, IngestError, IngestRequest, Ingested, Lineage, Mode, Origin, Refusal,
+    RetrievalCounters, RetrieveRequest, Retrieved, Retriever, RetrieverParts, SourceLineage, Unavailable,
+};
 pub use row::FeatureRow;
 pub use sqlite::{BuildError, Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
@@ -32,6 +43,7 @@ pub use store::{
 };
 pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};
+pub use validation::{FeatureReport, SetReport, Violation, ViolationKind};
 
 pub use serve_core::duration;
 
@@ -42,6 +54,7 @@ mod compute;
 mod config;
 mod declaration;
 mod expression;
+mod feature_cache;
 mod frame;
 mod freshness;
 mod ingest;
@@ -50,9 +63,14 @@ mod location;
 mod memory;
 mod name;
 mod raw;
+mod resilience;
+mod retrieval;
 mod row;
+#[cfg(test)]
+mod scripted;
 mod sqlite;
 mod store;
 mod stored;
 mod table;
 mod timestamp;
+mod validation;

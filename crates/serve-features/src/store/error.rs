@@ -1,6 +1,8 @@
 //! What can go wrong between a caller and a store, and the two things an adapter must know of it: whose fault it is, and
 //! whether asking again can help. The libraries behind a store stay hidden: their errors are carried as `dyn Error`.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use crate::name::{Entity, FeatureSetName};
@@ -44,6 +46,25 @@ pub enum RetrieveError {
         /// How many wait at most.
         waiting: usize,
     },
+    /// The call took longer than the store is given; it was dropped.
+    #[error("the {store} feature store did not answer within {} ms", waited.as_millis())]
+    TimedOut {
+        /// The store's kind.
+        store: &'static str,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The store failed so often that it is left alone for a while.
+    #[error(
+        "the {store} feature store is not asked: its circuit breaker is open for another {} ms",
+        retry_after.as_millis()
+    )]
+    BreakerOpen {
+        /// The store's kind.
+        store: &'static str,
+        /// When a call may be let through.
+        retry_after: Duration,
+    },
     /// The store's thread has ended.
     #[error("the {store} feature store has stopped")]
     Stopped {
@@ -61,6 +82,12 @@ pub enum RetrieveError {
         transient: bool,
         /// What the database said.
         source: Cause,
+    },
+    /// The store keeps feature rows only.
+    #[error("the {store} feature store keeps no raw rows")]
+    NoRaw {
+        /// The store's kind.
+        store: &'static str,
     },
     /// A stored row is not what a store writes.
     #[error("the stored row of \"{entity}\" in \"{table}\" cannot be read")]
@@ -82,8 +109,11 @@ impl RetrieveError {
             Self::Deadline { .. }
             | Self::RawDeadline { .. }
             | Self::Busy { .. }
+            | Self::TimedOut { .. }
+            | Self::BreakerOpen { .. }
             | Self::Backend { .. }
             | Self::Corrupt { .. } => Fault::Upstream,
+            Self::NoRaw { .. } => Fault::Client,
             Self::Stopped { .. } => Fault::Ours,
         }
     }
@@ -92,9 +122,13 @@ impl RetrieveError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Deadline { .. } | Self::RawDeadline { .. } | Self::Busy { .. } => true,
+            Self::Deadline { .. }
+            | Self::RawDeadline { .. }
+            | Self::Busy { .. }
+            | Self::TimedOut { .. }
+            | Self::BreakerOpen { .. } => true,
             Self::Backend { transient, .. } => *transient,
-            Self::Stopped { .. } | Self::Corrupt { .. } => false,
+            Self::Stopped { .. } | Self::NoRaw { .. } | Self::Corrupt { .. } => false,
         }
     }
 }
@@ -110,6 +144,25 @@ pub enum WriteError {
         store: &'static str,
         /// How many wait at most.
         waiting: usize,
+    },
+    /// The call took longer than the store is given; it was dropped.
+    #[error("the {store} feature store did not answer within {} ms", waited.as_millis())]
+    TimedOut {
+        /// The store's kind.
+        store: &'static str,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The store failed so often that it is left alone for a while.
+    #[error(
+        "the {store} feature store is not asked: its circuit breaker is open for another {} ms",
+        retry_after.as_millis()
+    )]
+    BreakerOpen {
+        /// The store's kind.
+        store: &'static str,
+        /// When a call may be let through.
+        retry_after: Duration,
     },
     /// The store's thread has ended.
     #[error("the {store} feature store has stopped")]
@@ -128,6 +181,12 @@ pub enum WriteError {
         transient: bool,
         /// What the database said.
         source: Cause,
+    },
+    /// The store keeps feature rows only.
+    #[error("the {store} feature store keeps no raw rows")]
+    NoRaw {
+        /// The store's kind.
+        store: &'static str,
     },
     /// A value that a store has no form for: infinite, a list, an object.
     #[error(
@@ -166,9 +225,11 @@ impl WriteError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Busy { .. } | Self::Backend { .. } => Fault::Upstream,
+            Self::Busy { .. } | Self::TimedOut { .. } | Self::BreakerOpen { .. } | Self::Backend { .. } => {
+                Fault::Upstream
+            }
             Self::Stopped { .. } => Fault::Ours,
-            Self::NotStorable { .. } | Self::RawNotStorable { .. } => Fault::Client,
+            Self::NoRaw { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => Fault::Client,
         }
     }
 
@@ -176,9 +237,12 @@ impl WriteError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Busy { .. } => true,
+            Self::Busy { .. } | Self::TimedOut { .. } | Self::BreakerOpen { .. } => true,
             Self::Backend { transient, .. } => *transient,
-            Self::Stopped { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => false,
+            Self::Stopped { .. }
+            | Self::NoRaw { .. }
+            | Self::NotStorable { .. }
+            | Self::RawNotStorable { .. } => false,
         }
     }
 }

@@ -1,0 +1,136 @@
+//! Rows computed from raw rows when a request asks. They are kept and shared like stored ones.
+
+use std::sync::Arc;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::found::Content;
+use super::interim::{BuildError, OnDemand, OnDemandError, OnDemandRequest, on_demand};
+use super::{Asked, Failed, Found, Origin, Retriever, Unavailable, Weighed};
+use crate::declaration::FeatureSet;
+use crate::feature_cache::{CacheKey, RowKind, Wanted};
+use crate::name::Entity;
+use crate::store::{FeatureStore, RawStore, RetrieveError};
+
+/// Entities whose raw rows are in memory at once.
+const CHUNK: usize = 64;
+
+impl Retriever {
+    /// The computed row of each entity, held against the limit.
+    pub(super) async fn computed(
+        &self,
+        asked: Asked<'_>,
+        entities: &[Entity],
+    ) -> Result<Vec<Weighed>, Unavailable> {
+        let (set, raw) = self.computable(asked)?;
+        let end = asked.end(self.config.on_demand.timeout);
+        let fetch = |wanted: Vec<usize>| async move {
+            let entities: Vec<Entity> = wanted.into_iter().map(|i| entities[i].clone()).collect();
+            self.compute(set, raw, asked, &entities, end).await
+        };
+        let found = if asked.as_of.is_some() {
+            match fetch((0..entities.len()).collect()).await {
+                Ok(found) => found.into_iter().map(Ok).collect(),
+                Err(failed) => entities.iter().map(|_| Err(failed.clone())).collect(),
+            }
+        } else {
+            let key = |entity: &Entity| CacheKey {
+                set: asked.set.clone(),
+                entity: entity.clone(),
+                kind: RowKind::Computed,
+            };
+            let keys: Vec<CacheKey> = entities.iter().map(key).collect();
+            let wanted = Wanted {
+                usable: |found: &Found| found.is_fresh(&asked),
+                shared: Failed::is_everyones,
+                late: || self.computing_late(),
+                end,
+            };
+            self.cache.get_or_fetch(&keys, &wanted, fetch).await
+        };
+        let slots = found.into_iter().zip(entities);
+        Ok(slots
+            .map(|(found, entity)| match found {
+                Ok(Some(found)) => found.weigh(&asked, entity, Origin::Computed),
+                Ok(None) => {
+                    Weighed::Absent(Unavailable::NoRawRows { set: asked.set.clone(), entity: entity.clone() })
+                }
+                Err(failed) => Weighed::Absent(failed.unavailable(&asked)),
+            })
+            .collect())
+    }
+
+    /// What computing a set needs, or why it cannot be.
+    pub(super) fn computable(&self, asked: Asked<'_>) -> Result<(&FeatureSet, &dyn RawStore), Unavailable> {
+        let store = self.guarded(asked.set)?;
+        let refused = |reason| Unavailable::OnDemand { set: asked.set.clone(), reason };
+        if !self.config.on_demand.enabled {
+            return Err(refused("it is switched off (features.on_demand.enabled)"));
+        }
+        let Some(set) = self.declared(asked.set) else {
+            return Err(refused("the set is not declared"));
+        };
+        if set.features().is_empty() || set.sources().is_empty() {
+            return Err(refused("the set's declaration has no expressions"));
+        }
+        match store.raw() {
+            Some(raw) => Ok((set, raw)),
+            None => Err(refused("the feature store keeps no raw rows")),
+        }
+    }
+
+    async fn compute(
+        &self,
+        set: &FeatureSet,
+        raw: &dyn RawStore,
+        asked: Asked<'_>,
+        entities: &[Entity],
+        end: Instant,
+    ) -> Result<Vec<Option<Found>>, Failed> {
+        let mut found = Vec::with_capacity(entities.len());
+        for chunk in entities.chunks(CHUNK) {
+            let request = OnDemandRequest {
+                entities: chunk.to_vec(),
+                as_of: asked.now,
+                deadline: Some(end.into_std()),
+                max_rows: self.config.on_demand.max_rows,
+            };
+            let rows = match timeout_at(end, on_demand(set, raw, request)).await {
+                Ok(Ok(rows)) => rows,
+                Ok(Err(BuildError::Read(error))) => return Err(error.into()),
+                Ok(Err(error)) => return Err(Failed::Computing(Arc::new(error))),
+                Err(_) => return Err(self.computing_late()),
+            };
+            found.extend(rows.into_iter().map(|row| self.found_computed(asked, row)));
+            tokio::task::yield_now().await;
+        }
+        Ok(found)
+    }
+
+    fn found_computed(
+        &self,
+        asked: Asked<'_>,
+        row: Result<Option<OnDemand>, OnDemandError>,
+    ) -> Option<Found> {
+        let on_demand = match row {
+            Ok(on_demand) => on_demand?,
+            Err(error) => {
+                let reason = error.to_string().into();
+                let OnDemandError::Rejected { feature, .. } = error;
+                let content = Content::Rejected { feature, reason };
+                return Some(Found { content, skipped_future: None, warm: None });
+            }
+        };
+        let mut found = self.found(asked, &on_demand.row);
+        found.warm = Some(on_demand.warm);
+        if let Content::Row(checked) = &mut found.content {
+            checked.filled = on_demand.filled.iter().chain(checked.filled.iter()).cloned().collect();
+        }
+        Some(found)
+    }
+
+    fn computing_late(&self) -> Failed {
+        let store = self.store.as_ref().map_or("feature", |store| store.kind());
+        Failed::from(RetrieveError::TimedOut { store, waited: self.config.on_demand.timeout })
+    }
+}

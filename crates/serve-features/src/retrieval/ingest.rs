@@ -1,0 +1,153 @@
+//! Ready rows on their way into the store: checked against their declaration, all of them before any is written.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::{Retriever, Unavailable};
+use crate::name::FeatureSetName;
+use crate::row::FeatureRow;
+use crate::store::{Fault, FeatureStore, WriteError};
+use crate::validation::Violation;
+
+/// Rows to be stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct IngestRequest {
+    /// Of which set.
+    pub set: FeatureSetName,
+    /// The rows; of two with the same entity and moment the later in this list holds.
+    pub rows: Vec<FeatureRow>,
+    /// Store the sound rows although others are refused.
+    pub partial: bool,
+}
+
+/// What became of rows.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Ingested {
+    /// How many were written.
+    pub written: usize,
+    /// Those that were not, by their place in the request.
+    pub refused: Vec<(usize, Refusal)>,
+}
+
+/// Why a row is not stored: everything that is wrong with it.
+#[derive(Debug, Clone, PartialEq, Default)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// Values that the declaration does not allow.
+    pub violations: Vec<Violation>,
+    /// The row's moment, where it lies further in the future than clocks may differ.
+    pub from_future: Option<Timestamp>,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(timestamp) = self.from_future {
+            write!(f, "`timestamp`: expected a moment that has been, got {timestamp}")?;
+        }
+        for (i, violation) in self.violations.iter().enumerate() {
+            let between = if i > 0 || self.from_future.is_some() { "; " } else { "" };
+            write!(f, "{between}{violation}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Why nothing was stored.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IngestError {
+    /// There is no store.
+    #[error("no feature store is configured, so rows of \"{set}\" cannot be stored")]
+    NoStore {
+        /// The set.
+        set: FeatureSetName,
+    },
+    /// Some rows are not what the set declares.
+    #[error("{} of {rows} rows of \"{set}\" are refused, and none is stored: {}", refused.len(), first(refused))]
+    Refused {
+        /// The set.
+        set: FeatureSetName,
+        /// How many rows came.
+        rows: usize,
+        /// Each refused row, by its place, with everything that is wrong with it.
+        refused: Vec<(usize, Refusal)>,
+    },
+    /// The store does not take them.
+    #[error("the rows of \"{set}\" cannot be stored: {source}")]
+    Write {
+        /// The set.
+        set: FeatureSetName,
+        /// Why not.
+        source: WriteError,
+    },
+}
+
+fn first(refused: &[(usize, Refusal)]) -> String {
+    refused.first().map(|(i, refusal)| format!("row {i}: {refusal}")).unwrap_or_default()
+}
+
+impl IngestError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::NoStore { .. } | Self::Refused { .. } => Fault::Client,
+            Self::Write { source, .. } => source.fault(),
+        }
+    }
+
+    /// Whether the same rows may be stored later.
+    #[must_use]
+    pub fn retry_helps(&self) -> bool {
+        match self {
+            Self::NoStore { .. } | Self::Refused { .. } => false,
+            Self::Write { source, .. } => source.retry_helps(),
+        }
+    }
+}
+
+impl Retriever {
+    /// Stores ready rows of a set, all or none; with `partial`, those that are sound.
+    ///
+    /// # Errors
+    /// [`IngestError`]: rows are refused (each with every value that offends), or the store does not take them. After a
+    /// time-out it is not known whether it did; the same rows may be sent again.
+    pub async fn ingest(&self, request: IngestRequest) -> Result<Ingested, IngestError> {
+        let IngestRequest { set, rows, partial } = request;
+        let store = match self.guarded(&set) {
+            Ok(store) => store,
+            Err(Unavailable::NoStore { .. } | _) => return Err(IngestError::NoStore { set }),
+        };
+        let refused = self.refusals(&set, &rows);
+        let total = rows.len();
+        let written = if partial { total - refused.len() } else { total };
+        if !refused.is_empty() && !partial {
+            self.counters.count_ingest(0, refused.len());
+            return Err(IngestError::Refused { set, rows: total, refused });
+        }
+        let mut gone = refused.iter().map(|(i, _)| *i).peekable();
+        let sound = rows.into_iter().enumerate().filter(|(i, _)| gone.next_if_eq(i).is_none());
+        let sound: Vec<FeatureRow> = sound.map(|(_, row)| row).collect();
+        if !sound.is_empty() {
+            let entities: Vec<_> = sound.iter().map(|row| row.entity().clone()).collect();
+            let stored = store.write(set.clone(), sound).await;
+            // Also after a failure: part of what a store says failed may have been done.
+            entities.iter().for_each(|entity| self.cache.forget(&set, entity));
+            stored.map_err(|source| IngestError::Write { set, source })?;
+        }
+        self.counters.count_ingest(written, refused.len());
+        Ok(Ingested { written, refused })
+    }
+
+    fn refusals(&self, set: &FeatureSetName, rows: &[FeatureRow]) -> Vec<(usize, Refusal)> {
+        let latest = self.latest((self.clock)());
+        let validator = self.validators.get(set);
+        let refusal = |row: &FeatureRow| Refusal {
+            violations: validator.map(|validator| validator.on_ingest(row)).unwrap_or_default(),
+            from_future: Some(row.timestamp()).filter(|timestamp| *timestamp > latest),
+        };
+        let all = rows.iter().map(refusal).enumerate();
+        all.filter(|(_, refusal)| *refusal != Refusal::default()).collect()
+    }
+}

@@ -1,0 +1,216 @@
+//! Where a row's values come from: for each feature its expression, and for each source the raw rows that were read. The
+//! row is computed anew for it, so that what is shown is what gives the value, and a stored row that disagrees is seen.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serve_core::Value;
+
+use super::interim::{OnDemandRequest, SourceUsed, on_demand};
+use super::{Asked, MaxAge, Mode, RetrieveRequest, Retrieved, Retriever, Unavailable, Weighed};
+use crate::declaration::{FeatureSet, Source};
+use crate::frame::Frame;
+use crate::name::{Entity, FeatureSetName};
+use crate::raw::{RawRow, RawTable};
+use crate::store::{Depth, RawRequest, RawStore};
+use crate::timestamp::earlier;
+use crate::validation::Violation;
+
+/// The raw rows of a source that are shown: the newest.
+const SHOWN: usize = 50;
+
+/// One entity's row, and where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Lineage {
+    /// The set.
+    pub set: FeatureSetName,
+    /// Whose row.
+    pub entity: Entity,
+    /// The moment that it was asked for.
+    pub as_of: Timestamp,
+    /// The age limit of the set and the configuration.
+    pub max_age: MaxAge,
+    /// The stored row, or why there is none. An age over the limit is told in `stored_stale`.
+    pub stored: Result<Retrieved, Unavailable>,
+    /// The stored row is older than the limit.
+    pub stored_stale: bool,
+    /// The row computed from the raw rows below, or why there is none.
+    pub computed: Result<Retrieved, Unavailable>,
+    /// By feature, as declared; of a set that declares none, as stored.
+    pub features: Vec<FeatureLineage>,
+    /// By source, as declared.
+    pub sources: Vec<SourceLineage>,
+}
+
+/// Where one value comes from.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct FeatureLineage {
+    /// The feature.
+    pub name: Arc<str>,
+    /// Its expression, where it has one.
+    pub expression: Option<String>,
+    /// The stored value.
+    pub stored: Option<Value<'static>>,
+    /// The computed value.
+    pub computed: Option<Value<'static>>,
+    /// What is wrong with the stored value.
+    pub violation: Option<Violation>,
+    /// The set's constant stands for the stored value.
+    pub filled: bool,
+}
+
+/// The raw rows of one source.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct SourceLineage {
+    /// The source, as expressions name it.
+    pub name: String,
+    /// Its table.
+    pub table: RawTable,
+    /// How many rows the computation used.
+    pub rows: usize,
+    /// The oldest one's timestamp.
+    pub oldest: Option<Timestamp>,
+    /// The newest one's.
+    pub newest: Option<Timestamp>,
+    /// The newest of them, oldest first, 50 at most.
+    pub shown: Vec<RawRow>,
+}
+
+impl Retriever {
+    /// One entity's row at a moment (`None`: now), with where each value comes from. Costs a computation.
+    ///
+    /// # Errors
+    /// [`Unavailable`] where the entity has neither a stored row nor raw rows, or the store cannot answer.
+    pub async fn lineage(
+        &self,
+        set: &FeatureSetName,
+        entity: &Entity,
+        as_of: Option<Timestamp>,
+    ) -> Result<Lineage, Unavailable> {
+        let request = RetrieveRequest {
+            as_of: Some(as_of.unwrap_or_else(|| (self.clock)())),
+            mode: Mode::Cached,
+            ..RetrieveRequest::cached(set.clone(), [entity.clone()])
+        };
+        let asked = self.asked(&request);
+        let stored = self.stored(asked, &request.entities).await?.pop();
+        let (stored, stored_stale) = match stored {
+            Some(Weighed::Fresh(retrieved)) => (Ok(retrieved), false),
+            Some(Weighed::Stale(retrieved, _)) => (Ok(retrieved), true),
+            Some(Weighed::Absent(error)) => (Err(error), false),
+            None => (Err(Unavailable::NoRow { set: set.clone(), entity: entity.clone() }), false),
+        };
+        let (computed, sources) = match self.computable(asked) {
+            Ok((declared, raw)) => self.traced(declared, raw, asked, entity).await,
+            Err(error) => (Err(error), Vec::new()),
+        };
+        if let (Err(error), Err(_)) = (&stored, &computed) {
+            return Err(error.clone());
+        }
+        let features = self.features(set, stored.as_ref().ok(), computed.as_ref().ok());
+        let max_age = asked.limit;
+        let (set, entity, as_of) = (set.clone(), entity.clone(), asked.now);
+        Ok(Lineage { set, entity, as_of, max_age, stored, stored_stale, computed, features, sources })
+    }
+
+    /// A computed row and the raw rows that it came from.
+    async fn traced(
+        &self,
+        set: &FeatureSet,
+        raw: &dyn RawStore,
+        asked: Asked<'_>,
+        entity: &Entity,
+    ) -> (Result<Retrieved, Unavailable>, Vec<SourceLineage>) {
+        let computed = match self.computed(asked, std::slice::from_ref(entity)).await {
+            Ok(mut weighed) => match weighed.pop() {
+                Some(Weighed::Fresh(retrieved) | Weighed::Stale(retrieved, _)) => Ok(retrieved),
+                Some(Weighed::Absent(error)) => Err(error),
+                None => Err(Unavailable::NoRawRows { set: asked.set.clone(), entity: entity.clone() }),
+            },
+            Err(error) => Err(error),
+        };
+        let request = OnDemandRequest {
+            entities: vec![entity.clone()],
+            as_of: asked.now,
+            deadline: Some(asked.end(self.config.on_demand.timeout).into_std()),
+            max_rows: self.config.on_demand.max_rows,
+        };
+        let used = match on_demand(set, raw, request).await.map(|mut rows| rows.pop()) {
+            Ok(Some(Ok(Some(on_demand)))) => on_demand.used,
+            _ => Vec::new(),
+        };
+        let mut sources = Vec::with_capacity(used.len());
+        for (source, used) in set.sources().iter().zip(used) {
+            let shown = shown(raw, source, asked, entity, used.rows.min(SHOWN)).await;
+            let SourceUsed { source: name, table, rows, oldest, newest } = used;
+            sources.push(SourceLineage { name, table, rows, oldest, newest, shown });
+        }
+        (computed, sources)
+    }
+
+    fn features(
+        &self,
+        set: &FeatureSetName,
+        stored: Option<&Retrieved>,
+        computed: Option<&Retrieved>,
+    ) -> Vec<FeatureLineage> {
+        let value = |row: Option<&Retrieved>, name: &str| row.and_then(|row| row.row.get(name)).cloned();
+        let of = |name: &Arc<str>, expression: Option<String>| FeatureLineage {
+            name: Arc::clone(name),
+            expression,
+            stored: value(stored, name),
+            computed: value(computed, name),
+            violation: stored
+                .and_then(|row| row.invalid.iter().find(|violation| violation.feature == *name))
+                .cloned(),
+            filled: stored.is_some_and(|row| row.filled.contains(name)),
+        };
+        let declared = self.declared(set).map(FeatureSet::features).unwrap_or_default();
+        let mut features: Vec<_> =
+            declared.iter().map(|feature| of(&feature.name, Some(feature.expression().to_owned()))).collect();
+        // A stored row may have more than was declared since.
+        let others = stored.into_iter().flat_map(|row| row.row.features());
+        let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == *name));
+        features.extend(others.map(|(name, _)| of(name, None)));
+        features
+    }
+}
+
+/// The newest raw rows of a source that were visible.
+async fn shown(
+    raw: &dyn RawStore,
+    source: &Source,
+    asked: Asked<'_>,
+    entity: &Entity,
+    rows: usize,
+) -> Vec<RawRow> {
+    let request = RawRequest {
+        table: source.table.clone(),
+        entities: vec![entity.clone()],
+        until: Some(earlier(asked.now, source.delay)),
+        depth: Depth::newest(rows),
+        deadline: None,
+    };
+    // What cannot be read again is not shown; the row above says how the store does.
+    let Ok(mut found) = raw.read_raw(request).await else { return Vec::new() };
+    found.pop().map(|found| rows_of(&found.frame, entity)).unwrap_or_default()
+}
+
+fn rows_of(frame: &Frame, entity: &Entity) -> Vec<RawRow> {
+    let value = |name: &str, i: usize| match (frame.column(name), frame.texts(name)) {
+        (Some(numbers), _) => Value::from(numbers[i]),
+        (None, Some(texts)) => match &texts[i] {
+            Some(text) => Value::Text(text.to_string().into()),
+            None => Value::Missing,
+        },
+        (None, None) => Value::Missing,
+    };
+    let row = |(i, at): (usize, &Timestamp)| {
+        let values = frame.names().map(|name| (Arc::from(name), value(name, i))).collect();
+        RawRow::new(entity.clone(), *at, values)
+    };
+    frame.timestamps().iter().enumerate().map(row).collect()
+}

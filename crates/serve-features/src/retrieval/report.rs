@@ -1,0 +1,99 @@
+//! A set as it is now: the newest rows of some entities, and what was counted since the start.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serve_core::Value;
+
+use super::{MaxAge, Retriever, Unavailable};
+use crate::freshness::check_freshness;
+use crate::name::FeatureSetName;
+use crate::row::FeatureRow;
+use crate::store::FeatureStore;
+use crate::validation::{FeatureReport, SetReport};
+
+/// The entities that are looked at.
+const SAMPLE: usize = 1_000;
+
+impl Retriever {
+    /// A set as it is now.
+    ///
+    /// # Errors
+    /// [`Unavailable`] where there is no store or it cannot answer. A set that is neither declared nor stored has an empty
+    /// report.
+    pub async fn report(&self, set: &FeatureSetName) -> Result<SetReport, Unavailable> {
+        let store = self.guarded(set)?;
+        let rows = store.sample(set.clone(), SAMPLE).await;
+        let rows = rows.map_err(|error| Unavailable::Store { set: set.clone(), source: Arc::new(error) })?;
+        let mut report = SetReport::new(set.clone(), self.declared(set).cloned());
+        if let Some(validator) = self.validators.get(set) {
+            validator.report(&mut report);
+        }
+        let now = (self.clock)();
+        ages(&mut report, &rows, now, self.latest(now), self.limit(set));
+        nulls(&mut report, &rows);
+        warn(&mut report, self.limit(set));
+        Ok(report)
+    }
+}
+
+fn ages(report: &mut SetReport, rows: &[FeatureRow], now: Timestamp, latest: Timestamp, limit: MaxAge) {
+    report.sampled = rows.len();
+    for row in rows {
+        report.in_future += usize::from(row.timestamp() > latest);
+        let age = match check_freshness(&report.set, row, now, limit) {
+            Ok(freshness) => freshness.age_seconds,
+            Err(stale) => {
+                report.stale += 1;
+                stale.age_seconds
+            }
+        };
+        let newest = report.newest_age_seconds.map_or(age, |newest| newest.min(age));
+        let oldest = report.oldest_age_seconds.map_or(age, |oldest| oldest.max(age));
+        (report.newest_age_seconds, report.oldest_age_seconds) = (Some(newest), Some(oldest));
+    }
+}
+
+/// The share of missing values among the sampled rows; a row that lacks a feature misses it.
+fn nulls(report: &mut SetReport, rows: &[FeatureRow]) {
+    if rows.is_empty() {
+        return;
+    }
+    let mut present: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
+    for (name, value) in rows.iter().flat_map(FeatureRow::features) {
+        let missing = matches!(value, Value::Missing) || matches!(value, Value::Number(x) if x.is_nan());
+        *present.entry(name).or_default() += usize::from(!missing);
+    }
+    let rate = |present: usize| Some(1.0 - present as f64 / rows.len() as f64);
+    let declared = report.declaration.as_ref().is_some_and(|set| !set.features().is_empty());
+    if !declared {
+        let feature = |name: &Arc<str>| FeatureReport { name: Arc::clone(name), ..FeatureReport::default() };
+        report.features = present.keys().map(|name| feature(name)).collect();
+    }
+    for feature in &mut report.features {
+        feature.sampled_null_rate = rate(present.get(&feature.name).copied().unwrap_or_default());
+    }
+}
+
+fn warn(report: &mut SetReport, limit: MaxAge) {
+    let (sampled, stale, in_future) = (report.sampled, report.stale, report.in_future);
+    if sampled == 0 {
+        report.warnings.push("the set has no rows".to_owned());
+    }
+    if stale > 0 {
+        report.warnings.push(format!("{stale} of {sampled} entities have no row younger than {limit}"));
+    }
+    if in_future > 0 {
+        report.warnings.push(format!("{in_future} of {sampled} entities have a row from the future"));
+    }
+    for feature in &report.features {
+        let offending = feature.wrong_type + feature.out_of_range;
+        if offending > 0 {
+            let FeatureReport { name, wrong_type, out_of_range, .. } = feature;
+            report.warnings.push(format!(
+                "`{name}`: {wrong_type} values of another type than declared, {out_of_range} out of range"
+            ));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Computing on demand, and choosing between that and what is stored.
+
+use super::*;
+
+fn hourly(time: &str, change: f64) -> FeatureRow {
+    let values = [("change".into(), Value::from(change)), ("level".into(), Value::from(1.0))];
+    FeatureRow::new(entity("A"), at(&format!("2025-10-04T{time}Z")), values)
+}
+
+#[tokio::test(start_paused = true)]
+async fn computed_rows_are_as_old_as_their_newest_visible_raw_row() {
+    let bench = bench(|_| ());
+    bench.has_candles("A", &[("09:00:00", 100.0), ("10:00:00", 110.0), ("11:00:01", 220.0)]).await;
+    let found = bench.asked("hourly", "A", Mode::Compute).await.expect("computes");
+    // The candle of 11:00:01 is visible at 12:00:01.
+    assert_eq!((found.origin, found.age_seconds, found.warm), (Origin::Computed, 3_600.0, Some(true)));
+    assert_eq!(found.row.get("level"), Some(&110.0.into()));
+    bench.wait(Duration::from_secs(1)).await;
+    let found = bench.asked("hourly", "A", Mode::Compute).await.expect("computes");
+    assert_eq!((found.age_seconds, found.row.get("level")), (0.0, Some(&220.0.into())));
+    let then = RetrieveRequest {
+        mode: Mode::Compute,
+        as_of: Some(at("2025-10-04T10:30:00Z")),
+        ..RetrieveRequest::cached(set("hourly"), [entity("A")])
+    };
+    let found = bench.ask(then).await.expect("computes as of then");
+    assert_eq!((found.age_seconds, found.row.get("level")), (1_800.0, Some(&100.0.into())));
+    bench.wait(Duration::from_hours(2)).await;
+    assert!(matches!(bench.asked("hourly", "A", Mode::Compute).await, Err(Unavailable::Stale { .. })));
+    assert_eq!(bench.retriever.counters().computed, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_computed_says_why() {
+    let why = async |bench: &Bench, name: &str| {
+        bench.asked(name, "A", Mode::Compute).await.expect_err("cannot be computed").to_string()
+    };
+    let on = bench(|_| ());
+    assert_eq!(why(&on, "hourly").await, "no raw rows of entity \"A\" to compute feature set \"hourly\" from");
+    let refused = |reason| format!("features of \"{reason}");
+    assert_eq!(
+        why(&on, "ready").await,
+        refused("ready\" cannot be computed on demand: the set's declaration has no expressions")
+    );
+    assert_eq!(why(&on, "other").await, refused("other\" cannot be computed on demand: the set is not declared"));
+    let off = bench(|config| config.on_demand.enabled = false);
+    assert_eq!(
+        why(&off, "hourly").await,
+        refused("hourly\" cannot be computed on demand: it is switched off (features.on_demand.enabled)")
+    );
+    let no_raw = bench_with(Scripted { keeps_raw: false, ..Scripted::new(Act::Answer) }, |_| ());
+    assert_eq!(
+        why(&no_raw, "hourly").await,
+        refused("hourly\" cannot be computed on demand: the feature store keeps no raw rows")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn auto_takes_a_fresh_row_and_computes_the_others() {
+    let bench = bench(|_| ());
+    bench.has("hourly", &[hourly("11:00:00", 0.5)]).await;
+    bench.has_candles("A", &[("10:00:00", 100.0)]).await;
+    bench.has_candles("B", &[("10:30:00", 7.0)]).await;
+    let request = RetrieveRequest {
+        mode: Mode::Auto,
+        ..RetrieveRequest::cached(set("hourly"), ["A", "B", "C"].map(entity))
+    };
+    let rows = bench.retriever.retrieve(request).await.expect("has a store");
+    let origins: Vec<_> = rows.iter().map(|row| row.as_ref().map(|row| row.origin).ok()).collect();
+    assert_eq!(origins, [Some(Origin::Cached), Some(Origin::Computed), None]);
+    // What the store lacks is told, not how computing failed.
+    assert_eq!(rows[2], Err(Unavailable::NoRow { set: set("hourly"), entity: entity("C") }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn auto_computes_a_stale_row_anew() {
+    let bench = bench(|_| ());
+    bench.has("hourly", &[hourly("10:00:00", 0.5)]).await;
+    bench.has_candles("A", &[("10:15:00", 3.0)]).await;
+    let found = bench.asked("hourly", "A", Mode::Auto).await.expect("is computed");
+    assert_eq!((found.origin, found.age_seconds, found.degraded), (Origin::Computed, 2_700.0, None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_stale_and_cannot_be_computed_is_refused_or_marked_as_configured() {
+    for when_stale in [WhenStale::Refuse, WhenStale::Degrade] {
+        let bench = bench(|config| config.on_demand.when_stale = when_stale);
+        bench.has("hourly", &[hourly("10:00:00", 0.5)]).await;
+        let stale = "features of entity \"A\" in feature set \"hourly\" are 7200.0 s old, older than 90m";
+        let why = "no raw rows of entity \"A\" to compute feature set \"hourly\" from";
+        let found = bench.asked("hourly", "A", Mode::Auto).await;
+        match when_stale {
+            WhenStale::Refuse => {
+                let message = found.expect_err("is refused").to_string();
+                assert_eq!(message, format!("{stale}, and not computed anew: {why}"));
+            }
+            WhenStale::Degrade => {
+                let found = found.expect("is marked");
+                assert_eq!((found.origin, found.age_seconds), (Origin::Cached, 7_200.0));
+                assert_eq!(found.degraded, Some(format!("{stale}; not computed anew: {why}")));
+            }
+        }
+        // The policy is `auto`'s; who asks for the stored row gets it fresh or not at all.
+        assert!(matches!(bench.cached("hourly", "A").await, Err(Unavailable::Stale { .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_fails_is_not_asked_for_raw_rows_too() {
+    let bench = bench(|config| config.retry.attempts = 1);
+    bench.script.otherwise(Act::Fail);
+    assert!(matches!(bench.asked("hourly", "A", Mode::Auto).await, Err(Unavailable::Store { .. })));
+    assert_eq!(bench.script.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn lineage_shows_both_rows_the_expressions_and_the_raw_rows() {
+    let bench = bench(|_| ());
+    bench.has("hourly", &[hourly("10:00:00", 0.5)]).await;
+    bench.has_candles("A", &[("09:00:00", 100.0), ("10:00:00", 110.0), ("11:30:00", 1.0)]).await;
+    let lineage = bench.retriever.lineage(&set("hourly"), &entity("A"), None).await.expect("is there");
+    assert!(lineage.stored_stale);
+    assert_eq!(lineage.stored.as_ref().map(|row| row.age_seconds), Ok(7_200.0));
+    assert_eq!(lineage.computed.as_ref().map(|row| row.age_seconds), Ok(3_600.0));
+    let change = &lineage.features[0];
+    assert_eq!(change.expression.as_deref(), Some("return(close, 1)"));
+    assert_eq!((&change.stored, &change.computed), (&Some(0.5.into()), &Some((110.0 / 100.0 - 1.0).into())));
+    let source = &lineage.sources[0];
+    assert_eq!((&*source.name, source.table.name(), source.rows), ("price", "price_data", 2));
+    assert_eq!(source.newest, Some(at("2025-10-04T10:00:00Z")));
+    let closes: Vec<_> = source.shown.iter().map(|row| row.get("close").cloned()).collect();
+    assert_eq!(closes, [Some(100.0.into()), Some(110.0.into())]);
+    let ready = bench.retriever.lineage(&set("ready"), &entity("A"), None).await;
+    assert_eq!(ready.err(), Some(Unavailable::NoRow { set: set("ready"), entity: entity("A") }));
+}

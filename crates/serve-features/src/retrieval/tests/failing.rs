@@ -1,0 +1,87 @@
+//! A store that is slow, dead, hangs or comes back.
+
+use super::*;
+use crate::resilience::BreakerState;
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_hangs_costs_a_request_the_timeout() {
+    let bench = bench(|_| ());
+    bench.script.otherwise(Act::Hang);
+    let begun = Instant::now();
+    let error = bench.cached("ready", "A").await.expect_err("hangs");
+    assert_eq!(
+        error.to_string(),
+        "the feature store cannot answer: the scripted feature store did not answer within 50 ms"
+    );
+    assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, true));
+    assert_eq!(begun.elapsed(), Duration::from_millis(50));
+    assert_eq!(bench.retriever.counters().store_failed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_in_a_hurry_waits_no_longer_than_it_says() {
+    let bench = bench(|_| ());
+    bench.script.otherwise(Act::Hang);
+    let begun = Instant::now();
+    let deadline = Some((begun + Duration::from_millis(7)).into_std());
+    for mode in [Mode::Cached, Mode::Compute, Mode::Auto] {
+        let request = RetrieveRequest { deadline, mode, ..RetrieveRequest::cached(set("hourly"), [entity("A")]) };
+        assert!(matches!(bench.ask(request).await, Err(Unavailable::Store { .. })), "{mode:?}");
+        assert_eq!(begun.elapsed(), Duration::from_millis(7));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stampede_is_one_query() {
+    let bench = bench(|_| ());
+    bench.has("ready", &[row("A", "12:00:00", 1.0)]).await;
+    bench.script.otherwise(Act::AnswerAfter(Duration::from_millis(10)));
+    let ask = || bench.cached("ready", "A");
+    let (a, b, c, d) = tokio::join!(ask(), ask(), ask(), ask());
+    assert!([a, b, c, d].iter().all(Result::is_ok));
+    assert_eq!(bench.script.calls(), 1);
+    assert_eq!(bench.retriever.counters().cache.joined, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_good_row_stands_in_marked_while_it_is_young_enough() {
+    let keep = |config: &mut FeaturesConfig| {
+        config.cache = CacheConfig { last_known_good: Duration::from_mins(30), ..CacheConfig::default() };
+    };
+    let bench = bench(keep);
+    bench.has("ready", &[row("A", "12:00:00", 1.0)]).await;
+    assert_eq!(bench.cached("ready", "A").await.expect("answers").degraded, None);
+    bench.script.otherwise(Act::Hang);
+    bench.wait(Duration::from_mins(5)).await;
+    let found = bench.cached("ready", "A").await.expect("stands in");
+    assert_eq!((found.origin, x(&found), found.age_seconds), (Origin::LastKnownGood, Some(&1.0.into()), 300.0));
+    let reason = found.degraded.expect("is marked");
+    assert!(reason.contains("did not answer within 50 ms; the row is the last"), "{reason}");
+    assert!(matches!(bench.cached("ready", "B").await, Err(Unavailable::Store { .. })));
+    // The set's limit of ten minutes holds for it as for any other row.
+    bench.wait(Duration::from_mins(6)).await;
+    assert!(matches!(bench.cached("ready", "A").await, Err(Unavailable::Stale { .. })));
+    bench.wait(Duration::from_mins(30)).await;
+    assert!(matches!(bench.cached("ready", "A").await, Err(Unavailable::Store { .. })));
+    let counters = bench.retriever.counters();
+    assert_eq!((counters.last_known_good, counters.degraded, counters.cache.served_stale), (1, 1, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_told_without_asking_and_a_probe_finds_a_store_that_came_back() {
+    let bench = bench(|config| config.retry.attempts = 1);
+    bench.script.otherwise(Act::Fail);
+    for _ in 0..5 {
+        assert!(bench.cached("ready", "A").await.is_err());
+    }
+    let health = bench.retriever.health().expect("has a store");
+    assert_eq!((health.kind, health.reachable, health.breaker.state), ("scripted", false, BreakerState::Open));
+    assert_eq!(bench.script.calls(), 5);
+    let error = bench.cached("ready", "A").await.expect_err("is not asked");
+    assert!(error.to_string().contains("circuit breaker is open"), "{error}");
+    bench.script.otherwise(Act::Answer);
+    assert_eq!(bench.retriever.probe().await.map(|health| health.reachable), Some(false));
+    bench.wait(Duration::from_secs(1)).await;
+    let health = bench.retriever.probe().await.expect("has a store");
+    assert_eq!((health.reachable, health.breaker.state), (true, BreakerState::Closed));
+}

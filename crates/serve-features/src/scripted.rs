@@ -1,0 +1,204 @@
+//! A store for tests that does what it is told: answers, late or at once, fails, or hangs.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::memory::MemoryStore;
+use crate::name::{Entity, FeatureSetName};
+use crate::raw::{RawRow, RawTable};
+use crate::row::FeatureRow;
+use crate::store::{
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore, RetrieveError,
+    StoredState, WriteError,
+};
+
+/// What the next call does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Act {
+    Answer,
+    AnswerAfter(Duration),
+    /// As a refused connection does.
+    Fail,
+    /// As a mistake in a query does.
+    FailForGood,
+    Busy,
+    Corrupt,
+    /// As a socket does that accepts and never answers.
+    Hang,
+}
+
+/// A [`MemoryStore`] whose calls do what they are told, and are counted.
+#[derive(Debug)]
+pub(crate) struct Scripted {
+    pub(crate) memory: MemoryStore,
+    pub(crate) keeps_raw: bool,
+    acts: Mutex<VecDeque<Act>>,
+    otherwise: Mutex<Act>,
+    calls: AtomicUsize,
+    fetched: Mutex<Vec<FetchRequest>>,
+}
+
+impl Scripted {
+    /// A store whose every call does the same.
+    pub(crate) fn new(otherwise: Act) -> Self {
+        Self {
+            memory: MemoryStore::new(),
+            keeps_raw: true,
+            acts: Mutex::default(),
+            otherwise: Mutex::new(otherwise),
+            calls: AtomicUsize::new(0),
+            fetched: Mutex::default(),
+        }
+    }
+
+    /// What the next calls do.
+    pub(crate) fn next(&self, acts: &[Act]) {
+        self.acts.lock().unwrap_or_else(PoisonError::into_inner).extend(acts);
+    }
+
+    /// What calls do that nothing was said of.
+    pub(crate) fn otherwise(&self, act: Act) {
+        *self.otherwise.lock().unwrap_or_else(PoisonError::into_inner) = act;
+    }
+
+    /// How often it was asked.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// The entities and moments that were fetched, call by call.
+    pub(crate) fn fetched(&self) -> Vec<(Vec<String>, Option<Timestamp>)> {
+        let fetched = self.fetched.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = |entities: &[Entity]| entities.iter().map(ToString::to_string).collect();
+        fetched.iter().map(|request| (names(&request.entities), request.as_of)).collect()
+    }
+
+    async fn act(&self) -> Result<(), RetrieveError> {
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let next = self.acts.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        let act = next.unwrap_or(*self.otherwise.lock().unwrap_or_else(PoisonError::into_inner));
+        let failed = |transient| {
+            let (store, operation, source) = ("scripted", "read", "refused".into());
+            Err(RetrieveError::Backend { store, operation, transient, source })
+        };
+        match act {
+            Act::Answer => Ok(()),
+            Act::AnswerAfter(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            Act::Fail => failed(true),
+            Act::FailForGood => failed(false),
+            Act::Busy => Err(RetrieveError::Busy { store: "scripted", waiting: 7 }),
+            Act::Corrupt => {
+                let entity = "A".parse().expect("is an entity");
+                Err(RetrieveError::Corrupt { table: "t".to_owned(), entity, source: "cut off".into() })
+            }
+            Act::Hang => std::future::pending().await,
+        }
+    }
+}
+
+impl FeatureStore for Scripted {
+    fn kind(&self) -> &'static str {
+        "scripted"
+    }
+
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+        self.fetched.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        Box::pin(async move {
+            self.act().await?;
+            // The deadline is one of time that stands still.
+            self.memory.fetch(FetchRequest { deadline: None, ..request }).await
+        })
+    }
+
+    fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
+        Box::pin(async move {
+            let failed = |error: RetrieveError| WriteError::Backend {
+                store: "scripted",
+                operation: "write",
+                transient: error.retry_helps(),
+                source: Box::new(error),
+            };
+            self.act().await.map_err(failed)?;
+            self.memory.write(set, rows).await
+        })
+    }
+
+    fn sample(
+        &self,
+        set: FeatureSetName,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        Box::pin(async move {
+            self.act().await?;
+            self.memory.sample(set, limit).await
+        })
+    }
+
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        Box::pin(async move {
+            self.act().await?;
+            self.memory.history(request).await
+        })
+    }
+
+    fn raw(&self) -> Option<&dyn RawStore> {
+        self.keeps_raw.then_some(self)
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
+        Box::pin(self.act())
+    }
+}
+
+impl Scripted {
+    fn kept(&self) -> &dyn RawStore {
+        self.memory.raw().expect("a memory store keeps raw rows")
+    }
+}
+
+impl RawStore for Scripted {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+        Box::pin(async move {
+            self.act().await?;
+            self.kept().read_raw(RawRequest { deadline: None, ..request }).await
+        })
+    }
+
+    fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>> {
+        self.kept().write_raw(table, rows)
+    }
+
+    fn raw_entities(
+        &self,
+        table: RawTable,
+        after: Option<Entity>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entity>, RetrieveError>> {
+        self.kept().raw_entities(table, after, limit)
+    }
+
+    fn read_states(
+        &self,
+        set: FeatureSetName,
+        declaration: String,
+        entities: Vec<Entity>,
+        as_of: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<Vec<Option<StoredState>>, RetrieveError>> {
+        self.kept().read_states(set, declaration, entities, as_of)
+    }
+
+    fn write_states(
+        &self,
+        set: FeatureSetName,
+        states: Vec<StoredState>,
+    ) -> BoxFuture<'_, Result<(), WriteError>> {
+        self.kept().write_states(set, states)
+    }
+}
