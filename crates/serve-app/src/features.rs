@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use serve_core::Value;
 use serve_features::{
-    FeatureSetName, FeatureStore as _, IngestError, MaxAge, NameError, RawRow, RawTable, Retriever, Unavailable,
+    FeatureSetName, FeatureStore as _, IngestError, MaxAge, NameError, RawRow, RawTable, Retriever,
+    Unavailable,
 };
 
 use crate::error::{Code, ServiceError};
@@ -39,7 +40,8 @@ impl Service {
     #[must_use]
     pub fn limit(&self, set: &FeatureSetName, asked: Option<MaxAge>) -> MaxAge {
         let retriever = self.retriever();
-        let declared = retriever.declarations().get(set.as_str()).and_then(serve_features::FeatureSet::max_age);
+        let declared =
+            retriever.declarations().get(set.as_str()).and_then(serve_features::FeatureSet::max_age);
         retriever.config().max_age.strictest(declared).strictest(asked)
     }
 
@@ -103,11 +105,9 @@ impl Service {
         if !refused.is_empty() {
             return Err(NotStored::Refused(refused));
         }
-        let none = |what: &str| {
-            ServiceError::new(Code::FeaturesUnavailable, format!("{what}, so rows of {table} cannot be stored"))
-        };
-        let store = self.retriever().store().ok_or_else(|| none("no feature store is configured"))?;
-        let raw = store.raw().ok_or_else(|| none("the feature store keeps no raw rows"))?;
+        let store =
+            self.retriever().store().ok_or_else(|| nowhere("no feature store is configured", table))?;
+        let raw = store.raw().ok_or_else(|| nowhere("the feature store keeps no raw rows", table))?;
         let entities: BTreeSet<_> = rows.iter().map(|row| row.entity.clone()).collect();
         let written = rows.len();
         let stored = raw.write_raw(table.clone(), rows).await;
@@ -150,6 +150,10 @@ impl Service {
         let skew = jiff::SignedDuration::try_from(self.retriever().config().clock_skew);
         skew.ok().and_then(|skew| self.now().checked_add(skew).ok()).unwrap_or(Timestamp::MAX)
     }
+}
+
+fn nowhere(what: &str, table: &RawTable) -> ServiceError {
+    ServiceError::new(Code::FeaturesUnavailable, format!("{what}, so rows of {table} cannot be stored"))
 }
 
 /// Why raw rows were not stored.

@@ -10,7 +10,7 @@ use futures_util::stream;
 use jiff::Timestamp;
 use serve_core::response::FeatureSource;
 use serve_core::{CheckedRow, InvalidInput, ModelName, Value};
-use serve_features::{Entity, FeatureRow, FeatureSetName, MaxAge, Mode, Origin, Retrieved, RetrieveRequest};
+use serve_features::{Entity, FeatureRow, FeatureSetName, MaxAge, Mode, Origin, RetrieveRequest, Retrieved};
 use serve_registry::Deployment;
 
 use crate::error::{Code, ServiceError};
@@ -90,9 +90,9 @@ impl Service {
             }
         };
         let model_limit = deployment.manifest().max_age;
-        let max_age = request.max_age.map_or(model_limit, |asked| {
-            Some(model_limit.map_or(asked, |limit| limit.min(asked)))
-        });
+        let max_age = request
+            .max_age
+            .map_or(model_limit, |asked| Some(model_limit.map_or(asked, |limit| limit.min(asked))));
         let ask = |set: &str| {
             let set: FeatureSetName = set.parse().map_err(ServiceError::from)?;
             let entity = self.entity(&set, request.entity.as_deref())?;

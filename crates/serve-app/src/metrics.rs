@@ -12,14 +12,16 @@ use prometheus::{
     Encoder as _, GaugeVec, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, TextEncoder,
 };
 use serve_core::Value;
-use serve_features::{BreakerState, FeatureSetName, Mode, RetrievalCounters, Retrieved, Retriever, StoreHealth};
+use serve_features::{
+    BreakerState, FeatureSetName, Mode, RetrievalCounters, Retrieved, Retriever, StoreHealth,
+};
 
 /// The content type of [`FeatureMetrics::text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-const LATENCIES: [f64; 11] = [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.25, 1.0];
-const AGES: [f64; 10] =
-    [1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0];
+const LATENCIES: [f64; 11] =
+    [0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.25, 1.0];
+const AGES: [f64; 10] = [1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0, 2_592_000.0];
 
 /// What is observed while features are gathered.
 #[derive(Debug)]
@@ -138,12 +140,23 @@ fn rows(families: &mut Vec<MetricFamily>, told: &RetrievalCounters) {
         ("store_failed", told.store_failed),
         ("unavailable", told.unavailable),
     ];
-    counters(families, "feature_rows_total", "Rows that were asked for, by what came of it.", "outcome", &outcomes);
+    counters(
+        families,
+        "feature_rows_total",
+        "Rows that were asked for, by what came of it.",
+        "outcome",
+        &outcomes,
+    );
     let future = [("taken", told.from_future), ("left_out", told.skipped_future)];
     counters(families, "feature_rows_from_future_total", "Rows from the future.", "outcome", &future);
     let written = [("written", told.ingested), ("refused", told.refused)];
     counters(families, "feature_rows_ingested_total", "Rows sent to be stored.", "outcome", &written);
-    counter(families, "feature_rows_degraded_total", "Rows that were answered marked degraded.", told.degraded);
+    counter(
+        families,
+        "feature_rows_degraded_total",
+        "Rows that were answered marked degraded.",
+        told.degraded,
+    );
     let help = "Computed rows whose functions of endless memory lacked their past.";
     counter(families, "feature_rows_cold_total", help, told.cold);
     let help = "Stored values that their declaration does not allow.";
@@ -152,9 +165,19 @@ fn rows(families: &mut Vec<MetricFamily>, told: &RetrievalCounters) {
 
 fn calls(families: &mut Vec<MetricFamily>, told: &RetrievalCounters) {
     let store = &told.store;
-    counter(families, "feature_store_requests_total", "Calls of the store that were let through.", store.calls);
+    counter(
+        families,
+        "feature_store_requests_total",
+        "Calls of the store that were let through.",
+        store.calls,
+    );
     counter(families, "feature_store_errors_total", "Those that failed, time-outs included.", store.failures);
-    counter(families, "feature_store_timeouts_total", "Those that were not answered in time.", store.timeouts);
+    counter(
+        families,
+        "feature_store_timeouts_total",
+        "Those that were not answered in time.",
+        store.timeouts,
+    );
     counter(families, "feature_store_retries_total", "Second and further attempts.", store.retries);
     let refused = [("busy", store.refused_busy), ("breaker_open", store.refused_open)];
     counters(families, "feature_store_refused_total", "Calls that were not let through.", "reason", &refused);
@@ -171,7 +194,12 @@ fn breaker(families: &mut Vec<MetricFamily>, health: &StoreHealth) {
     }
     let help = "How often the circuit breaker has opened.";
     counter(families, "feature_store_breaker_openings_total", help, health.breaker.opened);
-    gauge(families, "feature_store_calls_under_way", "Calls of the store under way.", health.under_way as u64);
+    gauge(
+        families,
+        "feature_store_calls_under_way",
+        "Calls of the store under way.",
+        health.under_way as u64,
+    );
     gauge(families, "feature_store_calls_waiting", "Calls that wait for one to end.", health.waiting as u64);
 }
 
@@ -179,7 +207,12 @@ fn cache(families: &mut Vec<MetricFamily>, told: &RetrievalCounters) {
     let cache = &told.cache;
     counter(families, "feature_cache_hits_total", "Rows answered from memory.", cache.hits);
     counter(families, "feature_cache_misses_total", "Rows fetched.", cache.misses);
-    counter(families, "feature_cache_joined_total", "Rows that came with another request's fetch.", cache.joined);
+    counter(
+        families,
+        "feature_cache_joined_total",
+        "Rows that came with another request's fetch.",
+        cache.joined,
+    );
     counter(families, "feature_cache_evictions_total", "Rows thrown out for want of room.", cache.evicted);
     let help = "Rows that stood in for a store that failed.";
     counter(families, "feature_cache_stale_served_total", help, cache.served_stale);

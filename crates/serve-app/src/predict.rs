@@ -77,7 +77,8 @@ impl Service {
         }
         let fallback = self.registry().options().models.get(&asked.name)?.fallback.clone()?;
         let served = self.registry().model(fallback.name.as_str());
-        let served = served.is_some_and(|model| model.summary().is_some_and(|about| about.feature_set.is_some()));
+        let served =
+            served.is_some_and(|model| model.summary().is_some_and(|about| about.feature_set.is_some()));
         let entity = request.entity.clone().filter(|_| served);
         let model = ModelQuery::named(fallback.name, Some(fallback.selector));
         Some((asked.name, PredictRequest { model, entity, ..request.clone() }))
@@ -132,7 +133,8 @@ impl Service {
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         let prepared = self.prepare(requests).await;
-        let asks: Vec<Ask> = prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
+        let asks: Vec<Ask> =
+            prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
         let mut fetched = if asks.is_empty() { Vec::new() } else { self.fetch(&asks).await }.into_iter();
         let mut rows = Vec::with_capacity(requests.len());
         for (request, prepared) in requests.iter().zip(prepared) {

@@ -191,7 +191,6 @@ impl Service {
     fn names(&self) -> Vec<ModelName> {
         self.parts.registry.find(None, None)
     }
-
 }
 
 fn said(query: &ModelQuery) -> String {

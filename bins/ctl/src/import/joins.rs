@@ -17,7 +17,8 @@ pub(super) fn declared(signature: Signature, joins: &[String]) -> Result<Signatu
         let told = |problem: String| Exit::told(ExitReason::Data, format!("--join {join:?}: {problem}"));
         let (set, features) =
             join.split_once(':').ok_or_else(|| told("expected SET:FEATURE,FEATURE".to_owned()))?;
-        let set: FeatureSetName = set.parse().map_err(|error: serve_features::NameError| told(error.to_string()))?;
+        let set: FeatureSetName =
+            set.parse().map_err(|error: serve_features::NameError| told(error.to_string()))?;
         for feature in features.split(',').map(str::trim) {
             let input = inputs.iter_mut().find(|input| input.name == feature);
             let input = input.ok_or_else(|| told(format!("the model has no feature {feature:?}")))?;

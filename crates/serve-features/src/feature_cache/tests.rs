@@ -120,8 +120,7 @@ async fn batches_that_want_each_others_keys_do_not_wait_for_ever() {
 async fn a_leader_that_is_dropped_hands_over() {
     let (cache, source) = (cache(SECOND, Duration::ZERO), Source::default());
     let dropped = tokio::time::timeout(SECOND / 2, source.get(&cache, &["A"]));
-    let (dropped, one, two) =
-        tokio::join!(dropped, source.get(&cache, &["A"]), source.get(&cache, &["A"]));
+    let (dropped, one, two) = tokio::join!(dropped, source.get(&cache, &["A"]), source.get(&cache, &["A"]));
     assert!(dropped.is_err());
     assert_eq!((one, two), (vec![row(1, "A")], vec![row(1, "A")]));
     assert_eq!(source.calls(), ["A", "A"]);
@@ -241,8 +240,11 @@ struct Caller {
 }
 
 fn caller() -> impl Strategy<Value = Caller> {
-    (0_u64..40, 1_u64..60, prop::collection::vec(0_u8..5, 1..4))
-        .prop_map(|(begins, stays, wants)| Caller { begins, stays, wants })
+    (0_u64..40, 1_u64..60, prop::collection::vec(0_u8..5, 1..4)).prop_map(|(begins, stays, wants)| Caller {
+        begins,
+        stays,
+        wants,
+    })
 }
 
 proptest! {

@@ -151,7 +151,9 @@ async fn one_bad_entity_of_a_batch_fails_alone() {
 #[tokio::test(start_paused = true)]
 async fn as_of_then_ages_are_measured_against_then_and_nothing_is_kept() {
     let bench = bench(|config| config.cache.ttl = Duration::from_mins(5));
-    bench.has("ready", &[row("A", "09:00:00", 1.0), row("A", "10:00:00", 2.0), row("A", "12:00:00", 3.0)]).await;
+    bench
+        .has("ready", &[row("A", "09:00:00", 1.0), row("A", "10:00:00", 2.0), row("A", "12:00:00", 3.0)])
+        .await;
     let then = |time: &str| RetrieveRequest {
         as_of: Some(at(&format!("2025-10-04T{time}Z"))),
         ..RetrieveRequest::cached(set("ready"), [entity("A")])

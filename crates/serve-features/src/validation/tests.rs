@@ -42,11 +42,19 @@ fn refused(values: &[(&str, Value<'static>)]) -> Vec<String> {
 fn a_row_as_declared_is_taken_in_any_order_and_with_gaps() {
     let number = Value::Number;
     assert_eq!(
-        refused(&[("rsi", number(100.0)), ("mood", number(-3.0)), ("open", Value::Bool(true)), ("venue", text("x"))]),
+        refused(&[
+            ("rsi", number(100.0)),
+            ("mood", number(-3.0)),
+            ("open", Value::Bool(true)),
+            ("venue", text("x"))
+        ]),
         [""; 0]
     );
     assert_eq!(refused(&[("venue", text("x")), ("rsi", number(0.0))]), [""; 0]);
-    assert_eq!(refused(&[("venue", text("x")), ("rsi", number(f64::NAN)), ("open", Value::Missing)]), [""; 0]);
+    assert_eq!(
+        refused(&[("venue", text("x")), ("rsi", number(f64::NAN)), ("open", Value::Missing)]),
+        [""; 0]
+    );
 }
 
 #[test]
@@ -114,8 +122,12 @@ fn on_read_what_is_missing_is_filled_or_rejects_the_row() {
     let checked = validator().on_read(&row(&[("rsi", Value::Number(1.0))]));
     assert_eq!(checked.row.get("mood"), Some(&Value::Number(0.5)));
     let (feature, reason) = checked.rejected().expect("lacks its venue");
-    assert_eq!((&*feature, &*reason), ("venue", "`venue` has no value, and it is declared with `missing: reject`"));
-    let (_, reason) = validator().on_read(&row(&[("venue", Value::Bool(true))])).rejected().expect("is no text");
+    assert_eq!(
+        (&*feature, &*reason),
+        ("venue", "`venue` has no value, and it is declared with `missing: reject`")
+    );
+    let (_, reason) =
+        validator().on_read(&row(&[("venue", Value::Bool(true))])).rejected().expect("is no text");
     assert_eq!(&*reason, "`venue`: expected text, got a boolean, and it is declared with `missing: reject`");
 }
 

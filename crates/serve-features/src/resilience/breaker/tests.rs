@@ -117,7 +117,10 @@ fn the_cooldown_doubles_up_to_its_cap_and_begins_anew_once_closed() {
     for seconds in [1, 2, 4, 5, 5] {
         let wait = Duration::from_secs(seconds);
         assert_eq!(breaker.health(now).retry_after, Some(wait));
-        assert_eq!(breaker.acquire(now + wait - Duration::from_nanos(1)).err(), Some(Duration::from_nanos(1)));
+        assert_eq!(
+            breaker.acquire(now + wait - Duration::from_nanos(1)).err(),
+            Some(Duration::from_nanos(1))
+        );
         now += wait;
         call(&breaker, now, true);
     }
@@ -211,8 +214,12 @@ impl Model {
             return;
         };
         self.ended.push((at, failed));
-        let recent: Vec<bool> =
-            self.ended.iter().filter(|(then, _)| then / 1_000 + 10 > at / 1_000).map(|(_, failed)| *failed).collect();
+        let recent: Vec<bool> = self
+            .ended
+            .iter()
+            .filter(|(then, _)| then / 1_000 + 10 > at / 1_000)
+            .map(|(_, failed)| *failed)
+            .collect();
         let failures = recent.iter().filter(|failed| **failed).count();
         let in_a_row = self.ended.iter().rev().take_while(|(_, failed)| *failed).count();
         let opens = match &mut self.half_open {

@@ -92,7 +92,11 @@ async fn retries_stop_where_the_deadline_or_the_budget_does() {
     let backoff = Duration::from_secs(60);
     let config = FeaturesConfig {
         retry: RetryConfig { attempts: 2, backoff },
-        breaker: BreakerConfig { consecutive_failures: 10_000, minimum_calls: 10_000, ..BreakerConfig::default() },
+        breaker: BreakerConfig {
+            consecutive_failures: 10_000,
+            minimum_calls: 10_000,
+            ..BreakerConfig::default()
+        },
         ..config()
     };
     let (script, store) = guarded(Act::Fail, &config);

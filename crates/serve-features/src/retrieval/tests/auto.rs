@@ -36,13 +36,19 @@ async fn what_cannot_be_computed_says_why() {
         bench.asked(name, "A", Mode::Compute).await.expect_err("cannot be computed").to_string()
     };
     let on = bench(|_| ());
-    assert_eq!(why(&on, "hourly").await, "no raw rows of entity \"A\" to compute feature set \"hourly\" from");
+    assert_eq!(
+        why(&on, "hourly").await,
+        "no raw rows of entity \"A\" to compute feature set \"hourly\" from"
+    );
     let refused = |reason| format!("features of \"{reason}");
     assert_eq!(
         why(&on, "ready").await,
         refused("ready\" cannot be computed on demand: the set's declaration has no expressions")
     );
-    assert_eq!(why(&on, "other").await, refused("other\" cannot be computed on demand: the set is not declared"));
+    assert_eq!(
+        why(&on, "other").await,
+        refused("other\" cannot be computed on demand: the set is not declared")
+    );
     let off = bench(|config| config.on_demand.enabled = false);
     assert_eq!(
         why(&off, "hourly").await,

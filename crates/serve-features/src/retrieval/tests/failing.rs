@@ -25,7 +25,8 @@ async fn a_request_in_a_hurry_waits_no_longer_than_it_says() {
     let begun = Instant::now();
     let deadline = Some((begun + Duration::from_millis(7)).into_std());
     for mode in [Mode::Cached, Mode::Compute, Mode::Auto] {
-        let request = RetrieveRequest { deadline, mode, ..RetrieveRequest::cached(set("hourly"), [entity("A")]) };
+        let request =
+            RetrieveRequest { deadline, mode, ..RetrieveRequest::cached(set("hourly"), [entity("A")]) };
         assert!(matches!(bench.ask(request).await, Err(Unavailable::Store { .. })), "{mode:?}");
         assert_eq!(begun.elapsed(), Duration::from_millis(7));
     }
@@ -54,7 +55,10 @@ async fn the_last_good_row_stands_in_marked_while_it_is_young_enough() {
     bench.script.otherwise(Act::Hang);
     bench.wait(Duration::from_mins(5)).await;
     let found = bench.cached("ready", "A").await.expect("stands in");
-    assert_eq!((found.origin, x(&found), found.age_seconds), (Origin::LastKnownGood, Some(&1.0.into()), 300.0));
+    assert_eq!(
+        (found.origin, x(&found), found.age_seconds),
+        (Origin::LastKnownGood, Some(&1.0.into()), 300.0)
+    );
     let reason = found.degraded.expect("is marked");
     assert!(reason.contains("did not answer within 50 ms; the row is the last"), "{reason}");
     assert!(matches!(bench.cached("ready", "B").await, Err(Unavailable::Store { .. })));
@@ -75,7 +79,10 @@ async fn health_is_told_without_asking_and_a_probe_finds_a_store_that_came_back(
         assert!(bench.cached("ready", "A").await.is_err());
     }
     let health = bench.retriever.health().expect("has a store");
-    assert_eq!((health.kind, health.reachable, health.breaker.state), ("scripted", false, BreakerState::Open));
+    assert_eq!(
+        (health.kind, health.reachable, health.breaker.state),
+        ("scripted", false, BreakerState::Open)
+    );
     assert_eq!(bench.script.calls(), 5);
     let error = bench.cached("ready", "A").await.expect_err("is not asked");
     assert!(error.to_string().contains("circuit breaker is open"), "{error}");

@@ -17,7 +17,11 @@ fn mixed() -> Vec<FeatureRow> {
     let number = |x: f64| ("change", Value::Number(x));
     vec![
         hourly("A", "11:00:00", &[number(0.5)]),
-        hourly("B", "12:01:00.000001", &[("change", Value::Text("0.5".into())), ("vwap", Value::Number(1.0))]),
+        hourly(
+            "B",
+            "12:01:00.000001",
+            &[("change", Value::Text("0.5".into())), ("vwap", Value::Number(1.0))],
+        ),
         hourly("C", "12:01:00", &[number(0.25)]),
     ]
 }
