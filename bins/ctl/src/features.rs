@@ -102,7 +102,7 @@ fn build(
     let mut rows = Vec::new();
     for entity in database.set_entities(set).map_err(unavailable)? {
         let computed = database.compute_set(set, &entity).map_err(data)?;
-        rows.extend(computed.rows.into_iter().filter(|row| window.holds(row)));
+        rows.extend(computed.rows().filter(|row| window.holds(row)));
     }
     if let Some(path) = output {
         write(path, set, &rows).map_err(|error| {

@@ -114,7 +114,9 @@ impl Demo {
         for set in declarations.sets() {
             for entity in database.set_entities(set).map_err(|e| broken(&e))? {
                 let computed = database.compute_set(set, &entity).map_err(|e| broken(&e))?;
-                database.write_features(set.name(), &computed.rows).map_err(|e| broken(&e))?;
+                database
+                    .write_features(set.name(), &computed.rows().collect::<Vec<_>>())
+                    .map_err(|e| broken(&e))?;
             }
         }
         Ok(())

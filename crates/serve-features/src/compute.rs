@@ -1,39 +1,42 @@
-//! A feature set's rows from its sources, offline: the features that a model is trained on and that a store serves.
+//! A feature set's rows from its sources. One evaluator computes them offline over a history, online for one moment from the
+//! newest raw rows and a state ([`on_demand`]), and row by row as rows arrive, so that all give the same bits.
 //!
 //! Each part of an expression is computed on the rows of the source that it reads. Where parts of several sources meet, and
 //! for the final column, they are brought to the rows of the first source by an as-of join. An output row stands at the
 //! moment its row of the first source became visible, so fetching "as of then" finds nothing that was not known then.
+//!
+//! A set's expressions are compiled into one graph ([`plan`]). Top down, each part learns from which row on it is needed
+//! ([`extent`]); bottom up, it is computed from there ([`evaluation`]). Functions of endless memory go on from a stored
+//! [`state`].
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use jiff::Timestamp;
-use serve_core::Value;
-
-use crate::declaration::{Feature, FeatureSet, MissingPolicy, Source};
+use crate::declaration::FeatureSet;
 use crate::frame::Frame;
-use crate::join;
 use crate::name::{Entity, FeatureSetName};
-use crate::row::FeatureRow;
 
-use evaluation::{Aligned, Evaluation};
+pub use computed::Computed;
+pub use on_demand::{BuildError, OnDemand, OnDemandError, OnDemandRequest, SourceUsed, on_demand};
+pub use reach::SourceNeeds;
+pub use stream::{FeatureStream, StreamError};
 
+use evaluation::Absent;
+use known::Known;
+
+mod checkpoint;
+mod computed;
 mod evaluation;
+mod extent;
+mod known;
+mod on_demand;
+pub(crate) mod plan;
+mod reach;
+mod recursion;
+mod state;
+mod stream;
 
 /// The rows of each declared source, by the source's name.
 pub type SourceFrames = BTreeMap<String, Frame>;
-
-/// What computing a set for one entity gave.
-#[derive(Debug, Clone, PartialEq, Default)]
-#[non_exhaustive]
-pub struct Computed {
-    /// Oldest first, each with every feature in the declared order.
-    pub rows: Vec<FeatureRow>,
-    /// Rows left out because a feature with the policy `reject` was missing.
-    pub rejected: usize,
-    /// Values that a `constant` stands for, over all rows.
-    pub filled: usize,
-}
 
 /// Why a set could not be computed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -76,7 +79,7 @@ impl FeatureSet {
     /// The set's rows for one entity, from all that is known of it.
     ///
     /// A value that is not finite is missing, since no store keeps infinities; then the feature's policy decides. Of several
-    /// rows of the first source at one moment, the last gives the row. O(features × rows × window).
+    /// rows of the first source at one moment, the last gives the row. O(rows × windows).
     ///
     /// # Errors
     /// [`ComputeError`]: a source or column that the set needs is not there.
@@ -98,86 +101,36 @@ impl FeatureSet {
     /// let price = RawTable::Price.frame(&read_raw(&RawTable::Price, csv.as_bytes())?, &bitcoin)?;
     /// let set = declarations.get("daily").expect("is declared above");
     /// let computed = set.compute(&bitcoin, &SourceFrames::from([("price".to_owned(), price)]))?;
-    /// assert_eq!(computed.rows[0].get("change"), Some(&serve_core::Value::Missing));
-    /// assert_eq!(computed.rows[1].get("change"), Some(&0.5.into()));
+    /// let change: Vec<_> = computed.rows().map(|row| row.get("change").cloned()).collect();
+    /// assert_eq!(change, [Some(serve_core::Value::Missing), Some(0.5.into())]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn compute(&self, entity: &Entity, frames: &SourceFrames) -> Result<Computed, ComputeError> {
-        if self.features.is_empty() {
+        self.compute_with_states(entity, frames, &[]).map(|(computed, _)| computed)
+    }
+
+    /// What one row needs of each source, in their order.
+    #[must_use]
+    pub fn needs(&self) -> Vec<SourceNeeds> {
+        self.plan.needs(self.sources.len(), None)
+    }
+
+    fn check_computable(&self) -> Result<(), ComputeError> {
+        if self.features.is_empty() || self.sources.is_empty() {
             return Err(ComputeError::NothingDeclared { set: self.name.clone() });
         }
-        let sources = self.align(frames)?;
-        let mut columns = Vec::with_capacity(self.features.len());
-        for feature in &self.features {
-            columns.push(self.column(feature, &sources)?);
-        }
-        Ok(assemble(entity, &self.features, &sources[0].visible, &columns))
+        Ok(())
     }
 
-    /// Each source with its rows and what the rows of the first see of it.
-    fn align<'a>(&self, frames: &'a SourceFrames) -> Result<Vec<Aligned<'a>>, ComputeError> {
-        let mut aligned: Vec<Aligned<'a>> = Vec::with_capacity(self.sources.len());
-        for source in &self.sources {
-            let Source { name, max_age, delay, .. } = source;
-            let Some(frame) = frames.get(name) else {
-                return Err(ComputeError::SourceAbsent { set: self.name.clone(), name: name.clone() });
-            };
-            let visible = join::visible(frame.timestamps(), *delay);
-            let joined = aligned.first().map(|first| join::as_of(&first.visible, &visible, *max_age));
-            aligned.push(Aligned { name: name.clone(), frame, visible, joined });
-        }
-        Ok(aligned)
-    }
-
-    /// One feature's value at every row of the first source.
-    fn column(&self, feature: &Feature, sources: &[Aligned<'_>]) -> Result<Vec<f64>, ComputeError> {
-        let absent = |column: &str, source: &Aligned<'_>| ComputeError::ColumnAbsent {
+    fn absent(&self, known: &Known<'_>, Absent { node, source, column }: Absent) -> ComputeError {
+        let feature = self.plan.feature_of(node).and_then(|feature| self.features.get(feature));
+        let rows = &known.sources[source];
+        ComputeError::ColumnAbsent {
             set: self.name.clone(),
-            feature: feature.name().to_owned(),
-            name: source.name.clone(),
-            column: column.to_owned(),
-            available: source.frame.names().map(str::to_owned).collect(),
-        };
-        Evaluation { sources, absent: &absent }.column(&feature.expr)
-    }
-}
-
-fn assemble(
-    entity: &Entity,
-    features: &[Feature],
-    visible: &[Option<Timestamp>],
-    columns: &[Vec<f64>],
-) -> Computed {
-    let mut computed = Computed::default();
-    for (t, timestamp) in visible.iter().enumerate() {
-        let Some(timestamp) = *timestamp else { continue };
-        // Of rows of one moment the last has seen them all.
-        if visible.get(t + 1) == Some(&Some(timestamp)) {
-            continue;
-        }
-        let mut values = Vec::with_capacity(features.len());
-        let (mut filled, mut rejected) = (0, false);
-        for (feature, column) in features.iter().zip(columns) {
-            let value = match (column[t], feature.missing) {
-                (x, _) if x.is_finite() => Value::Number(x),
-                (_, MissingPolicy::Nan) => Value::Missing,
-                (_, MissingPolicy::Constant(x)) => {
-                    filled += 1;
-                    Value::Number(x)
-                }
-                (_, MissingPolicy::Reject) => {
-                    rejected = true;
-                    Value::Missing
-                }
-            };
-            values.push((Arc::clone(&feature.name), value));
-        }
-        if rejected {
-            computed.rejected += 1;
-        } else {
-            computed.filled += filled;
-            computed.rows.push(FeatureRow::new(entity.clone(), timestamp, values));
+            feature: feature.map(|feature| feature.name().to_owned()).unwrap_or_default(),
+            name: rows.source.name.clone(),
+            column,
+            available: rows.frame.names().map(str::to_owned).collect(),
         }
     }
-    computed
 }

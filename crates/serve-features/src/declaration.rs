@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::compute::plan::Plan;
 use crate::expression::Expr;
 use crate::freshness::MaxAge;
 use crate::name::{Entity, FeatureSetName};
@@ -83,6 +84,10 @@ pub struct FeatureSet {
     pub(crate) max_age: Option<MaxAge>,
     pub(crate) sources: Vec<Source>,
     pub(crate) features: Vec<Feature>,
+    /// How the features are computed.
+    pub(crate) plan: Arc<Plan>,
+    /// Names sources and expressions: states of other ones mean nothing here.
+    pub(crate) digest: String,
 }
 
 impl FeatureSet {

@@ -35,7 +35,8 @@ impl Column {
     pub(crate) fn set(&mut self, row: usize, value: &Value<'_>) -> Result<(), ()> {
         self.resize(row);
         match (&mut *self, value) {
-            (Self::Numbers(numbers), Value::Number(x)) => numbers.push(*x),
+            // No −0: PostgreSQL's JSON has none, and all stores must give the same bits.
+            (Self::Numbers(numbers), Value::Number(x)) => numbers.push(*x + 0.0),
             (Self::Numbers(numbers), Value::Bool(x)) => numbers.push(f64::from(u8::from(*x))),
             (Self::Texts(texts), Value::Text(text)) => texts.push(Some(Arc::from(&**text))),
             (_, Value::Missing) => self.resize(row + 1),

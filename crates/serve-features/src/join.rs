@@ -8,58 +8,62 @@ use jiff::Timestamp;
 use crate::freshness::MaxAge;
 use crate::timestamp::{earlier, later};
 
-/// When each row of a source becomes visible; `None` where that is past the last moment there is.
-pub(crate) fn visible(timestamps: &[Timestamp], delay: Duration) -> Vec<Option<Timestamp>> {
-    timestamps.iter().map(|timestamp| later(*timestamp, delay)).collect()
+/// When each row of a source becomes visible. Rows past the last moment there is never do: the answer ends before them.
+pub(crate) fn visible(timestamps: &[Timestamp], delay: Duration) -> Vec<Timestamp> {
+    if delay.is_zero() {
+        return timestamps.to_vec();
+    }
+    timestamps.iter().map_while(|timestamp| later(*timestamp, delay)).collect()
 }
 
-/// For each moment of `rows`, the index of the newest of `others` that is visible then. One that became visible longer than
-/// `max_age` before is no answer. Both are in order; O(rows + others).
-pub(crate) fn as_of(
-    rows: &[Option<Timestamp>],
-    others: &[Option<Timestamp>],
-    max_age: Option<MaxAge>,
-) -> Vec<Option<usize>> {
+/// For each moment of `rows`, how many of `others` are visible then; the last of these is the one that is seen. Both are in
+/// order; O(rows + others).
+pub(crate) fn seen(rows: &[Timestamp], others: &[Timestamp]) -> Vec<usize> {
     let mut seen = 0;
-    let newest = |row: &Option<Timestamp>| {
-        let now = (*row)?;
-        while others.get(seen).is_some_and(|other| other.is_some_and(|other| other <= now)) {
+    let count = |now: &Timestamp| {
+        while others.get(seen).is_some_and(|other| other <= now) {
             seen += 1;
         }
-        let index = seen.checked_sub(1)?;
-        let fresh = match max_age {
-            Some(MaxAge::Limit(limit)) => others[index]? >= earlier(now, limit),
-            Some(MaxAge::Unlimited) | None => true,
-        };
-        fresh.then_some(index)
+        seen
     };
-    rows.iter().map(newest).collect()
+    rows.iter().map(count).collect()
+}
+
+/// Whether what became visible at `then` may still be used `now`. Longer than the limit before is too long.
+pub(crate) fn is_fresh(then: Timestamp, now: Timestamp, max_age: Option<MaxAge>) -> bool {
+    match max_age {
+        Some(MaxAge::Limit(limit)) => then >= earlier(now, limit),
+        Some(MaxAge::Unlimited) | None => true,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn at(hours: &[i64]) -> Vec<Option<Timestamp>> {
-        hours.iter().map(|hour| Timestamp::from_second(hour * 3_600).ok()).collect()
+    fn at(hours: &[i64]) -> Vec<Timestamp> {
+        hours.iter().map(|hour| Timestamp::from_second(hour * 3_600).expect("is in range")).collect()
     }
 
     #[test]
     fn the_newest_visible_row_is_taken() {
-        assert_eq!(as_of(&at(&[0, 5, 6]), &at(&[5, 5, 7]), None), [None, Some(1), Some(1)]);
-        assert_eq!(as_of(&at(&[1]), &[], None), [None]);
+        assert_eq!(seen(&at(&[0, 5, 6]), &at(&[5, 5, 7])), [0, 2, 2]);
+        assert_eq!(seen(&at(&[1]), &[]), [0]);
     }
 
     #[test]
     fn what_is_older_than_the_limit_is_no_answer() {
         let limit = Some(MaxAge::Limit(Duration::from_hours(3)));
-        assert_eq!(as_of(&at(&[5, 8, 9]), &at(&[5]), limit), [Some(0), Some(0), None]);
+        let fresh = at(&[5, 8, 9]).into_iter().map(|now| is_fresh(at(&[5])[0], now, limit));
+        assert_eq!(fresh.collect::<Vec<_>>(), [true, true, false]);
+        assert!(is_fresh(at(&[5])[0], at(&[9])[0], Some(MaxAge::Unlimited)));
     }
 
     #[test]
     fn a_delay_keeps_a_row_from_being_seen() {
-        let hours = [0, 1].map(|hour| Timestamp::from_second(hour * 3_600).expect("is in range"));
-        let delayed = visible(&hours, Duration::from_hours(1));
-        assert_eq!(as_of(&at(&[0, 1, 2]), &delayed, None), [None, Some(0), Some(1)]);
+        let delayed = visible(&at(&[0, 1]), Duration::from_hours(1));
+        assert_eq!(seen(&at(&[0, 1, 2]), &delayed), [0, 1, 2]);
+        let never = visible(&[Timestamp::UNIX_EPOCH, Timestamp::MAX], Duration::from_hours(1));
+        assert_eq!(never.len(), 1);
     }
 }

@@ -15,7 +15,10 @@
 //! Only [`sqlite`](SqliteDatabase) knows rusqlite. [`MemoryStore`] and [`SqliteStore`] need no async runtime: their futures
 //! are woken by the store's thread. [`Guarded`] and [`Retriever`] need tokio's timers.
 
-pub use compute::{ComputeError, Computed, SourceFrames};
+pub use compute::{
+    BuildError, ComputeError, Computed, FeatureStream, OnDemand, OnDemandError, OnDemandRequest,
+    SourceFrames, SourceNeeds, SourceUsed, StreamError, on_demand,
+};
 pub use config::{
     BreakerConfig, CacheConfig, FeaturesConfig, IngestConfig, OnDemandConfig, RetryConfig, Share, ShareError,
     WhenStale,
@@ -36,7 +39,7 @@ pub use retrieval::{
     RetrievalCounters, RetrieveRequest, Retrieved, Retriever, RetrieverParts, SourceLineage, Unavailable,
 };
 pub use row::FeatureRow;
-pub use sqlite::{BuildError, Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
+pub use sqlite::{Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore,
     RetrieveError, StoredState, WriteError,

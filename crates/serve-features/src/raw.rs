@@ -214,7 +214,18 @@ impl RawRow {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// New scores over old ones; what the new row does not name stays.
+pub(crate) fn merge(stored: &mut Vec<(Arc<str>, Value<'static>)>, new: Vec<(Arc<str>, Value<'static>)>) {
+    for (name, value) in new {
+        match stored.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = value,
+            None => stored.push((name, value)),
+        }
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
         for digit in [byte >> 4, byte & 15] {
             hex.push(char::from_digit(u32::from(digit), 16).unwrap_or('0'));

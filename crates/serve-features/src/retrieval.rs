@@ -41,7 +41,6 @@ mod computed;
 mod counters;
 mod found;
 mod ingest;
-mod interim;
 mod lineage;
 mod report;
 mod stored;

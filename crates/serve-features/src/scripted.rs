@@ -35,7 +35,7 @@ pub(crate) enum Act {
 #[derive(Debug)]
 pub(crate) struct Scripted {
     pub(crate) memory: MemoryStore,
-    pub(crate) keeps_raw: bool,
+    keeps_raw: bool,
     acts: Mutex<VecDeque<Act>>,
     otherwise: Mutex<Act>,
     calls: AtomicUsize,
@@ -53,6 +53,11 @@ impl Scripted {
             calls: AtomicUsize::new(0),
             fetched: Mutex::default(),
         }
+    }
+
+    /// A store that keeps no raw rows.
+    pub(crate) fn without_raw() -> Self {
+        Self { keeps_raw: false, ..Self::new(Act::Answer) }
     }
 
     /// What the next calls do.

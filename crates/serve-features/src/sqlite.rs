@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use crate::store::{RetrieveError, WriteError};
 
-pub use build::BuildError;
 pub use database::SqliteDatabase;
 pub use serving::SqliteStore;
 

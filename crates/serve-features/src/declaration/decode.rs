@@ -3,14 +3,17 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::mistake::{DeclarationError, Mistakes};
 use super::yaml::{self, Fields, Kind, Node};
 use super::{Feature, FeatureSet, MissingPolicy, Source};
+use crate::compute::plan::Plan;
 use crate::duration;
 use crate::expression::{self, Scope};
 use crate::freshness::MaxAge;
 use crate::name::FeatureSetName;
-use crate::raw::RawTable;
+use crate::raw::{RawTable, hex};
 
 /// The longest name of a feature, in bytes.
 const FEATURE_NAME_BYTES: usize = 128;
@@ -53,7 +56,32 @@ fn set(name: &str, node: &Node, mistakes: &mut Mistakes) -> Option<FeatureSet> {
         Some(node) => features(node, &sources, mistakes),
         None => Vec::new(),
     };
-    Some(FeatureSet { name: name?, entity_key: entity_key?, default_entity, max_age, sources, features })
+    let plan = Plan::new(features.iter().map(|feature| &feature.expr)).into();
+    let digest = digest(&sources, &features);
+    Some(FeatureSet {
+        name: name?,
+        entity_key: entity_key?,
+        default_entity,
+        max_age,
+        sources,
+        features,
+        plan,
+        digest,
+    })
+}
+
+/// Names all that a feature's value depends on but raw rows. A change of what the text means must change the first word.
+fn digest(sources: &[Source], features: &[Feature]) -> String {
+    let mut sha = Sha256::new();
+    sha.update("1\n");
+    for Source { name, table, max_age, delay } in sources {
+        let max_age = max_age.map(|limit| limit.to_string()).unwrap_or_default();
+        sha.update(format!("{name} {table} {max_age} {}\n", duration::format(*delay)));
+    }
+    for feature in features {
+        sha.update(format!("{:?} {:?}\n", feature.name, feature.text));
+    }
+    hex(&sha.finalize())
 }
 
 fn sources(node: &Node, mistakes: &mut Mistakes) -> Vec<Source> {

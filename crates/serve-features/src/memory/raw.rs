@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serve_core::Value;
 
 use crate::name::{Entity, FeatureSetName};
-use crate::raw::{RawRow, RawTable};
+use crate::raw::{RawRow, RawTable, merge};
 use crate::store::{
     BoxFuture, Depth, RawRequest, RawRows, RawStore, RetrieveError, StoredState, WriteError, check_raw,
     earliest,
@@ -87,16 +87,6 @@ fn first_of<T>(known: &[(Timestamp, T)], depth: Depth) -> usize {
         None => known.len(),
     };
     later.saturating_sub(depth.rows)
-}
-
-/// New scores over old ones; what the new row does not name stays.
-fn merge(stored: &mut Vec<(Arc<str>, Value<'static>)>, new: Vec<(Arc<str>, Value<'static>)>) {
-    for (name, value) in new {
-        match stored.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = value,
-            None => stored.push((name, value)),
-        }
-    }
 }
 
 impl RawStore for RawMemory {

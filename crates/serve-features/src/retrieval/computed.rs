@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout_at};
 
 use super::found::Content;
-use super::interim::{BuildError, OnDemand, OnDemandError, OnDemandRequest, on_demand};
 use super::{Asked, Failed, Found, Origin, Retriever, Unavailable, Weighed};
+use crate::compute::{BuildError, OnDemand, OnDemandError, OnDemandRequest, on_demand};
 use crate::declaration::FeatureSet;
 use crate::feature_cache::{CacheKey, RowKind, Wanted};
 use crate::name::Entity;
@@ -107,7 +107,7 @@ impl Retriever {
         Ok(found)
     }
 
-    fn found_computed(
+    pub(super) fn found_computed(
         &self,
         asked: Asked<'_>,
         row: Result<Option<OnDemand>, OnDemandError>,
@@ -132,5 +132,12 @@ impl Retriever {
     fn computing_late(&self) -> Failed {
         let store = self.store.as_ref().map_or("feature", |store| store.kind());
         Failed::from(RetrieveError::TimedOut { store, waited: self.config.on_demand.timeout })
+    }
+}
+
+impl Asked<'_> {
+    pub(super) fn weigh_computed(&self, found: Option<Found>, entity: &Entity) -> Weighed {
+        let none = || Unavailable::NoRawRows { set: self.set.clone(), entity: entity.clone() };
+        found.map_or_else(|| Weighed::Absent(none()), |found| found.weigh(self, entity, Origin::Computed))
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serve_core::Value;
 
-use super::interim::{OnDemandRequest, SourceUsed, on_demand};
-use super::{Asked, MaxAge, Mode, RetrieveRequest, Retrieved, Retriever, Unavailable, Weighed};
+use super::{Asked, Failed, MaxAge, Mode, RetrieveRequest, Retrieved, Retriever, Unavailable, Weighed};
+use crate::compute::{BuildError, OnDemandRequest, SourceUsed, on_demand};
 use crate::declaration::{FeatureSet, Source};
 use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
@@ -51,6 +51,8 @@ pub struct FeatureLineage {
     pub name: Arc<str>,
     /// Its expression, where it has one.
     pub expression: Option<String>,
+    /// The raw columns that it is computed from, as `source.column`.
+    pub reads: Vec<String>,
     /// The stored value.
     pub stored: Option<Value<'static>>,
     /// The computed value.
@@ -124,23 +126,28 @@ impl Retriever {
         asked: Asked<'_>,
         entity: &Entity,
     ) -> (Result<Retrieved, Unavailable>, Vec<SourceLineage>) {
-        let computed = match self.computed(asked, std::slice::from_ref(entity)).await {
-            Ok(mut weighed) => match weighed.pop() {
-                Some(Weighed::Fresh(retrieved) | Weighed::Stale(retrieved, _)) => Ok(retrieved),
-                Some(Weighed::Absent(error)) => Err(error),
-                None => Err(Unavailable::NoRawRows { set: asked.set.clone(), entity: entity.clone() }),
-            },
-            Err(error) => Err(error),
-        };
         let request = OnDemandRequest {
             entities: vec![entity.clone()],
             as_of: asked.now,
             deadline: Some(asked.end(self.config.on_demand.timeout).into_std()),
             max_rows: self.config.on_demand.max_rows,
         };
-        let used = match on_demand(set, raw, request).await.map(|mut rows| rows.pop()) {
-            Ok(Some(Ok(Some(on_demand)))) => on_demand.used,
-            _ => Vec::new(),
+        let row = match on_demand(set, raw, request).await {
+            Ok(mut rows) => rows.pop().unwrap_or(Ok(None)),
+            Err(BuildError::Read(error)) => {
+                return (Err(Failed::from(error).unavailable(&asked)), Vec::new());
+            }
+            Err(error) => {
+                return (Err(Failed::Computing(Arc::new(error)).unavailable(&asked)), Vec::new());
+            }
+        };
+        let used = match &row {
+            Ok(Some(on_demand)) => on_demand.used.clone(),
+            Ok(None) | Err(_) => Vec::new(),
+        };
+        let computed = match asked.weigh_computed(self.found_computed(asked, row), entity) {
+            Weighed::Fresh(retrieved) | Weighed::Stale(retrieved, _) => Ok(retrieved),
+            Weighed::Absent(error) => Err(error),
         };
         let mut sources = Vec::with_capacity(used.len());
         for (source, used) in set.sources().iter().zip(used) {
@@ -158,9 +165,10 @@ impl Retriever {
         computed: Option<&Retrieved>,
     ) -> Vec<FeatureLineage> {
         let value = |row: Option<&Retrieved>, name: &str| row.and_then(|row| row.row.get(name)).cloned();
-        let of = |name: &Arc<str>, expression: Option<String>| FeatureLineage {
+        let of = |name: &Arc<str>, expression: Option<String>, reads: Vec<String>| FeatureLineage {
             name: Arc::clone(name),
             expression,
+            reads,
             stored: value(stored, name),
             computed: value(computed, name),
             violation: stored
@@ -168,15 +176,25 @@ impl Retriever {
                 .cloned(),
             filled: stored.is_some_and(|row| row.filled.contains(name)),
         };
-        let declared = self.declared(set).map(FeatureSet::features).unwrap_or_default();
-        let mut features: Vec<_> =
-            declared.iter().map(|feature| of(&feature.name, Some(feature.expression().to_owned()))).collect();
+        let set = self.declared(set);
+        let declared = set.map(FeatureSet::features).unwrap_or_default();
+        let mut features = Vec::with_capacity(declared.len());
+        for (i, feature) in declared.iter().enumerate() {
+            let reads = set.map(|set| reads(set, i)).unwrap_or_default();
+            features.push(of(&feature.name, Some(feature.expression().to_owned()), reads));
+        }
         // A stored row may have more than was declared since.
         let others = stored.into_iter().flat_map(|row| row.row.features());
         let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == *name));
-        features.extend(others.map(|(name, _)| of(name, None)));
+        features.extend(others.map(|(name, _)| of(name, None, Vec::new())));
         features
     }
+}
+
+fn reads(set: &FeatureSet, feature: usize) -> Vec<String> {
+    let column =
+        |(source, column): (usize, Arc<str>)| Some(format!("{}.{column}", set.sources().get(source)?.name));
+    set.plan.reads(feature).into_iter().filter_map(column).collect()
 }
 
 /// The newest raw rows of a source that were visible.

@@ -1,22 +1,9 @@
 //! Computing a declared set from the raw tables of this database: what `serve-ctl features build` does entity by entity.
 
 use super::SqliteDatabase;
-use crate::compute::{ComputeError, Computed, SourceFrames};
+use crate::compute::{BuildError, Computed, SourceFrames};
 use crate::declaration::FeatureSet;
 use crate::name::Entity;
-use crate::store::RetrieveError;
-
-/// Why a set could not be built from a database.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The raw rows cannot be read.
-    #[error(transparent)]
-    Read(#[from] RetrieveError),
-    /// The raw rows are not what the set needs.
-    #[error(transparent)]
-    Compute(#[from] ComputeError),
-}
 
 impl SqliteDatabase {
     /// The entities that a set can be computed for: those of its first source, in order.

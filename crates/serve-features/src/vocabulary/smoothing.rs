@@ -1,4 +1,5 @@
-//! Exponential smoothing, and Appel's moving average convergence/divergence made of it.
+//! Exponential smoothing, and Appel's moving average convergence/divergence made of it. Each is a recursion that can be
+//! stopped after any row and taken up again with the same bits.
 
 /// yₜ = yₜ₋₁ + α·(xₜ − yₜ₋₁) with α = 2/(span+1) and y₀ = x₀, from the first value that is there: pandas'
 /// `ewm(span=span, adjust=False).mean()`.
@@ -12,39 +13,92 @@
 /// ```
 #[must_use]
 pub fn ema(x: &[f64], span: usize) -> Vec<f64> {
-    let alpha = 2.0 / (span as f64 + 1.0);
-    let (mut y, mut old_weight) = (f64::NAN, 1.0);
-    let step = |x: &f64| {
-        if y.is_nan() {
-            y = *x;
-        } else {
-            old_weight *= 1.0 - alpha;
-            if !x.is_nan() {
-                y += share(alpha, old_weight) * (x - y);
-                old_weight = 1.0;
-            }
-        }
-        y
-    };
-    x.iter().map(step).collect()
-}
-
-/// The share of the new value. Without a gap it is α itself, not α divided by a sum that rounding may keep from being 1.
-fn share(alpha: f64, old_weight: f64) -> f64 {
-    if old_weight == 1.0 - alpha { alpha } else { alpha / (alpha + old_weight) }
+    let mut ema = Ema::new(span);
+    x.iter().map(|x| ema.next(*x)).collect()
 }
 
 /// `ema(x, fast) − ema(x, slow)`: the MACD line. Both begin at the first value, where TA-Lib's `MACD` waits for the slow
 /// one's first window and begins with its mean.
 #[must_use]
 pub fn macd(x: &[f64], fast: usize, slow: usize) -> Vec<f64> {
-    ema(x, fast).iter().zip(ema(x, slow)).map(|(fast, slow)| fast - slow).collect()
+    let mut macd = Macd::new(fast, slow);
+    x.iter().map(|x| macd.next(*x)).collect()
 }
 
 /// The `ema` over `signal` of [`macd`].
 #[must_use]
 pub fn macd_signal(x: &[f64], fast: usize, slow: usize, signal: usize) -> Vec<f64> {
-    ema(&macd(x, fast, slow), signal)
+    let mut macd_signal = MacdSignal::new(fast, slow, signal);
+    x.iter().map(|x| macd_signal.next(*x)).collect()
+}
+
+/// The recursion of [`ema`] after some rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Ema {
+    alpha: f64,
+    /// The average; NaN before the first value.
+    pub(crate) y: f64,
+    /// What it weighs against α.
+    pub(crate) weight: f64,
+}
+
+impl Ema {
+    pub(crate) fn new(span: usize) -> Self {
+        Self { alpha: 2.0 / (span as f64 + 1.0), y: f64::NAN, weight: 1.0 }
+    }
+
+    /// The average with `x`.
+    pub(crate) fn next(&mut self, x: f64) -> f64 {
+        if self.y.is_nan() {
+            self.y = x;
+        } else {
+            self.weight *= 1.0 - self.alpha;
+            if !x.is_nan() {
+                self.y += self.share() * (x - self.y);
+                self.weight = 1.0;
+            }
+        }
+        self.y
+    }
+
+    /// The share of the new value. Without a gap it is α itself, not α divided by a sum that rounding may keep from being 1.
+    fn share(&self) -> f64 {
+        if self.weight == 1.0 - self.alpha { self.alpha } else { self.alpha / (self.alpha + self.weight) }
+    }
+}
+
+/// The recursion of [`macd`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Macd {
+    pub(crate) fast: Ema,
+    pub(crate) slow: Ema,
+}
+
+impl Macd {
+    pub(crate) fn new(fast: usize, slow: usize) -> Self {
+        Self { fast: Ema::new(fast), slow: Ema::new(slow) }
+    }
+
+    pub(crate) fn next(&mut self, x: f64) -> f64 {
+        self.fast.next(x) - self.slow.next(x)
+    }
+}
+
+/// The recursion of [`macd_signal`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct MacdSignal {
+    pub(crate) macd: Macd,
+    pub(crate) signal: Ema,
+}
+
+impl MacdSignal {
+    pub(crate) fn new(fast: usize, slow: usize, signal: usize) -> Self {
+        Self { macd: Macd::new(fast, slow), signal: Ema::new(signal) }
+    }
+
+    pub(crate) fn next(&mut self, x: f64) -> f64 {
+        self.signal.next(self.macd.next(x))
+    }
 }
 
 #[cfg(test)]

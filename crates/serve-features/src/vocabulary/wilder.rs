@@ -2,7 +2,7 @@
 //! first average is the plain mean of the first `n` values, each later one (avg·(n − 1) + x) / n.
 //!
 //! A missing value interrupts: the average ends there and is seeded anew from the `n` values after it, since an average
-//! over a gap would pass for one without.
+//! over a gap would pass for one without. Both are recursions that can be stopped after any row and taken up again.
 
 /// 100·G / (G + L), with G and L Wilder's averages of the gains and of the losses from row to row; 0 where nothing moved,
 /// as in TA-Lib's `RSI`. The first value stands at row `n`. O(rows).
@@ -13,39 +13,72 @@
 /// ```
 #[must_use]
 pub fn rsi(x: &[f64], n: usize) -> Vec<f64> {
-    let (mut gains, mut losses) = (Average::new(n), Average::new(n));
-    let value = |t: usize| {
-        let change = if t == 0 { f64::NAN } else { x[t] - x[t - 1] };
-        // `f64::max` would turn a missing change into 0.
-        let (gain, loss) =
-            if change.is_nan() { (change, change) } else { (change.max(0.0), (-change).max(0.0)) };
-        let (gain, loss) = (gains.next(gain), losses.next(loss));
-        if gain + loss == 0.0 { 0.0 } else { 100.0 * (gain / (gain + loss)) }
-    };
-    (0..x.len()).map(value).collect()
+    let mut rsi = Rsi::new(n);
+    x.iter().map(|x| rsi.next(*x)).collect()
 }
 
 /// Wilder's average of the true range max(highₜ − lowₜ, |highₜ − closeₜ₋₁|, |lowₜ − closeₜ₋₁|), as TA-Lib's `ATR`. The first
 /// row has no true range, so the first value stands at row `n`. The three columns are of one length. O(rows).
 #[must_use]
 pub fn atr(high: &[f64], low: &[f64], close: &[f64], n: usize) -> Vec<f64> {
-    let mut average = Average::new(n);
-    let range = |t: usize| {
-        let before = if t == 0 { f64::NAN } else { close[t - 1] };
-        let spreads = [high[t] - low[t], (high[t] - before).abs(), (low[t] - before).abs()];
+    let mut atr = Atr::new(n);
+    high.iter().zip(low).zip(close).map(|((high, low), close)| atr.next(*high, *low, *close)).collect()
+}
+
+/// The recursion of [`rsi`] after some rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rsi {
+    /// The last value; NaN before the first.
+    pub(crate) last: f64,
+    pub(crate) gains: Average,
+    pub(crate) losses: Average,
+}
+
+impl Rsi {
+    pub(crate) fn new(n: usize) -> Self {
+        Self { last: f64::NAN, gains: Average::new(n), losses: Average::new(n) }
+    }
+
+    pub(crate) fn next(&mut self, x: f64) -> f64 {
+        let change = x - self.last;
+        self.last = x;
+        // `f64::max` would turn a missing change into 0.
+        let (gain, loss) =
+            if change.is_nan() { (change, change) } else { (change.max(0.0), (-change).max(0.0)) };
+        let (gain, loss) = (self.gains.next(gain), self.losses.next(loss));
+        if gain + loss == 0.0 { 0.0 } else { 100.0 * (gain / (gain + loss)) }
+    }
+}
+
+/// The recursion of [`atr`] after some rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Atr {
+    /// The last close; NaN before the first.
+    pub(crate) close: f64,
+    pub(crate) average: Average,
+}
+
+impl Atr {
+    pub(crate) fn new(n: usize) -> Self {
+        Self { close: f64::NAN, average: Average::new(n) }
+    }
+
+    pub(crate) fn next(&mut self, high: f64, low: f64, close: f64) -> f64 {
+        let spreads = [high - low, (high - self.close).abs(), (low - self.close).abs()];
+        self.close = close;
         let missing = spreads.iter().any(|x| x.is_nan());
-        if missing { f64::NAN } else { spreads.into_iter().fold(0.0, f64::max) }
-    };
-    (0..close.len()).map(|t| average.next(range(t))).collect()
+        self.average.next(if missing { f64::NAN } else { spreads.into_iter().fold(0.0, f64::max) })
+    }
 }
 
 /// Wilder's running average.
-struct Average {
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Average {
     n: usize,
     /// Values taken since the beginning or the last gap, `n` at most.
-    seen: usize,
+    pub(crate) seen: usize,
     /// Their sum while there are fewer than `n`, then the average.
-    value: f64,
+    pub(crate) value: f64,
 }
 
 impl Average {

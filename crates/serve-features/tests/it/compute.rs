@@ -34,7 +34,7 @@ fn shown(computed: &Computed) -> Vec<String> {
         Some(Value::Number(x)) => x.to_string(),
         _ => "-".to_owned(),
     };
-    computed.rows.iter().map(|row| format!("{}={}", row.timestamp(), value(row.get("f")))).collect()
+    computed.rows().map(|row| format!("{}={}", row.timestamp(), value(row.get("f")))).collect()
 }
 
 const BOTH: &str = "price: { table: price_data }, news: { table: sentiment_data }";
@@ -93,7 +93,7 @@ fn of_events_of_one_moment_the_last_gives_the_row() {
     let events = news("A,2024-01-01,a,1\nA,2024-01-01,b,2\nA,2024-01-02,c,4\n");
     let computed = compute(sources, "\"rolling_sum(score, 2)\"", Frame::default(), events).expect("computes");
     assert_eq!(shown(&computed)[0], "2024-01-01T00:00:00Z=3");
-    assert_eq!(computed.rows.len(), 2);
+    assert_eq!(computed.len(), 2);
 }
 
 #[test]
@@ -105,10 +105,10 @@ fn the_policy_says_what_a_missing_value_becomes() {
     };
     let filled = computed("{ constant: -0.5 }");
     assert_eq!(shown(&filled), ["2024-01-01T00:00:00Z=-0.5", "2024-01-02T00:00:00Z=1"]);
-    assert_eq!((filled.filled, filled.rejected), (1, 0));
+    assert_eq!((filled.filled(), filled.rejected()), (1, 0));
     let rejected = computed("reject");
     assert_eq!(shown(&rejected), ["2024-01-02T00:00:00Z=1"]);
-    assert_eq!((rejected.filled, rejected.rejected), (0, 1));
+    assert_eq!((rejected.filled(), rejected.rejected()), (0, 1));
     assert_eq!(shown(&computed("nan")), ["2024-01-01T00:00:00Z=-", "2024-01-02T00:00:00Z=1"]);
 }
 
@@ -126,11 +126,11 @@ fn an_entity_without_rows_in_a_source_has_missing_values_there() {
     let computed = compute(BOTH, feature, price, Frame::default()).expect("computes");
     assert_eq!(shown(&computed), ["2024-01-01T00:00:00Z=-"]);
     assert_eq!(
-        compute(BOTH, feature, Frame::default(), news("A,2024-01-01,,1\n")).map(|c| c.rows.len()).ok(),
+        compute(BOTH, feature, Frame::default(), news("A,2024-01-01,,1\n")).map(|c| c.len()).ok(),
         None
     );
     let nobody = compute(BOTH, feature, Frame::default(), Frame::default()).expect("computes");
-    assert!(nobody.rows.is_empty());
+    assert!(nobody.is_empty());
 }
 
 #[test]
@@ -154,6 +154,6 @@ fn a_moment_past_the_last_gives_no_row() {
     let sources = "price: { table: price_data, delay: 36500d }";
     let price = prices(&[("2024-01-01", 1.0), ("9999-12-01", 2.0)]);
     let computed = compute(sources, "close", price, Frame::default()).expect("computes");
-    assert_eq!(computed.rows.len(), 1);
-    assert_eq!(computed.rows[0].timestamp(), at("2123-12-08"));
+    assert_eq!(computed.len(), 1);
+    assert_eq!(computed.timestamps()[0], at("2123-12-08"));
 }

@@ -51,9 +51,9 @@ fn every_function_agrees_with_pandas_and_talib() {
 
     let computed = database.compute_set(set, &entity("BTC/USD")).expect("computes");
 
-    assert_eq!(computed.rows.len(), expected.len());
+    assert_eq!(computed.len(), expected.len());
     let mut differences = Vec::new();
-    for (got, expected) in computed.rows.iter().zip(&expected) {
+    for (got, expected) in computed.rows().zip(&expected) {
         assert_eq!((got.entity(), got.timestamp()), (expected.entity(), expected.timestamp()));
         for ((name, got), (expected_name, expected_value)) in got.features().iter().zip(expected.features()) {
             assert_eq!(name, expected_name);

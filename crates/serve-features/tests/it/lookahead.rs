@@ -1,15 +1,15 @@
-//! No feature sees the future: the row at a moment is the same, to the bit, when everything that became known later is cut
+//! No feature of the offline build sees the future: the row at a moment is the same, to the bit, when everything that became known later is cut
 //! away. The set uses every function of the vocabulary, over both sources, with a delay on each.
 
 use std::sync::Arc;
 
 use jiff::{Span, Timestamp};
 use proptest::prelude::*;
-use serve_features::{Computed, Declarations, FeatureSet, Frame, SourceFrames};
+use serve_features::{Declarations, FeatureRow, FeatureSet, Frame, SourceFrames};
 
 use super::entity;
 
-const DELAYS: [i64; 2] = [7, 13];
+pub(crate) const DELAYS: [i64; 2] = [7, 13];
 
 const DECLARED: &str = r"
 feature_sets:
@@ -43,14 +43,20 @@ feature_sets:
       rows: log(close) + log1p(volume) + sqrt(high) + abs(low) + clip(close, 90, 110)
       both: min(close, news.score) / max(open, news.score)
       nested: rolling_mean(ema(close, 3) * news.score - 1, 2)
+      over_endless: rolling_mean(ema(close, 3), 4) + lag(rsi(close, 2), 2)
+      endless_over: ema(rolling_mean(rsi(close, 2), 3), 4)
+      endless_twice: macd(ema(close * news.score, 3), 2, 3)
+      news_over_endless: rolling_max(ema(news.score, 3), 90m)
+      news_by_time: rolling_sum(lag(macd(news.score, 2, 3), 3), 50m) + atr(news.score, news.score, news.score, 2)
+      shared: rolling_mean(close, 30m) / rolling_std(rolling_mean(close, 30m), 3)
 ";
 
-fn set() -> FeatureSet {
+pub(crate) fn set() -> FeatureSet {
     Declarations::parse(DECLARED).expect("is sound").sets()[0].clone()
 }
 
 /// Rows some minutes apart, some values missing. No gap: several rows of one moment, where the source allows it.
-fn rows(columns: usize, closest: i64) -> impl Strategy<Value = Vec<(i64, Vec<f64>)>> {
+pub(crate) fn rows(columns: usize, closest: i64) -> impl Strategy<Value = Vec<(i64, Vec<f64>)>> {
     let value = prop_oneof![9 => 80.0..120.0f64, 1 => Just(f64::NAN), 1 => Just(0.0), 1 => Just(100.0)];
     let row = (closest..40i64, prop::collection::vec(value, columns));
     prop::collection::vec(row, 0..40)
@@ -81,13 +87,13 @@ fn computed(
     prices: &[(i64, Vec<f64>)],
     news: &[(i64, Vec<f64>)],
     until: Option<Timestamp>,
-) -> Computed {
+) -> Vec<FeatureRow> {
     let price_names = ["open", "high", "low", "close", "volume"];
     let frames = SourceFrames::from([
         ("price".to_owned(), frame(prices, &price_names, until.map(|now| (now, DELAYS[0])))),
         ("news".to_owned(), frame(news, &["score"], until.map(|now| (now, DELAYS[1])))),
     ]);
-    set.compute(&entity("A"), &frames).expect("computes")
+    set.compute(&entity("A"), &frames).expect("computes").rows().collect()
 }
 
 proptest! {
@@ -95,10 +101,10 @@ proptest! {
     fn cutting_off_what_came_later_changes_nothing(prices in rows(5, 1), news in rows(1, 0), cut in 0..40usize) {
         let set = set();
         let full = computed(&set, &prices, &news, None);
-        prop_assume!(!full.rows.is_empty());
-        let cut = cut % full.rows.len();
-        let known = computed(&set, &prices, &news, Some(full.rows[cut].timestamp()));
-        prop_assert_eq!(&known.rows, &full.rows[..=cut]);
+        prop_assume!(!full.is_empty());
+        let cut = cut % full.len();
+        let known = computed(&set, &prices, &news, Some(full[cut].timestamp()));
+        prop_assert_eq!(&known, &full[..=cut]);
     }
 
     #[test]
@@ -107,6 +113,6 @@ proptest! {
         let cut = cut.min(prices.len());
         let changed: Vec<_> = prices[..cut].iter().chain(&other).cloned().collect();
         let (one, two) = (computed(&set, &prices, &[], None), computed(&set, &changed, &[], None));
-        prop_assert_eq!(&one.rows[..cut], &two.rows[..cut]);
+        prop_assert_eq!(&one[..cut], &two[..cut]);
     }
 }

@@ -16,6 +16,8 @@ mod declarations;
 mod golden;
 mod ingest;
 mod lookahead;
+mod retrieval;
+mod same_bits;
 mod sqlite;
 mod tables;
 mod vader;

@@ -190,7 +190,7 @@ async fn a_dropped_call_gives_back_its_place_and_its_probe() {
 
 #[tokio::test(start_paused = true)]
 async fn a_store_without_raw_rows_has_none_behind_the_guard_either() {
-    let script = Scripted { keeps_raw: false, ..Scripted::new(Act::Answer) };
+    let script = Scripted::without_raw();
     let store = Guarded::new(Arc::new(script), &config());
     assert!(store.raw().is_none());
     let error = store.raw_entities(RawTable::Price, None, 1).await.expect_err("has none");

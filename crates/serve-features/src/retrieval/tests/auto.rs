@@ -54,7 +54,7 @@ async fn what_cannot_be_computed_says_why() {
         why(&off, "hourly").await,
         refused("hourly\" cannot be computed on demand: it is switched off (features.on_demand.enabled)")
     );
-    let no_raw = bench_with(Scripted { keeps_raw: false, ..Scripted::new(Act::Answer) }, |_| ());
+    let no_raw = bench_with(Scripted::without_raw(), |_| ());
     assert_eq!(
         why(&no_raw, "hourly").await,
         refused("hourly\" cannot be computed on demand: the feature store keeps no raw rows")
@@ -131,6 +131,7 @@ async fn lineage_shows_both_rows_the_expressions_and_the_raw_rows() {
     let change = &lineage.features[0];
     assert_eq!(change.expression.as_deref(), Some("return(close, 1)"));
     assert_eq!((&change.stored, &change.computed), (&Some(0.5.into()), &Some((110.0 / 100.0 - 1.0).into())));
+    assert_eq!(change.reads, ["price.close"]);
     let source = &lineage.sources[0];
     assert_eq!((&*source.name, source.table.name(), source.rows), ("price", "price_data", 2));
     assert_eq!(source.newest, Some(at("2025-10-04T10:00:00Z")));

@@ -26,7 +26,7 @@ async fn a_request_in_a_hurry_waits_no_longer_than_it_says() {
     let deadline = Some((begun + Duration::from_millis(7)).into_std());
     for mode in [Mode::Cached, Mode::Compute, Mode::Auto] {
         let request =
-            RetrieveRequest { deadline, mode, ..RetrieveRequest::cached(set("hourly"), [entity("A")]) };
+            RetrieveRequest { mode, deadline, ..RetrieveRequest::cached(set("hourly"), [entity("A")]) };
         assert!(matches!(bench.ask(request).await, Err(Unavailable::Store { .. })), "{mode:?}");
         assert_eq!(begun.elapsed(), Duration::from_millis(7));
     }
