@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 12] = [
+const CONFINED: [&str; 13] = [
     "hyper",
     "arc-swap",
     "rusqlite",
@@ -20,6 +20,7 @@ const CONFINED: [&str; 12] = [
     "notify",
     "ed25519-dalek",
     "indicatif",
+    "redis",
     "parquet",
 ];
 /// Packages that may use everything.

@@ -1,7 +1,8 @@
 //! Features: what a model is asked with. Where they are kept, how old they may be, and how they are computed from raw data.
 //!
 //! - **Serving**: a [`FeatureStore`] gives the newest [`FeatureRow`] of an [`Entity`] in a feature set, also "as of then".
-//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there. [`check_freshness`] holds
+//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there, and with the feature `redis`
+//!   `RedisStore`, and `RedisCache` in front of another. [`check_freshness`] holds
 //!   a row's age against its limit.
 //! - **Retrieving**: a [`Retriever`] reads, computes and remembers rows, within their limits, whatever the store does.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
@@ -12,9 +13,11 @@
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
 //!
-//! Only [`sqlite`](SqliteDatabase) knows rusqlite. [`MemoryStore`] and [`SqliteStore`] need no async runtime: their futures
-//! are woken by the store's thread. [`Guarded`] and [`Retriever`] need tokio's timers.
+//! Only [`sqlite`](SqliteDatabase) knows rusqlite. Futures of stores may be polled anywhere: a store is woken by a thread of its
+//! own, or by the tokio runtime that it was opened in. [`Guarded`] and [`Retriever`] need tokio's timers.
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
 pub use compute::{
     BuildError, ComputeError, Computed, FeatureStream, OnDemand, OnDemandError, OnDemandRequest,
     SourceFrames, SourceNeeds, SourceUsed, StreamError, on_demand,
@@ -29,9 +32,10 @@ pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
-pub use location::{StoreUrl, UrlError, open_store};
+pub use location::{RedisUrl, StoreUrl, UrlError, open_store};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
+pub use options::StoreOptions;
 pub use raw::{RawRow, RawTable};
 pub use resilience::{BreakerHealth, BreakerState, Guarded, StoreCounters, StoreHealth};
 pub use retrieval::{
@@ -65,10 +69,15 @@ mod join;
 mod location;
 mod memory;
 mod name;
+mod options;
 mod raw;
+#[cfg(feature = "redis")]
+mod redis;
 mod resilience;
 mod retrieval;
 mod row;
+#[cfg(feature = "redis")]
+mod runtime;
 #[cfg(test)]
 mod scripted;
 mod sqlite;

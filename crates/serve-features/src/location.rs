@@ -10,10 +10,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::MemoryStore;
+#[cfg(feature = "redis")]
+use crate::options::StoreOptions;
+#[cfg(feature = "redis")]
+use crate::redis::RedisStore;
 use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use crate::store::FeatureStore;
 
-/// Where features are kept: `sqlite://PATH` or `memory://`.
+pub use redis::RedisUrl;
+
+mod redis;
+
+/// Where features are kept: `sqlite://PATH`, `redis://HOST` or `memory://`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -25,6 +33,8 @@ pub enum StoreUrl {
         /// The database's file.
         path: PathBuf,
     },
+    /// `redis://localhost:6379/0`, or `rediss://` for TLS.
+    Redis(RedisUrl),
 }
 
 /// Why a store's URL was refused. The URL itself is not repeated.
@@ -33,20 +43,20 @@ pub enum StoreUrl {
 pub enum UrlError {
     /// A store that we know and do not have yet.
     #[error(
-        "`{scheme}://` feature stores come with a later release: expected `sqlite://PATH` or `memory://`"
+        "`{scheme}://` feature stores come with a later release: expected `sqlite://PATH`, `redis://HOST` or `memory://`"
     )]
     Later {
         /// The part before `://`.
         scheme: String,
     },
     /// Another scheme.
-    #[error("no feature store for `{scheme}://`: expected `sqlite://PATH` or `memory://`")]
+    #[error("no feature store for `{scheme}://`: expected `sqlite://PATH`, `redis://HOST` or `memory://`")]
     Unknown {
         /// The part before `://`.
         scheme: String,
     },
     /// No scheme at all.
-    #[error("the feature store's URL has no scheme: expected `sqlite://PATH` or `memory://`")]
+    #[error("the feature store's URL has no scheme: expected `sqlite://PATH`, `redis://HOST` or `memory://`")]
     NoScheme,
     /// A good scheme, and a bad rest.
     #[error("the feature store's URL `{scheme}://…`: expected {expected}")]
@@ -71,9 +81,9 @@ impl FromStr for StoreUrl {
             "sqlite" if rest.starts_with(":memory:") => wrong("sqlite", "a file; in memory is `memory://`"),
             "sqlite" if rest.contains('?') => wrong("sqlite", "a file without `?` options"),
             "sqlite" => Ok(Self::Sqlite { path: rest.into() }),
-            "postgres" | "postgresql" | "redis" | "rediss" => {
-                Err(UrlError::Later { scheme: scheme.to_owned() })
-            }
+            "redis" => Ok(Self::Redis(RedisUrl::parse("redis", rest)?)),
+            "rediss" => Ok(Self::Redis(RedisUrl::parse("rediss", rest)?)),
+            "postgres" | "postgresql" => Err(UrlError::Later { scheme: scheme.to_owned() }),
             other if is_scheme(other) => Err(UrlError::Unknown { scheme: other.to_owned() }),
             _ => Err(UrlError::NoScheme),
         }
@@ -106,6 +116,7 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Memory => f.write_str("memory://"),
             Self::Sqlite { path } => write!(f, "sqlite://{}", path.display()),
+            Self::Redis(url) => url.fmt(f),
         }
     }
 }
@@ -122,7 +133,7 @@ impl StoreUrl {
 /// `serve-ctl features migrate` has seen it.
 ///
 /// # Errors
-/// [`OpenError`]; `memory://` always opens.
+/// [`OpenError`]; `memory://` always opens, and Redis is not asked yet.
 ///
 /// ```
 /// use serve_features::{StoreUrl, open_store};
@@ -135,6 +146,10 @@ pub fn open_store(url: &StoreUrl) -> Result<Arc<dyn FeatureStore>, OpenError> {
     match url {
         StoreUrl::Memory => Ok(Arc::new(MemoryStore::new())),
         StoreUrl::Sqlite { path } => Ok(Arc::new(SqliteStore::open(path, SqliteOptions::default())?)),
+        #[cfg(feature = "redis")]
+        StoreUrl::Redis(url) => Ok(Arc::new(RedisStore::open(url, StoreOptions::default())?)),
+        #[cfg(not(feature = "redis"))]
+        StoreUrl::Redis(_) => Err(OpenError::NotBuilt { scheme: "redis" }),
     }
 }
 
@@ -157,9 +172,8 @@ mod tests {
     #[test]
     fn a_refusal_says_what_is_supported() {
         let message = |text: &str| text.parse::<StoreUrl>().expect_err("is refused").to_string();
-        let later = "come with a later release: expected `sqlite://PATH` or `memory://`";
+        let later = "come with a later release: expected `sqlite://PATH`, `redis://HOST` or `memory://`";
         assert_eq!(message("postgres://db/x"), format!("`postgres://` feature stores {later}"));
-        assert_eq!(message("redis://cache"), format!("`redis://` feature stores {later}"));
         assert!(message("mysql://db/x").starts_with("no feature store for `mysql://`"));
         assert!(message("features.db").contains("has no scheme"));
         assert!(message("sqlite://").ends_with("expected a file, such as `sqlite://features.db`"));

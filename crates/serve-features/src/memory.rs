@@ -64,22 +64,13 @@ impl MemoryStore {
         let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
         let history = sets.get(&request.set).and_then(|entities| entities.get(&request.entity));
         let from = request.from.unwrap_or(Timestamp::MIN);
-        let wanted = |at: &Timestamp| *at >= from && request.to.is_none_or(|to| *at < to);
-        let rows = history.into_iter().flatten().filter(|(at, _)| wanted(at));
+        let early = |at: &Timestamp| request.to.is_none_or(|to| *at < to);
+        let rows = history.into_iter().flat_map(|rows| rows.range(from..)).take_while(|(at, _)| early(at));
         rows.map(|(_, row)| row.clone()).take(request.limit).collect()
     }
 
     fn insert(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> Result<(), WriteError> {
-        for row in &rows {
-            if let Some((column, got)) = stored::unstorable(row) {
-                return Err(WriteError::NotStorable {
-                    entity: row.entity().clone(),
-                    timestamp: row.timestamp(),
-                    column: column.to_string(),
-                    got,
-                });
-            }
-        }
+        rows.iter().try_for_each(stored::check)?;
         let mut sets = self.sets.write().unwrap_or_else(PoisonError::into_inner);
         let entities = sets.entry(set).or_default();
         for row in rows {

@@ -99,6 +99,20 @@ pub enum OpenError {
         /// The mode that it has.
         mode: String,
     },
+    /// The Redis client cannot use the URL.
+    #[error("cannot use the feature store's URL `{url}`")]
+    Redis {
+        /// The URL, without user and password.
+        url: String,
+        /// What the client said.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The program was built without the store.
+    #[error("this program was built without `{scheme}://` feature stores")]
+    NotBuilt {
+        /// The part of the URL before `://`.
+        scheme: &'static str,
+    },
     /// No thread could be started for the store.
     #[error("cannot start the feature store's thread")]
     Thread {

@@ -9,16 +9,30 @@ use serde::ser::{SerializeMap, Serializer};
 use serve_core::Value;
 
 use crate::row::FeatureRow;
+use crate::store::WriteError;
+
+pub(crate) use layout::{Decoder, Layouts};
+
+mod layout;
 
 /// Names and values as a [`FeatureRow`] holds them.
 pub(crate) type Features = Vec<(Arc<str>, Value<'static>)>;
 
-/// The first value of a row that no store can keep, with what it is.
-pub(crate) fn unstorable(row: &FeatureRow) -> Option<(Arc<str>, String)> {
-    row.features().iter().find_map(|(name, value)| match value {
-        Value::Number(x) if x.is_infinite() => Some((Arc::clone(name), x.to_string())),
-        Value::Other(kind) => Some((Arc::clone(name), (*kind).to_owned())),
+/// Refuses a row with a value that no store can keep.
+pub(crate) fn check(row: &FeatureRow) -> Result<(), WriteError> {
+    let unstorable = |value: &Value<'_>| match value {
+        Value::Number(x) if x.is_infinite() => Some(x.to_string()),
+        Value::Other(kind) => Some((*kind).to_owned()),
         Value::Number(_) | Value::Missing | Value::Bool(_) | Value::Text(_) => None,
+    };
+    let found = row.features().iter().find_map(|(name, value)| Some((name, unstorable(value)?)));
+    found.map_or(Ok(()), |(name, got)| {
+        Err(WriteError::NotStorable {
+            entity: row.entity().clone(),
+            timestamp: row.timestamp(),
+            column: name.to_string(),
+            got,
+        })
     })
 }
 
@@ -94,9 +108,9 @@ mod tests {
 
     #[test]
     fn infinities_are_named_before_they_are_lost() {
-        let unstorable =
-            unstorable(&row(&[("a", Value::Number(1.0)), ("b", Value::Number(f64::NEG_INFINITY))]));
-        assert_eq!(unstorable, Some(("b".into(), "-inf".to_owned())));
+        let refused = check(&row(&[("a", Value::Number(1.0)), ("b", Value::Number(f64::NEG_INFINITY))]));
+        let Err(WriteError::NotStorable { column, got, .. }) = refused else { panic!("{refused:?}") };
+        assert_eq!((column.as_str(), got.as_str()), ("b", "-inf"));
     }
 
     #[test]

@@ -64,23 +64,37 @@ const CATALOG: &[Entry] = entries! {
     "rolling_max" ("x, window") [Column, Span] => |s| Ok(Function::Rolling(Statistic::Max, s.windows[0]));
     "rolling_median" ("x, window") [Column, Span] => |s| Ok(Function::Rolling(Statistic::Median, s.windows[0]));
     "rolling_sum" ("x, window") [Column, Span] => |s| Ok(Function::Rolling(Statistic::Sum, s.windows[0]));
+    "rolling_count" ("x, window") [Column, Span] => |s| Ok(Function::Rolling(Statistic::Count, s.windows[0]));
     "rolling_quantile" ("x, window, q") [Column, Span, Number] => quantile;
     "zscore" ("x, window") [Column, Span] => |s| Ok(Function::Zscore(s.windows[0]));
     "bollinger_upper" ("x, window, k") [Column, Span, Number] => |s| Ok(Function::Bollinger(s.windows[0], s.numbers[0]));
     "bollinger_lower" ("x, window, k") [Column, Span, Number] => |s| Ok(Function::Bollinger(s.windows[0], -s.numbers[0]));
+    "volume_ratio" ("volume, window") [Column, Span] => |s| Ok(Function::VolumeRatio(s.windows[0]));
+    "day_mean" ("x") [Column] => |_| Ok(Function::DayMean);
     "ema" ("x, span") [Column, Rows] => |s| Ok(Function::Ema(s.rows[0]));
     "macd" ("x, fast, slow") [Column, Rows, Rows] => macd;
     "macd_signal" ("x, fast, slow, signal") [Column, Rows, Rows, Rows] => macd_signal;
     "rsi" ("x, n") [Column, Rows] => |s| Ok(Function::Rsi(s.rows[0]));
     "atr" ("high, low, close, n") [Column, Column, Column, Rows] => |s| Ok(Function::Atr(s.rows[0]));
+    "minute" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::Minute));
     "hour" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::Hour));
     "day_of_week" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::DayOfWeek));
+    "is_weekend" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::IsWeekend));
     "day_of_month" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::DayOfMonth));
+    "day_of_year" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::DayOfYear));
+    "week_of_year" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::WeekOfYear));
     "month" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::Month));
+    "quarter" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::Quarter));
+    "year" ("timestamp") [Timestamp] => |_| Ok(Function::Calendar(Field::Year));
     "log" ("x") [Column] => |_| Ok(Function::Unary(Unary::Log));
     "log1p" ("x") [Column] => |_| Ok(Function::Unary(Unary::Log1p));
     "sqrt" ("x") [Column] => |_| Ok(Function::Unary(Unary::Sqrt));
     "abs" ("x") [Column] => |_| Ok(Function::Unary(Unary::Abs));
+    "exp" ("x") [Column] => |_| Ok(Function::Unary(Unary::Exp));
+    "sign" ("x") [Column] => |_| Ok(Function::Unary(Unary::Sign));
+    "ratio" ("x, y") [Column, Column] => |_| Ok(Function::Ratio);
+    "difference" ("x, y") [Column, Column] => |_| Ok(Function::Difference);
+    "coalesce" ("x, y, …") [Columns] => |_| Ok(Function::Coalesce);
     "min" ("x, y, …") [Columns] => |_| Ok(Function::Min);
     "max" ("x, y, …") [Columns] => |_| Ok(Function::Max);
     "clip" ("x, low, high") [Column, Number, Number] => clip;
@@ -151,6 +165,17 @@ mod tests {
             assert_eq!(find(entry.name).map(|found| found.usage), Some(entry.usage));
             // `Columns` is two parameters in the usage.
             assert!(entry.usage.split(", ").count() >= entry.parameters.len(), "{}", entry.name);
+        }
+    }
+
+    #[test]
+    fn every_function_has_golden_values() {
+        let golden = include_str!("../../../../tests/golden/features/features.yaml");
+        for set in ["  golden:", "  days:"] {
+            let (_, set) = golden.split_once(set).expect("is there");
+            for entry in CATALOG {
+                assert!(set.contains(&format!("{}(", entry.name)), "{}", entry.name);
+            }
         }
     }
 }

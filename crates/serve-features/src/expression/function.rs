@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::vocabulary::elementwise::{self, Unary};
-use crate::vocabulary::{Window, bands, calendar, returns, rolling, smoothing, wilder};
+use crate::vocabulary::{Window, bands, calendar, daily, returns, rolling, smoothing, wilder};
 
 /// A function of the vocabulary with everything but its columns.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,6 +15,8 @@ pub(crate) enum Function {
     Rolling(rolling::Statistic, Window),
     Zscore(Window),
     Bollinger(Window, f64),
+    VolumeRatio(Window),
+    DayMean,
     Ema(usize),
     Macd { fast: usize, slow: usize },
     MacdSignal { fast: usize, slow: usize, signal: usize },
@@ -24,6 +26,9 @@ pub(crate) enum Function {
     Unary(Unary),
     Min,
     Max,
+    Ratio,
+    Difference,
+    Coalesce,
     Clip { low: f64, high: f64 },
 }
 
@@ -39,6 +44,8 @@ impl Function {
             Self::Rolling(statistic, window) => rolling::rolling(statistic, x, timestamps, window),
             Self::Zscore(window) => bands::zscore(x, timestamps, window),
             Self::Bollinger(window, k) => bands::bollinger(x, timestamps, window, k),
+            Self::VolumeRatio(window) => bands::volume_ratio(x, timestamps, window),
+            Self::DayMean => daily::day_mean(x, timestamps),
             Self::Ema(span) => smoothing::ema(x, span),
             Self::Macd { fast, slow } => smoothing::macd(x, fast, slow),
             Self::MacdSignal { fast, slow, signal } => smoothing::macd_signal(x, fast, slow, signal),
@@ -51,6 +58,9 @@ impl Function {
             Self::Unary(function) => x.iter().map(|x| function.of(*x)).collect(),
             Self::Min => fold(inputs, elementwise::min),
             Self::Max => fold(inputs, elementwise::max),
+            Self::Ratio => fold(inputs, elementwise::ratio),
+            Self::Difference => fold(inputs, elementwise::difference),
+            Self::Coalesce => fold(inputs, elementwise::coalesce),
             Self::Clip { low, high } => x.iter().map(|x| elementwise::clip(*x, low, high)).collect(),
         }
     }

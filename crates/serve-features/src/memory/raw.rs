@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::future;
+use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serve_core::Value;
 
 use crate::name::{Entity, FeatureSetName};
@@ -17,7 +18,8 @@ use crate::store::{
 /// A row's values by the moment and digest that name it.
 type Rows = BTreeMap<(Timestamp, String), Vec<(Arc<str>, Value<'static>)>>;
 type Tables = HashMap<RawTable, BTreeMap<Entity, Rows>>;
-type States = HashMap<(FeatureSetName, Entity), BTreeMap<Timestamp, StoredState>>;
+/// By entity first: new rows forget those of their entities, whatever the set.
+type States = HashMap<Entity, HashMap<FeatureSetName, BTreeMap<Timestamp, StoredState>>>;
 
 /// Both under one lock, since writing rows forgets states.
 #[derive(Debug, Default)]
@@ -30,33 +32,32 @@ impl RawMemory {
         let one = |entity: &Entity| {
             request.check_deadline()?;
             let rows = table.and_then(|entities| entities.get(entity));
-            let until = request.until.unwrap_or(Timestamp::MAX);
-            let known = rows.into_iter().flatten().take_while(|((at, _), _)| *at <= until);
-            let known: Vec<_> = known.map(|((at, _), values)| (*at, values.as_slice())).collect();
-            let first = first_of(&known, request.depth);
-            let frame = request.table.columns(known[first..].iter().copied());
+            let (known, complete) = newest(rows, request.until.unwrap_or(Timestamp::MAX), request.depth);
+            let frame = request.table.columns(known.into_iter());
             let frame = frame.map_err(|source| RetrieveError::Corrupt {
                 table: request.table.to_string(),
                 entity: entity.clone(),
                 source: Box::new(source),
             })?;
-            Ok(RawRows { frame, complete: first == 0 })
+            Ok(RawRows { frame, complete })
         };
         request.entities.iter().map(one).collect()
     }
 
     fn insert(&self, table: &RawTable, rows: Vec<RawRow>) -> Result<(), WriteError> {
         rows.iter().try_for_each(|row| check_raw(table, row))?;
+        // Digests take longer than insertions: before the lock.
+        let digests: Vec<String> = rows.iter().map(|row| row.digest(table)).collect();
         let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (tables, states) = &mut *guard;
         for (entity, first) in earliest(&rows) {
-            for ((_, _), known) in states.iter_mut().filter(|((_, of), _)| of == entity) {
-                known.retain(|at, _| *at < first);
+            for known in states.get_mut(entity).into_iter().flat_map(HashMap::values_mut) {
+                drop(known.split_off(&first));
             }
         }
         let entities = tables.entry(table.clone()).or_default();
-        for row in rows {
-            let key = (row.timestamp, row.digest(table));
+        for (row, digest) in rows.into_iter().zip(digests) {
+            let key = (row.timestamp, digest);
             let stored = entities.entry(row.entity).or_default().entry(key).or_default();
             match table {
                 RawTable::Sentiment => merge(stored, row.values),
@@ -74,19 +75,34 @@ impl RawMemory {
         as_of: Option<Timestamp>,
     ) -> Option<StoredState> {
         let guard = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let states = guard.1.get(&(set.clone(), entity.clone()))?;
+        let states = guard.1.get(entity)?.get(set)?;
         let until = states.range(..=as_of.unwrap_or(Timestamp::MAX));
         until.rev().map(|(_, state)| state).find(|state| state.declaration == declaration).cloned()
     }
 }
 
-/// The first row that a depth asks for.
-fn first_of<T>(known: &[(Timestamp, T)], depth: Depth) -> usize {
-    let later = match depth.since {
-        Some(since) => known.partition_point(|(at, _)| *at <= since),
-        None => known.len(),
-    };
-    later.saturating_sub(depth.rows)
+/// A moment and a row's values.
+type Known<'a> = (Timestamp, &'a [(Arc<str>, Value<'static>)]);
+
+/// The rows up to a moment that a depth asks for, oldest first, and whether there are no older ones. Costs what it returns.
+fn newest(rows: Option<&Rows>, until: Timestamp, depth: Depth) -> (Vec<Known<'_>>, bool) {
+    let (mut known, mut before) = (Vec::new(), 0);
+    let after = until.checked_add(SignedDuration::from_nanos(1)).map(|at| (at, String::new()));
+    let end = after.map_or(Bound::Unbounded, Bound::Excluded);
+    for ((at, _), values) in
+        rows.into_iter().flat_map(|rows| rows.range((Bound::Unbounded, end.clone())).rev())
+    {
+        if depth.since.is_none_or(|since| *at <= since) {
+            if before == depth.rows {
+                known.reverse();
+                return (known, false);
+            }
+            before += 1;
+        }
+        known.push((*at, values.as_slice()));
+    }
+    known.reverse();
+    (known, true)
 }
 
 impl RawStore for RawMemory {
@@ -105,9 +121,9 @@ impl RawStore for RawMemory {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Entity>, RetrieveError>> {
         let guard = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entities = guard.0.get(&table).into_iter().flat_map(BTreeMap::keys);
-        let later = entities.filter(|entity| after.as_ref().is_none_or(|after| *entity > after));
-        Box::pin(future::ready(Ok(later.take(limit).cloned().collect())))
+        let after = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let later = guard.0.get(&table).into_iter().flat_map(|of| of.range((after, Bound::Unbounded)));
+        Box::pin(future::ready(Ok(later.take(limit).map(|(entity, _)| entity.clone()).collect())))
     }
 
     fn read_states(
@@ -129,9 +145,39 @@ impl RawStore for RawMemory {
     ) -> BoxFuture<'_, Result<(), WriteError>> {
         let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
         for state in states {
-            let of = guard.1.entry((set.clone(), state.entity.clone())).or_default();
+            let of = guard.1.entry(state.entity.clone()).or_default().entry(set.clone()).or_default();
             of.insert(state.timestamp, state);
         }
         Box::pin(future::ready(Ok(())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn second(at: i64) -> Timestamp {
+        Timestamp::from_second(at).expect("is in range")
+    }
+
+    proptest! {
+        #[test]
+        fn the_rows_of_a_depth_are_those_of_a_scan(
+            keys in proptest::collection::btree_set((0_i64..6, 0..3), 0..12),
+            until in prop_oneof![(-1_i64..7).prop_map(second), Just(Timestamp::MAX)],
+            since in prop_oneof![Just(None), (-1_i64..7).prop_map(|at| Some(second(at))), Just(Some(Timestamp::MIN))],
+            rows in prop_oneof![0_usize..8, Just(usize::MAX)],
+        ) {
+            let of = |(at, digest): &(i64, i32)| ((second(*at), digest.to_string()), Vec::new());
+            let table: Rows = keys.iter().map(of).collect();
+            let known: Vec<Timestamp> = table.keys().map(|(at, _)| *at).filter(|at| *at <= until).collect();
+            let later = since.map_or(known.len(), |since| known.iter().filter(|at| **at <= since).count());
+            let first = later.saturating_sub(rows);
+            let (got, complete) = newest(Some(&table), until, Depth { since, rows });
+            prop_assert_eq!(got.iter().map(|(at, _)| *at).collect::<Vec<_>>(), &known[first..]);
+            prop_assert_eq!(complete, first == 0);
+        }
     }
 }

@@ -17,6 +17,7 @@ use crate::row::FeatureRow;
 use crate::store::{
     Depth, FetchRequest, HistoryRequest, RawRequest, RawRows, RetrieveError, StoredState, WriteError,
 };
+use crate::stored::Layouts;
 
 /// Statements kept prepared on the connection; there are fewer.
 const STATEMENTS: usize = 32;
@@ -24,6 +25,7 @@ const STATEMENTS: usize = 32;
 /// A feature database on a connection of its own.
 pub struct SqliteDatabase {
     connection: Connection,
+    layouts: Layouts,
     path: PathBuf,
 }
 
@@ -59,7 +61,7 @@ impl SqliteDatabase {
     /// # Errors
     /// [`RetrieveError`]; `Deadline` also when it passes between two entities.
     pub fn fetch(&self, request: &FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
-        feature::fetch(&self.connection, request)
+        feature::fetch(&self.connection, &self.layouts, request)
     }
 
     /// Stores feature rows, replacing those of the same set, entity and timestamp.
@@ -75,7 +77,7 @@ impl SqliteDatabase {
     /// # Errors
     /// [`RetrieveError`].
     pub fn sample(&self, set: &FeatureSetName, limit: usize) -> Result<Vec<FeatureRow>, RetrieveError> {
-        feature::sample(&self.connection, set, limit)
+        feature::sample(&self.connection, &self.layouts, set, limit)
     }
 
     /// One entity's rows in a span of time, as [`crate::FeatureStore::history`].
@@ -83,7 +85,7 @@ impl SqliteDatabase {
     /// # Errors
     /// [`RetrieveError`].
     pub fn history(&self, request: &HistoryRequest) -> Result<Vec<FeatureRow>, RetrieveError> {
-        feature::history(&self.connection, request)
+        feature::history(&self.connection, &self.layouts, request)
     }
 
     /// Raw rows, as [`crate::RawStore::read_raw`].
@@ -169,7 +171,15 @@ impl SqliteDatabase {
             path: path.to_owned(),
             source: Box::new(error),
         };
-        Ok(Self { connection: opened.map_err(failed)?, path: path.to_owned() })
+        let (connection, layouts) = (opened.map_err(failed)?, Layouts::default());
+        Ok(Self { connection, layouts, path: path.to_owned() })
+    }
+
+    /// A second connection to the same file, for reads that wait for nobody: what another process blocks fails at once.
+    pub(super) fn reader(&self) -> Result<Self, OpenError> {
+        let reader = Self::connect(&self.path, Duration::ZERO)?;
+        reader.connection.pragma_update(None, "query_only", true).map_err(self.failed("configure"))?;
+        Ok(reader)
     }
 
     fn state(&self) -> Result<State, OpenError> {

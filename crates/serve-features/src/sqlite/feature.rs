@@ -2,13 +2,13 @@
 
 use jiff::Timestamp;
 use rusqlite::types::Type;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::{reading, writing};
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::store::{FetchRequest, HistoryRequest, RetrieveError, WriteError};
-use crate::stored;
+use crate::stored::{self, Decoder, Layouts};
 
 const NEWEST: &str = "SELECT timestamp, features FROM feature_data
     WHERE feature_set_name = ?1 AND entity = ?2 AND timestamp <= ?3
@@ -21,35 +21,35 @@ const UPSERT: &str =
 /// One slot an entity, in order: its newest row not later than `as_of`. One look-up in the primary key each.
 pub(super) fn fetch(
     connection: &Connection,
+    layouts: &Layouts,
     request: &FetchRequest,
 ) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
     let failed = reading("fetch features");
     let until = crate::timestamp::to_micros(request.as_of.unwrap_or(Timestamp::MAX)).as_microsecond();
     let mut statement = connection.prepare_cached(NEWEST).map_err(&failed)?;
+    let mut decoder = layouts.decoder(&request.set);
     let mut rows = Vec::with_capacity(request.entities.len());
     for entity in &request.entities {
         request.check_deadline()?;
-        let found: Option<(Timestamp, String)> = statement
-            .query_row(params![request.set.as_str(), entity.as_str(), until], |row| {
-                Ok((timestamp(row.get(0)?)?, row.get(1)?))
-            })
-            .optional()
-            .map_err(&failed)?;
-        rows.push(match found {
-            Some((at, json)) => Some(decode(&request.set, entity, at, &json)?),
-            None => None,
-        });
+        let mut found =
+            statement.query(params![request.set.as_str(), entity.as_str(), until]).map_err(&failed)?;
+        let row = found.next().map_err(&failed)?;
+        rows.push(row.map(|row| read(row, &request.set, entity, &mut decoder)).transpose()?);
     }
     Ok(rows)
 }
 
-fn decode(
+/// A row of timestamp and features.
+fn read(
+    row: &Row<'_>,
     set: &FeatureSetName,
     entity: &Entity,
-    at: Timestamp,
-    json: &str,
+    decoder: &mut Decoder<'_>,
 ) -> Result<FeatureRow, RetrieveError> {
-    let features = stored::decode(json).map_err(|source| RetrieveError::Corrupt {
+    let failed = reading("read a feature row");
+    let at = row.get(0).and_then(timestamp).map_err(&failed)?;
+    let json = row.get_ref(1).and_then(|text| Ok(text.as_str()?)).map_err(&failed)?;
+    let features = decoder.decode(json).map_err(|source| RetrieveError::Corrupt {
         table: set.to_string(),
         entity: entity.clone(),
         source: Box::new(source),
@@ -66,13 +66,7 @@ pub(super) fn write(
     let failed = writing("write feature rows");
     let mut statement = transaction.prepare_cached(UPSERT).map_err(&failed)?;
     for row in rows {
-        let refused = |(column, got): (std::sync::Arc<str>, String)| WriteError::NotStorable {
-            entity: row.entity().clone(),
-            timestamp: row.timestamp(),
-            column: column.to_string(),
-            got,
-        };
-        stored::unstorable(row).map(refused).map_or(Ok(()), Err)?;
+        stored::check(row)?;
         let json = stored::encode(row.features())
             .map_err(|error| failed(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
         statement
@@ -85,6 +79,7 @@ pub(super) fn write(
 /// The newest row of each of the first entities. The skip from one entity to the next is a look-up in the primary key.
 pub(super) fn sample(
     connection: &Connection,
+    layouts: &Layouts,
     set: &FeatureSetName,
     limit: usize,
 ) -> Result<Vec<FeatureRow>, RetrieveError> {
@@ -101,7 +96,8 @@ pub(super) fn sample(
         let entity = found.parse::<Entity>().map_err(|error| {
             failed(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
         })?;
-        rows.extend(fetch(connection, &FetchRequest::newest(set.clone(), [entity]))?.into_iter().flatten());
+        let newest = fetch(connection, layouts, &FetchRequest::newest(set.clone(), [entity]))?;
+        rows.extend(newest.into_iter().flatten());
     }
     Ok(rows)
 }
@@ -109,6 +105,7 @@ pub(super) fn sample(
 /// One entity's rows in a span of time, oldest first.
 pub(super) fn history(
     connection: &Connection,
+    layouts: &Layouts,
     request: &HistoryRequest,
 ) -> Result<Vec<FeatureRow>, RetrieveError> {
     let failed = reading("read the history of features");
@@ -122,11 +119,9 @@ pub(super) fn history(
     let (set, entity) = (&request.set, &request.entity);
     let mut found =
         statement.query(params![set.as_str(), entity.as_str(), span.0, span.1, limit]).map_err(&failed)?;
-    let mut rows = Vec::new();
+    let (mut rows, mut decoder) = (Vec::new(), layouts.decoder(set));
     while let Some(row) = found.next().map_err(&failed)? {
-        let at = row.get(0).and_then(timestamp).map_err(&failed)?;
-        let json = row.get_ref(1).and_then(|text| Ok(text.as_str()?)).map_err(&failed)?;
-        rows.push(decode(set, entity, at, json)?);
+        rows.push(read(row, set, entity, &mut decoder)?);
     }
     Ok(rows)
 }

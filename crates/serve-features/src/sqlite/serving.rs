@@ -1,11 +1,17 @@
 //! A [`SqliteDatabase`] behind the asynchronous seam: a thread that owns the connection, and a bounded queue before it.
 //!
+//! Reading the newest rows of a few entities takes microseconds, less than handing the request to a thread and back. Such a
+//! request is answered where the caller stands, by a second connection that only reads, if nobody else uses it at that moment
+//! and it need not wait for another process (`docs/decisions/001-sqlite-reads-on-the-callers-thread.md`).
+//!
 //! A full queue refuses at once instead of making the caller's worker wait. Work whose deadline has passed, or whose caller
 //! has gone, is dropped when it comes up, so a slow disk does not make the thread answer nobody. Dropping the store ends
 //! the thread and waits for the job that it is at.
 
+use std::future;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Mutex, TryLockError};
 use std::thread::{self, JoinHandle};
 
 use jiff::Timestamp;
@@ -19,6 +25,9 @@ use crate::store::{
     BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore, RetrieveError,
     StoredState, WriteError,
 };
+
+/// A fetch of more entities is handed to the thread.
+const FEW: usize = 16;
 
 /// What the thread does for one caller, with the connection that it owns.
 type Job = Box<dyn FnOnce(&mut SqliteDatabase) + Send>;
@@ -81,6 +90,8 @@ pub struct SqliteStore {
     jobs: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
     queue: usize,
+    /// Never waited for: who finds it taken goes to the thread. `None` where no second connection could be opened.
+    reader: Option<Mutex<SqliteDatabase>>,
 }
 
 impl SqliteStore {
@@ -97,11 +108,29 @@ impl SqliteStore {
     /// # Errors
     /// [`OpenError::Thread`].
     pub fn start(database: SqliteDatabase, queue: usize) -> Result<Self, OpenError> {
+        let reader = database.reader().ok().map(Mutex::new);
         let (jobs, waiting) = sync_channel(queue);
         let work = move || work(database, &waiting);
         let thread = thread::Builder::new().name("feature-store".to_owned()).spawn(work);
         let thread = thread.map_err(|source| OpenError::Thread { source })?;
-        Ok(Self { jobs: Some(jobs), thread: Some(thread), queue })
+        Ok(Self { jobs: Some(jobs), thread: Some(thread), queue, reader })
+    }
+
+    /// The answer, if it can be had without waiting for anybody.
+    fn fetch_here(&self, request: &FetchRequest) -> Option<Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+        if request.entities.len() > FEW {
+            return None;
+        }
+        let reader = match self.reader.as_ref()?.try_lock() {
+            Ok(reader) => reader,
+            // It only reads, so a panic has left nothing half done.
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return None,
+        };
+        match request.check_deadline().and_then(|()| reader.fetch(request)) {
+            Err(RetrieveError::Backend { transient: true, .. }) => None,
+            answer => Some(answer),
+        }
     }
 
     /// Hands work to the thread, at the call and not at the first poll. It is dropped where nobody waits any more when it
@@ -142,6 +171,9 @@ impl FeatureStore for SqliteStore {
     }
 
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+        if let Some(answer) = self.fetch_here(&request) {
+            return Box::pin(future::ready(answer));
+        }
         self.ask(move |database| {
             request.check_deadline()?;
             database.fetch(&request)
@@ -212,6 +244,8 @@ impl RawStore for SqliteStore {
 
 impl Drop for SqliteStore {
     fn drop(&mut self) {
+        // Before the thread's, so that the connection that may write is the last and puts the log back into the file.
+        self.reader = None;
         self.jobs = None;
         if let Some(thread) = self.thread.take() {
             // A thread that panicked has answered its callers with `Stopped`; there is nobody left to tell.
@@ -224,5 +258,30 @@ impl Drop for SqliteStore {
 fn work(mut database: SqliteDatabase, waiting: &Receiver<Job>) {
     for job in waiting {
         job(&mut database);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    #[test]
+    fn a_reader_in_use_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = SqliteOptions::default();
+        let store = SqliteStore::open(folder.path().join("features.db"), options).expect("opens");
+        let entity: Entity = "A".parse().expect("is an entity");
+        let fetch =
+            || store.fetch(FetchRequest::newest("vader".parse().expect("is a set"), [entity.clone()]));
+        let mut context = Context::from_waker(Waker::noop());
+        let reader = store.reader.as_ref().expect("was opened").lock().expect("is not poisoned");
+        let mut by_the_thread = fetch();
+        while by_the_thread.as_mut().poll(&mut context).is_pending() {
+            thread::yield_now();
+        }
+        drop(reader);
+        assert!(matches!(fetch().as_mut().poll(&mut context), Poll::Ready(Ok(rows)) if rows == [None]));
     }
 }

@@ -1,10 +1,12 @@
 //! Statistics of a moving window. Meaning: pandas' `Series.rolling(n)` with its default `min_periods=n`. Every window is
 //! summed anew, oldest first: O(rows × window), and no rounding error of an earlier row carries over (pandas' running sums
-//! keep such errors). A missing value in the window makes the result missing.
+//! keep such errors). A missing value in the window makes the result missing, unless presence is what is counted.
 
 use jiff::Timestamp;
 
-use super::Window;
+use super::moments::{self, Deviation, Mean, Sum};
+use super::sliding::{self, Present, Quantile};
+use super::{Window, extremes};
 
 /// What is taken of a window.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,9 +15,9 @@ pub enum Statistic {
     Mean,
     /// √(Σ(x − mean)² / (n − 1)); missing for one row. Of equal values exactly 0.
     Std,
-    /// The smallest value.
+    /// The smallest value; of zeros of both signs the newest.
     Min,
-    /// The largest value.
+    /// The largest value; of zeros of both signs the newest.
     Max,
     /// The quantile 0.5.
     Median,
@@ -23,6 +25,8 @@ pub enum Statistic {
     Sum,
     /// The value at rank q·(n − 1) of the sorted window, between two ranks linearly (numpy's `linear`); q in 0…1.
     Quantile(f64),
+    /// How many values are present; the only statistic that a missing value leaves in place.
+    Count,
 }
 
 /// The statistic of every window over `x`, one value a row.
@@ -37,67 +41,16 @@ pub enum Statistic {
 /// ```
 #[must_use]
 pub fn rolling(statistic: Statistic, x: &[f64], timestamps: &[Timestamp], window: Window) -> Vec<f64> {
-    let mut sorted = Vec::new();
-    over_windows(x, timestamps, window, |rows| match statistic {
-        Statistic::Mean => mean(rows),
-        Statistic::Std => deviation(rows, 1),
-        Statistic::Min => rows.iter().copied().fold(f64::INFINITY, f64::min),
-        Statistic::Max => rows.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-        Statistic::Sum => sum(rows.iter().copied()),
-        Statistic::Median => quantile(rows, 0.5, &mut sorted),
-        Statistic::Quantile(q) => quantile(rows, q, &mut sorted),
-    })
-}
-
-/// `f` of each full window without missing values; NaN elsewhere.
-pub(super) fn over_windows(
-    x: &[f64],
-    timestamps: &[Timestamp],
-    window: Window,
-    mut f: impl FnMut(&[f64]) -> f64,
-) -> Vec<f64> {
-    let value = |t| match window.start(timestamps, t).map(|start| &x[start..=t]) {
-        Some(rows) if !rows.iter().any(|x| x.is_nan()) => f(rows),
-        _ => f64::NAN,
-    };
-    (0..x.len()).map(value).collect()
-}
-
-/// Oldest first, from zero.
-fn sum(rows: impl Iterator<Item = f64>) -> f64 {
-    rows.fold(0.0, |sum, x| sum + x)
-}
-
-/// Of equal values that value itself: their sum divided again may be off by a rounding, and `x / mean - 1` not 0.
-pub(super) fn mean(rows: &[f64]) -> f64 {
-    if constant(rows) { rows[0] } else { sum(rows.iter().copied()) / rows.len() as f64 }
-}
-
-/// The deviation from the mean, in two passes, dividing by the count less `freedom`.
-pub(super) fn deviation(rows: &[f64], freedom: usize) -> f64 {
-    if rows.len() <= freedom {
-        return f64::NAN;
+    match statistic {
+        Statistic::Mean => moments::over_windows(x, timestamps, window, &Mean),
+        Statistic::Std => moments::over_windows(x, timestamps, window, &Deviation { freedom: 1 }),
+        Statistic::Sum => moments::over_windows(x, timestamps, window, &Sum),
+        Statistic::Min => extremes::least(x, timestamps, window),
+        Statistic::Max => extremes::greatest(x, timestamps, window),
+        Statistic::Median => sliding::over_windows(x, timestamps, window, &mut Quantile::new(0.5)),
+        Statistic::Quantile(q) => sliding::over_windows(x, timestamps, window, &mut Quantile::new(q)),
+        Statistic::Count => sliding::over_windows(x, timestamps, window, &mut Present::default()),
     }
-    if constant(rows) {
-        return 0.0;
-    }
-    let mean = mean(rows);
-    let squares = sum(rows.iter().map(|x| (x - mean) * (x - mean)));
-    (squares / (rows.len() - freedom) as f64).sqrt()
-}
-
-fn constant(rows: &[f64]) -> bool {
-    rows.windows(2).all(|pair| pair[0] == pair[1]) && rows.first().is_some_and(|x| x.is_finite())
-}
-
-fn quantile(rows: &[f64], q: f64, sorted: &mut Vec<f64>) -> f64 {
-    sorted.clear();
-    sorted.extend_from_slice(rows);
-    sorted.sort_by(f64::total_cmp);
-    let rank = q * (rows.len() - 1) as f64;
-    let (low, high) = (sorted[rank.floor() as usize], sorted[rank.ceil() as usize]);
-    // Equal neighbours may be infinite, whose difference is NaN.
-    if low == high { low } else { low + (high - low) * (rank - rank.floor()) }
 }
 
 #[cfg(test)]
@@ -114,6 +67,24 @@ mod tests {
         let sums = of(Statistic::Sum, &[1.0, f64::NAN, 3.0, 4.0, 5.0], 2);
         let present: Vec<bool> = sums.iter().map(|y| !y.is_nan()).collect();
         assert_eq!(present, [false, false, false, true, true]);
+    }
+
+    #[test]
+    fn rows_without_a_timestamp_have_no_window() {
+        for window in [Window::Rows(2), Window::Time(std::time::Duration::from_secs(1))] {
+            for statistic in [Statistic::Mean, Statistic::Min, Statistic::Median] {
+                let y = rolling(statistic, &[1.0, 2.0, 4.0], &[Timestamp::UNIX_EPOCH; 1], window);
+                assert!(y.len() == 3 && y.iter().all(|y| y.is_nan()));
+                assert!(rolling(statistic, &[], &[Timestamp::UNIX_EPOCH; 3], window).is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn present_values_are_counted_once_the_window_is_full() {
+        let counts = of(Statistic::Count, &[1.0, f64::NAN, 3.0, f64::NAN, f64::NAN], 2);
+        assert!(counts[0].is_nan());
+        assert_eq!(counts[1..], [1.0, 1.0, 1.0, 0.0]);
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! What every store must do, run against each of them.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serve_core::Value;
 use serve_features::{
-    Fault, FeatureRow, FeatureStore, FetchRequest, MemoryStore, RetrieveError, SqliteOptions, SqliteStore,
-    WriteError,
+    Fault, FeatureRow, FeatureStore, FetchRequest, HistoryRequest, MemoryStore, RetrieveError, SqliteOptions,
+    SqliteStore, WriteError,
 };
 
 use super::{at, block_on, entity, row, set, x};
@@ -17,6 +18,12 @@ fn every_store(check: impl Fn(&dyn FeatureStore)) {
     let folder = tempfile::tempdir().expect("a folder");
     let store = SqliteStore::open(folder.path().join("features.db"), SqliteOptions::default());
     check(&store.expect("opens"));
+    if let Some(store) = super::redis::store("") {
+        check(&store);
+    }
+    if let Some(cache) = super::redis_cache::over(Arc::new(MemoryStore::new())) {
+        check(&cache);
+    }
 }
 
 fn write(store: &dyn FeatureStore, name: &str, rows: Vec<FeatureRow>) {
@@ -110,6 +117,63 @@ fn work_past_its_deadline_is_refused() {
         assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, true));
         request.deadline = Some(Instant::now() + Duration::from_mins(1));
         assert_eq!(block_on(store.fetch(request)).expect("is in time"), [None]);
+    });
+}
+
+#[test]
+fn a_sample_is_the_newest_row_of_the_first_entities() {
+    every_store(|store| {
+        for (name, timestamp, value) in [
+            ("B", "2024-01-01", 1.0),
+            ("a:b", "2024-01-02", 2.0),
+            ("A", "2024-01-03", 3.0),
+            ("B", "2024-01-02", 4.0),
+        ] {
+            write(store, "vader", vec![row(name, timestamp, value)]);
+        }
+        write(store, "finbert", vec![row("0", "2024-01-01", 5.0)]);
+        let sampled = |limit| block_on(store.sample(set("vader"), limit)).expect("samples");
+        let expected =
+            [row("A", "2024-01-03", 3.0), row("B", "2024-01-02", 4.0), row("a:b", "2024-01-02", 2.0)];
+        assert_eq!(sampled(usize::MAX), expected, "{store:?}");
+        assert_eq!(sampled(2), expected[..2], "{store:?}");
+        assert_eq!(sampled(0), []);
+    });
+}
+
+#[test]
+fn a_history_is_a_span_of_one_entitys_rows() {
+    every_store(|store| {
+        let days = ["1969-12-30", "1970-01-01", "2024-01-01", "2024-01-02", "9999-12-30"];
+        let rows: Vec<FeatureRow> = days.iter().map(|day| row("A", day, 1.0)).collect();
+        write(store, "vader", rows.iter().rev().cloned().collect());
+        write(store, "vader", vec![row("A:", "2024-01-01", 2.0), row("B", "2024-01-01", 2.0)]);
+        let history = |from: Option<&str>, to: Option<&str>, limit| {
+            let (set, entity) = (set("vader"), entity("A"));
+            let request = HistoryRequest { set, entity, from: from.map(at), to: to.map(at), limit };
+            block_on(store.history(request)).expect("reads")
+        };
+        assert_eq!(history(None, None, usize::MAX), rows, "{store:?}");
+        assert_eq!(history(Some("1970-01-01"), Some("2024-01-02"), 10), rows[1..3], "{store:?}");
+        assert_eq!(history(Some("1970-01-01"), None, 2), rows[1..3], "{store:?}");
+        assert_eq!(history(None, Some("1969-12-30"), 10), []);
+        // Only the last microsecond differs, where a float no longer does.
+        let late = row("L", "9999-12-30T00:00:00.000001Z", 1.0);
+        write(store, "vader", vec![late.clone(), row("L", "9999-12-30T00:00:00.000002Z", 2.0)]);
+        assert_eq!(fetch(store, &["L"], Some(late.timestamp())), [Some(late)], "{store:?}");
+    });
+}
+
+#[test]
+fn entities_are_told_apart_whatever_is_in_their_names() {
+    every_store(|store| {
+        let names =
+            ["A", "A:B", "vader:A", ":", "' OR 1=1 --", "*", "a b", "é", "%", "\\", "{A}", "A\"; FLUSHALL"];
+        let rows: Vec<FeatureRow> =
+            (0..).zip(names).map(|(i, name)| row(name, "2024-01-01", f64::from(i))).collect();
+        write(store, "vader", rows.clone());
+        let expected: Vec<Option<FeatureRow>> = rows.into_iter().map(Some).collect();
+        assert_eq!(fetch(store, &names, None), expected, "{store:?}");
     });
 }
 

@@ -1,24 +1,31 @@
 //! The vocabulary against pandas 3.1.1 and the definitions of TA-Lib (`tests/golden/make_features.py`), by way of CSV files,
-//! a database and declarations.
+//! a database and declarations: over an invented history with every kind of gap, and over real days.
 //!
 //! Tolerance: 1e-10 relative to the larger of 1 and the expected value; pandas' running sums account for most of it.
 
-use std::fs::{self, File};
+use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 
 use serve_core::Value;
-use serve_features::{Declarations, RawTable, SqliteDatabase, SqliteOptions, read_features, read_raw};
+use serve_features::{
+    Declarations, FeatureRow, RawTable, SqliteDatabase, SqliteOptions, read_features, read_raw,
+};
 
 use super::entity;
 
 const TOLERANCE: f64 = 1e-10;
 
-fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/features").join(name)
+const GOLDEN: &str = "tests/golden/features";
+const DAYS: &str = "examples/data";
+
+fn open(folder: &str, name: &str) -> File {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    File::open(root.join(folder).join(name)).expect("is there")
 }
 
-fn open(name: &str) -> File {
-    File::open(golden(name)).expect("is in tests/golden/features")
+fn expected(name: &str) -> Vec<FeatureRow> {
+    read_features(open(GOLDEN, name)).expect("reads")
 }
 
 /// What is wrong with a value, if anything is.
@@ -33,28 +40,27 @@ fn difference(got: &Value<'_>, expected: &Value<'_>) -> Option<String> {
     }
 }
 
-fn fill(database: &mut SqliteDatabase, table: &RawTable, file: &str) {
-    database.write_raw(table, &read_raw(table, open(file)).expect("reads")).expect("writes");
-}
-
-#[test]
-fn every_function_agrees_with_pandas_and_talib() {
+/// Computes a declared set of `features.yaml` over two files, and holds the rows of the moments that are expected against
+/// them.
+fn agrees(set: &str, prices: File, news: File, expected: &[FeatureRow]) {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("features.db");
     let mut database = SqliteDatabase::open(path, SqliteOptions::default()).expect("opens");
-    fill(&mut database, &RawTable::Price, "prices.csv");
-    fill(&mut database, &RawTable::Sentiment, "news.csv");
-    let yaml = fs::read_to_string(golden("features.yaml")).expect("reads");
+    for (table, file) in [(RawTable::Price, prices), (RawTable::Sentiment, news)] {
+        database.write_raw(&table, &read_raw(&table, file).expect("reads")).expect("writes");
+    }
+    let yaml = io::read_to_string(open(GOLDEN, "features.yaml")).expect("reads");
     let declarations = Declarations::parse(&yaml).expect("is sound");
-    let set = declarations.get("golden").expect("is declared");
-    let expected = read_features(open("expected.csv")).expect("reads");
+    let set = declarations.get(set).expect("is declared");
 
     let computed = database.compute_set(set, &entity("BTC/USD")).expect("computes");
 
-    assert_eq!(computed.len(), expected.len());
+    let rows: Vec<_> = computed.rows().collect();
     let mut differences = Vec::new();
-    for (got, expected) in computed.rows().zip(&expected) {
-        assert_eq!((got.entity(), got.timestamp()), (expected.entity(), expected.timestamp()));
+    for expected in expected {
+        let same_moment = rows.iter().find(|got| got.timestamp() == expected.timestamp());
+        let got = same_moment.expect("every moment has a row");
+        assert_eq!(got.entity(), expected.entity());
         for ((name, got), (expected_name, expected_value)) in got.features().iter().zip(expected.features()) {
             assert_eq!(name, expected_name);
             let difference = difference(got, expected_value);
@@ -65,12 +71,26 @@ fn every_function_agrees_with_pandas_and_talib() {
 }
 
 #[test]
+fn every_function_agrees_with_pandas_and_talib() {
+    agrees("golden", open(GOLDEN, "prices.csv"), open(GOLDEN, "news.csv"), &expected("expected.csv"));
+}
+
+#[test]
+fn every_function_agrees_on_six_years_of_real_days() {
+    let (prices, news) = (open(DAYS, "price_data.csv"), open(DAYS, "sentiment_data.csv"));
+    agrees("days", prices, news, &expected("days-expected.csv"));
+}
+
+#[test]
 fn the_golden_values_test_something() {
-    let expected = read_features(open("expected.csv")).expect("reads");
-    let names: Vec<&str> = expected[0].features().iter().map(|(name, _)| &**name).collect();
-    for name in names {
-        let values = expected.iter().filter_map(|row| row.get(name));
-        let numbers = values.filter(|value| matches!(value, Value::Number(_))).count();
-        assert!(numbers >= 40, "{name} has {numbers} numbers");
+    for (file, rows, least) in [("expected.csv", 120, 30), ("days-expected.csv", 62, 20)] {
+        let expected = expected(file);
+        assert_eq!(expected.len(), rows);
+        let names: Vec<&str> = expected[0].features().iter().map(|(name, _)| &**name).collect();
+        for name in names {
+            let values = expected.iter().filter_map(|row| row.get(name));
+            let numbers = values.filter(|value| matches!(value, Value::Number(_))).count();
+            assert!(numbers >= least, "{name} has {numbers} numbers in {file}");
+        }
     }
 }

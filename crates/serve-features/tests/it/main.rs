@@ -16,11 +16,15 @@ mod declarations;
 mod golden;
 mod ingest;
 mod lookahead;
+mod proxy;
+mod redis;
+mod redis_cache;
 mod retrieval;
 mod same_bits;
 mod sqlite;
 mod tables;
 mod vader;
+mod vocabulary;
 
 /// Waits for a future on this thread: the crate needs no runtime, so its tests have none.
 fn block_on<T>(future: impl Future<Output = T>) -> T {

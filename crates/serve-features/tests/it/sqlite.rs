@@ -2,7 +2,9 @@
 
 use std::error::Error;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::mpsc;
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -135,7 +137,9 @@ fn a_full_queue_refuses_at_once_and_expired_work_is_dropped_when_it_comes_up() {
     // The thread takes this and waits for the lock, after which one more job may wait. Until it has taken it, the next is
     // refused as well.
     let blocked = store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)]);
-    let mut request = newest("A");
+    // More than are answered where the caller stands.
+    let many = || FetchRequest::newest(set("vader"), (0..100).map(|i| entity(&i.to_string())));
+    let mut request = many();
     let late = loop {
         request.deadline = Some(Instant::now() + Duration::from_millis(20));
         let mut fetch = store.fetch(request.clone());
@@ -145,7 +149,7 @@ fn a_full_queue_refuses_at_once_and_expired_work_is_dropped_when_it_comes_up() {
         }
         thread::yield_now();
     };
-    let error = block_on(store.fetch(newest("A"))).expect_err("the queue is full");
+    let error = block_on(store.fetch(many())).expect_err("the queue is full");
     assert_eq!(error.to_string(), "the sqlite feature store is busy: 1 requests wait for it already");
     assert!(error.retry_helps());
     let error = block_on(store.write(set("vader"), Vec::new())).expect_err("the queue is full");
@@ -156,6 +160,42 @@ fn a_full_queue_refuses_at_once_and_expired_work_is_dropped_when_it_comes_up() {
     other.execute_batch("COMMIT").expect("releases the lock");
     block_on(blocked).expect("writes at last");
     assert!(matches!(block_on(late), Err(RetrieveError::Deadline { .. })));
+}
+
+#[test]
+fn a_few_entities_are_read_while_the_thread_is_busy() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path, SqliteOptions { queue: 1, ..options() }).expect("opens");
+    block_on(store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)])).expect("writes");
+    let other = Connection::open(&path).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("begins");
+    let blocked = store.write(set("vader"), vec![row("A", "2024-01-02", 2.0)]);
+    let fetch = store.fetch(newest("A"));
+    let polled = pin!(fetch).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    let Poll::Ready(Ok(rows)) = polled else { panic!("{polled:?}") };
+    assert_eq!(x(rows[0].as_ref()), Some(Value::Number(1.0)));
+    other.execute_batch("COMMIT").expect("releases the lock");
+    block_on(blocked).expect("writes at last");
+    let rows = block_on(store.fetch(newest("A"))).expect("fetches");
+    assert_eq!(x(rows[0].as_ref()), Some(Value::Number(2.0)), "what was written is seen at once");
+}
+
+#[test]
+fn readers_on_many_threads_are_all_answered() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path, options()).expect("opens");
+    let rows: Vec<_> = (0..50).map(|i| row(&i.to_string(), "2024-01-01", f64::from(i))).collect();
+    block_on(store.write(set("vader"), rows)).expect("writes");
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for i in 0..50 {
+                    let rows = block_on(store.fetch(newest(&i.to_string()))).expect("fetches");
+                    assert_eq!(x(rows[0].as_ref()), Some(Value::Number(f64::from(i))));
+                }
+            });
+        }
+    });
 }
 
 #[test]

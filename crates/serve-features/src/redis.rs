@@ -1,0 +1,82 @@
+//! Feature rows in Redis, in two ways on one kind of connection:
+//!
+//! - [`RedisStore`] keeps rows there, the newest of each entity.
+//! - [`RedisCache`] keeps the newest row of each entity for a while, in front of another store that has them all.
+//!
+//! Both talk through a [`link`] that connects when it is first needed and again after every failure, so a Redis that is down
+//! when the program starts, dies or hangs is found again without anybody's help. A single server (or one primary) is meant: the keys of a batch lie in different slots of a cluster.
+//! Only this folder knows the crate `redis`.
+
+use ::redis::RedisError;
+
+use crate::store::{Cause, RetrieveError, WriteError};
+
+pub use cache::{RedisCache, RedisCacheCounts, RedisCacheOptions};
+pub use store::RedisStore;
+
+mod breaker;
+mod cache;
+mod key;
+mod link;
+mod store;
+
+/// The store's kind in errors and on the health page.
+const KIND: &str = "redis";
+
+/// Why Redis gave no answer.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// The request's own deadline passed.
+    #[error("the deadline passed")]
+    Deadline,
+    /// It took longer than the store waits.
+    #[error("no answer within {0:?}")]
+    Timeout(std::time::Duration),
+    /// The row has no form to be sent in.
+    #[error("a row cannot be encoded")]
+    NotJson(#[source] serde_json::Error),
+    /// The client or the server said no.
+    #[error(transparent)]
+    Redis(#[from] RedisError),
+}
+
+impl Failure {
+    /// The failure may be gone at the next try.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Deadline | Self::Timeout(_) => true,
+            Self::NotJson(_) => false,
+            Self::Redis(error) => {
+                let loses = ["LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "READONLY", "OOM", "MISCONF"];
+                error.is_io_error()
+                    || error.is_timeout()
+                    || error.is_connection_dropped()
+                    || error.code().is_some_and(|code| loses.contains(&code))
+            }
+        }
+    }
+}
+
+/// For `map_err` on a read without a deadline of its own.
+fn reading(operation: &'static str) -> impl Fn(Failure) -> RetrieveError {
+    move |failure| RetrieveError::Backend {
+        store: KIND,
+        operation,
+        transient: failure.is_transient(),
+        source: cause(failure),
+    }
+}
+
+/// For `map_err` on a write.
+fn writing(operation: &'static str) -> impl Fn(Failure) -> WriteError {
+    move |failure| WriteError::Backend {
+        store: KIND,
+        operation,
+        transient: failure.is_transient(),
+        source: cause(failure),
+    }
+}
+
+fn cause(failure: Failure) -> Cause {
+    Box::new(failure)
+}

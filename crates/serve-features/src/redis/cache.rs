@@ -1,0 +1,379 @@
+//! The newest row of each entity in Redis, in front of a store that has them all: servers share what one of them has read.
+//!
+//! - What Redis does not have, or has in a form that nobody wrote, is fetched from the store in one query and put into Redis
+//!   behind the answer. Requests "as of then" go past it.
+//! - A Redis that is down or slow costs a request `timeout` at most, or half of what its deadline leaves, and fails none. After a few failures in a row it is not
+//!   asked for a while.
+//! - Rows written through this cache replace what Redis has, if they are not older. Where Redis has nothing, what was just
+//!   written may not be the newest row (a backfill), so an empty value bars the place for a moment: a reader that
+//!   fetched before the write must not put its older row there afterwards. Rows written past it, or while Redis could not
+//!   be reached, are seen after `ttl`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use redis::pipe;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use super::breaker::Breaker;
+use super::link::Link;
+use super::{Failure, key};
+use crate::location::RedisUrl;
+use crate::name::{Entity, FeatureSetName};
+use crate::row::FeatureRow;
+use crate::runtime::StoreRuntime;
+use crate::sqlite::OpenError;
+use crate::store::{
+    BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
+};
+use crate::stored::Layouts;
+
+/// How long work that nobody waits for may take.
+const BEHIND: Duration = Duration::from_secs(1);
+/// So much of it may be under way; further rows are not put into Redis.
+const UNDER_WAY: usize = 64;
+/// How long an empty value bars a place: longer than a fetch takes.
+const BARRED: Duration = Duration::from_secs(10);
+
+/// `ARGV`: the lifetimes of a row and of a bar, then a row for each key. Rows begin with digits that order as moments do.
+const REPLACE: &str = "for i, key in ipairs(KEYS) do
+    local old, new = redis.call('GET', key), ARGV[i + 2]
+    if not old or #old < 16 then
+        redis.call('SET', key, '', 'PX', ARGV[2])
+    elseif string.sub(old, 1, 16) <= string.sub(new, 1, 16) then
+        redis.call('SET', key, new, 'PX', ARGV[1])
+    end
+end";
+
+/// Deletes a value that nobody wrote, unless it was replaced meanwhile.
+const DISCARD: &str = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end";
+
+/// How a cache is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RedisCacheOptions {
+    /// How long a row stays; also how long one that was written past the cache goes unseen. At least a millisecond.
+    pub ttl: Duration,
+    /// The most that a request waits for Redis.
+    pub timeout: Duration,
+    /// How long a connection may take. No request waits for it longer than for an answer.
+    pub connect_timeout: Duration,
+}
+
+impl Default for RedisCacheOptions {
+    fn default() -> Self {
+        let (timeout, connect_timeout) = (Duration::from_millis(10), Duration::from_secs(1));
+        Self { ttl: Duration::from_mins(1), timeout, connect_timeout }
+    }
+}
+
+/// What became of requests, in entities but for `failures`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct RedisCacheCounts {
+    /// Answered from Redis.
+    pub hits: u64,
+    /// Not in Redis.
+    pub misses: u64,
+    /// In Redis in a form that no row has; misses too.
+    pub corrupt: u64,
+    /// Redis was not asked, because it had failed before.
+    pub skipped: u64,
+    /// Redis was asked, and failed or took too long.
+    pub failed: u64,
+    /// Calls that failed or took too long, those behind an answer included.
+    pub failures: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    hits: AtomicU64,
+    misses: AtomicU64,
+    corrupt: AtomicU64,
+    skipped: AtomicU64,
+    failed: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// A store with Redis in front.
+#[derive(Debug)]
+pub struct RedisCache {
+    inner: Arc<dyn FeatureStore>,
+    near: Arc<Near>,
+    runtime: StoreRuntime,
+}
+
+/// Redis' side, which tasks behind an answer share.
+#[derive(Debug)]
+struct Near {
+    link: Link,
+    options: RedisCacheOptions,
+    prefix: String,
+    layouts: Layouts,
+    breaker: Breaker,
+    counters: Counters,
+    under_way: Arc<Semaphore>,
+    runtime: Handle,
+}
+
+impl RedisCache {
+    /// Puts the Redis of `url` in front of `inner`. Connects when it is first asked: Redis may be down now.
+    ///
+    /// # Errors
+    /// [`OpenError::Redis`]: the client cannot use the URL.
+    pub fn open(
+        url: &RedisUrl,
+        inner: Arc<dyn FeatureStore>,
+        options: RedisCacheOptions,
+    ) -> Result<Self, OpenError> {
+        let link = Link::open(url, options.connect_timeout)?;
+        let options = RedisCacheOptions { ttl: options.ttl.max(Duration::from_millis(1)), ..options };
+        let (layouts, breaker, counters) = Default::default();
+        let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+        let prefix = url.prefix().to_owned();
+        let here = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
+        let runtime = here.handle().clone();
+        let near = Near { link, options, prefix, layouts, breaker, counters, under_way, runtime };
+        Ok(Self { inner, near: Arc::new(near), runtime: here })
+    }
+
+    /// What became of requests so far.
+    #[must_use]
+    pub fn counts(&self) -> RedisCacheCounts {
+        let Counters { hits, misses, corrupt, skipped, failed, failures } = &self.near.counters;
+        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        RedisCacheCounts {
+            hits: now(hits),
+            misses: now(misses),
+            corrupt: now(corrupt),
+            skipped: now(skipped),
+            failed: now(failed),
+            failures: now(failures),
+        }
+    }
+
+    async fn newest(&self, mut request: FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+        request.check_deadline()?;
+        let mut rows = self.near.get(&request).await;
+        let missing: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].is_none()).collect();
+        if missing.is_empty() {
+            return Ok(rows);
+        }
+        let set = request.set.clone();
+        request.entities = missing.iter().map(|i| request.entities[*i].clone()).collect();
+        let found = self.inner.fetch(request).await?;
+        self.near.fill(set, found.iter().flatten().cloned().collect());
+        for (i, row) in missing.into_iter().zip(found) {
+            rows[i] = row;
+        }
+        Ok(rows)
+    }
+}
+
+impl Near {
+    /// One slot an entity: what Redis has. Takes the cache's patience at most.
+    async fn get(self: &Arc<Self>, request: &FetchRequest) -> Vec<Option<FeatureRow>> {
+        let counted =
+            |counter: &AtomicU64, entities: usize| counter.fetch_add(entities as u64, Ordering::Relaxed);
+        let wanted = request.entities.len();
+        if !self.breaker.allows(Instant::now()) {
+            counted(&self.counters.skipped, wanted);
+            return vec![None; wanted];
+        }
+        let mut commands = pipe();
+        let command = commands.cmd("MGET");
+        for entity in &request.entities {
+            command.arg(key::cached(&self.prefix, &request.set, entity));
+        }
+        let answer = self.link.ask(&commands, self.patience(request), None).await;
+        let Some((values,)) = self.told::<(Vec<Option<Vec<u8>>>,)>(answer) else {
+            counted(&self.counters.failed, wanted);
+            return vec![None; wanted];
+        };
+        let rows = self.read(request, values);
+        let hits = rows.iter().flatten().count();
+        counted(&self.counters.hits, hits);
+        counted(&self.counters.misses, wanted - hits);
+        rows
+    }
+
+    /// Leaves the store behind at least half of the time that there is.
+    fn patience(&self, request: &FetchRequest) -> Duration {
+        let left = request.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()) / 2);
+        left.map_or(self.options.timeout, |left| left.min(self.options.timeout))
+    }
+
+    fn read(
+        self: &Arc<Self>,
+        request: &FetchRequest,
+        values: Vec<Option<Vec<u8>>>,
+    ) -> Vec<Option<FeatureRow>> {
+        let mut decoder = self.layouts.decoder(&request.set);
+        let mut row = |(entity, value): (&Entity, Option<Vec<u8>>)| {
+            let value = value.filter(|value| !value.is_empty())?;
+            let row = key::decode(&value, &request.set, entity, &mut decoder).ok();
+            if row.is_none() {
+                self.counters.corrupt.fetch_add(1, Ordering::Relaxed);
+                self.discard(key::cached(&self.prefix, &request.set, entity), value);
+            }
+            row
+        };
+        request.entities.iter().zip(values).map(&mut row).collect()
+    }
+
+    /// The answer, if there is one; the breaker and the counter learn of it.
+    fn told<T>(&self, answer: Result<T, Failure>) -> Option<T> {
+        match answer {
+            Ok(answer) => {
+                self.breaker.succeeded();
+                Some(answer)
+            }
+            Err(_) => {
+                self.breaker.failed(Instant::now());
+                self.counters.failures.fetch_add(1, Ordering::Relaxed);
+                None
+            }
+        }
+    }
+
+    /// Puts rows where nothing is, behind the answer.
+    fn fill(self: &Arc<Self>, set: FeatureSetName, rows: Vec<FeatureRow>) {
+        if rows.is_empty() {
+            return;
+        }
+        let near = Arc::clone(self);
+        self.behind(async move {
+            let mut commands = pipe();
+            for row in &rows {
+                let Ok(value) = key::encode(row) else { continue };
+                let command =
+                    commands.cmd("SET").arg(key::cached(&near.prefix, &set, row.entity())).arg(value);
+                command.arg("PX").arg(millis(near.options.ttl)).arg("NX").ignore();
+            }
+            near.told::<()>(near.link.ask(&commands, BEHIND, None).await);
+        });
+    }
+
+    fn discard(self: &Arc<Self>, key: String, value: Vec<u8>) {
+        let near = Arc::clone(self);
+        self.behind(async move {
+            let mut commands = pipe();
+            commands.cmd("EVAL").arg(DISCARD).arg(1).arg(key).arg(value).ignore();
+            near.told::<()>(near.link.ask(&commands, BEHIND, None).await);
+        });
+    }
+
+    /// Work that nobody waits for, if Redis is well and there is not too much of it already.
+    fn behind(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if !self.breaker.allows(Instant::now()) {
+            return;
+        }
+        if let Ok(permit) = Arc::clone(&self.under_way).try_acquire_owned() {
+            self.runtime.spawn(async move {
+                work.await;
+                drop(permit);
+            });
+        }
+    }
+
+    /// Replaces what Redis has of these entities by what was just written. Where the write failed, the rows may be there
+    /// nevertheless: then nothing is kept of them.
+    async fn replace(&self, set: &FeatureSetName, newest: &[FeatureRow], stored: bool) {
+        let rows = newest.iter().filter_map(|row| Some((row, key::encode(row).ok()?)));
+        let (keys, values): (Vec<String>, Vec<String>) =
+            rows.map(|(row, value)| (key::cached(&self.prefix, set, row.entity()), value)).unzip();
+        if keys.is_empty() {
+            return;
+        }
+        let mut commands = pipe();
+        if stored {
+            let command = commands.cmd("EVAL").arg(REPLACE).arg(keys.len()).arg(keys);
+            command.arg(millis(self.options.ttl)).arg(millis(BARRED)).arg(values).ignore();
+        } else {
+            for key in keys {
+                commands.cmd("SET").arg(key).arg("").arg("PX").arg(millis(BARRED)).ignore();
+            }
+        }
+        self.told::<()>(self.link.ask(&commands, BEHIND, None).await);
+    }
+}
+
+/// Whether nothing can have been written.
+fn refused(error: &WriteError) -> bool {
+    error.fault() == Fault::Client
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX.cast_unsigned() / 4)
+}
+
+/// The newest row of each entity; of one moment the last, which is the one that a store keeps.
+fn newest(rows: &[FeatureRow]) -> Vec<FeatureRow> {
+    let mut newest: std::collections::HashMap<&Entity, &FeatureRow> = std::collections::HashMap::new();
+    for row in rows {
+        let known = newest.entry(row.entity()).or_insert(row);
+        if known.timestamp() <= row.timestamp() {
+            *known = row;
+        }
+    }
+    newest.into_values().cloned().collect()
+}
+
+impl FeatureStore for RedisCache {
+    /// The store's behind the cache, which has the rows.
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+        if request.as_of.is_some() || request.entities.is_empty() {
+            return self.inner.fetch(request);
+        }
+        self.runtime.run(self.newest(request))
+    }
+
+    fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
+        let newest = newest(&rows);
+        let (inner, near) = (Arc::clone(&self.inner), Arc::clone(&self.near));
+        let (tell, told) = tokio::sync::oneshot::channel();
+        // On a task of its own, so that Redis learns of the rows although the caller goes.
+        let task = self.runtime.handle().spawn(async move {
+            let written = inner.write(set.clone(), rows).await;
+            let (stored, refused) = (written.is_ok(), written.as_ref().is_err_and(refused));
+            // The caller may have gone.
+            let _ = tell.send(written);
+            if !refused {
+                near.replace(&set, &newest, stored).await;
+            }
+        });
+        let patience = self.near.options.timeout;
+        self.runtime.run(async move {
+            let stopped = |_| Err(WriteError::Stopped { store: super::KIND });
+            let written = told.await.unwrap_or_else(stopped);
+            // A reader finds the new row at once, unless Redis is slow.
+            let _ = tokio::time::timeout(patience, task).await;
+            written
+        })
+    }
+
+    fn sample(
+        &self,
+        set: FeatureSetName,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        self.inner.sample(set, limit)
+    }
+
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        self.inner.history(request)
+    }
+
+    fn raw(&self) -> Option<&dyn RawStore> {
+        self.inner.raw()
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
+        self.inner.ping()
+    }
+}

@@ -1,0 +1,120 @@
+//! Keys, and rows as Redis holds them.
+//!
+//! A key is `prefix:kind:set:entity`. Neither a prefix nor a set's name has a `:`, so two entities never share a key
+//! whatever is in their names.
+//!
+//! A row is 16 hexadecimal digits and the JSON of its features. The digits order as moments do, to the microsecond over all
+//! of time; a score, which is an `f64`, would round from the year 2255 on. Members of one sorted set begin with different
+//! digits, so the order of its members is that of time.
+
+use jiff::Timestamp;
+
+use crate::name::{Entity, FeatureSetName};
+use crate::row::FeatureRow;
+use crate::store::{Cause, RetrieveError};
+use crate::stored::{self, Decoder};
+use crate::timestamp::to_micros;
+
+/// How many digits name a moment.
+const STAMP: usize = 16;
+/// Turns the order of `i64` into that of `u64`.
+const SIGN: u64 = 1 << 63;
+
+/// All rows of an entity.
+pub(super) fn rows(prefix: &str, set: &FeatureSetName, entity: &Entity) -> String {
+    format!("{prefix}:s:{set}:{entity}")
+}
+
+/// The entities of a set.
+pub(super) fn entities(prefix: &str, set: &FeatureSetName) -> String {
+    format!("{prefix}:e:{set}")
+}
+
+/// An entity's newest row, of another store.
+pub(super) fn cached(prefix: &str, set: &FeatureSetName, entity: &Entity) -> String {
+    format!("{prefix}:c:{set}:{entity}")
+}
+
+/// A moment in digits that order as moments do, `after` microseconds later.
+pub(super) fn stamp(at: Timestamp, after: i64) -> String {
+    let micros = to_micros(at).as_microsecond().saturating_add(after);
+    format!("{:016x}", micros.cast_unsigned() ^ SIGN)
+}
+
+/// A row as bytes.
+pub(super) fn encode(row: &FeatureRow) -> serde_json::Result<String> {
+    Ok(stamp(row.timestamp(), 0) + &stored::encode(row.features())?)
+}
+
+/// The row of such bytes.
+pub(super) fn decode(
+    bytes: &[u8],
+    set: &FeatureSetName,
+    entity: &Entity,
+    decoder: &mut Decoder<'_>,
+) -> Result<FeatureRow, RetrieveError> {
+    let corrupt =
+        |source: Cause| RetrieveError::Corrupt { table: set.to_string(), entity: entity.clone(), source };
+    let (at, json) = split(bytes).map_err(corrupt)?;
+    let features = decoder.decode(json).map_err(|error| corrupt(error.into()))?;
+    Ok(FeatureRow::new(entity.clone(), at, features))
+}
+
+fn split(bytes: &[u8]) -> Result<(Timestamp, &str), Cause> {
+    let text = std::str::from_utf8(bytes)?;
+    let (stamp, json) = text.split_at_checked(STAMP).ok_or("it is shorter than a timestamp")?;
+    if !stamp.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+        return Err("it does not begin with a timestamp".into());
+    }
+    let micros = (u64::from_str_radix(stamp, 16)? ^ SIGN).cast_signed();
+    Ok((Timestamp::from_microsecond(micros)?, json))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn micros(at: i64) -> Timestamp {
+        Timestamp::from_microsecond(at).expect("is in range")
+    }
+
+    proptest! {
+        #[test]
+        fn stamps_order_as_moments_do(a in any::<i64>(), b in any::<i64>()) {
+            let range = Timestamp::MAX.as_microsecond();
+            let (a, b) = (micros(a % range), micros(b % range));
+            prop_assert_eq!(stamp(a, 0).cmp(&stamp(b, 0)), a.cmp(&b));
+            prop_assert!(stamp(a, 0) < stamp(a, 1));
+            let text = stamp(a, 0);
+            prop_assert_eq!(split(text.as_bytes()).expect("reads"), (a, ""));
+        }
+    }
+
+    #[test]
+    fn neighbours_beyond_the_range_of_a_float_are_told_apart() {
+        let late = micros(9_007_199_254_740_993);
+        assert!(stamp(late, 0) > stamp(micros(9_007_199_254_740_992), 0));
+        assert_eq!(stamp(Timestamp::MIN, 0).len(), STAMP);
+        assert!(stamp(Timestamp::MIN, 0) < stamp(Timestamp::MAX, 0));
+    }
+
+    #[test]
+    fn no_two_entities_share_a_key() {
+        let set = |name: &str| name.parse::<FeatureSetName>().expect("is a set's name");
+        let entity = |name: &str| name.parse::<Entity>().expect("is an entity");
+        assert_ne!(rows("p", &set("a"), &entity("b:c")), rows("p", &set("a.b"), &entity("c")));
+        assert_ne!(rows("p", &set("a"), &entity("x")), cached("p", &set("a"), &entity("x")));
+        assert_ne!(rows("p", &set("s"), &entity("s:x")), rows("p:s", &set("s"), &entity("x")) + "x");
+    }
+
+    #[test]
+    fn what_is_no_row_is_refused() {
+        for bad in ["", "{}", "80000000000000{}", "ffffffffffffffff{}", "+0000000000000ff{}", "ééééééééé{}"]
+        {
+            assert!(split(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(split(b"\xff800000000000000{}").is_err());
+    }
+}

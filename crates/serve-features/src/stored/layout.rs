@@ -1,0 +1,289 @@
+//! Decoding rows of a set whose names are known already: the rows of a set name the same features in the same order, so a
+//! name is compared where it stands and shared, instead of parsed, allocated and freed for every row.
+//!
+//! What does not follow the last layout seen goes through serde_json, and becomes the layout when it is sound. Both ways give
+//! equal values: numbers are read to the nearest `f64`, whatever JSON refuses is refused. The memory is bounded by
+//! constants, whoever writes the rows.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serve_core::Value;
+
+use super::{Features, decode};
+use crate::name::FeatureSetName;
+
+/// Sets whose layouts are kept; beyond, all are forgotten and learnt again.
+const SETS: usize = 128;
+/// Rows of more names are decoded without a layout.
+const NAMES: usize = 4096;
+/// Rows whose names take more bytes together as well.
+const NAME_BYTES: usize = 128 * 1024;
+
+/// The names of a row, each also as the JSON text that stands for it.
+type Layout = Vec<(Arc<str>, Box<str>)>;
+
+/// The layouts of a store's sets. A lock is held for one look-up a request, or one insertion where names changed; a panic
+/// leaves whole layouts only, so a poisoned lock is used on.
+#[derive(Debug, Default)]
+pub(crate) struct Layouts(RwLock<HashMap<FeatureSetName, Arc<Layout>>>);
+
+impl Layouts {
+    /// For rows of one set.
+    pub(crate) fn decoder<'a>(&'a self, set: &'a FeatureSetName) -> Decoder<'a> {
+        let layouts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Decoder { layouts: self, set, layout: layouts.get(set).cloned().unwrap_or_default() }
+    }
+
+    fn learn(&self, set: &FeatureSetName, layout: Arc<Layout>) {
+        let mut layouts = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if layouts.len() >= SETS && !layouts.contains_key(set) {
+            layouts.clear();
+        }
+        layouts.insert(set.clone(), layout);
+    }
+}
+
+/// Decodes rows of one set, and remembers their names.
+pub(crate) struct Decoder<'a> {
+    layouts: &'a Layouts,
+    set: &'a FeatureSetName,
+    layout: Arc<Layout>,
+}
+
+impl Decoder<'_> {
+    /// The names and values of a JSON object, in its order, as [`decode`].
+    pub(crate) fn decode(&mut self, json: &str) -> serde_json::Result<Features> {
+        if let Some(features) = follow(&self.layout, json) {
+            return Ok(features);
+        }
+        let features = decode(json)?;
+        let bytes: usize = features.iter().map(|(name, _)| name.len()).sum();
+        if (1..=NAMES).contains(&features.len()) && bytes <= NAME_BYTES {
+            self.layout = Arc::new(layout_of(&features)?);
+            self.layouts.learn(self.set, Arc::clone(&self.layout));
+        }
+        Ok(features)
+    }
+}
+
+fn layout_of(features: &Features) -> serde_json::Result<Layout> {
+    let quoted = |name: &Arc<str>| Ok((Arc::clone(name), serde_json::to_string(&**name)?.into()));
+    features.iter().map(|(name, _)| quoted(name)).collect()
+}
+
+/// The row, if it has exactly these names in this order and values of a plain form.
+fn follow(layout: &Layout, json: &str) -> Option<Features> {
+    if layout.is_empty() {
+        return None;
+    }
+    let mut rest = Rest { json, at: 0 };
+    let mut features = Features::with_capacity(layout.len());
+    let mut before = b'{';
+    for (name, quoted) in layout {
+        rest.take(before)?;
+        rest.skip_space();
+        rest.at += rest.left().starts_with(quoted.as_bytes()).then_some(quoted.len())?;
+        rest.take(b':')?;
+        features.push((Arc::clone(name), rest.value()?));
+        before = b',';
+    }
+    rest.take(b'}')?;
+    rest.skip_space();
+    rest.left().is_empty().then_some(features)
+}
+
+/// What is still to be read.
+struct Rest<'a> {
+    json: &'a str,
+    at: usize,
+}
+
+impl Rest<'_> {
+    fn left(&self) -> &[u8] {
+        self.json.as_bytes().get(self.at..).unwrap_or_default()
+    }
+
+    fn skip_space(&mut self) {
+        self.skip(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    }
+
+    /// How many bytes were skipped.
+    fn skip(&mut self, wanted: impl Fn(u8) -> bool) -> usize {
+        let left = self.left();
+        let length = left.iter().position(|byte| !wanted(*byte)).unwrap_or(left.len());
+        self.at += length;
+        length
+    }
+
+    fn take(&mut self, wanted: u8) -> Option<()> {
+        self.skip_space();
+        self.take_if(|byte| byte == wanted).then_some(())
+    }
+
+    fn take_if(&mut self, wanted: impl Fn(u8) -> bool) -> bool {
+        let found = self.left().first().is_some_and(|byte| wanted(*byte));
+        self.at += usize::from(found);
+        found
+    }
+
+    fn value(&mut self) -> Option<Value<'static>> {
+        self.skip_space();
+        match self.left().first()? {
+            b'-' | b'0'..=b'9' => self.number(),
+            b'"' => self.text(),
+            b'n' => self.word("null", Value::Missing),
+            b't' => self.word("true", Value::Bool(true)),
+            b'f' => self.word("false", Value::Bool(false)),
+            _ => None,
+        }
+    }
+
+    fn word(&mut self, word: &str, value: Value<'static>) -> Option<Value<'static>> {
+        self.at += self.left().starts_with(word.as_bytes()).then_some(word.len())?;
+        Some(value)
+    }
+
+    /// JSON's grammar of numbers, which is narrower than that of `f64`. One out of range is left to serde_json to refuse.
+    fn number(&mut self) -> Option<Value<'static>> {
+        let start = self.at;
+        self.take_if(|byte| byte == b'-');
+        if !self.take_if(|byte| byte == b'0') && self.digits() == 0 {
+            return None;
+        }
+        if self.take_if(|byte| byte == b'.') && self.digits() == 0 {
+            return None;
+        }
+        if self.take_if(|byte| matches!(byte, b'e' | b'E')) {
+            self.take_if(|byte| matches!(byte, b'+' | b'-'));
+            if self.digits() == 0 {
+                return None;
+            }
+        }
+        let x: f64 = self.json.get(start..self.at)?.parse().ok()?;
+        x.is_finite().then_some(Value::Number(x))
+    }
+
+    fn digits(&mut self) -> usize {
+        self.skip(|byte| byte.is_ascii_digit())
+    }
+
+    /// A text without escapes.
+    fn text(&mut self) -> Option<Value<'static>> {
+        self.at += 1;
+        let start = self.at;
+        self.skip(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+        let text = self.json.get(start..self.at)?;
+        self.take_if(|byte| byte == b'"').then(|| Value::Text(text.to_owned().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::stored::encode;
+
+    fn set() -> FeatureSetName {
+        "vader".parse().expect("is a set's name")
+    }
+
+    /// Bits too: `-0.0` is not `0.0`.
+    fn shown(features: &Features) -> String {
+        format!("{features:?}")
+    }
+
+    #[test]
+    fn rows_of_one_set_share_their_names() {
+        let (layouts, set) = (Layouts::default(), set());
+        let json = r#"{"a":1.5,"b \"q\"":null,"c":true,"t":"x"}"#;
+        let mut first = layouts.decoder(&set).decode(json).expect("decodes");
+        let mut decoder = layouts.decoder(&set);
+        let second = decoder.decode(r#" { "a" : -0 , "b \"q\"":2e3,"c":false,"t":"é"} "#).expect("decodes");
+        for ((a, _), (b, _)) in first.iter().zip(&second) {
+            assert!(Arc::ptr_eq(a, b), "{a}");
+        }
+        first = decode(r#"{"a":-0,"b \"q\"":2e3,"c":false,"t":"é"}"#).expect("decodes");
+        assert_eq!(shown(&second), shown(&first));
+    }
+
+    #[test]
+    fn another_layout_is_learnt_and_the_old_one_forgotten() {
+        let (layouts, set) = (Layouts::default(), set());
+        for json in [r#"{"a":1}"#, r#"{"b":1,"a":2}"#, r#"{"b":1}"#, "{}", r#"{"a":1,"a":2}"#] {
+            let features = layouts.decoder(&set).decode(json).expect("decodes");
+            assert_eq!(features, decode(json).expect("decodes"), "{json}");
+        }
+        assert_eq!(layouts.decoder(&set).layout.len(), 2);
+    }
+
+    #[test]
+    fn hostile_names_do_not_add_up() {
+        let layouts = Layouts::default();
+        for i in 0..1000 {
+            let set = format!("s{i}").parse().expect("is a set's name");
+            layouts.decoder(&set).decode(&format!("{{\"n{i}\":1}}")).expect("decodes");
+        }
+        let set = set();
+        let many: Vec<String> = (0..=NAMES).map(|i| format!("\"n{i}\":1")).collect();
+        layouts.decoder(&set).decode(&format!("{{{}}}", many.join(","))).expect("decodes");
+        layouts.decoder(&set).decode(&format!("{{\"{}\":1}}", "x".repeat(NAME_BYTES + 1))).expect("decodes");
+        let kept = layouts.0.read().expect("is not poisoned");
+        assert!(kept.len() <= SETS && !kept.contains_key(&set), "{}", kept.len());
+    }
+
+    #[test]
+    fn what_json_refuses_is_refused_in_a_known_layout_too() {
+        let (layouts, set) = (Layouts::default(), set());
+        let mut decoder = layouts.decoder(&set);
+        decoder.decode(r#"{"a":1}"#).expect("decodes");
+        for value in ["01", "+1", "1.", ".5", "1e", "-", "1e999", "NaN", "inf", "nul", "\"\u{1}\"", "\"x", ""]
+        {
+            assert!(decoder.decode(&format!("{{\"a\":{value}}}")).is_err(), "{value}");
+        }
+        for json in [r#"{"a":1"#, r#"{"a":1}}"#, r#"{"a" 1}"#, r#"{"a":1,}"#, r#"{,"a":1}"#] {
+            assert!(decoder.decode(json).is_err(), "{json}");
+        }
+    }
+
+    fn value() -> impl Strategy<Value = Value<'static>> {
+        prop_oneof![
+            any::<f64>().prop_filter("is finite", |x| x.is_finite()).prop_map(Value::Number),
+            (-5_i64..5).prop_map(|x| Value::Number(x as f64)),
+            Just(Value::Missing),
+            any::<bool>().prop_map(Value::Bool),
+            any::<String>().prop_map(|text| Value::Text(text.into())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_known_layout_gives_what_serde_gives(
+            rows in proptest::collection::vec((value(), value(), value()), 1..4),
+            name in any::<String>(),
+        ) {
+            let (layouts, set) = (Layouts::default(), set());
+            for (a, b, c) in rows {
+                let features: Features = vec![("a".into(), a), (name.as_str().into(), b), ("c".into(), c)];
+                let json = encode(&features).expect("encodes");
+                let got = layouts.decoder(&set).decode(&json).expect("decodes");
+                prop_assert_eq!(shown(&got), shown(&decode(&json).expect("decodes")));
+            }
+        }
+
+        #[test]
+        fn a_number_as_text_is_read_as_serde_reads_it(
+            number in "-?(0|[1-9][0-9]{0,25})(\\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?",
+        ) {
+            let (layouts, set) = (Layouts::default(), set());
+            let json = format!("{{\"a\":{number}}}");
+            let mut decoder = layouts.decoder(&set);
+            decoder.decode("{\"a\":1}").expect("decodes");
+            match decode(&json) {
+                Ok(expected) => prop_assert_eq!(shown(&decoder.decode(&json).expect("decodes")), shown(&expected)),
+                Err(_) => prop_assert!(decoder.decode(&json).is_err()),
+            }
+        }
+    }
+}

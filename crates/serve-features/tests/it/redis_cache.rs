@@ -1,0 +1,248 @@
+//! Redis in front of another store: what it saves, and that it never harms.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serve_core::Value;
+use serve_features::{
+    BoxFuture, FeatureRow, FeatureSetName, FeatureStore, FetchRequest, HistoryRequest, MemoryStore,
+    RedisCache, RedisCacheOptions, RetrieveError, WriteError,
+};
+
+use super::proxy::Mode;
+use super::redis::{behind_proxy, fetch_one, prefix, redis_url, server, write_one};
+use super::{at, block_on, entity, row, set, x};
+
+fn options() -> RedisCacheOptions {
+    let (ttl, timeout) = (Duration::from_mins(10), Duration::from_secs(10));
+    RedisCacheOptions { ttl, timeout, connect_timeout: timeout }
+}
+
+/// A cache with a Redis of its own, in front of a store.
+pub(super) fn over(inner: Arc<dyn FeatureStore>) -> Option<RedisCache> {
+    let url = redis_url(&format!("{}?prefix={}", server()?, prefix()));
+    Some(RedisCache::open(&url, inner, options()).expect("opens"))
+}
+
+/// A store that counts how often and for how many entities it is asked.
+#[derive(Debug, Default)]
+struct Counting {
+    store: MemoryStore,
+    fetches: AtomicUsize,
+    entities: AtomicUsize,
+}
+
+impl Counting {
+    fn asked(&self) -> (usize, usize) {
+        (self.fetches.load(Ordering::SeqCst), self.entities.load(Ordering::SeqCst))
+    }
+}
+
+impl FeatureStore for Counting {
+    fn kind(&self) -> &'static str {
+        "counting"
+    }
+
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+        self.fetches.fetch_add(1, Ordering::SeqCst);
+        self.entities.fetch_add(request.entities.len(), Ordering::SeqCst);
+        self.store.fetch(request)
+    }
+
+    fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
+        self.store.write(set, rows)
+    }
+
+    fn sample(&self, set: FeatureSetName, n: usize) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        self.store.sample(set, n)
+    }
+
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        self.store.history(request)
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
+        self.store.ping()
+    }
+}
+
+fn client() -> redis::Connection {
+    let server = server().expect("is there");
+    redis::Client::open(server).and_then(|client| client.get_connection()).expect("connects")
+}
+
+/// What Redis has for an entity.
+fn cached(client: &mut redis::Connection, prefix: &str, name: &str) -> Option<String> {
+    redis::cmd("GET").arg(format!("{prefix}:c:vader:{name}")).query(client).expect("reads")
+}
+
+/// Waits for what happens behind an answer.
+fn eventually(mut happened: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_mins(1);
+    while !happened() {
+        assert!(Instant::now() < give_up, "it never happened");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_was_fetched_is_not_fetched_again_and_misses_are_one_query() {
+    let Some(server) = server() else { return };
+    let (inner, prefix) = (Arc::new(Counting::default()), prefix());
+    let url = redis_url(&format!("{server}?prefix={prefix}"));
+    let cache = RedisCache::open(&url, Arc::clone(&inner) as _, options()).expect("opens");
+    // Written past the cache.
+    let rows = vec![row("A", "2024-01-01", 1.0), row("B", "2024-01-01", 2.0), row("C", "2024-01-01", 3.0)];
+    block_on(inner.write(set("vader"), rows.clone())).expect("writes");
+    let fetch = |names: &[&str]| {
+        let request = FetchRequest::newest(set("vader"), names.iter().map(|name| entity(name)));
+        block_on(cache.fetch(request)).expect("fetches")
+    };
+    assert_eq!(fetch(&["B"]), [Some(rows[1].clone())]);
+    assert_eq!(inner.asked(), (1, 1));
+    let mut client = client();
+    eventually(|| self::cached(&mut client, &prefix, "B").is_some());
+    // One query for what is not there, in the order asked, doubles included.
+    let all =
+        [Some(rows[2].clone()), Some(rows[1].clone()), None, Some(rows[0].clone()), Some(rows[2].clone())];
+    assert_eq!(fetch(&["C", "B", "none", "A", "C"]), all);
+    assert_eq!(inner.asked(), (2, 5));
+    eventually(|| {
+        self::cached(&mut client, &prefix, "A").is_some() && self::cached(&mut client, &prefix, "C").is_some()
+    });
+    assert_eq!(fetch(&["A", "B", "C"]).len(), 3);
+    assert_eq!(inner.asked(), (2, 5));
+    let counts = cache.counts();
+    assert_eq!((counts.hits, counts.misses, counts.corrupt, counts.failures), (4, 5, 0, 0), "{counts:?}");
+    assert_eq!(cache.kind(), "counting");
+}
+
+#[test]
+fn requests_as_of_then_go_past_it() {
+    let inner = Arc::new(Counting::default());
+    let Some(cache) = over(Arc::clone(&inner) as _) else { return };
+    let rows = vec![row("A", "2024-01-01", 1.0), row("A", "2024-01-02", 2.0)];
+    block_on(cache.write(set("vader"), rows)).expect("writes");
+    let mut request = FetchRequest::newest(set("vader"), [entity("A")]);
+    request.as_of = Some(at("2024-01-01"));
+    let found = block_on(cache.fetch(request)).expect("fetches");
+    assert_eq!(x(found[0].as_ref()), Some(Value::Number(1.0)));
+    assert_eq!(cache.counts(), serve_features::RedisCacheCounts::default());
+}
+
+#[test]
+fn our_own_writes_are_seen_at_once() {
+    let inner = Arc::new(Counting::default());
+    let Some(cache) = over(Arc::clone(&inner) as _) else { return };
+    let found = || x(fetch_one(&cache, "A").expect("fetches").as_ref());
+    for (timestamp, value, newest) in [
+        ("2024-01-02", 2.0, 2.0),
+        ("2024-01-03", 3.0, 3.0),
+        // A backfill is not the newest row, and one of the same moment replaces it.
+        ("2024-01-01", 1.0, 3.0),
+        ("2024-01-03", 30.0, 30.0),
+    ] {
+        write_one(&cache, row("A", timestamp, value)).expect("writes");
+        for _ in 0..2 {
+            assert_eq!(found(), Some(Value::Number(newest)));
+        }
+    }
+}
+
+#[test]
+fn a_backfill_of_an_unknown_entity_is_not_taken_for_its_newest_row() {
+    let inner = Arc::new(Counting::default());
+    let Some(cache) = over(Arc::clone(&inner) as _) else { return };
+    block_on(inner.write(set("vader"), vec![row("A", "2024-01-09", 9.0)])).expect("writes");
+    write_one(&cache, row("A", "2024-01-01", 1.0)).expect("writes");
+    assert_eq!(x(fetch_one(&cache, "A").expect("fetches").as_ref()), Some(Value::Number(9.0)));
+}
+
+#[test]
+fn a_reader_that_fetched_before_a_write_leaves_nothing_old_behind() {
+    let Some(server) = server() else { return };
+    let (inner, prefix) = (Arc::new(Counting::default()), prefix());
+    let url = redis_url(&format!("{server}?prefix={prefix}"));
+    let cache = RedisCache::open(&url, Arc::clone(&inner) as _, options()).expect("opens");
+    write_one(&cache, row("A", "2024-01-02", 2.0)).expect("writes");
+    let mut client = client();
+    eventually(|| self::cached(&mut client, &prefix, "A").is_some());
+    assert_eq!(self::cached(&mut client, &prefix, "A").as_deref(), Some(""), "the place is barred");
+    // What such a reader does last.
+    let late = redis::cmd("SET")
+        .arg(format!("{prefix}:c:vader:A"))
+        .arg("old")
+        .arg("NX")
+        .query::<Option<String>>(&mut client);
+    assert_eq!(late, Ok(None));
+    assert_eq!(x(fetch_one(&cache, "A").expect("fetches").as_ref()), Some(Value::Number(2.0)));
+    let left: i64 = redis::cmd("PTTL").arg(format!("{prefix}:c:vader:A")).query(&mut client).expect("reads");
+    assert!((1..=10_000).contains(&left), "{left} ms");
+}
+
+#[test]
+fn a_value_that_nobody_wrote_is_a_miss_and_is_replaced() {
+    let Some(server) = server() else { return };
+    let (inner, prefix) = (Arc::new(Counting::default()), prefix());
+    let url = redis_url(&format!("{server}?prefix={prefix}"));
+    let cache = RedisCache::open(&url, Arc::clone(&inner) as _, options()).expect("opens");
+    block_on(inner.write(set("vader"), vec![row("A", "2024-01-01", 1.0)])).expect("writes");
+    let mut client = client();
+    let key = format!("{prefix}:c:vader:A");
+    for bad in ["garbage", "80000000000000000", "8000000000000000{\"x\":", "zzzzzzzzzzzzzzzz{}"] {
+        redis::cmd("SET").arg(&key).arg(bad).query::<()>(&mut client).expect("sets");
+        assert_eq!(x(fetch_one(&cache, "A").expect("fetches").as_ref()), Some(Value::Number(1.0)), "{bad}");
+        eventually(|| self::cached(&mut client, &prefix, "A").as_deref() != Some(bad));
+    }
+    assert_eq!(cache.counts().corrupt, 4);
+    eventually(|| {
+        fetch_one(&cache, "A").expect("fetches");
+        self::cached(&mut client, &prefix, "A").is_some_and(|value| value.len() > 16)
+    });
+    let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut client).expect("reads");
+    assert!((1..=600_000).contains(&left), "{left} ms");
+}
+
+#[test]
+fn a_redis_that_fails_in_any_way_costs_nothing_but_time() {
+    let Some((proxy, url)) = behind_proxy() else { return };
+    let inner = Arc::new(Counting::default());
+    let (timeout, connect_timeout) = (Duration::from_millis(5), Duration::from_millis(50));
+    let impatient = RedisCacheOptions { timeout, connect_timeout, ..options() };
+    let cache = RedisCache::open(&url, Arc::clone(&inner) as _, impatient).expect("opens");
+    write_one(&cache, row("A", "2024-01-01", 1.0)).expect("writes");
+    for mode in [Mode::Cut, Mode::Hang, Mode::Pass, Mode::Hang, Mode::Cut] {
+        proxy.set(mode);
+        for _ in 0..20 {
+            assert_eq!(
+                x(fetch_one(&cache, "A").expect("fetches").as_ref()),
+                Some(Value::Number(1.0)),
+                "{mode:?}"
+            );
+        }
+        write_one(&cache, row("A", "2024-01-01", 1.0)).expect("writes");
+    }
+    let counts = cache.counts();
+    // Left alone after a few failures, and not for every request anew.
+    assert!(counts.failed >= 3 && counts.skipped > 20, "{counts:?}");
+    assert_eq!(counts.hits + counts.misses + counts.failed + counts.skipped, 100, "{counts:?}");
+    // And found again.
+    proxy.set(Mode::Pass);
+    let asked = cache.counts().skipped;
+    eventually(|| {
+        fetch_one(&cache, "A").expect("fetches");
+        cache.counts().hits > counts.hits
+    });
+    assert!(cache.counts().skipped >= asked);
+}
+
+#[test]
+fn the_stores_own_failure_is_the_answer() {
+    let inner = Arc::new(Counting::default());
+    let Some(cache) = over(Arc::clone(&inner) as _) else { return };
+    let error = write_one(&cache, row("A", "2024-01-01", f64::INFINITY)).expect_err("is refused");
+    assert!(matches!(error, WriteError::NotStorable { .. }));
+    assert!(cache.raw().is_none());
+    block_on(cache.ping()).expect("answers");
+}
