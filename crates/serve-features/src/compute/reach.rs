@@ -34,12 +34,15 @@ impl Reach {
             Function::Lag(n) | Function::Diff(n) | Function::Return(n) | Function::LogReturn(n) => {
                 Self::Rows(n)
             }
-            Function::Rolling(_, window) | Function::Zscore(window) | Function::Bollinger(window, _) => {
-                match window {
-                    Window::Rows(n) => Self::Rows(n.saturating_sub(1)),
-                    Window::Time(width) => Self::Time(width),
-                }
-            }
+            Function::Rolling(_, window)
+            | Function::Zscore(window)
+            | Function::Bollinger(window, _)
+            | Function::VolumeRatio(window) => match window {
+                Window::Rows(n) => Self::Rows(n.saturating_sub(1)),
+                Window::Time(width) => Self::Time(width),
+            },
+            // From the beginning of its day at the earliest.
+            Function::DayMean => Self::Time(Duration::from_hours(24)),
             Function::Ema(_)
             | Function::Macd { .. }
             | Function::MacdSignal { .. }
@@ -49,6 +52,9 @@ impl Reach {
             | Function::Unary(_)
             | Function::Min
             | Function::Max
+            | Function::Ratio
+            | Function::Difference
+            | Function::Coalesce
             | Function::Clip { .. } => Self::Rows(0),
         }
     }

@@ -117,15 +117,8 @@ fn the_cooldown_doubles_up_to_its_cap_and_begins_anew_once_closed() {
     for seconds in [1, 2, 4, 5, 5] {
         let wait = Duration::from_secs(seconds);
         assert_eq!(breaker.health(now).retry_after, Some(wait));
-<<<<<<< HEAD
-        assert_eq!(
-            breaker.acquire(now + wait - Duration::from_nanos(1)).err(),
-            Some(Duration::from_nanos(1))
-        );
-=======
         let before = Duration::from_nanos(1_000_000_000 * seconds - 1);
         assert_eq!(breaker.acquire(now + before).err(), Some(Duration::from_nanos(1)));
->>>>>>> h-retrieve
         now += wait;
         call(&breaker, now, true);
     }
