@@ -54,6 +54,7 @@ pub fn proven(
         name: name.clone(),
         version: version.clone(),
         feature_set: None,
+        max_age: None,
         model_type: None,
         target: Target { name: "value".to_owned(), task: Task::Regression },
         signature: Signature::of_numbers(names)?,

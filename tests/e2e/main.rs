@@ -2,6 +2,7 @@
 
 mod errors;
 mod explain;
+mod features;
 mod guard;
 mod lifecycle;
 mod oip;

@@ -119,6 +119,7 @@ fn bundle(
         name: name.clone(),
         version: version.clone(),
         feature_set: None,
+        max_age: None,
         model_type: None,
         target: Target { name: target.to_owned(), task: imported.task },
         signature,

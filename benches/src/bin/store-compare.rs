@@ -142,8 +142,14 @@ async fn sqlite() -> Outcome {
     compare(
         "SQLite",
         5000,
-        async |i| Ok(drop(black_box(text(&mut one, i)?))),
-        async |i| Ok(drop(black_box(decoded(&text(&mut two, i)?.1)))),
+        async |i| {
+            black_box(text(&mut one, i)?);
+            Ok(())
+        },
+        async |i| {
+            black_box(decoded(&text(&mut two, i)?.1));
+            Ok(())
+        },
         async |i| fetch(&store, &set, rows[i].entity()).await,
     )
     .await
@@ -173,8 +179,14 @@ async fn redis_store(server: &str) -> Outcome {
     compare(
         "Redis, as a store",
         1000,
-        async |i| Ok(drop(black_box(text(i).await?))),
-        async |i| Ok(drop(black_box(decoded(&text(i).await?[16..])))),
+        async |i| {
+            black_box(text(i).await?);
+            Ok(())
+        },
+        async |i| {
+            black_box(decoded(&text(i).await?[16..]));
+            Ok(())
+        },
         async |i| fetch(&store, &set, rows[i].entity()).await,
     )
     .await
@@ -203,8 +215,14 @@ async fn redis_cache(server: &str) -> Outcome {
     compare(
         "Redis, as a cache",
         1000,
-        async |i| Ok(drop(black_box(text(i).await?))),
-        async |i| Ok(drop(black_box(decoded(&text(i).await?[16..])))),
+        async |i| {
+            black_box(text(i).await?);
+            Ok(())
+        },
+        async |i| {
+            black_box(decoded(&text(i).await?[16..]));
+            Ok(())
+        },
         async |i| fetch(&cache, &set, rows[i].entity()).await,
     )
     .await?;

@@ -194,6 +194,12 @@ pub(crate) struct Import {
     /// The feature set that it is served from
     #[arg(long, value_name = "SET")]
     pub(crate) feature_set: Option<String>,
+    /// Features that come from another feature set, e.g. finbert:mood,mood_lag_1; may stand several times
+    #[arg(long, value_name = "SET:FEATURES")]
+    pub(crate) join: Vec<String>,
+    /// How old its stored features may be, e.g. 15m, where that is stricter than what holds for them anyway
+    #[arg(long, value_name = "TIME", value_parser = serve_core::duration::parse)]
+    pub(crate) max_age: Option<std::time::Duration>,
     /// The kind of model [default: the library]
     #[arg(long, value_name = "TYPE")]
     pub(crate) model_type: Option<String>,
@@ -255,6 +261,9 @@ pub(crate) struct Train {
     /// The feature set that it is served from
     #[arg(long, value_name = "SET")]
     pub(crate) feature_set: Option<String>,
+    /// How old its stored features may be, e.g. 15m, where that is stricter than what holds for them anyway
+    #[arg(long, value_name = "TIME", value_parser = serve_core::duration::parse)]
+    pub(crate) max_age: Option<std::time::Duration>,
     /// The version [default: the time now, as 20251003_211954]
     #[arg(long)]
     pub(crate) version: Option<ModelVersion>,

@@ -1,5 +1,6 @@
 //! `import`: a foreign model file becomes a version that carries its own proof.
 
+mod joins;
 mod ranges;
 
 use std::io::BufReader;
@@ -26,6 +27,7 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
     let imported = named(imported, &args)?;
     imported.notes.iter().for_each(|note| eprintln!("note: {note}"));
     let signature = ranges::declared(imported.signature().map_err(data)?, args.ranges.as_deref())?;
+    let signature = joins::declared(signature, &args.join)?;
     let golden = golden(&args, &imported, &signature)?;
     let target = target(&args, &imported);
     let reference = training_data(&args, &imported, &signature, &target)?;
@@ -42,6 +44,7 @@ pub(crate) fn run(config: &CtlConfig, args: Import) -> Result<(), Exit> {
         name: args.name.clone(),
         version: version.clone(),
         feature_set: args.feature_set.clone(),
+        max_age: args.max_age,
         model_type: Some(args.model_type.clone().unwrap_or_else(|| imported.source.library.clone())),
         target,
         signature,

@@ -41,7 +41,8 @@ pub(crate) fn run(config: &CtlConfig, args: Train) -> Result<(), Exit> {
         feature_set: args.feature_set.clone(),
         created,
     };
-    publish(&*storage, trained.into_builder(identity), key.as_ref())?;
+    let builder = BundleBuilder { max_age: args.max_age, ..trained.into_builder(identity) };
+    publish(&*storage, builder, key.as_ref())?;
     print(&told(&report))?;
     print(&format!("published {}@{version}", args.name))?;
     if args.promote {

@@ -137,6 +137,8 @@ Try:
   curl -X POST 'http://{address}/predict?feature_set=vader&model_type=random_forest'
   curl -X POST 'http://{address}/predict?feature_set=finbert&model_type=random_forest'
   curl -X POST http://{address}/predict/both
+  curl -X POST 'http://{address}/predict?feature_set=vader&model_type=random_forest&use_cached_features=false'   (computed now)
+  curl http://{address}/features/vader/BTC%2FUSD   (each value, its expression and its raw rows)
   curl -X POST http://{address}/predict -H 'Content-Type: application/json' \\
        -d '{{\"model\": \"vader-gradient-boosting\", \"entity\": \"BTC/USD\", \"timestamp\": \"2024-01-15T00:00:00Z\"}}'
   curl http://{address}/models

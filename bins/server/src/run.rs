@@ -1,13 +1,11 @@
 //! From arguments to a running server, and from a signal to its end.
 
-use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serve_app::service::FeatureSetPolicy;
 use serve_app::{Exit, ExitReason, Layers, Service, ServiceParts};
-use serve_features::{Declarations, FeatureSetName, FeatureStore, open_store};
+use serve_features::{Declarations, FeatureStore, Retriever, RetrieverParts, open_store};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
 use serve_http::{BindError, Server};
@@ -45,17 +43,17 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
 
 async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let registry = Arc::new(open_registry(&config)?);
-    let (store, feature_sets) = open_features(&config, demo.as_ref())?;
+    let clock: serve_features::Clock = Arc::new(jiff::Timestamp::now);
+    let (store, declarations) = open_features(&config, demo.as_ref())?;
+    let parts =
+        RetrieverParts { store, declarations, config: config.features.clone(), clock: Arc::clone(&clock) };
     let service = Service::new(ServiceParts {
         registry: Arc::clone(&registry),
-        store,
-        feature_sets,
-        max_age: config.features.max_age,
-        store_timeout: config.features.timeout,
+        retriever: Arc::new(Retriever::new(parts)),
         default_model: config.registry.default_model.clone(),
         compare: config.http.compare.clone(),
         limits: config.limits,
-        clock: Arc::new(jiff::Timestamp::now),
+        clock,
     });
     let app = App::new(Arc::new(service), config.http.clone());
     // From here on a stop is heard, also one that comes before the first request.
@@ -115,12 +113,10 @@ fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
     Ok(registry)
 }
 
-type Policies = HashMap<FeatureSetName, FeatureSetPolicy>;
-
 fn open_features(
     config: &ServerConfig,
     demo: Option<&Demo>,
-) -> Result<(Option<Arc<dyn FeatureStore>>, Policies), Exit> {
+) -> Result<(Option<Arc<dyn FeatureStore>>, Declarations), Exit> {
     let declarations = match (&config.features.declarations, demo) {
         (Some(path), _) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
@@ -129,24 +125,17 @@ fn open_features(
                     format!("features.declarations {} cannot be read: {error}", path.display()),
                 )
             })?;
-            Some(Declarations::parse(&text).map_err(|error| Exit::because(ExitReason::Config, error))?)
+            Declarations::parse(&text).map_err(|error| Exit::because(ExitReason::Config, error))?
         }
-        (None, Some(_)) => Some(Demo::declarations()?),
-        (None, None) => None,
+        (None, Some(_)) => Demo::declarations()?,
+        (None, None) => Declarations::default(),
     };
-    let policy = |set: &serve_features::FeatureSet| FeatureSetPolicy {
-        default_entity: set.default_entity().cloned(),
-        max_age: set.max_age(),
-    };
-    let policies =
-        declarations.iter().flat_map(Declarations::sets).map(|set| (set.name().clone(), policy(set)));
-    let policies = policies.collect();
-    let Some(url) = &config.features.url else { return Ok((None, policies)) };
-    if let (Some(demo), Some(declarations)) = (demo, &declarations) {
-        demo.fill(declarations)?;
+    let Some(url) = &config.features.url else { return Ok((None, declarations)) };
+    if let Some(demo) = demo {
+        demo.fill(&declarations)?;
     }
     let store = open_store(url).map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
-    Ok((Some(store), policies))
+    Ok((Some(store), declarations))
 }
 
 /// Completes at SIGTERM or SIGINT.

@@ -1,6 +1,8 @@
 //! What can go wrong with a request. Each error has a stable code, says whose fault it is and whether the same request
 //! can succeed later; adapters turn that into their protocol's status in one place each.
 
+use std::time::Duration;
+
 use serde_json::{Value as Json, json};
 use serve_core::explain::{ExplainError, Unexplainable};
 use serve_core::{InvalidInput, InvalidName, PredictError};
@@ -41,7 +43,12 @@ pub enum Code {
     FeaturesUnavailable,
     FeaturesStale,
     OnDemandUnavailable,
+    FeaturesNotComputed,
     FeatureStoreUnavailable,
+    UnknownFeatureSet,
+    UnknownEntity,
+    UnknownTable,
+    InvalidRows,
     TooManyRows,
     PromotionRefused,
     ModelPinned,
@@ -73,7 +80,12 @@ impl Code {
             Self::FeaturesUnavailable => "features_unavailable",
             Self::FeaturesStale => "features_stale",
             Self::OnDemandUnavailable => "on_demand_unavailable",
+            Self::FeaturesNotComputed => "features_not_computed",
             Self::FeatureStoreUnavailable => "feature_store_unavailable",
+            Self::UnknownFeatureSet => "unknown_feature_set",
+            Self::UnknownEntity => "unknown_entity",
+            Self::UnknownTable => "unknown_table",
+            Self::InvalidRows => "invalid_rows",
             Self::TooManyRows => "too_many_rows",
             Self::NothingToRollBack => "nothing_to_roll_back",
             Self::RegistryUnavailable => "registry_unavailable",
@@ -86,8 +98,12 @@ impl Code {
     pub fn may_fall_back(self) -> bool {
         match self {
             Self::NonFiniteOutput => true,
-            // The other model would read the same store.
-            Self::FeatureStoreUnavailable => false,
+            // The other model may need fewer features, or those of another set.
+            Self::FeaturesUnavailable
+            | Self::FeaturesStale
+            | Self::OnDemandUnavailable
+            | Self::FeaturesNotComputed
+            | Self::FeatureStoreUnavailable => true,
             code => code.fault() != Fault::Client,
         }
     }
@@ -101,7 +117,7 @@ impl Code {
             | Self::CacheFull
             | Self::FeatureStoreUnavailable
             | Self::RegistryUnavailable => Fault::Upstream,
-            Self::Internal => Fault::Ours,
+            Self::Internal | Self::FeaturesNotComputed => Fault::Ours,
             _ => Fault::Client,
         }
     }
@@ -117,13 +133,15 @@ pub struct ServiceError {
     pub message: String,
     /// More, for programs: every offending input, or the candidates of an ambiguous name.
     pub details: Option<Json>,
+    /// When the same request may succeed, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl ServiceError {
     /// An error without details.
     #[must_use]
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), details: None }
+        Self { code, message: message.into(), details: None, retry_after: None }
     }
 
     /// The same error with details.

@@ -6,7 +6,7 @@ use serve_features::{FeatureRow, FeatureSetName};
 use serve_registry::Deployment;
 use serve_registry::guard::Reply;
 
-use crate::gather::{Unmet, needed, read};
+use crate::gather::{needed, read};
 use crate::request::{ModelQuery, PredictRequest};
 
 /// What the version that answered had from the store.
@@ -16,16 +16,19 @@ pub(crate) enum Stored {
     Unfetched,
     /// It names no feature set, so nobody could be asked.
     NoFeatureSet,
-    /// A row of this set.
-    Row(FeatureSetName, FeatureRow),
+    /// Rows of these sets, stored or computed.
+    Rows(Vec<(FeatureSetName, FeatureRow)>),
 }
 
 impl Stored {
-    pub(crate) fn of_unmet(unmet: &Unmet) -> Self {
-        match unmet {
-            Unmet::OnDemand => Self::Unfetched,
-            Unmet::NoFeatureSet { .. } => Self::NoFeatureSet,
-        }
+    /// The rows of these sets, where all are there.
+    fn of<'a>(&'a self, sets: &[&'a str]) -> Option<Vec<(&'a str, &'a FeatureRow)>> {
+        let rows = if let Self::Rows(rows) = self { rows.as_slice() } else { &[] };
+        let row = |set: &&'a str| {
+            let (_, row) = rows.iter().find(|(fetched, _)| fetched.as_str() == *set)?;
+            Some((*set, row))
+        };
+        sets.iter().map(row).collect()
     }
 }
 
@@ -59,15 +62,14 @@ impl Kept {
 
     /// What a version would have made of the request.
     fn reply(&self, deployment: &Deployment) -> Reply {
-        let stored = match (needed(deployment, &self.request), &self.stored) {
-            (Err(_), _) => return Reply::Error,
-            (Ok(None), _) => None,
-            (Ok(Some(set)), Stored::Row(fetched, row)) if fetched.as_str() == set => Some(row),
-            (Ok(Some(_)), Stored::NoFeatureSet) => return Reply::Unseen,
-            (Ok(Some(_)), Stored::Row(..) | Stored::Unfetched) => return Reply::Unknown,
+        let Ok(sets) = needed(deployment, &self.request) else { return Reply::Error };
+        let rows = match (self.stored.of(&sets), &self.stored) {
+            (Some(rows), _) => rows,
+            (None, Stored::NoFeatureSet) => return Reply::Unseen,
+            (None, Stored::Rows(_) | Stored::Unfetched) => return Reply::Unknown,
         };
         let mut row = CheckedRow::new();
-        if read(deployment, &self.request.features, stored, &mut row).is_err() {
+        if read(deployment, &self.request.features, &rows, &mut row).is_err() {
             return Reply::Error;
         }
         deployment.pipeline().predict_checked(&row).map_or(Reply::Error, Reply::Answer)
@@ -79,6 +81,7 @@ mod tests {
     use std::borrow::Cow;
 
     use serve_core::{EngineLoader, Value, doctest};
+    use serve_features::Mode;
     use serve_registry::{Directory, Storage};
 
     use super::*;
@@ -98,10 +101,8 @@ mod tests {
     fn row(set: &str, names: &[&str]) -> Stored {
         let features: Vec<_> = names.iter().map(|name| ((*name).into(), Value::Number(1.0))).collect();
         let entity = "BTC".parse().expect("an entity");
-        Stored::Row(
-            set.parse().expect("a set"),
-            FeatureRow::new(entity, jiff::Timestamp::UNIX_EPOCH, features),
-        )
+        let row = FeatureRow::new(entity, jiff::Timestamp::UNIX_EPOCH, features);
+        Stored::Rows(vec![(set.parse().expect("a set"), row)])
     }
 
     fn named(names: &[&'static str]) -> Features<'static> {
@@ -151,9 +152,36 @@ mod tests {
         let stored = of(Features::None, Some("BTC"));
         check(&stored, Stored::NoFeatureSet, &without, "Error");
         check(&stored, Stored::NoFeatureSet, &version, "Unseen");
-        let on_demand = PredictRequest { use_cached_features: Some(false), ..of(named(&["a"]), None) };
-        check(&on_demand, Stored::Unfetched, &version, "Error");
-        let covered = PredictRequest { use_cached_features: Some(false), ..of(named(&["a", "b"]), None) };
+        let on_demand = PredictRequest { mode: Mode::Compute, ..of(named(&["a"]), None) };
+        check(&on_demand, row("s", &["b"]), &version, "0.953");
+        check(&on_demand, Stored::Unfetched, &version, "Unknown");
+        check(&on_demand, Stored::NoFeatureSet, &without, "Error");
+        let covered = PredictRequest { mode: Mode::Compute, ..of(named(&["a", "b"]), None) };
         check(&covered, Stored::Unfetched, &version, "0.953");
+    }
+
+    #[test]
+    fn a_version_that_joins_sets_is_read_from_each() {
+        let joining = {
+            let folder = tempfile::tempdir().expect("a folder");
+            let directory = Directory::create(folder.path()).expect("a registry");
+            let mut builder = doctest::logistic("m", "v1", 0.0);
+            builder.feature_set = Some("s".to_owned());
+            let mut inputs = builder.signature.inputs().to_vec();
+            inputs[1].feature_set = Some("t".to_owned());
+            builder.signature = serve_core::Signature::new(inputs).expect("a signature");
+            directory.publish(&builder.build().expect("proves"), "test").expect("published");
+            let (name, version) = ("m".parse().expect("a name"), "v1".parse().expect("a version"));
+            Deployment::load(&directory, &EngineLoader, &name, &version).expect("loads")
+        };
+        let stored = of(Features::None, Some("BTC"));
+        let (Stored::Rows(s), Stored::Rows(t)) = (row("s", &["a"]), row("t", &["a", "b"])) else {
+            unreachable!("both are rows")
+        };
+        check(&stored, Stored::Rows([s.clone(), t.clone()].concat()), &joining, "0.953");
+        check(&stored, Stored::Rows(s), &joining, "Unknown");
+        // Its own set's feature is not taken from the other's row.
+        let (Stored::Rows(s), t) = (row("s", &["b"]), t) else { unreachable!("rows") };
+        check(&stored, Stored::Rows([s, t].concat()), &joining, "Error");
     }
 }

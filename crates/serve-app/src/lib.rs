@@ -6,7 +6,9 @@
 //! | [`service`] | the service and what it is made of |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
-//! | [`gather`] | features from the request and the store, with their age |
+//! | [`gather`] | features from the request, stored or computed, with their age |
+//! | [`features`] | feature sets, raw rows, and why there are no features |
+//! | [`metrics`] | what happened to features, for a monitoring system |
 //! | [`admin`] | reload, promote, rollback |
 //! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
 //! | [`exit`] | how programs end |
@@ -17,8 +19,10 @@ pub mod admin;
 pub mod config;
 pub mod error;
 pub mod exit;
+pub mod features;
 pub mod gather;
 mod guarded;
+pub mod metrics;
 pub mod poll;
 pub mod predict;
 pub mod request;
@@ -29,7 +33,7 @@ pub use admin::Author;
 pub use config::{ConfigError, Layers};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};
-pub use gather::Gathered;
+pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
 pub use request::{Features, ModelQuery, PredictRequest};
 pub use service::{LimitsConfig, Service, ServiceParts};

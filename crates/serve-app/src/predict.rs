@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serve_core::{BatchPrediction, Explanation, InvalidInput, ModelName, ModelRef, Prediction, Selector};
-use serve_features::{Entity, FeatureRow, FeatureSetName};
 use serve_registry::{Deployment, Registry};
 
 use crate::error::{Code, ServiceError};
-use crate::gather::{Gathered, Wanted};
+use crate::gather::{Ask, Gathered};
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
 
@@ -50,56 +48,47 @@ pub struct Compared {
     pub agreement: bool,
 }
 
-/// A request with the version that will answer it and what it needs from the store.
-type Prepared = Result<(Arc<Deployment>, Option<Wanted>), ServiceError>;
+/// A request with the version that will answer it and what has to be fetched for it.
+type Prepared = Result<(Arc<Deployment>, Vec<Ask>), ServiceError>;
 
 impl Service {
-    /// Predicts one row; where the model does not load or infer, by its fallback, if it has one.
+    /// Predicts one row; where the model does not load or infer, or its features cannot be had, by its fallback, if it has
+    /// one.
     ///
     /// # Errors
     /// When the model cannot be resolved, features cannot be had, or the signature refuses them.
     pub async fn predict(&self, request: &PredictRequest<'_>) -> Result<Answered, ServiceError> {
-        match self.predict_alone(request).await {
-            Err(error) if error.code.may_fall_back() => self.fall_back(request, error).await,
-            answered => answered,
+        let error = match self.predict_alone(request).await {
+            Err(error) if error.code.may_fall_back() => error,
+            answered => return answered,
+        };
+        match self.fallback(request) {
+            Some((asked, instead)) => fallen_back(asked, error, self.predict_alone(&instead).await),
+            None => Err(error),
         }
     }
 
-    /// The answer of the fallback, or the error where there is none. A version that was asked for by its number has none:
-    /// who says so means that version.
-    async fn fall_back(
-        &self,
-        request: &PredictRequest<'_>,
-        error: ServiceError,
-    ) -> Result<Answered, ServiceError> {
-        let asked = self.reference(&request.model).ok();
-        let asked = asked.filter(|asked| !matches!(asked.selector, Selector::Version(_)));
-        let Some((asked, fallback)) = asked.and_then(|asked| {
-            let fallback = self.registry().options().models.get(&asked.name)?.fallback.clone()?;
-            Some((asked.name, fallback))
-        }) else {
-            return Err(error);
-        };
+    /// The request as it is put to a model's fallback, with the model's name. A version that was asked for by its number has
+    /// none: who says so means that version. A fallback without a feature set answers from what the request has.
+    fn fallback<'r>(&self, request: &PredictRequest<'r>) -> Option<(ModelName, PredictRequest<'r>)> {
+        let asked = self.reference(&request.model).ok()?;
+        if matches!(asked.selector, Selector::Version(_)) {
+            return None;
+        }
+        let fallback = self.registry().options().models.get(&asked.name)?.fallback.clone()?;
+        let served = self.registry().model(fallback.name.as_str());
+        let served =
+            served.is_some_and(|model| model.summary().is_some_and(|about| about.feature_set.is_some()));
+        let entity = request.entity.clone().filter(|_| served);
         let model = ModelQuery::named(fallback.name, Some(fallback.selector));
-        let answered = self.predict_alone(&PredictRequest { model, ..request.clone() }).await;
-        let answered = answered.map_err(|also| {
-            let message = format!("{error}; its fallback does not answer either: {also}");
-            ServiceError { message, ..error.clone() }
-        })?;
-        let fallback = Fallback { instead_of: asked, reason: error.message };
-        Ok(Answered { fallback: Some(fallback), ..answered })
+        Some((asked.name, PredictRequest { model, entity, ..request.clone() }))
     }
 
     async fn predict_alone(&self, request: &PredictRequest<'_>) -> Result<Answered, ServiceError> {
         let deployment = self.deployment(&request.model).await?;
         let wanted = self.wanted(&deployment, request)?;
-        let stored = match &wanted {
-            Some(wanted) => {
-                self.fetch(&wanted.set, vec![wanted.entity.clone()], wanted.as_of).await?.pop().flatten()
-            }
-            None => None,
-        };
-        let gathered = self.gathered(&deployment, request, wanted.as_ref(), stored)?;
+        let fetched = if wanted.is_empty() { Vec::new() } else { self.fetch(&wanted).await };
+        let gathered = self.gathered(&deployment, request, fetched)?;
         let row = Row { deployment, gathered, explain: request.explain };
         let registry = Arc::clone(&self.parts.registry);
         if row.cost() <= LONGEST_ON_WORKER {
@@ -109,7 +98,8 @@ impl Service {
         work.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))?
     }
 
-    /// Predicts many rows; a row that fails, fails alone. Stored features of the same set and time are fetched in one go.
+    /// Predicts many rows; a row that fails, fails alone. Features of the same set that are asked for in the same way are
+    /// fetched in one go, and so are those of rows that fall back.
     ///
     /// # Errors
     /// When there are more rows than allowed.
@@ -118,6 +108,47 @@ impl Service {
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         self.check_rows(requests.len())?;
+        let mut answers = self.predict_all(requests).await?;
+        let (mut failed, mut instead) = (Vec::new(), Vec::new());
+        for (at, (answer, request)) in answers.iter().zip(requests).enumerate() {
+            if let Err(error) = answer
+                && error.code.may_fall_back()
+                && let Some((asked, request)) = self.fallback(request)
+            {
+                failed.push((at, asked, error.clone()));
+                instead.push(request);
+            }
+        }
+        if !instead.is_empty() {
+            let others = self.predict_all(&instead).await?;
+            for ((at, asked, error), other) in failed.into_iter().zip(others) {
+                answers[at] = fallen_back(asked, error, other);
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn predict_all(
+        &self,
+        requests: &[PredictRequest<'_>],
+    ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
+        let prepared = self.prepare(requests).await;
+        let asks: Vec<Ask> =
+            prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
+        let mut fetched = if asks.is_empty() { Vec::new() } else { self.fetch(&asks).await }.into_iter();
+        let mut rows = Vec::with_capacity(requests.len());
+        for (request, prepared) in requests.iter().zip(prepared) {
+            rows.push(prepared.and_then(|(deployment, wanted)| {
+                let fetched = fetched.by_ref().take(wanted.len()).collect();
+                let gathered = self.gathered(&deployment, request, fetched)?;
+                Ok(Row { deployment, gathered, explain: request.explain })
+            }));
+        }
+        self.infer_all(rows).await
+    }
+
+    /// The version that answers each request, and what has to be fetched for it.
+    async fn prepare(&self, requests: &[PredictRequest<'_>]) -> Vec<Prepared> {
         let mut prepared: Vec<Prepared> = Vec::with_capacity(requests.len());
         // Rows that mean the same get one version, also when another is promoted meanwhile.
         let mut meant: HashMap<ModelRef, Arc<Deployment>> = HashMap::new();
@@ -134,24 +165,7 @@ impl Service {
                 Ok((deployment, wanted))
             }));
         }
-        let mut stored = self.fetch_all(&prepared).await;
-        let mut rows = Vec::with_capacity(requests.len());
-        for ((request, prepared), stored) in requests.iter().zip(prepared).zip(&mut stored) {
-            rows.push(prepared.and_then(|(deployment, wanted)| {
-                let gathered =
-                    self.gathered(&deployment, request, wanted.as_ref(), stored.take().transpose()?)?;
-                Ok(Row { deployment, gathered, explain: request.explain })
-            }));
-        }
-        let mut answers = self.infer_all(rows).await?;
-        for (answer, request) in answers.iter_mut().zip(requests) {
-            if let Err(error) = answer
-                && error.code.may_fall_back()
-            {
-                *answer = self.fall_back(request, error.clone()).await;
-            }
-        }
-        Ok(answers)
+        prepared
     }
 
     /// The deployment that a query means, the same for all rows of a batch that mean the same.
@@ -181,29 +195,6 @@ impl Service {
         }
         let message = format!("the batch has {rows} rows, limits.batch_rows allows {allowed}");
         Err(ServiceError::new(Code::TooManyRows, message))
-    }
-
-    /// What the store has for each prepared request: nothing asked, a row or none, or why not.
-    async fn fetch_all(&self, prepared: &[Prepared]) -> Vec<Option<Result<FeatureRow, ServiceError>>> {
-        type Group<'a> = (&'a FeatureSetName, Option<Timestamp>, Vec<(usize, Entity)>);
-        let mut groups: Vec<Group<'_>> = Vec::new();
-        for (at, request) in prepared.iter().enumerate() {
-            let Ok((_, Some(Wanted { set, entity, as_of }))) = request else { continue };
-            match groups.iter_mut().find(|(other, time, _)| *other == set && time == as_of) {
-                Some((_, _, members)) => members.push((at, entity.clone())),
-                None => groups.push((set, *as_of, vec![(at, entity.clone())])),
-            }
-        }
-        let mut found: Vec<Option<Result<FeatureRow, ServiceError>>> =
-            prepared.iter().map(|_| None).collect();
-        for (set, as_of, members) in groups {
-            let entities = members.iter().map(|(_, entity)| entity.clone()).collect();
-            match self.fetch(set, entities, as_of).await {
-                Ok(rows) => members.iter().zip(rows).for_each(|((at, _), row)| found[*at] = row.map(Ok)),
-                Err(error) => members.iter().for_each(|(at, _)| found[*at] = Some(Err(error.clone()))),
-            }
-        }
-        found
     }
 
     async fn infer_all(
@@ -289,6 +280,24 @@ impl Service {
             feature_set: Some(set.to_owned()),
             model_type: asked.model_type.clone().or_else(default),
             selector: asked.selector.clone(),
+        }
+    }
+}
+
+/// What a fallback answered, or why neither it nor the model that was asked did.
+fn fallen_back(
+    asked: ModelName,
+    error: ServiceError,
+    answered: Result<Answered, ServiceError>,
+) -> Result<Answered, ServiceError> {
+    match answered {
+        Ok(answered) => {
+            let fallback = Fallback { instead_of: asked, reason: error.message };
+            Ok(Answered { fallback: Some(fallback), ..answered })
+        }
+        Err(also) => {
+            let message = format!("{error}; its fallback does not answer either: {also}");
+            Err(ServiceError { message, ..error })
         }
     }
 }

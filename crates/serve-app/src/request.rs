@@ -1,9 +1,11 @@
 //! What is asked of the service, in no protocol's words.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serve_core::{ModelName, Selector, Value};
+use serve_features::Mode;
 
 /// Which model is meant, by any of the ways to say so.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -88,8 +90,10 @@ pub struct PredictRequest<'a> {
     pub as_of: Option<Timestamp>,
     /// Features that come with the request; they override stored ones.
     pub features: Features<'a>,
-    /// `false` asks for features computed on demand.
-    pub use_cached_features: Option<bool>,
+    /// Whether features that do not come with the request are read, computed, or computed where what is stored is stale.
+    pub mode: Mode,
+    /// How old they may be, where that is stricter than what holds anyway.
+    pub max_age: Option<Duration>,
     /// Whether the answer comes with each feature's contribution.
     pub explain: bool,
 }

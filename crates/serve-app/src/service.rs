@@ -1,16 +1,15 @@
 //! The service and what it is made of.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
-use serve_features::{Entity, FeatureSetName, FeatureStore, MaxAge};
+use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
 use crate::error::{Code, ServiceError};
+use crate::metrics::FeatureMetrics;
 use crate::request::ModelQuery;
 
 /// Limits on what one request may ask for.
@@ -27,15 +26,6 @@ impl Default for LimitsConfig {
     }
 }
 
-/// What is known of a feature set from its declaration.
-#[derive(Debug, Clone, Default)]
-pub struct FeatureSetPolicy {
-    /// Whom a request means that names nobody.
-    pub default_entity: Option<Entity>,
-    /// How old its rows may be.
-    pub max_age: Option<MaxAge>,
-}
-
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -43,14 +33,8 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 pub struct ServiceParts {
     /// The models.
     pub registry: Arc<Registry>,
-    /// Where stored features come from, if anywhere.
-    pub store: Option<Arc<dyn FeatureStore>>,
-    /// What is declared about feature sets.
-    pub feature_sets: HashMap<FeatureSetName, FeatureSetPolicy>,
-    /// How old stored features may be, where nothing stricter is said.
-    pub max_age: MaxAge,
-    /// How long the store may take.
-    pub store_timeout: Duration,
+    /// What gives features that do not come with a request.
+    pub retriever: Arc<Retriever>,
     /// The model that answers where a request names none.
     pub default_model: Option<ModelName>,
     /// The feature sets that are compared.
@@ -64,6 +48,7 @@ pub struct ServiceParts {
 /// The prediction service. Shared by all adapters.
 pub struct Service {
     pub(crate) parts: ServiceParts,
+    pub(crate) metrics: FeatureMetrics,
     started: Timestamp,
 }
 
@@ -78,7 +63,7 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        Self { parts, started }
+        Self { parts, metrics: FeatureMetrics::new(), started }
     }
 
     /// The models.
@@ -99,16 +84,10 @@ impl Service {
         self.started
     }
 
-    /// Whether the feature store answers; `None` where there is none.
-    pub async fn store_health(&self) -> Option<Result<(), String>> {
-        let store = self.parts.store.as_ref()?;
-        let answer =
-            tokio::time::timeout(self.parts.store_timeout.max(Duration::from_millis(250)), store.ping());
-        Some(match answer.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("it did not answer in time".to_owned()),
-        })
+    /// What there is to tell a monitoring system, in Prometheus' text format.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.metrics.text(self.retriever())
     }
 
     /// The deployment that a query means, loaded if need be.
@@ -211,14 +190,6 @@ impl Service {
 
     fn names(&self) -> Vec<ModelName> {
         self.parts.registry.find(None, None)
-    }
-
-    pub(crate) fn store(&self) -> Option<&Arc<dyn FeatureStore>> {
-        self.parts.store.as_ref()
-    }
-
-    pub(crate) fn policy(&self, set: &FeatureSetName) -> FeatureSetPolicy {
-        self.parts.feature_sets.get(set).cloned().unwrap_or_default()
     }
 }
 

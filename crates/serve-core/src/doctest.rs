@@ -32,6 +32,7 @@ pub fn logistic(name: &str, version: &str, intercept: f64) -> BundleBuilder {
         name: name.parse().expect("a model name"),
         version: version.parse().expect("a version"),
         feature_set: None,
+        max_age: None,
         model_type: Some("logistic_regression".to_owned()),
         target: Target {
             name: "direction".to_owned(),

@@ -2,6 +2,7 @@
 //! and its own digest is the identity of what serves.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -217,6 +218,9 @@ pub struct Manifest {
     /// The feature set that the model was trained on, if it is served from a store.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub feature_set: Option<String>,
+    /// How old its stored features may be, where that is stricter than what holds for them anyway. Since format 2.
+    #[serde(default, with = "crate::duration::optional", skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<Duration>,
     /// The kind of model, e.g. `random_forest`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model_type: Option<String>,

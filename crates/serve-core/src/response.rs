@@ -32,9 +32,12 @@ pub struct PredictResponse<'a> {
     pub features: FeatureInfo<'a>,
     /// How long it took.
     pub performance: Performance,
-    /// Whether something that should have answered did not; `model_info` says what.
+    /// Whether something that should have answered did not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub degraded: bool,
+    /// What that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degraded_reason: Option<&'a str>,
     /// When it was answered, RFC 3339 UTC.
     pub timestamp: &'a dyn Text,
 }
@@ -227,30 +230,79 @@ impl Serialize for Names<'_> {
 
 /// Where features came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum FeatureSource {
     /// With the request.
     Request,
     /// From the feature store.
     Cached,
-    /// From the store, some overridden by the request.
+    /// Computed from raw rows for this request.
+    Computed,
+    /// From memory, in the place of a store that failed.
+    LastKnownGood,
+    /// From several of these, e.g. from the store with some overridden by the request.
     Mixed,
 }
 
-/// Where features came from, and how old they are.
+/// Where features came from, and how old they are. Of several rows, the oldest and strictest; `sets` tells each.
 #[derive(Debug, Serialize)]
 pub struct FeatureInfo<'a> {
-    /// Where from.
+    /// Where all of them came from.
     pub source: FeatureSource,
-    /// Whom or what they describe.
+    /// The row, where there was one.
+    #[serde(flatten)]
+    pub row: RowInfo<'a>,
+    /// Each row, where the model joins several sets.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub sets: Vec<SetInfo<'a>>,
+}
+
+/// One of the rows that a model joins.
+#[derive(Debug, Serialize)]
+pub struct SetInfo<'a> {
+    /// Where it came from.
+    pub source: FeatureSource,
+    /// The row.
+    #[serde(flatten)]
+    pub row: RowInfo<'a>,
+}
+
+/// One row of features that did not come with the request.
+#[derive(Debug, Default, Serialize)]
+pub struct RowInfo<'a> {
+    /// Its feature set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub set: Option<&'a str>,
+    /// Whom or what it describes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub entity: Option<&'a str>,
-    /// The stored row's time, RFC 3339 UTC.
+    /// Its time, RFC 3339 UTC.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestamp: Option<&'a dyn Text>,
-    /// The stored row's age in seconds.
+    /// Its age in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub age_seconds: Option<f64>,
+    /// The age that it might have at most, where a limit holds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_age_seconds: Option<f64>,
+    /// It lies in the future, by no more than clocks may differ.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub from_future: bool,
+    /// The time of a newer row that was left out, because it lies further in the future than that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skipped_future: Option<&'a dyn Text>,
+    /// Of a computed row, whether functions that remember without end had their past.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warm: Option<bool>,
+    /// Features for which the set's constant stands.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub imputed: Vec<&'a str>,
+    /// Values that the set's declaration does not allow; they counted as missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub invalid: Vec<&'a dyn Text>,
+    /// Why the row is not what it should be, where it was taken all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub degraded_reason: Option<&'a str>,
 }
 
 /// How long an answer took.
@@ -258,6 +310,6 @@ pub struct FeatureInfo<'a> {
 pub struct Performance {
     /// From the request's arrival to this answer, in milliseconds.
     pub response_time_ms: f64,
-    /// Whether features came from the store.
+    /// Whether features came from the store or its memory, and none was computed.
     pub cached_features: bool,
 }

@@ -99,6 +99,9 @@ pub struct Input {
     /// What a missing value does.
     #[serde(default)]
     pub missing: MissingPolicy,
+    /// The feature set that has it, where that is another than the model's own. Since manifest format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feature_set: Option<String>,
 }
 
 impl Input {
@@ -162,6 +165,8 @@ pub struct Signature {
     positions: HashMap<String, u32>,
     /// Whether some input may be refused or filled in once it is a number; false for most imported models.
     needs_admission: bool,
+    /// The feature sets that inputs name, each once, in the order of the inputs; none for most models.
+    joined: Vec<String>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -199,7 +204,13 @@ impl Signature {
                 && !matches!(i.datatype, Datatype::Bool | Datatype::Int64)
         };
         let needs_admission = !inputs.iter().all(any_number);
-        Ok(Self { inputs, positions, needs_admission })
+        let mut joined: Vec<String> = Vec::new();
+        for set in inputs.iter().filter_map(|input| input.feature_set.as_ref()) {
+            if !joined.contains(set) {
+                joined.push(set.clone());
+            }
+        }
+        Ok(Self { inputs, positions, needs_admission, joined })
     }
 
     /// A signature of numbers that all refuse missing values.
@@ -224,6 +235,12 @@ impl Signature {
     #[must_use]
     pub fn position(&self, name: &str) -> Option<usize> {
         self.positions.get(name).map(|&position| position as usize)
+    }
+
+    /// The feature sets that inputs name for themselves, each once, in the order of the inputs.
+    #[must_use]
+    pub fn joined_sets(&self) -> &[String] {
+        &self.joined
     }
 
     /// The names in order.

@@ -1,5 +1,7 @@
 //! Errors on their way out: every error has a stable code, and `status` is the one place that gives codes a status.
 
+use std::time::Duration;
+
 use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
 use serve_app::{Code, ServiceError};
@@ -14,6 +16,7 @@ pub struct Failure {
     message: String,
     details: Option<Json>,
     allow: Option<HeaderValue>,
+    retry_after: Option<Duration>,
 }
 
 /// In which words errors are told.
@@ -23,19 +26,26 @@ pub enum Dialect {
     Native,
     /// The Open Inference Protocol's `{"error": …}`.
     Oip,
+    /// Feast's: a JSON text that holds `{"module", "class", "message"}` as JSON.
+    Feast,
 }
 
 /// The status of each of the service's errors.
 fn status(code: Code) -> StatusCode {
     match code {
-        Code::UnknownModel | Code::UnknownVersion | Code::UnknownAlias => StatusCode::NOT_FOUND,
+        Code::UnknownModel
+        | Code::UnknownVersion
+        | Code::UnknownAlias
+        | Code::UnknownFeatureSet
+        | Code::UnknownEntity
+        | Code::UnknownTable => StatusCode::NOT_FOUND,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
         Code::VersionRefused
         | Code::ModelLoading
         | Code::CacheFull
         | Code::FeatureStoreUnavailable
         | Code::RegistryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Internal | Code::FeaturesNotComputed => StatusCode::INTERNAL_SERVER_ERROR,
         Code::InvalidName
         | Code::ModelRequired
         | Code::AmbiguousModel
@@ -47,13 +57,14 @@ fn status(code: Code) -> StatusCode {
         | Code::FeaturesUnavailable
         | Code::FeaturesStale
         | Code::OnDemandUnavailable
+        | Code::InvalidRows
         | Code::TooManyRows => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }
 
 impl Failure {
     fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), details: None, allow: None }
+        Self { status, code, message: message.into(), details: None, allow: None, retry_after: None }
     }
 
     /// 400: the request cannot be read.
@@ -122,6 +133,16 @@ impl Failure {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", message)
     }
 
+    /// The failure as Feast's client reads it: it makes an exception of that class again.
+    fn as_feast(&self) -> String {
+        let class = match self.code {
+            "unknown_feature_set" => "FeatureViewNotFoundException",
+            "unknown_model" => "FeatureServiceNotFoundException",
+            _ => "FeastError",
+        };
+        json!({ "module": "feast.errors", "class": class, "message": self.message }).to_string()
+    }
+
     /// The same failure as the Open Inference Protocol wants it: what is wrong with the content is 400 there.
     #[must_use]
     pub fn as_oip(mut self) -> Self {
@@ -131,6 +152,12 @@ impl Failure {
             self.status = StatusCode::BAD_REQUEST;
         }
         self
+    }
+
+    /// The same failure with details.
+    #[must_use]
+    pub fn with_details(self, details: Json) -> Self {
+        Self { details: Some(details), ..self }
     }
 
     /// The failure as one entry of a batch's answers.
@@ -154,6 +181,7 @@ impl Failure {
                 }
                 reply::json(self.status, &body)
             }
+            Dialect::Feast => reply::json(self.status, &self.as_feast()),
             Dialect::Oip => {
                 let failure = self.as_oip();
                 let text = match &failure.details {
@@ -171,7 +199,10 @@ impl Failure {
             reply.headers_mut().insert(header::ALLOW, allow);
         }
         if self.status == StatusCode::SERVICE_UNAVAILABLE {
-            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            // In whole seconds, and never sooner than it can help.
+            let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1_000).max(1));
+            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         reply
     }
@@ -179,7 +210,8 @@ impl Failure {
 
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
-        Self { details: error.details, ..Self::new(status(error.code), error.code.as_str(), error.message) }
+        let ServiceError { code, message, details, retry_after } = error;
+        Self { details, retry_after, ..Self::new(status(code), code.as_str(), message) }
     }
 }
 

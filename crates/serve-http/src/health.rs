@@ -3,6 +3,7 @@
 
 use http::StatusCode;
 use serde_json::{Value as Json, json};
+use serve_features::BreakerState;
 
 use crate::call::Call;
 use crate::failure::Failure;
@@ -35,6 +36,55 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
     Ok(reply::json(StatusCode::OK, &json!({ "status": "ready", "ready": true })))
 }
 
+/// What there is to tell a monitoring system.
+pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
+    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, app.service.metrics()))
+}
+
+/// The feature store and what stands around it. It is asked for a sign of life within its own time-out, and not while its
+/// breaker is open.
+async fn feature_store(app: &App) -> Json {
+    let retriever = app.service.retriever();
+    let Some(health) = retriever.probe().await else { return json!({ "status": "not_configured" }) };
+    let breaker = &health.breaker;
+    let now = app.service.now();
+    let ago = |ago: std::time::Duration| {
+        let ago = jiff::SignedDuration::try_from(ago).ok();
+        ago.and_then(|ago| now.checked_sub(ago).ok()).map(reply::timestamp)
+    };
+    let ahead = |ahead: std::time::Duration| {
+        let ahead = jiff::SignedDuration::try_from(ahead).ok();
+        ahead.and_then(|ahead| now.checked_add(ahead).ok()).map(reply::timestamp)
+    };
+    let cache = retriever.counters().cache;
+    let asked = cache.hits + cache.misses + cache.joined;
+    let hit_rate = (asked > 0).then(|| (cache.hits + cache.joined) as f64 / asked as f64);
+    let status = match (health.reachable, breaker.state) {
+        (true, BreakerState::Closed) => "healthy",
+        (true, _) => "degraded",
+        (false, _) => "unavailable",
+    };
+    let error = breaker.last_error.as_ref().filter(|_| !health.reachable).map(|(error, _)| error);
+    let mut told = json!({
+        "status": status,
+        "kind": health.kind,
+        "breaker": {
+            "state": breaker.state.as_str(),
+            "since": ago(breaker.since),
+            "calls": breaker.calls,
+            "failures": breaker.failures,
+            "opened_total": breaker.opened,
+            "next_probe": breaker.retry_after.and_then(ahead),
+        },
+        "cache": { "hit_rate": hit_rate, "rows": cache.rows, "bytes": cache.bytes },
+        "last_error": breaker.last_error.as_ref().map(|(error, when)| json!({ "error": error, "at": ago(*when) })),
+    });
+    if let (Some(error), Some(object)) = (error, told.as_object_mut()) {
+        object.insert("error".to_owned(), json!(error));
+    }
+    told
+}
+
 /// Everything at a glance.
 pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let models = app.service.registry().models();
@@ -44,13 +94,10 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
         .filter(|model| model.pointing.values().any(serve_registry::snapshot::Pointing::degraded))
         .map(|model| model.name.as_str())
         .collect();
-    let store = match app.service.store_health().await {
-        None => json!({ "status": "not_configured" }),
-        Some(Ok(())) => json!({ "status": "healthy" }),
-        Some(Err(error)) => json!({ "status": "unavailable", "error": error }),
-    };
+    let store = feature_store(app).await;
     let trouble = app.service.registry().trouble();
-    let whole = degraded.is_empty() && trouble.is_none() && store["status"] != "unavailable";
+    let stored = store["status"] == "healthy" || store["status"] == "not_configured";
+    let whole = degraded.is_empty() && trouble.is_none() && stored;
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",

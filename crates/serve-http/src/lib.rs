@@ -9,7 +9,8 @@
 //! | [`call`] | one request as handlers see it |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
-//! | [`predict`], [`batch`], [`models`], [`admin`], [`health`] | handlers of our own API |
+//! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
+//! | [`feast`] | Feast's online features |
 //! | [`oip`] | the Open Inference Protocol |
 
 pub mod admin;
@@ -17,7 +18,10 @@ pub mod batch;
 pub mod call;
 pub mod config;
 pub mod failure;
+pub mod feast;
+pub mod features;
 pub mod health;
+pub mod ingest;
 pub mod limits;
 pub mod models;
 pub mod oip;

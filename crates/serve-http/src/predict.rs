@@ -3,29 +3,23 @@
 use http::StatusCode;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
-use serve_app::{Answered, Compared};
+use serve_app::gather::source;
+use serve_app::{Answered, Compared, Fetched, Gathered};
 use serve_core::response::{
-    ExplanationBody, FallbackInfo, FeatureInfo, FeatureSource, ModelInfo, Performance, PredictResponse,
-    PredictionBody, Text as AnyText,
+    ExplanationBody, FallbackInfo, FeatureInfo, ModelInfo, Performance, PredictResponse, PredictionBody,
+    RowInfo, SetInfo, Text as AnyText,
 };
+use serve_features::{MaxAge, Origin};
 
 use crate::call::Call;
 use crate::failure::Failure;
-use crate::predict_body::{PredictBody, TEXTS};
+use crate::predict_body::{PredictBody, TEXTS, USE_CACHED};
 use crate::reply::{self, Millis, Reply};
 use crate::routes::App;
 
 /// What a prediction's query may say.
-pub(crate) const QUERY: [&str; 10] = [
-    TEXTS[0],
-    TEXTS[1],
-    TEXTS[2],
-    TEXTS[3],
-    TEXTS[4],
-    TEXTS[5],
-    TEXTS[6],
-    TEXTS[7],
-    "use_cached_features",
+pub(crate) const QUERY: [&str; 11] = [
+    TEXTS[0], TEXTS[1], TEXTS[2], TEXTS[3], TEXTS[4], TEXTS[5], TEXTS[6], TEXTS[7], TEXTS[8], USE_CACHED,
     "explain",
 ];
 
@@ -62,7 +56,8 @@ pub(crate) fn with_response<R>(
     let digest = deployment.digest();
     let prediction_id = uuid::Uuid::now_v7();
     let now = Millis(app.service.now());
-    let stored_at = gathered.timestamp.map(Millis);
+    let moments: Vec<Moments> = gathered.fetched.iter().map(Moments::of).collect();
+    let degraded_reason = fallback.as_ref().map(|fallback| fallback.reason.as_str()).or(gathered.degraded());
     write(&PredictResponse {
         success: true,
         request_id: &call.id.0,
@@ -76,19 +71,66 @@ pub(crate) fn with_response<R>(
             }),
             ..ModelInfo::new(deployment.manifest(), &digest, gathered.row.imputed(), gathered.row.ignored())
         },
-        features: FeatureInfo {
-            source: gathered.source,
-            entity: gathered.entity.as_ref().map(serve_features::Entity::as_str),
-            timestamp: stored_at.as_ref().map(|at| at as &dyn AnyText),
-            age_seconds: gathered.age_seconds,
-        },
+        features: feature_info(gathered, &moments),
         performance: Performance {
             response_time_ms: milliseconds(call),
-            cached_features: gathered.source != FeatureSource::Request,
+            cached_features: !gathered.fetched.is_empty()
+                && gathered.fetched.iter().all(|row| row.retrieved.origin != Origin::Computed),
         },
-        degraded: fallback.is_some(),
+        degraded: degraded_reason.is_some(),
+        degraded_reason,
         timestamp: &now,
     })
+}
+
+/// The moments that an answer tells of one row.
+struct Moments {
+    row: Millis,
+    skipped_future: Option<Millis>,
+}
+
+impl Moments {
+    fn of(fetched: &Fetched) -> Self {
+        let retrieved = &fetched.retrieved;
+        Self { row: Millis(retrieved.row.timestamp()), skipped_future: retrieved.skipped_future.map(Millis) }
+    }
+}
+
+/// Where the features came from. Several rows are told each, and together as the oldest of them.
+fn feature_info<'a>(gathered: &'a Gathered, moments: &'a [Moments]) -> FeatureInfo<'a> {
+    let rows = || gathered.fetched.iter().zip(moments);
+    let oldest = rows().max_by(|(a, _), (b, _)| a.retrieved.age_seconds.total_cmp(&b.retrieved.age_seconds));
+    let row = oldest.map(|(fetched, moments)| row_info(fetched, moments)).unwrap_or_default();
+    if gathered.fetched.len() < 2 {
+        return FeatureInfo { source: gathered.source, row, sets: Vec::new() };
+    }
+    let set = |(fetched, moments): (&'a Fetched, &'a Moments)| SetInfo {
+        source: source(fetched.retrieved.origin),
+        row: row_info(fetched, moments),
+    };
+    let RowInfo { entity, timestamp, age_seconds, max_age_seconds, .. } = row;
+    let together = RowInfo { entity, timestamp, age_seconds, max_age_seconds, ..RowInfo::default() };
+    FeatureInfo { source: gathered.source, row: together, sets: rows().map(set).collect() }
+}
+
+fn row_info<'a>(fetched: &'a Fetched, moments: &'a Moments) -> RowInfo<'a> {
+    let retrieved = &fetched.retrieved;
+    RowInfo {
+        set: Some(fetched.set.as_str()),
+        entity: Some(retrieved.row.entity().as_str()),
+        timestamp: Some(&moments.row),
+        age_seconds: Some(retrieved.age_seconds),
+        max_age_seconds: match fetched.limit {
+            MaxAge::Limit(limit) => Some(limit.as_secs_f64()),
+            MaxAge::Unlimited => None,
+        },
+        from_future: retrieved.from_future,
+        skipped_future: moments.skipped_future.as_ref().map(|at| at as &dyn AnyText),
+        warm: retrieved.warm,
+        imputed: retrieved.filled.iter().map(|name| &**name).collect(),
+        invalid: retrieved.invalid.iter().map(|violation| violation as &dyn AnyText).collect(),
+        degraded_reason: retrieved.degraded.as_deref(),
+    }
 }
 
 /// Since the request began, in milliseconds with three places.

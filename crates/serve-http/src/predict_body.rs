@@ -3,10 +3,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serve_app::{Features, ModelQuery, PredictRequest};
 use serve_core::Value;
+use serve_features::{MaxAge, Mode};
 
 use crate::failure::Failure;
 
@@ -33,9 +35,34 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
     }
 }
 
+/// `true`, `false` or `"auto"`, in a body.
+struct UseCached(Mode);
+
+impl<'de> Deserialize<'de> for UseCached {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ModeVisitor;
+        impl Visitor<'_> for ModeVisitor {
+            type Value = UseCached;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("true, false or \"auto\"")
+            }
+            fn visit_bool<E: Error>(self, cached: bool) -> Result<UseCached, E> {
+                Ok(UseCached(if cached { Mode::Cached } else { Mode::Compute }))
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<UseCached, E> {
+                match text {
+                    "auto" => Ok(UseCached(Mode::Auto)),
+                    other => Err(E::invalid_value(serde::de::Unexpected::Str(other), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(ModeVisitor)
+    }
+}
+
 /// Features as they come: an object by name, or a list by position (flat, or holding one row).
 #[derive(Debug, Clone, PartialEq)]
-struct FeatureList<'a>(Features<'a>);
+pub(crate) struct FeatureList<'a>(pub(crate) Features<'a>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for FeatureList<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -137,6 +164,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Cell<'a> {
 pub(crate) struct PredictBody<'a> {
     texts: [Option<Cow<'a, str>>; TEXTS.len()],
     switches: [Option<bool>; SWITCHES.len()],
+    mode: Option<Mode>,
     features: Option<Features<'a>>,
     data: Option<Features<'a>>,
     others: Vec<(Cow<'a, str>, Value<'a>)>,
@@ -144,9 +172,22 @@ pub(crate) struct PredictBody<'a> {
 }
 
 /// Keys whose value is text, and where it stands in [`PredictBody::texts`].
-pub(crate) const TEXTS: [&str; 8] =
-    ["model", "feature_set", "model_type", "model_version", "entity", "symbol", "timestamp", "horizon"];
-const SWITCHES: [&str; 4] = ["use_cached_features", "explain", "return_uncertainty", "use_ensemble"];
+pub(crate) const TEXTS: [&str; 9] = [
+    "model",
+    "feature_set",
+    "model_type",
+    "model_version",
+    "entity",
+    "symbol",
+    "timestamp",
+    "horizon",
+    MAX_AGE,
+];
+const SWITCHES: [&str; 3] = ["explain", "return_uncertainty", "use_ensemble"];
+/// Whether features are read, computed, or computed where what is stored is stale.
+pub(crate) const USE_CACHED: &str = "use_cached_features";
+/// How old features may be.
+const MAX_AGE: &str = "max_age";
 
 impl<'de: 'a, 'a> Deserialize<'de> for PredictBody<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -177,6 +218,10 @@ impl<'de> Visitor<'de> for BodyVisitor {
                 let switch = map.next_value()?;
                 twice(body.switches[at].is_some())?;
                 body.switches[at] = switch;
+            } else if key == USE_CACHED {
+                let mode: Option<UseCached> = map.next_value()?;
+                twice(body.mode.is_some())?;
+                body.mode = mode.map(|UseCached(mode)| mode);
             } else if key == "features" || key == "data" {
                 let FeatureList(features) = map.next_value()?;
                 let place = if key == "features" { &mut body.features } else { &mut body.data };
@@ -195,12 +240,14 @@ impl<'a> PredictBody<'a> {
     /// The model, entity and time that a query names, in the same words as a body.
     ///
     /// # Errors
-    /// 422 when a switch is neither `true` nor `false`.
+    /// 422 when a switch is neither `true` nor `false`, or `use_cached_features` nor `auto`.
     pub(crate) fn of_query(pairs: Vec<(Cow<'a, str>, Cow<'a, str>)>) -> Result<Self, Failure> {
         let mut body = Self::default();
         for (key, value) in pairs {
             if let Some(at) = TEXTS.iter().position(|known| *known == key) {
                 body.texts[at] = Some(value);
+            } else if key == USE_CACHED {
+                body.mode = Some(mode(&value)?);
             } else if let Some(at) = SWITCHES.iter().position(|known| *known == key) {
                 body.switches[at] = match &*value {
                     "true" | "1" | "True" => Some(true),
@@ -240,12 +287,16 @@ impl<'a> PredictBody<'a> {
             }
             *ours = ours.or(theirs);
         }
+        if self.mode.zip(query.mode).is_some_and(|(ours, theirs)| ours != theirs) {
+            return Err(conflict(&format!("{USE_CACHED} is one thing in the body and another in the query")));
+        }
+        self.mode = self.mode.or(query.mode);
         Ok(self)
     }
 
     /// Whether explanations are asked for; where the body does not say, what holds for its whole batch.
     pub(crate) fn explain_by_default(&mut self, explain: bool) {
-        self.switches[1].get_or_insert(explain);
+        self.switches[0].get_or_insert(explain);
     }
 
     /// What the body asks for.
@@ -254,16 +305,17 @@ impl<'a> PredictBody<'a> {
     /// 422 when it contradicts itself, or asks for what this release does not have.
     pub(crate) fn request(mut self) -> Result<PredictRequest<'a>, Failure> {
         let asked_for = |at: usize| self.switches[at] == Some(true);
-        for (at, what) in [(2, "uncertainties come"), (3, "ensembles by request come")] {
+        for (at, what) in [(1, "uncertainties come"), (2, "ensembles by request come")] {
             if asked_for(at) {
                 let message = format!("{}: {what} with a later release; leave it out", SWITCHES[at]);
                 return Err(Failure::invalid("not_supported", message));
             }
         }
         let features = self.take_features()?;
-        let use_cached_features = self.switches[0];
-        let explain = self.switches[1].unwrap_or(false);
-        let [model, feature_set, model_type, version, entity, symbol, timestamp, horizon] = self.texts;
+        let mode = self.mode.unwrap_or_default();
+        let explain = self.switches[0].unwrap_or(false);
+        let [model, feature_set, model_type, version, entity, symbol, timestamp, horizon, max_age] =
+            self.texts;
         let name = match (&model, &symbol, &horizon) {
             (Some(_), _, Some(_)) => return Err(conflict("model and horizon both name the model")),
             (None, Some(symbol), Some(horizon)) => Some(format!("{symbol}-{horizon}").to_lowercase().into()),
@@ -284,7 +336,8 @@ impl<'a> PredictBody<'a> {
         };
         let model = model_query(name.as_deref(), feature_set, model_type, version.as_deref())?;
         let as_of = timestamp.map(|text| parse_time(&text)).transpose()?;
-        Ok(PredictRequest { model, entity, as_of, features, use_cached_features, explain })
+        let max_age = max_age.map(|text| parse_max_age(&text)).transpose()?.flatten();
+        Ok(PredictRequest { model, entity, as_of, features, mode, max_age, explain })
     }
 
     fn take_features(&mut self) -> Result<Features<'a>, Failure> {
@@ -304,7 +357,7 @@ fn no_others(others: &[(Cow<'_, str>, Value<'_>)]) -> Result<(), Failure> {
         None => Ok(()),
         Some((key, _)) => {
             let message = format!(
-                "unknown key {key:?}; expected {}, {}, features or data, or an object of nothing but features",
+                "unknown key {key:?}; expected {}, {}, {USE_CACHED}, features or data, or an object of nothing but features",
                 TEXTS.join(", "),
                 SWITCHES.join(", ")
             );
@@ -347,7 +400,37 @@ pub(crate) fn model_query(
     Ok(query)
 }
 
-fn parse_time(text: &str) -> Result<jiff::Timestamp, Failure> {
+/// What `use_cached_features` says, in a query.
+///
+/// # Errors
+/// 422 when it says nothing that is known.
+pub(crate) fn mode(text: &str) -> Result<Mode, Failure> {
+    match text {
+        "true" | "1" | "True" => Ok(Mode::Cached),
+        "false" | "0" | "False" => Ok(Mode::Compute),
+        "auto" => Ok(Mode::Auto),
+        other => {
+            let message =
+                format!("query parameter {USE_CACHED:?}: expected true, false or auto, got {other:?}");
+            Err(Failure::invalid("invalid_parameter", message))
+        }
+    }
+}
+
+/// The limit that a request sets; `none` sets none.
+fn parse_max_age(text: &str) -> Result<Option<Duration>, Failure> {
+    match text.parse() {
+        Ok(MaxAge::Limit(limit)) => Ok(Some(limit)),
+        Ok(MaxAge::Unlimited) => Ok(None),
+        Err(error) => Err(Failure::invalid("invalid_request", format!("{MAX_AGE}: {error}, or `none`"))),
+    }
+}
+
+/// A moment of a request.
+///
+/// # Errors
+/// 422 when it is no RFC 3339 with a zone.
+pub(crate) fn parse_time(text: &str) -> Result<jiff::Timestamp, Failure> {
     text.parse().map_err(|_| {
         let message =
             format!("timestamp {text:?}: expected RFC 3339 with a zone, such as 2025-10-04T13:50:00Z");
@@ -386,6 +469,25 @@ mod tests {
         assert_eq!((stored.entity.as_deref(), stored.features), (Some("BTC/USDT"), Features::None));
         let horizon = request(r#"{"symbol":"BTC","horizon":"24h"}"#).expect("valid");
         assert_eq!(horizon.model.name.map(String::from).as_deref(), Some("btc-24h"));
+    }
+
+    #[test]
+    fn features_are_read_computed_or_either_within_an_age() {
+        let asked = |json: &str| request(json).map(|request| (request.mode, request.max_age)).expect("valid");
+        assert_eq!(asked("{}"), (Mode::Cached, None));
+        assert_eq!(asked(r#"{"use_cached_features":null}"#), (Mode::Cached, None));
+        assert_eq!(asked(r#"{"use_cached_features":false,"max_age":"none"}"#), (Mode::Compute, None));
+        let quarter = Some(Duration::from_mins(15));
+        assert_eq!(asked(r#"{"use_cached_features":"auto","max_age":"15m"}"#), (Mode::Auto, quarter));
+        assert!(error(r#"{"use_cached_features":"yes"}"#).contains("expected true, false or \\\"auto\\\""));
+        assert!(error(r#"{"max_age":15}"#).contains("expected text"));
+        assert!(error(r#"{"max_age":"15"}"#).contains("has no unit"));
+        let query = |value: &str| PredictBody::of_query(vec![(USE_CACHED.into(), value.to_owned().into())]);
+        let body =
+            || serde_json::from_str::<PredictBody<'_>>(r#"{"use_cached_features":"auto"}"#).expect("reads");
+        assert_eq!(body().with_query(query("auto").expect("reads")).expect("agrees").mode, Some(Mode::Auto));
+        assert!(body().with_query(query("false").expect("reads")).is_err());
+        assert!(query("perhaps").is_err());
     }
 
     #[test]

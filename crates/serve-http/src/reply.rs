@@ -31,6 +31,13 @@ pub(crate) fn raw(status: StatusCode, body: Bytes) -> Reply {
     reply
 }
 
+/// Text of some type.
+pub(crate) fn text(content_type: &'static str, body: String) -> Reply {
+    let mut reply = raw(StatusCode::OK, body.into());
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    reply
+}
+
 /// A time as answers tell it: RFC 3339, UTC, milliseconds.
 pub(crate) fn timestamp(at: Timestamp) -> String {
     format!("{at:.3}")

@@ -14,7 +14,7 @@ use crate::call::{Began, Call, RequestId};
 use crate::config::HttpConfig;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
-use crate::{admin, batch, health, limits, models, oip, predict};
+use crate::{admin, batch, feast, features, health, ingest, limits, models, oip, predict};
 
 /// Under which every path stands a second time.
 const PREFIX: &str = "/api/v1";
@@ -61,9 +61,16 @@ const ROUTES: &[Route] = routes! {
     GET "/health" => health::health;
     GET "/health/live" => health::live;
     GET "/health/ready" => health::ready;
+    GET "/metrics" => health::metrics;
     POST "/predict" => predict::predict;
     POST "/predict/batch" => batch::predict_batch;
     POST "/predict/both" => predict::predict_both;
+    GET "/features" => features::list;
+    GET "/features/{set}" => features::show;
+    POST "/features/{set}" => ingest::ready;
+    GET "/features/{set}/{entity}" => features::entity;
+    POST "/raw/{table}" => ingest::raw;
+    POST "/get-online-features" => feast::online_features;
     GET "/models" => models::list;
     GET "/models/types" => models::types;
     GET "/models/cache/stats" => models::cache_stats;
@@ -148,7 +155,7 @@ impl App {
     /// Answers one request.
     pub(crate) async fn answer(&self, request: Request<Incoming>, id: RequestId, began: Began) -> Reply {
         let path = request.uri().path();
-        let dialect = if is_oip(path) { Dialect::Oip } else { Dialect::Native };
+        let dialect = dialect(path);
         let request_id = id.clone();
         match self.dispatch(request, id, began).await {
             Ok(reply) => reply,
@@ -169,8 +176,13 @@ impl App {
     }
 }
 
-/// Whether a path belongs to the Open Inference Protocol, whose errors have its own shape.
-pub(crate) fn is_oip(path: &str) -> bool {
+/// In whose words a path's errors are told.
+pub(crate) fn dialect(path: &str) -> Dialect {
     let path = path.strip_prefix(PREFIX).unwrap_or(path);
-    path == "/v2" || path.starts_with("/v2/")
+    match path {
+        "/v2" => Dialect::Oip,
+        "/get-online-features" => Dialect::Feast,
+        path if path.starts_with("/v2/") => Dialect::Oip,
+        _ => Dialect::Native,
+    }
 }

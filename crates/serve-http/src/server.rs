@@ -24,7 +24,7 @@ use tracing::{debug, error, warn};
 use crate::call::{Began, RequestId};
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
-use crate::routes::{App, is_oip};
+use crate::routes::{App, dialect};
 
 const REQUEST_ID: &str = "x-request-id";
 
@@ -166,7 +166,7 @@ impl Server {
 async fn answer(app: Arc<App>, timeout: Duration, request: Request<Incoming>) -> Result<Reply, Infallible> {
     let began = Began(Instant::now());
     let id = request_id(&request);
-    let dialect = if is_oip(request.uri().path()) { Dialect::Oip } else { Dialect::Native };
+    let dialect = dialect(request.uri().path());
     let mut reply = match tokio::time::timeout(timeout, app.answer(request, id.clone(), began)).await {
         Ok(reply) => reply,
         Err(_) => Failure::timeout(timeout).reply(dialect, &id.0),

@@ -77,7 +77,7 @@ pub struct Options {
 pub struct ModelConfig {
     /// Whether what its aliases lead to is never evicted.
     pub pin: bool,
-    /// The model that answers where this one does not load or infer.
+    /// The model that answers where this one does not load or infer, or its features cannot be had.
     pub fallback: Option<ModelRef>,
     /// What a new champion of it has to stand, where that is other than for all models.
     pub guard: Option<GuardConfig>,

@@ -94,6 +94,7 @@ impl Trained {
             name: identity.name,
             version: identity.version,
             feature_set: identity.feature_set,
+            max_age: None,
             model_type: Some(self.report.algorithm.to_owned()),
             target: self.target,
             signature: self.signature,

@@ -1,6 +1,7 @@
 //! Making a bundle of its parts: it is read back and proven before it is one.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{
     Bundle, BundleError, GOLDEN_FILE, MANIFEST_FILE, MODEL_FILE, REFERENCE_FILE, SOURCE_FOLDER, read_manifest,
@@ -25,6 +26,8 @@ pub struct BundleBuilder {
     pub version: ModelVersion,
     /// The feature set it is served from, if any.
     pub feature_set: Option<String>,
+    /// How old its stored features may be, where it says so.
+    pub max_age: Option<Duration>,
     /// The kind of model.
     pub model_type: Option<String>,
     /// What it predicts.
@@ -96,6 +99,7 @@ impl BundleBuilder {
             name: self.name,
             version: self.version,
             feature_set: self.feature_set,
+            max_age: self.max_age,
             model_type: self.model_type,
             target: self.target,
             signature: self.signature,

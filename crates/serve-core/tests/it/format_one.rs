@@ -181,6 +181,7 @@ fn builder() -> BundleBuilder {
         name: "fixture".parse().expect("a name"),
         version: "v1.0".parse().expect("a version"),
         feature_set: Some("fixtures".to_owned()),
+        max_age: None,
         model_type: Some("voting".to_owned()),
         target: Target {
             name: "direction".to_owned(),

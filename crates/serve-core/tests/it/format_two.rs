@@ -84,6 +84,7 @@ fn builder() -> BundleBuilder {
         name: "fixture".parse().expect("a name"),
         version: "v2.0".parse().expect("a version"),
         feature_set: None,
+        max_age: None,
         model_type: Some("blend".to_owned()),
         target: Target {
             name: "demand".to_owned(),

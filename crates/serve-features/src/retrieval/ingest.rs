@@ -107,6 +107,13 @@ impl IngestError {
     }
 }
 
+/// The rows that are not refused. Apart from [`Retriever::ingest`], whose future would not be `Send` around the iterators.
+fn sound(rows: Vec<FeatureRow>, refused: &[(usize, Refusal)]) -> Vec<FeatureRow> {
+    let mut gone = refused.iter().map(|(i, _)| *i).peekable();
+    let sound = rows.into_iter().enumerate().filter(|(i, _)| gone.next_if_eq(i).is_none());
+    sound.map(|(_, row)| row).collect()
+}
+
 impl Retriever {
     /// Stores ready rows of a set, all or none; with `partial`, those that are sound.
     ///
@@ -126,9 +133,7 @@ impl Retriever {
             self.counters.count_ingest(0, refused.len());
             return Err(IngestError::Refused { set, rows: total, refused });
         }
-        let mut gone = refused.iter().map(|(i, _)| *i).peekable();
-        let sound = rows.into_iter().enumerate().filter(|(i, _)| gone.next_if_eq(i).is_none());
-        let sound: Vec<FeatureRow> = sound.map(|(_, row)| row).collect();
+        let sound = sound(rows, &refused);
         if !sound.is_empty() {
             let entities: Vec<_> = sound.iter().map(|row| row.entity().clone()).collect();
             let stored = store.write(set.clone(), sound).await;

@@ -1,0 +1,189 @@
+//! What the service does with features besides predicting: why there are none, in the service's words, which sets there
+//! are, and raw rows on their way in.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::json;
+use serve_core::Value;
+use serve_features::{
+    FeatureSetName, FeatureStore as _, IngestError, MaxAge, NameError, RawRow, RawTable, Retriever,
+    Unavailable,
+};
+
+use crate::error::{Code, ServiceError};
+use crate::service::Service;
+
+/// A raw row that is not stored, by its place, with each column that offends.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RawRefusal {
+    /// Its place in the request.
+    pub row: usize,
+    /// The column, or `timestamp`.
+    pub column: String,
+    /// What the column holds.
+    pub expected: String,
+    /// What came.
+    pub got: String,
+}
+
+impl Service {
+    /// What gives features.
+    #[must_use]
+    pub fn retriever(&self) -> &Arc<Retriever> {
+        &self.parts.retriever
+    }
+
+    /// The limit that a row's age is held against: the strictest of the request's and the model's, the set's and the
+    /// configuration's.
+    #[must_use]
+    pub fn limit(&self, set: &FeatureSetName, asked: Option<MaxAge>) -> MaxAge {
+        let retriever = self.retriever();
+        let declared =
+            retriever.declarations().get(set.as_str()).and_then(serve_features::FeatureSet::max_age);
+        retriever.config().max_age.strictest(declared).strictest(asked)
+    }
+
+    /// The names of all sets that are declared, or that a model is served from.
+    #[must_use]
+    pub fn feature_sets(&self) -> BTreeSet<FeatureSetName> {
+        let declared = self.retriever().declarations().sets().iter().map(|set| set.name().clone());
+        let models = self.registry().models();
+        let served = models.iter().filter_map(|model| model.summary()?.feature_set.as_ref()?.parse().ok());
+        declared.chain(served).collect()
+    }
+
+    /// Why there are no features.
+    #[must_use]
+    pub fn unavailable(&self, error: &Unavailable) -> ServiceError {
+        let code = match error {
+            Unavailable::Stale { .. } => Code::FeaturesStale,
+            Unavailable::OnDemand { .. } => Code::OnDemandUnavailable,
+            Unavailable::Computing { .. } => Code::FeaturesNotComputed,
+            Unavailable::Store { .. } => Code::FeatureStoreUnavailable,
+            _ => Code::FeaturesUnavailable,
+        };
+        let told = ServiceError::new(code, error.to_string());
+        match error {
+            Unavailable::Stale { stale, .. } => {
+                let details =
+                    json!({ "age_seconds": stale.age_seconds, "max_age_seconds": stale.limit.as_secs_f64() });
+                told.with_details(details)
+            }
+            Unavailable::Store { .. } => self.retried_later(told),
+            _ => told,
+        }
+    }
+
+    /// Why rows were not stored. Each refused row's offences are for the adapter to list.
+    #[must_use]
+    pub fn not_ingested(&self, error: &IngestError) -> ServiceError {
+        match error {
+            IngestError::NoStore { .. } => ServiceError::new(Code::FeaturesUnavailable, error.to_string()),
+            IngestError::Refused { .. } => ServiceError::new(Code::InvalidRows, error.to_string()),
+            other if other.fault() == serve_features::Fault::Client => {
+                ServiceError::new(Code::InvalidRows, other.to_string())
+            }
+            other => self.retried_later(ServiceError::new(Code::FeatureStoreUnavailable, other.to_string())),
+        }
+    }
+
+    /// The same error with when the store is next asked, where its breaker is open.
+    fn retried_later(&self, error: ServiceError) -> ServiceError {
+        let health = self.retriever().health();
+        ServiceError { retry_after: health.and_then(|health| health.breaker.retry_after), ..error }
+    }
+
+    /// Stores raw rows, all or none, and forgets what was computed without them.
+    ///
+    /// # Errors
+    /// Every offence of every row that the table cannot hold or that lies further in the future than clocks may differ, or
+    /// why the store does not take them.
+    pub async fn ingest_raw(&self, table: &RawTable, rows: Vec<RawRow>) -> Result<usize, NotStored> {
+        let refused = self.raw_refusals(table, &rows);
+        if !refused.is_empty() {
+            return Err(NotStored::Refused(refused));
+        }
+        let store =
+            self.retriever().store().ok_or_else(|| nowhere("no feature store is configured", table))?;
+        let raw = store.raw().ok_or_else(|| nowhere("the feature store keeps no raw rows", table))?;
+        let entities: BTreeSet<_> = rows.iter().map(|row| row.entity.clone()).collect();
+        let written = rows.len();
+        let stored = raw.write_raw(table.clone(), rows).await;
+        let sets = self.retriever().declarations().sets().iter();
+        for set in sets.filter(|set| set.sources().iter().any(|source| source.table == *table)) {
+            entities.iter().for_each(|entity| self.retriever().forget(set.name(), entity));
+        }
+        match stored {
+            Ok(()) => Ok(written),
+            Err(error) if error.fault() == serve_features::Fault::Client => {
+                Err(ServiceError::new(Code::InvalidRows, error.to_string()).into())
+            }
+            Err(error) => {
+                let message = format!("the rows of {table} cannot be stored: {error}");
+                Err(self.retried_later(ServiceError::new(Code::FeatureStoreUnavailable, message)).into())
+            }
+        }
+    }
+
+    fn raw_refusals(&self, table: &RawTable, rows: &[RawRow]) -> Vec<RawRefusal> {
+        let latest = self.latest();
+        let mut refused = Vec::new();
+        for (at, row) in rows.iter().enumerate() {
+            if row.timestamp > latest {
+                let (expected, got) = ("a moment that has been".to_owned(), row.timestamp.to_string());
+                refused.push(RawRefusal { row: at, column: "timestamp".to_owned(), expected, got });
+            }
+            for (column, value) in &row.values {
+                if let Err(expected) = table.check(column, value) {
+                    let (column, expected, got) = (column.to_string(), expected.to_owned(), shown(value));
+                    refused.push(RawRefusal { row: at, column, expected, got });
+                }
+            }
+        }
+        refused
+    }
+
+    /// The moment after which a row is no clock that runs ahead.
+    fn latest(&self) -> Timestamp {
+        let skew = jiff::SignedDuration::try_from(self.retriever().config().clock_skew);
+        skew.ok().and_then(|skew| self.now().checked_add(skew).ok()).unwrap_or(Timestamp::MAX)
+    }
+}
+
+fn nowhere(what: &str, table: &RawTable) -> ServiceError {
+    ServiceError::new(Code::FeaturesUnavailable, format!("{what}, so rows of {table} cannot be stored"))
+}
+
+/// Why raw rows were not stored.
+#[derive(Debug)]
+pub enum NotStored {
+    /// Some are not what the table holds.
+    Refused(Vec<RawRefusal>),
+    /// There is nowhere to store them, or it does not take them.
+    Failed(ServiceError),
+}
+
+impl From<ServiceError> for NotStored {
+    fn from(error: ServiceError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A value as errors tell it.
+#[must_use]
+pub fn shown(value: &Value<'_>) -> String {
+    match value {
+        Value::Number(x) => x.to_string(),
+        Value::Bool(x) => x.to_string(),
+        Value::Text(text) => format!("text {:?}", text.chars().take(60).collect::<String>()),
+        Value::Missing | Value::Other(_) => value.kind().to_owned(),
+    }
+}
+
+impl From<NameError> for ServiceError {
+    fn from(error: NameError) -> Self {
+        Self::new(Code::InvalidName, error.to_string())
+    }
+}

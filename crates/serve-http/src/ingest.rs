@@ -1,0 +1,261 @@
+//! Rows on their way into the feature store: ready rows of a set, and raw rows of a table. Both come one or many, all or
+//! none is stored, and what offends is told for every row and field at once. The same rows may be sent again.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+use serve_app::features::{NotStored, RawRefusal, shown};
+use serve_app::{Code, Features, ServiceError};
+use serve_core::Value;
+use serve_features::{
+    Entity, FeatureRow, IngestError, IngestRequest, RawRow, RawTable, Refusal, Violation, ViolationKind,
+    parse_timestamp,
+};
+
+use crate::call::Call;
+use crate::failure::Failure;
+use crate::features::set_name;
+use crate::predict_body::FeatureList;
+use crate::reply::{self, Reply};
+use crate::routes::App;
+
+/// `{"rows": [ROW, …]}`, or one row.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IngestBody<'a> {
+    #[serde(borrow)]
+    rows: Option<Vec<RowBody<'a>>>,
+    entity: Option<Value<'a>>,
+    symbol: Option<Value<'a>>,
+    timestamp: Option<Value<'a>>,
+    #[serde(alias = "values")]
+    features: Option<FeatureList<'a>>,
+}
+
+/// `{"entity", "timestamp", "features": {…}}`; a raw row may say `values`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RowBody<'a> {
+    #[serde(borrow)]
+    entity: Option<Value<'a>>,
+    symbol: Option<Value<'a>>,
+    timestamp: Option<Value<'a>>,
+    #[serde(alias = "values")]
+    features: Option<FeatureList<'a>>,
+}
+
+/// What is wrong with one field of one row.
+struct Offence {
+    row: usize,
+    entity: Option<String>,
+    field: String,
+    expected: String,
+    got: String,
+}
+
+impl Offence {
+    fn told(&self) -> Json {
+        let Self { row, entity, field, expected, got } = self;
+        json!({ "row": row, "entity": entity, "field": field, "expected": expected, "got": got })
+    }
+}
+
+/// `POST /features/{set}`.
+pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
+    let set = set_name(&call)?;
+    let rows = read(app, &call)?;
+    let entities: Vec<String> = rows.iter().map(|row| row.entity.to_string()).collect();
+    let rows = rows.into_iter().map(|row| FeatureRow::new(row.entity, row.timestamp, row.values)).collect();
+    let stored = app.service.retriever().ingest(IngestRequest { set, rows, partial: false }).await;
+    match stored {
+        Ok(ingested) => Ok(written(app, &call, ingested.written)),
+        Err(error) => {
+            let failure = Failure::from(app.service.not_ingested(&error));
+            let IngestError::Refused { refused, .. } = &error else { return Err(failure) };
+            let offences =
+                refused.iter().flat_map(|(row, refusal)| offences(*row, entities.get(*row), refusal));
+            Err(failure.with_details(offences.map(|offence| offence.told()).collect()))
+        }
+    }
+}
+
+/// `POST /raw/{table}`.
+pub(crate) async fn raw(app: &App, call: Call) -> Result<Reply, Failure> {
+    let table: RawTable = call.path_as("table", Code::UnknownTable)?;
+    if !is_known(app, &table) {
+        let message = format!("unknown table \"{table}\": no declared feature set reads it");
+        return Err(ServiceError::new(Code::UnknownTable, message).into());
+    }
+    let rows = read(app, &call)?;
+    let entities: Vec<String> = rows.iter().map(|row| row.entity.to_string()).collect();
+    match app.service.ingest_raw(&table, rows).await {
+        Ok(count) => Ok(written(app, &call, count)),
+        Err(NotStored::Failed(error)) => Err(error.into()),
+        Err(NotStored::Refused(refused)) => {
+            let offence = |RawRefusal { row, column, expected, got }: RawRefusal| Offence {
+                entity: entities.get(row).cloned(),
+                row,
+                field: column,
+                expected,
+                got,
+            };
+            Err(refused_rows(&refused.into_iter().map(offence).collect::<Vec<_>>(), entities.len()))
+        }
+    }
+}
+
+/// Whether a table means something: a misspelt name would be a new table that nobody reads.
+fn is_known(app: &App, table: &RawTable) -> bool {
+    let sets = app.service.retriever().declarations().sets();
+    let read = || sets.iter().any(|set| set.sources().iter().any(|source| source.table == *table));
+    !matches!(table, RawTable::Events(_)) || read()
+}
+
+fn written(app: &App, call: &Call, written: usize) -> Reply {
+    let body = json!({
+        "success": true,
+        "written": written,
+        "request_id": &*call.id.0,
+        "timestamp": reply::timestamp(app.service.now()),
+    });
+    reply::json(StatusCode::OK, &body)
+}
+
+/// The rows of a body, each with an entity, a time and values by name.
+fn read(app: &App, call: &Call) -> Result<Vec<RawRow>, Failure> {
+    call.query(&[])?;
+    let Some(body) = call.json_body()? else {
+        return Err(Failure::unreadable(
+            "malformed_json",
+            "the body is empty; expected {\"rows\": […]} or one row",
+        ));
+    };
+    let IngestBody { rows, entity, symbol, timestamp, features } = serde_json::from_slice(body)?;
+    let bodies = match rows {
+        None => vec![RowBody { entity, symbol, timestamp, features }],
+        Some(rows) if entity.is_none() && symbol.is_none() && timestamp.is_none() && features.is_none() => {
+            rows
+        }
+        Some(_) => {
+            let message = "the request contradicts itself: rows stand beside the keys of one row";
+            return Err(Failure::invalid("conflicting_request", message));
+        }
+    };
+    app.service.check_rows(bodies.len())?;
+    let total = bodies.len();
+    let (mut rows, mut offences) = (Vec::with_capacity(total), Vec::new());
+    for (at, body) in bodies.into_iter().enumerate() {
+        rows.extend(row(at, body, &mut offences));
+    }
+    if offences.is_empty() { Ok(rows) } else { Err(refused_rows(&offences, total)) }
+}
+
+fn refused_rows(offences: &[Offence], total: usize) -> Failure {
+    let mut rows: Vec<usize> = offences.iter().map(|offence| offence.row).collect();
+    rows.dedup();
+    let first = offences.first().map(|Offence { row, field, expected, got, .. }| {
+        format!(": row {row}: `{field}`: expected {expected}, got {got}")
+    });
+    let message = format!(
+        "{} of {total} rows are refused, and none is stored{}",
+        rows.len(),
+        first.unwrap_or_default()
+    );
+    let details = offences.iter().map(Offence::told).collect();
+    Failure::from(ServiceError::new(Code::InvalidRows, message).with_details(details))
+}
+
+/// One row, or everything that is wrong with its form.
+fn row(at: usize, body: RowBody<'_>, offences: &mut Vec<Offence>) -> Option<RawRow> {
+    let named = body.entity.or(body.symbol);
+    let text = named.as_ref().and_then(|value| match value {
+        Value::Text(text) => Some(text.clone().into_owned()),
+        // Ids are numbers in many places.
+        Value::Number(x) if x.fract() == 0.0 && x.abs() < 9e15 => Some(format!("{x:.0}")),
+        _ => None,
+    });
+    let mut offend = |field: &str, expected: &str, got: String| {
+        let (entity, field, expected) = (text.clone(), field.to_owned(), expected.to_owned());
+        offences.push(Offence { row: at, entity, field, expected, got });
+    };
+    let got = |value: Option<&Value<'_>>| value.map_or_else(|| "nothing".to_owned(), shown);
+    let entity = text.as_deref().and_then(|text| text.parse::<Entity>().ok());
+    if entity.is_none() {
+        offend("entity", "1 to 256 bytes of text without control characters", got(named.as_ref()));
+    }
+    let timestamp = match &body.timestamp {
+        Some(Value::Text(text)) => parse_timestamp(text).ok(),
+        _ => None,
+    };
+    if timestamp.is_none() {
+        offend("timestamp", "RFC 3339, such as 2025-10-04T13:50:00Z", got(body.timestamp.as_ref()));
+    }
+    let named = match body.features {
+        Some(FeatureList(Features::Named(named))) => named,
+        Some(FeatureList(Features::Positional(_))) => {
+            offend("features", "an object of values by name", "a list".to_owned());
+            return None;
+        }
+        Some(FeatureList(Features::None)) | None => {
+            offend("features", "an object of values by name", "nothing".to_owned());
+            return None;
+        }
+    };
+    let mut values: Vec<(Arc<str>, Value<'static>)> = Vec::with_capacity(named.len());
+    let mut names: Vec<&str> = named.iter().map(|(name, _)| &**name).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        offend(pair[0], "one value", "several".to_owned());
+    }
+    for (name, value) in &named {
+        if let Value::Other(_) = value {
+            offend(name, "a number, a boolean, text or null", shown(value));
+        }
+        values.push((Arc::from(&**name), value.clone().into_owned()));
+    }
+    Some(RawRow::new(entity?, timestamp?, values))
+}
+
+/// What a refused row of a declared set offends in.
+fn offences(row: usize, entity: Option<&String>, refusal: &Refusal) -> Vec<Offence> {
+    let offence = |field: &str, expected: String, got: String| Offence {
+        row,
+        entity: entity.cloned(),
+        field: field.to_owned(),
+        expected,
+        got,
+    };
+    let future = refusal.from_future.map(|timestamp| {
+        offence("timestamp", "a moment that has been".to_owned(), reply::timestamp(timestamp))
+    });
+    let violation = |Violation { feature, kind }: &Violation| {
+        let (expected, got) = told(kind);
+        offence(feature, expected, got)
+    };
+    future.into_iter().chain(refusal.violations.iter().map(violation)).collect()
+}
+
+fn told(kind: &ViolationKind) -> (String, String) {
+    match kind {
+        ViolationKind::Type { expected, got } => ((*expected).to_owned(), (*got).to_owned()),
+        ViolationKind::NumberAsText { got } => {
+            ("a number without quotes".to_owned(), format!("text {got:?}"))
+        }
+        ViolationKind::Range { min, max, got } => {
+            let expected = match (min, max) {
+                (Some(min), Some(max)) => format!("{min} to {max}"),
+                (Some(min), None) => format!("at least {min}"),
+                (None, Some(max)) => format!("at most {max}"),
+                (None, None) => "a number".to_owned(),
+            };
+            (expected, got.to_string())
+        }
+        ViolationKind::Missing => ("a value".to_owned(), "nothing".to_owned()),
+        ViolationKind::Unknown { known } => {
+            (format!("one of {known}"), "a feature that the set lacks".to_owned())
+        }
+        _ => ("a value that is allowed".to_owned(), "another".to_owned()),
+    }
+}
