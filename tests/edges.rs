@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 13] = [
+const CONFINED: [&str; 17] = [
     "hyper",
     "arc-swap",
     "rusqlite",
@@ -22,6 +22,10 @@ const CONFINED: [&str; 13] = [
     "indicatif",
     "redis",
     "parquet",
+    "deadpool-postgres",
+    "rustls",
+    "tokio-postgres",
+    "tokio-postgres-rustls",
 ];
 /// Packages that may use everything.
 const EXEMPT: [&str; 3] = ["serve-tests", "serve-benches", "serve-examples"];

@@ -338,11 +338,32 @@ pub(crate) enum Features {
         /// Leave out rows from this time on
         #[arg(long, value_name = "TIME")]
         to: Option<String>,
-        /// Write the rows to this CSV file
+        /// Write the rows to this file, CSV or *.parquet
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
         /// Write the rows to the store
         #[arg(long)]
         store: bool,
     },
+    /// Training data: join labels with the features that were known at their moments
+    Join(Join),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Join {
+    /// The labels, CSV or Parquet: entity,timestamp and columns of their own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) labels: PathBuf,
+    /// The feature sets, as stored
+    #[arg(long, value_name = "SETS", value_delimiter = ',', required = true)]
+    pub(crate) set: Vec<String>,
+    /// The declarations (features.yaml), for the sets' columns and greatest ages
+    #[arg(long, value_name = "FILE")]
+    pub(crate) declarations: Option<PathBuf>,
+    /// Leave out labels whose features were older than this, e.g. 36h
+    #[arg(long, value_name = "AGE")]
+    pub(crate) max_age: Option<serve_features::MaxAge>,
+    /// Write the rows to this file, CSV or *.parquet
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
 }

@@ -1,34 +1,40 @@
-//! `features migrate`, `features ingest`, `features build`.
+//! `features migrate`, `features build`, and the way to `ingest` and `join`.
 
 use std::path::Path;
 
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    ColumnKind, Declarations, FeatureRow, FeatureSet, SqliteDatabase, SqliteOptions, StoreUrl, TableFile,
-    parse_timestamp,
+    BuildError, BuildRequest, ColumnKind, Declarations, FeatureSet, StoreOptions, StoreUrl, TableFile, build,
+    migrate_store, parse_timestamp,
 };
 
 use crate::args::Features;
 use crate::config::CtlConfig;
 use crate::ingest::{self, Destination};
-use crate::print;
+use crate::{join, print};
 
 pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
     match command {
         Features::Migrate => {
-            let path = sqlite_path(config)?;
-            SqliteDatabase::migrate(path, SqliteOptions::default()).map_err(unavailable)?;
-            print(&format!("{} is up to date", path.display()))
+            let url = config.store_url()?;
+            if *url == StoreUrl::Memory {
+                return Err(Exit::told(ExitReason::Config, "a store in memory has no tables to migrate"));
+            }
+            migrate_store(url, StoreOptions::default())
+                .map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
+            print(&format!("{url} is up to date"))
         }
         Features::Ingest { table, set, file } => {
             ingest::run(config, &Destination::of(table.as_deref(), set.as_deref())?, &file)
         }
         Features::Build { declarations, set, from, to, output, store } => {
-            let window = Window { from: time(from)?, to: time(to)? };
-            let declared = declared(config, declarations.as_deref(), &set)?;
-            build(config, &declared, &window, output.as_deref(), store)
+            let request = BuildRequest { entities: None, from: time(from)?, to: time(to)?, store };
+            let declarations = declared(config, declarations.as_deref())?;
+            let set = declarations.get(&set).ok_or_else(|| undeclared(&set, &declarations))?;
+            run_build(config, set, &request, output.as_deref())
         }
+        Features::Join(join) => join::run(config, &join),
     }
 }
 
@@ -36,90 +42,77 @@ fn data(error: impl std::error::Error) -> Exit {
     Exit::because(ExitReason::Data, error)
 }
 
-fn unavailable(error: impl std::error::Error) -> Exit {
-    Exit::because(ExitReason::Unavailable, error)
-}
-
-fn sqlite_path(config: &CtlConfig) -> Result<&Path, Exit> {
-    match config.store_url()? {
-        StoreUrl::Sqlite { path, .. } => Ok(path),
-        _ => {
-            Err(Exit::told(ExitReason::Config, "a store in memory ends with this program; use sqlite://FILE"))
-        }
-    }
-}
-
-fn database(config: &CtlConfig) -> Result<SqliteDatabase, Exit> {
-    SqliteDatabase::open(sqlite_path(config)?, SqliteOptions::default()).map_err(unavailable)
-}
-
-fn declared(config: &CtlConfig, path: Option<&Path>, set: &str) -> Result<FeatureSet, Exit> {
-    let path = path.or(config.features.declarations.as_deref());
-    let Some(path) = path else {
+/// The declared sets.
+pub(crate) fn declared(config: &CtlConfig, path: Option<&Path>) -> Result<Declarations, Exit> {
+    let Some(path) = path.or(config.features.declarations.as_deref()) else {
         return Err(Exit::told(
             ExitReason::NoInput,
             "say where the sets are declared: --declarations features.yaml",
         ));
     };
-    let declarations = Declarations::load(path).map_err(data)?;
-    let found = declarations.get(set).cloned();
-    found.ok_or_else(|| {
-        Exit::told(ExitReason::Data, format!("{} declares no feature set {set:?}", path.display()))
-    })
+    Declarations::load(path).map_err(data)
 }
 
-/// Which rows are kept: from the first time, up to and without the second.
-struct Window {
-    from: Option<Timestamp>,
-    to: Option<Timestamp>,
-}
-
-impl Window {
-    fn holds(&self, row: &FeatureRow) -> bool {
-        let at = row.timestamp();
-        self.from.is_none_or(|from| at >= from) && self.to.is_none_or(|to| at < to)
-    }
+fn undeclared(set: &str, declarations: &Declarations) -> Exit {
+    let known: Vec<&str> = declarations.sets().iter().map(|set| set.name().as_str()).collect();
+    Exit::told(ExitReason::Data, format!("no feature set {set:?} is declared, only {}", known.join(", ")))
 }
 
 fn time(text: Option<String>) -> Result<Option<Timestamp>, Exit> {
     text.map(|text| parse_timestamp(&text).map_err(data)).transpose()
 }
 
-fn build(
+fn run_build(
     config: &CtlConfig,
     set: &FeatureSet,
-    window: &Window,
+    request: &BuildRequest,
     output: Option<&Path>,
-    store: bool,
 ) -> Result<(), Exit> {
-    if output.is_none() && !store {
-        return Err(Exit::told(
-            ExitReason::Data,
-            "say where the rows go: --output FILE.csv, --store, or both",
-        ));
+    if output.is_none() && !request.store {
+        let message = "say where the rows go: --output FILE.csv, --store, or both";
+        return Err(Exit::told(ExitReason::Data, message));
     }
-    let mut database = database(config)?;
-    let mut rows = Vec::new();
-    for entity in database.set_entities(set).map_err(unavailable)? {
-        let computed = database.compute_set(set, &entity).map_err(data)?;
-        rows.extend(computed.rows().filter(|row| window.holds(row)));
+    let columns: Vec<_> = set.feature_names().map(|name| (name.to_owned(), ColumnKind::Number)).collect();
+    let mut table = output.map(|path| create(path, &columns)).transpose()?;
+    let store = config.store()?;
+    let bar = ingest::bar(None, "building");
+    let mut taken = |computed: &serve_features::Computed, rows: std::ops::Range<usize>| {
+        bar.inc(rows.len() as u64);
+        let Some(table) = &mut table else { return Ok(()) };
+        let rows: Vec<_> = computed.rows_in(rows).collect();
+        table.write(&rows)
+    };
+    let built = crate::runtime()?.block_on(build(set, &*store, request, &mut taken)).map_err(unbuilt)?;
+    bar.finish_and_clear();
+    if let (Some(table), Some(path)) = (table, output) {
+        table.finish().map_err(|error| unwritable(path, &error))?;
+        print(&format!("{} rows of {} written to {}", built.rows, set.name(), path.display()))?;
     }
-    if let Some(path) = output {
-        write(path, set, &rows).map_err(|error| {
-            Exit::told(ExitReason::CannotCreate, format!("{} cannot be written: {error}", path.display()))
-        })?;
-        print(&format!("{} rows of {} written to {}", rows.len(), set.name(), path.display()))?;
+    if request.store {
+        print(&format!("{} rows of {} written to the store", built.rows, set.name()))?;
     }
-    if store {
-        database.write_features(set.name(), &rows).map_err(unavailable)?;
-        print(&format!("{} rows of {} written to the store", rows.len(), set.name()))?;
+    if built.rejected > 0 {
+        eprintln!("{} rows were left out: a feature with `missing: reject` had no value", built.rejected);
     }
     Ok(())
 }
 
-fn write(path: &Path, set: &FeatureSet, rows: &[FeatureRow]) -> std::io::Result<()> {
-    let columns: Vec<_> = set.feature_names().map(|name| (name.to_owned(), ColumnKind::Number)).collect();
-    let mut table = TableFile::create(path, &columns)?;
-    table.write(rows)?;
-    table.finish()
+fn unbuilt(error: BuildError) -> Exit {
+    let reason = match &error {
+        BuildError::NoRaw { .. } => ExitReason::Config,
+        BuildError::Read(_) | BuildError::Write(_) => ExitReason::Unavailable,
+        BuildError::Sink(_) => ExitReason::CannotCreate,
+        _ => ExitReason::Data,
+    };
+    Exit::because(reason, error)
+}
+
+/// A file for rows.
+pub(crate) fn create(path: &Path, columns: &[(String, ColumnKind)]) -> Result<TableFile, Exit> {
+    TableFile::create(path, columns).map_err(|error| unwritable(path, &error))
+}
+
+/// A file that rows cannot be written to.
+pub(crate) fn unwritable(path: &Path, error: &std::io::Error) -> Exit {
+    Exit::told(ExitReason::CannotCreate, format!("{} cannot be written: {error}", path.display()))
 }

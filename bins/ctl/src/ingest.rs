@@ -191,7 +191,8 @@ fn unwritten(error: WriteError, done: u64, resumable: bool) -> Exit {
     exit
 }
 
-fn told(path: &Path, error: FileError) -> Exit {
+/// A file that cannot be read, or not as what it should be.
+pub(crate) fn told(path: &Path, error: FileError) -> Exit {
     match error {
         FileError::Open { source } => unreadable(path, &source),
         error => {

@@ -10,6 +10,7 @@ mod features;
 mod import;
 mod ingest;
 mod inspect;
+mod join;
 mod person;
 mod push;
 mod registry;

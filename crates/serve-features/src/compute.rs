@@ -15,14 +15,17 @@ use crate::declaration::FeatureSet;
 use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
 
+pub use build::{BuildError, BuildRequest, BuildSink, Built, build};
 pub use computed::Computed;
-pub use on_demand::{BuildError, OnDemand, OnDemandError, OnDemandRequest, SourceUsed, on_demand};
+pub use on_demand::{OnDemand, OnDemandError, OnDemandRequest, SourceUsed, on_demand};
 pub use reach::SourceNeeds;
 pub use stream::{FeatureStream, StreamError};
+pub use training::{Label, PointInTime, known_rows};
 
 use evaluation::Absent;
 use known::Known;
 
+mod build;
 mod checkpoint;
 mod computed;
 mod evaluation;
@@ -34,6 +37,7 @@ mod reach;
 mod recursion;
 mod state;
 mod stream;
+mod training;
 
 /// The rows of each declared source, by the source's name.
 pub type SourceFrames = BTreeMap<String, Frame>;
@@ -109,6 +113,16 @@ impl FeatureSet {
         self.compute_with_states(entity, frames, &[]).map(|(computed, _)| computed)
     }
 
+    /// The features that need more rows of some source than are read on demand, each with how many: computed on demand
+    /// they would be missing or [cold](OnDemand::warm). What windows of time need depends on the data, and is not told.
+    #[must_use]
+    pub fn deeper_than(&self, max_rows: usize) -> Vec<(&str, usize)> {
+        let deepest = |i| self.plan.needs(self.sources.len(), Some(i)).iter().map(|need| need.rows).max();
+        let features = self.features.iter().enumerate().take(self.plan.outputs.len());
+        let needs = features.map(|(i, feature)| (feature.name(), deepest(i).unwrap_or(0)));
+        needs.filter(|(_, rows)| *rows > max_rows).collect()
+    }
+
     /// What one row needs of each source, in their order.
     #[must_use]
     pub fn needs(&self) -> Vec<SourceNeeds> {
@@ -116,7 +130,7 @@ impl FeatureSet {
     }
 
     fn check_computable(&self) -> Result<(), ComputeError> {
-        if self.features.is_empty() || self.sources.is_empty() {
+        if self.features.is_empty() || self.sources.is_empty() || self.plan.outputs.is_empty() {
             return Err(ComputeError::NothingDeclared { set: self.name.clone() });
         }
         Ok(())

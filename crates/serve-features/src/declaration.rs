@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compute::plan::Plan;
-use crate::expression::Expr;
 use crate::freshness::MaxAge;
 use crate::name::{Entity, FeatureSetName};
-use crate::raw::RawTable;
+use crate::raw::{PRICE_COLUMNS, RawTable, SCORE, TEXT};
 
 pub use mistake::{DeclarationError, Mistake};
 
 mod decode;
+mod feature;
 mod mistake;
 mod yaml;
 
@@ -74,8 +74,8 @@ impl Declarations {
     }
 }
 
-/// One declared group of features. One without sources and features describes rows that are computed elsewhere and
-/// ingested ready.
+/// One declared group of features. One without sources describes rows that are computed elsewhere and ingested ready; it
+/// may say what they hold.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureSet {
     pub(crate) name: FeatureSetName,
@@ -141,19 +141,65 @@ pub struct Source {
     pub name: String,
     /// The raw table.
     pub table: RawTable,
+    /// The columns of a table of one's own; empty: it may have any.
+    pub columns: Vec<(Arc<str>, SourceColumn)>,
     /// Joined values older than this are missing.
     pub max_age: Option<MaxAge>,
     /// A row is visible that long after its timestamp.
     pub delay: Duration,
 }
 
+/// What a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceColumn {
+    /// Numbers.
+    Number,
+    /// Texts.
+    Text,
+}
+
+impl Source {
+    /// What a column holds, where it is known that the table has it.
+    #[must_use]
+    pub fn column(&self, name: &str) -> Option<SourceColumn> {
+        match self.table {
+            RawTable::Price => PRICE_COLUMNS.contains(&name).then_some(SourceColumn::Number),
+            RawTable::Sentiment if name == SCORE => Some(SourceColumn::Number),
+            RawTable::Sentiment if name == TEXT => Some(SourceColumn::Text),
+            RawTable::Sentiment | RawTable::Events(_) => {
+                self.columns.iter().find(|(known, _)| **known == *name).map(|(_, kind)| *kind)
+            }
+        }
+    }
+
+    /// All columns, where it is known that the table has no others.
+    #[must_use]
+    pub fn columns(&self) -> Option<Vec<&str>> {
+        let declared = self.columns.iter().map(|(name, _)| &**name);
+        match self.table {
+            RawTable::Price => Some(PRICE_COLUMNS.to_vec()),
+            RawTable::Sentiment | RawTable::Events(_) if self.columns.is_empty() => None,
+            RawTable::Sentiment => Some([SCORE, TEXT].into_iter().chain(declared).collect()),
+            RawTable::Events(_) => Some(declared.collect()),
+        }
+    }
+
+    /// A source without limits.
+    #[cfg(test)]
+    pub(crate) fn of(name: &str, table: RawTable) -> Self {
+        Self { name: name.to_owned(), table, columns: Vec::new(), max_age: None, delay: Duration::ZERO }
+    }
+}
+
 /// One declared feature.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feature {
     pub(crate) name: Arc<str>,
-    pub(crate) text: String,
-    pub(crate) expr: Expr,
+    pub(crate) text: Option<String>,
     pub(crate) missing: MissingPolicy,
+    pub(crate) kind: FeatureKind,
+    pub(crate) range: FeatureRange,
+    pub(crate) max_null_rate: Option<f64>,
 }
 
 impl Feature {
@@ -163,10 +209,10 @@ impl Feature {
         &self.name
     }
 
-    /// The expression, as written.
+    /// The expression, as written; `None` where the value comes ready.
     #[must_use]
-    pub fn expression(&self) -> &str {
-        &self.text
+    pub fn expression(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 
     /// What happens where it has no value.
@@ -174,6 +220,46 @@ impl Feature {
     pub fn missing(&self) -> MissingPolicy {
         self.missing
     }
+
+    /// What its values are. A computed feature is a number.
+    #[must_use]
+    pub fn kind(&self) -> FeatureKind {
+        self.kind
+    }
+
+    /// Which numbers it may have.
+    #[must_use]
+    pub fn range(&self) -> FeatureRange {
+        self.range
+    }
+
+    /// The share of missing values, 0 to 1, above which its supply is in doubt.
+    #[must_use]
+    pub fn max_null_rate(&self) -> Option<f64> {
+        self.max_null_rate
+    }
+}
+
+/// What a feature's values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FeatureKind {
+    /// Numbers.
+    #[default]
+    Number,
+    /// True or false.
+    Bool,
+    /// Text.
+    Text,
+}
+
+/// Which numbers a feature may have, both ends included.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub struct FeatureRange {
+    /// The least.
+    pub min: Option<f64>,
+    /// The greatest.
+    pub max: Option<f64>,
 }
 
 /// What a computed row does where a feature has no value.

@@ -15,6 +15,7 @@ pub(crate) mod bind;
 pub(crate) mod catalog;
 pub(crate) mod function;
 pub(crate) mod parse;
+pub(crate) mod reference;
 pub(crate) mod token;
 
 /// The longest expression, in bytes.
@@ -99,6 +100,11 @@ pub(crate) enum Expr {
     Column { source: usize, name: Arc<str> },
     /// A source's timestamps, which only calendar functions take.
     Timestamps { source: usize },
+    /// VADER's compound scores of a source's texts.
+    Vader { source: usize, name: Arc<str> },
+    /// Another feature of the set, by its place in the declaration: its column on the rows of the first source, before its
+    /// policy for missing values.
+    Feature(usize),
     /// −x.
     Negate(Box<Expr>),
     /// Arithmetic, row by row.

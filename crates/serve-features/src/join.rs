@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::freshness::MaxAge;
-use crate::timestamp::{earlier, later};
+use crate::timestamp::{later, nanos};
 
 /// When each row of a source becomes visible. Rows past the last moment there is never do: the answer ends before them.
 pub(crate) fn visible(timestamps: &[Timestamp], delay: Duration) -> Vec<Timestamp> {
@@ -32,7 +32,9 @@ pub(crate) fn seen(rows: &[Timestamp], others: &[Timestamp]) -> Vec<usize> {
 /// Whether what became visible at `then` may still be used `now`. Longer than the limit before is too long.
 pub(crate) fn is_fresh(then: Timestamp, now: Timestamp, max_age: Option<MaxAge>) -> bool {
     match max_age {
-        Some(MaxAge::Limit(limit)) => then >= earlier(now, limit),
+        Some(MaxAge::Limit(limit)) => {
+            nanos(now) - nanos(then) <= i128::try_from(limit.as_nanos()).unwrap_or(i128::MAX)
+        }
         Some(MaxAge::Unlimited) | None => true,
     }
 }

@@ -1,41 +1,50 @@
 //! Features: what a model is asked with. Where they are kept, how old they may be, and how they are computed from raw data.
 //!
 //! - **Serving**: a [`FeatureStore`] gives the newest [`FeatureRow`] of an [`Entity`] in a feature set, also "as of then".
-//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there, and with the feature `redis`
-//!   `RedisStore`, and `RedisCache` in front of another. [`check_freshness`] holds
+//!   [`open_store`] opens one from a [`StoreUrl`]; [`MemoryStore`] and [`SqliteStore`] are there, with the feature `postgres`
+//!   `PostgresStore`, and with the feature `redis` `RedisStore`, and `RedisCache` in front of another. [`check_freshness`] holds
 //!   a row's age against its limit.
 //! - **Retrieving**: a [`Retriever`] reads, computes and remembers rows, within their limits, whatever the store does.
 //! - **Computing**: [`Declarations`] reads `features.yaml`, whose expressions are made of the [`vocabulary`];
-//!   [`FeatureSet::compute`] turns raw rows into feature rows.
+//!   [`FeatureSet::compute`] turns raw rows into feature rows, [`build`] does so over a store, [`on_demand`] for one moment
+//!   and a [`FeatureStream`] as rows arrive, all with the same bits. [`known_rows`] joins labels with what was known then.
+//! - **Texts**: [`vader`] scores how positive or negative they read.
 //! - **Filling**: [`RowReader`] reads CSV and Parquet, [`SqliteDatabase`] stores and builds,
 //!   [`TableFile`] writes a built table.
 //!
 //! Invariants: a feature at a moment depends on nothing that became known later; timestamps are whole microseconds; a
 //! missing value is missing everywhere, never 0; a store's answer holds one slot an entity, in order.
 //!
-//! Only [`sqlite`](SqliteDatabase) knows rusqlite. Futures of stores may be polled anywhere: a store is woken by a thread of its
-//! own, or by the tokio runtime that it was opened in. [`Guarded`] and [`Retriever`] need tokio's timers.
+//! Only [`sqlite`](SqliteDatabase) knows rusqlite, and only `postgres` knows tokio-postgres. Futures may be polled anywhere: a
+//! store is woken by a thread of its own, or by the tokio runtime that it was opened in. [`Guarded`] and [`Retriever`] need
+//! tokio's timers.
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
 pub use compute::{
-    BuildError, ComputeError, Computed, FeatureStream, OnDemand, OnDemandError, OnDemandRequest,
-    SourceFrames, SourceNeeds, SourceUsed, StreamError, on_demand,
+    BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
+    OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,
+    known_rows, on_demand,
 };
 pub use config::{
     BreakerConfig, CacheConfig, FeaturesConfig, IngestConfig, OnDemandConfig, RetryConfig, Share, ShareError,
     WhenStale,
 };
-pub use declaration::{DeclarationError, Declarations, Feature, FeatureSet, MissingPolicy, Mistake, Source};
+pub use declaration::{
+    DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet, MissingPolicy, Mistake,
+    Source, SourceColumn,
+};
 pub use expression::ExpressionError;
 pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
-pub use location::{RedisUrl, StoreUrl, UrlError, open_store};
+pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
 pub use options::StoreOptions;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresStore, PostgresUrl};
 pub use raw::{RawRow, RawTable};
 pub use resilience::{BreakerHealth, BreakerState, Guarded, StoreCounters, StoreHealth};
 pub use retrieval::{
@@ -43,10 +52,10 @@ pub use retrieval::{
     RetrievalCounters, RetrieveRequest, Retrieved, Retriever, RetrieverParts, SourceLineage, Unavailable,
 };
 pub use row::FeatureRow;
-pub use sqlite::{Durability, OpenError, SqliteDatabase, SqliteOptions, SqliteStore};
+pub use sqlite::{Durability, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
-    BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore,
-    RetrieveError, StoredState, WriteError,
+    BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows,
+    RawStore, RetrieveError, StoredState, WriteError,
 };
 pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};
@@ -70,13 +79,15 @@ mod location;
 mod memory;
 mod name;
 mod options;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod raw;
 #[cfg(feature = "redis")]
 mod redis;
 mod resilience;
 mod retrieval;
 mod row;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "postgres", feature = "redis"))]
 mod runtime;
 #[cfg(test)]
 mod scripted;

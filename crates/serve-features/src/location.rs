@@ -10,18 +10,20 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::memory::MemoryStore;
-#[cfg(feature = "redis")]
 use crate::options::StoreOptions;
+#[cfg(feature = "postgres")]
+use crate::postgres::{PostgresStore, PostgresUrl};
 #[cfg(feature = "redis")]
 use crate::redis::RedisStore;
-use crate::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use crate::store::FeatureStore;
+use crate::sqlite::{SqliteDatabase, SqliteOptions, SqliteStore};
+use crate::store::{FeatureStore, OpenError};
 
 pub use redis::RedisUrl;
 
 mod redis;
 
-/// Where features are kept: `sqlite://PATH`, `redis://HOST` or `memory://`.
+/// Where features are kept: `postgres://…`, `redis://HOST`, `sqlite://PATH` or `memory://`. Shown without passwords, also when
+/// serialised.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -33,6 +35,9 @@ pub enum StoreUrl {
         /// The database's file.
         path: PathBuf,
     },
+    /// `postgres://USER:PASSWORD@HOST:PORT/DATABASE?…`.
+    #[cfg(feature = "postgres")]
+    Postgres(Box<PostgresUrl>),
     /// `redis://localhost:6379/0`, or `rediss://` for TLS.
     Redis(RedisUrl),
 }
@@ -41,22 +46,24 @@ pub enum StoreUrl {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UrlError {
-    /// A store that we know and do not have yet.
-    #[error(
-        "`{scheme}://` feature stores come with a later release: expected `sqlite://PATH`, `redis://HOST` or `memory://`"
-    )]
-    Later {
+    /// A store that this program was built without.
+    #[error("this program was built without `{scheme}://` feature stores")]
+    NotBuilt {
         /// The part before `://`.
         scheme: String,
     },
     /// Another scheme.
-    #[error("no feature store for `{scheme}://`: expected `sqlite://PATH`, `redis://HOST` or `memory://`")]
+    #[error(
+        "no feature store for `{scheme}://`: expected `postgres://…`, `redis://HOST`, `sqlite://PATH` or `memory://`"
+    )]
     Unknown {
         /// The part before `://`.
         scheme: String,
     },
     /// No scheme at all.
-    #[error("the feature store's URL has no scheme: expected `sqlite://PATH`, `redis://HOST` or `memory://`")]
+    #[error(
+        "the feature store's URL has no scheme: expected `postgres://…`, `redis://HOST`, `sqlite://PATH` or `memory://`"
+    )]
     NoScheme,
     /// A good scheme, and a bad rest.
     #[error("the feature store's URL `{scheme}://…`: expected {expected}")]
@@ -83,7 +90,10 @@ impl FromStr for StoreUrl {
             "sqlite" => Ok(Self::Sqlite { path: rest.into() }),
             "redis" => Ok(Self::Redis(RedisUrl::parse("redis", rest)?)),
             "rediss" => Ok(Self::Redis(RedisUrl::parse("rediss", rest)?)),
-            "postgres" | "postgresql" => Err(UrlError::Later { scheme: scheme.to_owned() }),
+            #[cfg(feature = "postgres")]
+            "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(PostgresUrl::parse(rest)?))),
+            #[cfg(not(feature = "postgres"))]
+            "postgres" | "postgresql" => Err(UrlError::NotBuilt { scheme: scheme.to_owned() }),
             other if is_scheme(other) => Err(UrlError::Unknown { scheme: other.to_owned() }),
             _ => Err(UrlError::NoScheme),
         }
@@ -116,6 +126,8 @@ impl fmt::Display for StoreUrl {
         match self {
             Self::Memory => f.write_str("memory://"),
             Self::Sqlite { path } => write!(f, "sqlite://{}", path.display()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(url) => url.fmt(f),
             Self::Redis(url) => url.fmt(f),
         }
     }
@@ -129,11 +141,10 @@ impl StoreUrl {
     }
 }
 
-/// Opens the store for serving. A SQLite file that is new gets its tables; one of an older schema is refused until
-/// `serve-ctl features migrate` has seen it.
+/// Opens the store for serving, with the default [`StoreOptions`].
 ///
 /// # Errors
-/// [`OpenError`]; `memory://` always opens, and Redis is not asked yet.
+/// As [`open_store_with`].
 ///
 /// ```
 /// use serve_features::{StoreUrl, open_store};
@@ -143,13 +154,39 @@ impl StoreUrl {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn open_store(url: &StoreUrl) -> Result<Arc<dyn FeatureStore>, OpenError> {
+    open_store_with(url, StoreOptions::default())
+}
+
+/// Opens the store for serving. A SQLite file that is new gets its tables; a store of an older schema is refused until
+/// [`migrate_store`] (`serve-ctl features migrate`) has seen it. A store over the network connects when it is first asked,
+/// and refuses an older schema then: a server starts while its database is down.
+///
+/// # Errors
+/// [`OpenError`]; `memory://` always opens.
+pub fn open_store_with(url: &StoreUrl, options: StoreOptions) -> Result<Arc<dyn FeatureStore>, OpenError> {
     match url {
         StoreUrl::Memory => Ok(Arc::new(MemoryStore::new())),
         StoreUrl::Sqlite { path } => Ok(Arc::new(SqliteStore::open(path, SqliteOptions::default())?)),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => Ok(Arc::new(PostgresStore::open(url, options)?)),
         #[cfg(feature = "redis")]
-        StoreUrl::Redis(url) => Ok(Arc::new(RedisStore::open(url, StoreOptions::default())?)),
+        StoreUrl::Redis(url) => Ok(Arc::new(RedisStore::open(url, options)?)),
         #[cfg(not(feature = "redis"))]
         StoreUrl::Redis(_) => Err(OpenError::NotBuilt { scheme: "redis" }),
+    }
+}
+
+/// Brings a store's schema to this program's version, making its tables where there are none. Blocks; may be done by several
+/// programs at once, and again. A store in memory and Redis have nothing to migrate.
+///
+/// # Errors
+/// [`OpenError`]: also for a store of a newer schema.
+pub fn migrate_store(url: &StoreUrl, options: StoreOptions) -> Result<(), OpenError> {
+    match url {
+        StoreUrl::Memory | StoreUrl::Redis(_) => Ok(()),
+        StoreUrl::Sqlite { path } => SqliteDatabase::migrate(path, SqliteOptions::default()).map(drop),
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(url) => PostgresStore::migrate(url, options),
     }
 }
 
@@ -170,10 +207,17 @@ mod tests {
     }
 
     #[test]
+    #[cfg(feature = "postgres")]
+    fn a_password_is_shown_by_nothing() {
+        let url: StoreUrl = "postgres://ann:hunter2@db/x".parse().expect("is a URL");
+        assert_eq!(url.to_string(), "postgres://ann:***@db/x");
+        let serialised = serde_json::to_string(&url).expect("serialises");
+        assert!(!format!("{url:?} {serialised}").contains("hunter2"));
+    }
+
+    #[test]
     fn a_refusal_says_what_is_supported() {
         let message = |text: &str| text.parse::<StoreUrl>().expect_err("is refused").to_string();
-        let later = "come with a later release: expected `sqlite://PATH`, `redis://HOST` or `memory://`";
-        assert_eq!(message("postgres://db/x"), format!("`postgres://` feature stores {later}"));
         assert!(message("mysql://db/x").starts_with("no feature store for `mysql://`"));
         assert!(message("features.db").contains("has no scheme"));
         assert!(message("sqlite://").ends_with("expected a file, such as `sqlite://features.db`"));
@@ -183,7 +227,7 @@ mod tests {
     #[test]
     fn a_refusal_never_shows_the_password() {
         for text in
-            ["postgres://ann:hunter2@db/x", "mysql://ann:hunter2@db", "ann:hunter2@db", "ann:hunter2://db"]
+            ["postgres://ann:hunter2@db:x/x", "mysql://ann:hunter2@db", "ann:hunter2@db", "ann:hunter2://db"]
         {
             let error = text.parse::<StoreUrl>().expect_err("is refused");
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{text}");

@@ -215,7 +215,10 @@ impl RawRow {
 }
 
 /// New scores over old ones; what the new row does not name stays.
-pub(crate) fn merge(stored: &mut Vec<(Arc<str>, Value<'static>)>, new: Vec<(Arc<str>, Value<'static>)>) {
+pub(crate) fn merge(
+    stored: &mut Vec<(Arc<str>, Value<'static>)>,
+    new: impl IntoIterator<Item = (Arc<str>, Value<'static>)>,
+) {
     for (name, value) in new {
         match stored.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,

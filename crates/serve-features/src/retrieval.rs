@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::config::FeaturesConfig;
 use crate::declaration::{Declarations, FeatureSet};
-use crate::feature_cache::FeatureCache;
+use crate::feature_cache::{CacheKey, FeatureCache, RowKind};
 use crate::freshness::{MaxAge, Stale};
 use crate::name::{Entity, FeatureSetName};
 use crate::resilience::{Guarded, StoreCounters, StoreHealth};
@@ -334,6 +334,10 @@ impl Retriever {
 }
 
 impl Asked<'_> {
+    fn key(&self, entity: &Entity, kind: RowKind) -> CacheKey {
+        CacheKey { set: self.set.clone(), entity: entity.clone(), kind }
+    }
+
     fn end(&self, timeout: Duration) -> Instant {
         let latest = Instant::now() + timeout;
         self.deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)))

@@ -6,10 +6,9 @@
 //! The file is in write-ahead-log mode, so a server reads while another process ingests. Timestamps are whole microseconds
 //! since 1970 UTC. Only this folder knows rusqlite and SQL.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::store::{RetrieveError, WriteError};
+use crate::store::{OpenError, RetrieveError, WriteError};
 
 pub use database::SqliteDatabase;
 pub use serving::SqliteStore;
@@ -50,75 +49,6 @@ pub enum Durability {
     Normal,
     /// The file: for one that is thrown away anyway, such as the demo's. Saves waiting for the disk.
     ThrowAway,
-}
-
-/// Why a file could not be opened or migrated.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OpenError {
-    /// SQLite refused.
-    #[error("cannot {operation} {path:?}")]
-    Sqlite {
-        /// What was being done.
-        operation: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What SQLite said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The file has an older schema, or other tables and none of ours.
-    #[error(
-        "{path:?} has schema version {found}, expected {expected}: run `serve-ctl features migrate --features sqlite://{}`",
-        path.display()
-    )]
-    NotMigrated {
-        /// The file.
-        path: PathBuf,
-        /// Its schema's number, 0 where there is none.
-        found: i64,
-        /// Ours.
-        expected: i64,
-    },
-    /// A newer program has migrated the file.
-    #[error(
-        "{path:?} has schema version {found}, newer than this program's {expected}: use the newer program"
-    )]
-    TooNew {
-        /// The file.
-        path: PathBuf,
-        /// Its schema's number.
-        found: i64,
-        /// Ours.
-        expected: i64,
-    },
-    /// The file system or the file allows no write-ahead log, so a reader and a writer would block each other.
-    #[error("{path:?} cannot use a write-ahead log: its journal mode stays {mode:?}")]
-    NoWal {
-        /// The file.
-        path: PathBuf,
-        /// The mode that it has.
-        mode: String,
-    },
-    /// The Redis client cannot use the URL.
-    #[error("cannot use the feature store's URL `{url}`")]
-    Redis {
-        /// The URL, without user and password.
-        url: String,
-        /// What the client said.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The program was built without the store.
-    #[error("this program was built without `{scheme}://` feature stores")]
-    NotBuilt {
-        /// The part of the URL before `://`.
-        scheme: &'static str,
-    },
-    /// No thread could be started for the store.
-    #[error("cannot start the feature store's thread")]
-    Thread {
-        /// What the system said.
-        source: std::io::Error,
-    },
 }
 
 /// The database is locked or the disk hiccuped: another try may succeed.

@@ -13,10 +13,12 @@ use crate::row::FeatureRow;
 
 pub(crate) use error::Cause;
 pub use error::{Fault, RetrieveError, WriteError};
+pub use open::OpenError;
 pub use raw::{Depth, RawRequest, RawRows, RawStore, StoredState};
 pub(crate) use raw::{check_raw, earliest};
 
 mod error;
+mod open;
 mod raw;
 
 /// What a store's calls return: object-safe, and needing no particular runtime.
@@ -92,14 +94,14 @@ pub struct HistoryRequest {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait FeatureStore: fmt::Debug + Send + Sync {
-    /// The store's kind for logs and the health page: `memory`, `sqlite`.
+    /// The store's kind for logs and the health page: `memory`, `sqlite`, `postgres`.
     fn kind(&self) -> &'static str;
 
     /// The newest row of each entity that is not later than `as_of`, one slot an entity in the order asked; `None` where
     /// there is no such row.
     ///
-    /// The request is handed over at the call, not at the first poll; dropping the future abandons it. `deadline` keeps the
-    /// store from working for nobody; how long the caller itself waits is the caller's to bound.
+    /// Work begins at the call or at the first poll; dropping the future abandons it. `deadline` keeps the store from working
+    /// for nobody; how long the caller itself waits is the caller's to bound.
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>>;
 
     /// Stores rows, all or none; a row of the same set, entity and timestamp is replaced. Whether the rows of a dropped

@@ -48,17 +48,19 @@ pub(crate) fn encode(features: &[(Arc<str>, Value<'static>)]) -> serde_json::Res
     Ok(String::from_utf8_lossy(&json).into_owned())
 }
 
-/// The names and values of a JSON object, in its order.
-pub(crate) fn decode(json: &str) -> serde_json::Result<Features> {
-    let mut deserializer = serde_json::Deserializer::from_str(json);
-    let features = InOrder.deserialize(&mut deserializer)?;
+/// The names and values of a JSON object, in its order. Where a name is that of `like` at the same place, its text is shared:
+/// the rows of a set have the same names in the same order, nearly always.
+pub(crate) fn decode(json: &[u8], like: &[(Arc<str>, Value<'static>)]) -> serde_json::Result<Features> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let features = InOrder(like).deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(features)
 }
 
-struct InOrder;
+/// A row's values, with names shared with a row before it.
+struct InOrder<'a>(&'a [(Arc<str>, Value<'static>)]);
 
-impl<'de> DeserializeSeed<'de> for InOrder {
+impl<'de> DeserializeSeed<'de> for InOrder<'_> {
     type Value = Features;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Features, D::Error> {
@@ -66,7 +68,7 @@ impl<'de> DeserializeSeed<'de> for InOrder {
     }
 }
 
-impl<'de> Visitor<'de> for InOrder {
+impl<'de> Visitor<'de> for InOrder<'_> {
     type Value = Features;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -74,11 +76,37 @@ impl<'de> Visitor<'de> for InOrder {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Features, A::Error> {
-        let mut features = Features::new();
-        while let Some(name) = map.next_key::<String>()? {
-            features.push((name.into(), map.next_value::<Value<'de>>()?.into_owned()));
+        let mut features = Features::with_capacity(self.0.len());
+        while let Some(name) = map.next_key_seed(Name(self.0.get(features.len()).map(|(name, _)| name)))? {
+            features.push((name, map.next_value::<Value<'de>>()?.into_owned()));
         }
         Ok(features)
+    }
+}
+
+/// A name, which may be this one.
+struct Name<'a>(Option<&'a Arc<str>>);
+
+impl<'de> DeserializeSeed<'de> for Name<'_> {
+    type Value = Arc<str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Arc<str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Name<'_> {
+    type Value = Arc<str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a feature's name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Arc<str>, E> {
+        Ok(match self.0 {
+            Some(known) if **known == *name => Arc::clone(known),
+            _ => name.into(),
+        })
     }
 }
 
@@ -103,7 +131,7 @@ mod tests {
             ("t", Value::Text("\"quoted\" é".into())),
         ]);
         let json = encode(row.features()).expect("encodes");
-        assert_eq!(decode(&json).expect("decodes"), row.features());
+        assert_eq!(decode(json.as_bytes(), &[]).expect("decodes"), row.features());
     }
 
     #[test]
@@ -114,9 +142,18 @@ mod tests {
     }
 
     #[test]
+    fn names_are_shared_where_they_are_the_same() {
+        let like = row(&[("a", Value::Missing), ("b", Value::Missing)]);
+        let decoded = decode(br#"{"a":1,"c":2,"b":3}"#, like.features()).expect("decodes");
+        let names: Vec<&str> = decoded.iter().map(|(name, _)| &**name).collect();
+        assert_eq!(names, ["a", "c", "b"]);
+        assert!(Arc::ptr_eq(&decoded[0].0, &like.features()[0].0));
+    }
+
+    #[test]
     fn only_an_object_is_a_row() {
         for bad in ["[1]", "1", "", "{\"a\":1} x", "{\"a\":"] {
-            assert!(decode(bad).is_err(), "{bad}");
+            assert!(decode(bad.as_bytes(), &[]).is_err(), "{bad}");
         }
     }
 }

@@ -56,6 +56,11 @@ pub(crate) fn to_micros(timestamp: Timestamp) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(timestamp)
 }
 
+/// Since 1970. Moments are held against a width in these, where no calendar ends and nothing is looked up.
+pub(crate) fn nanos(timestamp: Timestamp) -> i128 {
+    timestamp.as_nanosecond()
+}
+
 /// A moment later by `delay`; `None` past the year 9999.
 pub(crate) fn later(timestamp: Timestamp, delay: Duration) -> Option<Timestamp> {
     timestamp.checked_add(SignedDuration::try_from(delay).ok()?).ok()

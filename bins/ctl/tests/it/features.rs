@@ -129,3 +129,23 @@ fn what_cannot_be_read_is_named() {
     let (code, told) = refused(path, &["ingest", "--table", "price_data", "."]);
     assert_eq!((code, told.contains("is a folder")), (Some(66), true), "{told}");
 }
+
+#[test]
+fn labels_meet_what_was_known_at_their_moment() {
+    let folder = folder(10);
+    let path = folder.path();
+    ok(path, &["ingest", "--table", "price_data", "prices.csv"]);
+    ok(path, &["build", "--declarations", "features.yaml", "--set", "daily", "--store"]);
+    let labels = "entity,timestamp,up,note\nBTC/USD,2019-01-03T12:00:00Z,1,late\nBTC/USD,2019-01-03,0,\nBTC/USD,2018-12-31,1,early\nETH/USD,2019-01-03,1,other\n";
+    fs::write(path.join("labels.csv"), labels).expect("writes");
+    let join = ["join", "--labels", "labels.csv", "--set", "daily", "--output", "train.csv"];
+    assert_eq!(ok(path, &join), "2 of 4 labels written to train.csv\n");
+    let joined = fs::read_to_string(path.join("train.csv")).expect("reads");
+    let lines: Vec<&str> = joined.lines().collect();
+    assert_eq!(lines[0], "entity,timestamp,up,note,change,smooth");
+    // Closes are 100, 101, 104: the change to the third day is 104/101 - 1.
+    assert!(lines[1].starts_with("BTC/USD,2019-01-03T12:00:00Z,1,late,0.02970297029702973,"), "{joined}");
+    assert!(lines[2].starts_with("BTC/USD,2019-01-03T00:00:00Z,0,,0.02970297029702973,"), "{joined}");
+    let join = [&join[..], &["--max-age", "1h"]].concat();
+    assert_eq!(ok(path, &join), "1 of 4 labels written to train.csv\n");
+}

@@ -2,6 +2,7 @@
 //! once nobody needs it any more.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::extent::Extent;
 use super::known::Known;
@@ -12,6 +13,7 @@ use super::state::{NodeState, State};
 use crate::expression::Operator;
 use crate::expression::function::Function;
 use crate::join::is_fresh;
+use crate::vader::compound;
 
 /// A source has rows, and no such column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,6 +101,7 @@ impl<'a> Evaluation<'a, '_> {
         let computed: Cow<'a, [f64]> = match &node.op {
             Op::Constant(x) => vec![*x; rows - start].into(),
             Op::Column(name) => self.named(i, source, name, start)?,
+            Op::Vader(name) => self.scored(i, source, name, start)?.into(),
             Op::Joined => self.joined(node, start, values).into(),
             Op::Negate => from(input(0), start, rows).iter().map(|x| -x).collect(),
             Op::Binary(operator) => binary(*operator, input(0), input(1), start, rows).into(),
@@ -111,10 +114,23 @@ impl<'a> Evaluation<'a, '_> {
         let rows = &self.known.sources[source];
         match rows.frame.column(name) {
             Some(values) => Ok(Cow::Borrowed(&values[start..rows.len()])),
-            None if self.strict && !name.is_empty() && !rows.frame.is_empty() => {
+            None if self.strict && rows.source.columns().is_none() && !rows.frame.is_empty() => {
                 Err(Absent { node, source, column: name.to_owned() })
             }
             None => Ok(vec![f64::NAN; rows.len() - start].into()),
+        }
+    }
+
+    fn scored(&self, node: usize, source: usize, name: &str, start: usize) -> Result<Vec<f64>, Absent> {
+        let rows = &self.known.sources[source];
+        let score = |text: &Option<Arc<str>>| text.as_deref().map_or(f64::NAN, compound);
+        match rows.frame.texts(name) {
+            Some(texts) => Ok(texts[start..rows.len()].iter().map(score).collect()),
+            // A column without any text is one of numbers, all missing.
+            None if rows.frame.column(name).is_some_and(|x| x.iter().all(|x| x.is_nan())) => {
+                Ok(vec![f64::NAN; rows.len() - start])
+            }
+            None => self.named(node, source, name, start).map(|_| vec![f64::NAN; rows.len() - start]),
         }
     }
 

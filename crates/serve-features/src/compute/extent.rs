@@ -61,7 +61,7 @@ impl Extent {
             taken: Vec::new(),
         };
         if let Some(state) = state {
-            extent.taken = extent.take(known, state.moment);
+            extent.taken = extent.take(plan, known, state.moment);
         }
         if let Some(first) = extent.used.first_mut() {
             *first = wanted.min(*first);
@@ -88,11 +88,12 @@ impl Extent {
         self
     }
 
-    /// How many rows of each source were visible at a state's moment. Where the rows begin later, some between may be unread.
-    fn take(&mut self, known: &Known<'_>, moment: Timestamp) -> Vec<usize> {
+    /// How many rows of each source were visible at a state's moment. Where the rows begin later, some between may be unread:
+    /// a function of endless memory on them cannot go on.
+    fn take(&mut self, plan: &Plan, known: &Known<'_>, moment: Timestamp) -> Vec<usize> {
         let taken: Vec<usize> = known.sources.iter().map(|rows| rows.until(moment)).collect();
-        for (i, rows) in known.sources.iter().enumerate() {
-            self.short[i].window |= taken[i] == 0 && !rows.complete;
+        for source in plan.endless().filter_map(|(node, _)| plan.nodes[node].source) {
+            self.short[source].window |= taken[source] == 0 && !known.sources[source].complete;
         }
         taken
     }

@@ -15,12 +15,12 @@ use super::evaluation::Evaluation;
 use super::extent::{Extent, Short};
 use super::known::Known;
 use super::state::State;
-use super::{ComputeError, SourceNeeds};
+use super::{BuildError, SourceNeeds};
 use crate::declaration::{FeatureSet, MissingPolicy, Source};
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::RawTable;
 use crate::row::FeatureRow;
-use crate::store::{Depth, RawRequest, RawRows, RawStore, RetrieveError};
+use crate::store::{Depth, RawRequest, RawRows, RawStore, StoredState};
 use crate::timestamp::earlier;
 
 /// Rows read at first besides those that are surely needed, where time or a state decides how many are.
@@ -96,18 +96,6 @@ pub enum OnDemandError {
     },
 }
 
-/// Why rows could not be computed on demand, of no entity.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// The raw rows cannot be read.
-    #[error(transparent)]
-    Read(#[from] RetrieveError),
-    /// The raw rows are not what the set needs.
-    #[error(transparent)]
-    Compute(#[from] ComputeError),
-}
-
 /// The rows of a set at one moment, computed from raw rows: one slot an entity, in the order asked; `None` where no row of
 /// the first source was visible then.
 ///
@@ -164,7 +152,7 @@ async fn demands(
     if set.plan.endless().next().is_some() {
         let (name, digest) = (set.name.clone(), set.digest.clone());
         let found = raw.read_states(name, digest, request.entities.clone(), Some(request.as_of)).await?;
-        let read = |stored: crate::store::StoredState| {
+        let read = |stored: StoredState| {
             State::decode(stored.timestamp, &stored.state).filter(|state| set.plan.fits(state))
         };
         states = found.into_iter().map(|stored| stored.and_then(read)).collect();

@@ -36,6 +36,8 @@ pub(super) enum Op {
     Constant(f64),
     /// A column of numbers.
     Column(Arc<str>),
+    /// VADER's compound scores of a column of texts.
+    Vader(Arc<str>),
     /// The rows of another source that the rows of the first see.
     Joined,
     /// −x.
@@ -57,14 +59,14 @@ impl Node {
 }
 
 impl Plan {
-    /// The plan of expressions over checked sources.
-    pub(crate) fn new<'e>(expressions: impl Iterator<Item = &'e Expr>) -> Self {
-        let mut builder = Builder::default();
-        let mut outputs = Vec::new();
-        for expr in expressions {
-            let node = builder.expr(expr);
-            outputs.push(builder.at(0, node));
+    /// The plan of expressions over checked sources, taken in an order in which each comes after those that it refers to.
+    pub(crate) fn new(expressions: &[&Expr], order: &[usize]) -> Self {
+        let mut builder = Builder { outputs: vec![0; expressions.len()], ..Builder::default() };
+        for feature in order {
+            let node = builder.expr(expressions[*feature]);
+            builder.outputs[*feature] = builder.at(0, node);
         }
+        let outputs = std::mem::take(&mut builder.outputs);
         for i in 0..builder.nodes.len() {
             for input in builder.nodes[i].inputs.clone() {
                 builder.nodes[input].last_use = i;
@@ -114,6 +116,8 @@ struct Builder {
     nodes: Vec<Node>,
     /// Nodes by what they are; a number's debug form keeps every bit.
     known: HashMap<String, usize>,
+    /// The nodes of the features so far.
+    outputs: Vec<usize>,
 }
 
 impl Builder {
@@ -127,6 +131,8 @@ impl Builder {
             // A column of the first source without a name that it could have: only a function of timestamps, which
             // takes them from the source itself, asks for them.
             Expr::Timestamps { source } => self.node(Op::Column("".into()), Some(*source), Vec::new()),
+            Expr::Vader { source, name } => self.node(Op::Vader(Arc::clone(name)), Some(*source), Vec::new()),
+            Expr::Feature(feature) => self.outputs[*feature],
             Expr::Negate(x) => {
                 let x = self.expr(x);
                 self.node(Op::Negate, self.nodes[x].source, vec![x])
@@ -180,14 +186,18 @@ impl Builder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::declaration::Source;
+    use crate::expression::reference::order;
     use crate::expression::{Scope, compile};
     use crate::raw::RawTable;
 
     fn plan(expressions: &[&str]) -> Plan {
-        let sources = [("price".to_owned(), RawTable::Price), ("news".to_owned(), RawTable::Sentiment)];
-        let bound = expressions.iter().map(|text| compile(text, &Scope { sources: &sources }));
-        let bound: Vec<Expr> = bound.collect::<Result<_, _>>().expect("compiles");
-        Plan::new(bound.iter())
+        let sources = [Source::of("price", RawTable::Price), Source::of("news", RawTable::Sentiment)];
+        let scope = Scope { sources: &sources, features: &["f0", "f1", "f2"], this: "" };
+        let bound: Vec<Expr> =
+            expressions.iter().map(|text| compile(text, &scope)).collect::<Result<_, _>>().expect("compiles");
+        let bound: Vec<&Expr> = bound.iter().collect();
+        Plan::new(&bound, &order(&bound).expect("has no circle"))
     }
 
     #[test]
@@ -207,6 +217,14 @@ mod tests {
         };
         assert_eq!([score, lag, hour], [Some(1); 3]);
         assert_eq!([close, joined, product, brought], [Some(0); 4]);
+    }
+
+    #[test]
+    fn a_feature_is_referred_to_by_its_column_on_the_first_sources_rows() {
+        let plan = plan(&["lag(f1, 1)", "rolling_mean(news.score, 2)", "f1 * 2"]);
+        let joined = plan.nodes.iter().filter(|node| node.op == Op::Joined).count();
+        assert_eq!((joined, plan.nodes[plan.outputs[0]].source), (1, Some(0)));
+        assert_eq!(plan.nodes[plan.outputs[0]].inputs, [plan.outputs[1]]);
     }
 
     #[test]

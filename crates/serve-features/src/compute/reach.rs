@@ -9,6 +9,7 @@ use super::plan::{Node, Op, Plan};
 use crate::expression::function::Function;
 use crate::timestamp::earlier;
 use crate::vocabulary::Window;
+use crate::vocabulary::calendar::day;
 
 /// Which rows of its inputs a function sees from a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub(super) enum Reach {
     Rows(usize),
     /// Those of that long before it, and one older that proves they are all.
     Time(Duration),
+    /// Those of its UTC day before it, and one of an earlier day that proves they are all.
+    Day,
     /// All of them.
     Endless,
 }
@@ -24,7 +27,9 @@ pub(super) enum Reach {
 impl Reach {
     pub(super) fn of(node: &Node) -> Self {
         match node.op {
-            Op::Constant(_) | Op::Column(_) | Op::Joined | Op::Negate | Op::Binary(_) => Self::Rows(0),
+            Op::Constant(_) | Op::Column(_) | Op::Vader(_) | Op::Joined | Op::Negate | Op::Binary(_) => {
+                Self::Rows(0)
+            }
             Op::Call(function) => Self::of_call(function),
         }
     }
@@ -41,8 +46,7 @@ impl Reach {
                 Window::Rows(n) => Self::Rows(n.saturating_sub(1)),
                 Window::Time(width) => Self::Time(width),
             },
-            // From the beginning of its day at the earliest.
-            Function::DayMean => Self::Time(Duration::from_hours(24)),
+            Function::DayMean => Self::Day,
             Function::Ema(_)
             | Function::Macd { .. }
             | Function::MacdSignal { .. }
@@ -61,13 +65,17 @@ impl Reach {
 
     /// The first row that is seen from row `t`, and whether the rows begin too late to know.
     pub(super) fn first(self, timestamps: &[Timestamp], t: usize) -> (usize, bool) {
-        let before = |opening: Timestamp| {
-            let older = timestamps[..t].partition_point(|row| *row <= opening);
-            (older.saturating_sub(1), older == 0)
-        };
+        let after = |older: usize| (older.saturating_sub(1), older == 0);
         match self {
             Self::Rows(n) => (t.saturating_sub(n), n > t),
-            Self::Time(width) => before(earlier(timestamps[t], width)),
+            Self::Time(width) => {
+                let opening = earlier(timestamps[t], width);
+                after(timestamps[..t].partition_point(|row| *row <= opening))
+            }
+            Self::Day => {
+                let today = day(timestamps[t]);
+                after(timestamps[..t].partition_point(|row| day(*row) < today))
+            }
             Self::Endless => (0, true),
         }
     }
@@ -104,6 +112,7 @@ impl Plan {
             match Reach::of(node) {
                 Reach::Rows(n) => need.rows = need.rows.saturating_add(n),
                 Reach::Time(width) => need.time = need.time.saturating_add(width),
+                Reach::Day => need.time = need.time.saturating_add(Duration::from_hours(24)),
                 Reach::Endless => need.endless = true,
             }
             node.inputs.iter().for_each(|input| widen(of_node[*input].get_or_insert_default(), need));
@@ -113,7 +122,9 @@ impl Plan {
         }
         needs
     }
+}
 
+impl Plan {
     /// The columns that a feature is computed from, each with its source's place.
     pub(crate) fn reads(&self, feature: usize) -> Vec<(usize, Arc<str>)> {
         let mut wanted = vec![false; self.nodes.len()];
@@ -123,12 +134,15 @@ impl Plan {
             if !wanted[i] {
                 continue;
             }
-            if let (Op::Column(name), Some(source)) = (&node.op, node.source) {
+            if let (Op::Column(name) | Op::Vader(name), Some(source)) = (&node.op, node.source)
+                && !name.is_empty()
+            {
                 reads.push((source, Arc::clone(name)));
             }
             node.inputs.iter().for_each(|input| wanted[*input] = true);
         }
         reads.sort();
+        reads.dedup();
         reads
     }
 }

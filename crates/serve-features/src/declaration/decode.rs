@@ -1,22 +1,19 @@
 //! From the YAML tree to feature sets, collecting every mistake on the way.
 
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use super::mistake::{DeclarationError, Mistakes};
 use super::yaml::{self, Fields, Kind, Node};
-use super::{Feature, FeatureSet, MissingPolicy, Source};
+use super::{Feature, FeatureSet, Source, SourceColumn, feature};
 use crate::compute::plan::Plan;
 use crate::duration;
-use crate::expression::{self, Scope};
 use crate::freshness::MaxAge;
 use crate::name::FeatureSetName;
-use crate::raw::{RawTable, hex};
-
-/// The longest name of a feature, in bytes.
-const FEATURE_NAME_BYTES: usize = 128;
+use crate::raw::{PRICE_COLUMNS, RawTable, hex};
 
 /// Every set of a document.
 pub(super) fn declarations(text: &str) -> Result<Vec<FeatureSet>, DeclarationError> {
@@ -47,17 +44,21 @@ fn set(name: &str, node: &Node, mistakes: &mut Mistakes) -> Option<FeatureSet> {
     let default_entity = fields.get("default_entity").and_then(|node| parsed(node, "an entity", mistakes));
     let max_age = max_age(fields, mistakes);
     let sources = fields.get("sources").map_or_else(Vec::new, |node| sources(node, mistakes));
-    let features = match fields.get("features") {
-        Some(node) if fields.get("sources").is_none() => {
-            mistakes
-                .add(node.line, "features need the key `sources`, which says where their columns come from");
-            Vec::new()
+    let entries = fields.get("features").map(|node| {
+        let entries = node.entries("a map of features by name", mistakes);
+        if entries.is_empty() {
+            mistakes.add(node.line, "expected at least one feature");
         }
-        Some(node) => features(node, &sources, mistakes),
-        None => Vec::new(),
+        entries
+    });
+    let entries = entries.unwrap_or_default();
+    let (features, plan) = match fields.get("sources") {
+        None => (feature::ready(entries, mistakes), Plan::default()),
+        // Without any source, every column would be a mistake of its own.
+        Some(_) if sources.is_empty() => (Vec::new(), Plan::default()),
+        Some(_) => feature::computed(entries, &sources, mistakes),
     };
-    let plan = Plan::new(features.iter().map(|feature| &feature.expr)).into();
-    let digest = digest(&sources, &features);
+    let (plan, digest) = (plan.into(), digest(&sources, &features));
     Some(FeatureSet {
         name: name?,
         entity_key: entity_key?,
@@ -74,9 +75,9 @@ fn set(name: &str, node: &Node, mistakes: &mut Mistakes) -> Option<FeatureSet> {
 fn digest(sources: &[Source], features: &[Feature]) -> String {
     let mut sha = Sha256::new();
     sha.update("1\n");
-    for Source { name, table, max_age, delay } in sources {
+    for Source { name, table, columns, max_age, delay } in sources {
         let max_age = max_age.map(|limit| limit.to_string()).unwrap_or_default();
-        sha.update(format!("{name} {table} {max_age} {}\n", duration::format(*delay)));
+        sha.update(format!("{name} {table} {columns:?} {max_age} {}\n", duration::format(*delay)));
     }
     for feature in features {
         sha.update(format!("{:?} {:?}\n", feature.name, feature.text));
@@ -99,7 +100,8 @@ fn sources(node: &Node, mistakes: &mut Mistakes) -> Vec<Source> {
 }
 
 fn source(name: &str, node: &Node, first: bool, mistakes: &mut Mistakes) -> Source {
-    let fields = node.map("a source as a map", &["table", "join", "max_age", "delay"], mistakes);
+    let known = ["table", "columns", "join", "max_age", "delay"];
+    let fields = node.map("a source as a map", &known, mistakes);
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     if !name.bytes().all(word) || name.starts_with(|c: char| c.is_ascii_digit()) || name.is_empty() {
         mistakes.add(node.line, "expected a name of letters, digits and `_` that expressions can use");
@@ -123,87 +125,35 @@ fn source(name: &str, node: &Node, first: bool, mistakes: &mut Mistakes) -> Sour
     }
     let max_age = max_age(fields, mistakes);
     let delay = fields.get("delay").and_then(|node| delay(node, mistakes)).unwrap_or_default();
+    let columns = fields.get("columns").map_or_else(Vec::new, |node| columns(node, table.as_ref(), mistakes));
     // After a mistake the set is thrown away; the table that takes any column keeps its features from being mistakes too.
-    Source { name: name.to_owned(), table: table.unwrap_or(RawTable::Sentiment), max_age, delay }
+    let table = table.unwrap_or(RawTable::Sentiment);
+    Source { name: name.to_owned(), table, columns, max_age, delay }
+}
+
+fn columns(node: &Node, table: Option<&RawTable>, mistakes: &mut Mistakes) -> Vec<(Arc<str>, SourceColumn)> {
+    if table == Some(&RawTable::Price) {
+        mistakes.add(node.line, format!("`price_data` has the columns {}", PRICE_COLUMNS.join(", ")));
+        return Vec::new();
+    }
+    let entries = node.entries("a map of columns, each `number` or `text`", mistakes);
+    let mut columns = Vec::with_capacity(entries.len());
+    for (name, node) in entries {
+        match &node.kind {
+            Kind::Text(kind) if kind == "number" => columns.push((Arc::from(&**name), SourceColumn::Number)),
+            Kind::Text(kind) if kind == "text" => columns.push((Arc::from(&**name), SourceColumn::Text)),
+            _ => {
+                let expected = format!("column `{name}`: expected `number` or `text`");
+                mistakes.add(node.line, format!("{expected}, got {}", node.called()));
+            }
+        }
+    }
+    columns
 }
 
 fn table(node: &Node, mistakes: &mut Mistakes) -> Option<RawTable> {
     let text = node.text("a table's name", mistakes)?;
     mistakes.check(node.line, text.parse())
-}
-
-fn features(node: &Node, sources: &[Source], mistakes: &mut Mistakes) -> Vec<Feature> {
-    let entries = node.entries("a map of features by name", mistakes);
-    if entries.is_empty() {
-        mistakes.add(node.line, "expected at least one feature");
-    }
-    // Without any source, every column would be a mistake of its own.
-    if sources.is_empty() {
-        return Vec::new();
-    }
-    let named: Vec<_> = sources.iter().map(|source| (source.name.clone(), source.table.clone())).collect();
-    let mut features = Vec::with_capacity(entries.len());
-    for (name, node) in entries {
-        mistakes.part = Some(format!("feature \"{name}\""));
-        features.extend(feature(name, node, &Scope { sources: &named }, mistakes));
-        mistakes.part = None;
-    }
-    features
-}
-
-fn feature(name: &str, node: &Node, scope: &Scope<'_>, mistakes: &mut Mistakes) -> Option<Feature> {
-    if name.is_empty() || name.len() > FEATURE_NAME_BYTES || name.chars().any(char::is_control) {
-        mistakes.add(
-            node.line,
-            format!("expected a name of 1 to {FEATURE_NAME_BYTES} bytes without control characters"),
-        );
-    }
-    if matches!(name, "entity" | "timestamp") {
-        mistakes.add(node.line, "the name is taken by a column of every built table");
-    }
-    let (text, missing) = match &node.kind {
-        Kind::Text(text) => (text.clone(), MissingPolicy::default()),
-        Kind::Number(x) => (x.to_string(), MissingPolicy::default()),
-        Kind::Map(_) => {
-            let fields = node.map("a feature", &["expr", "missing"], mistakes);
-            if fields.get("expr").is_none() {
-                mistakes.add(node.line, "expected the key `expr`");
-            }
-            let missing = fields.get("missing").and_then(|node| missing(node, mistakes)).unwrap_or_default();
-            (fields.get("expr")?.text("an expression", mistakes)?.to_owned(), missing)
-        }
-        Kind::Null | Kind::Bool | Kind::List => {
-            let expected = "expected an expression, or a map with `expr` and `missing`";
-            mistakes.add(node.line, format!("{expected}, got {}", node.called()));
-            return None;
-        }
-    };
-    let expr = mistakes.check(node.line, expression::compile(&text, scope))?;
-    Some(Feature { name: name.into(), text, expr, missing })
-}
-
-fn missing(node: &Node, mistakes: &mut Mistakes) -> Option<MissingPolicy> {
-    let expected = "`missing`: expected `nan`, `reject` or `{ constant: NUMBER }`";
-    match &node.kind {
-        // YAML knows `.nan` as a number; the bare word is text.
-        Kind::Text(text) if text == "nan" => Some(MissingPolicy::Nan),
-        Kind::Number(x) if x.is_nan() => Some(MissingPolicy::Nan),
-        Kind::Text(text) if text == "reject" => Some(MissingPolicy::Reject),
-        Kind::Map(_) => {
-            let fields = node.map("a policy", &["constant"], mistakes);
-            match fields.get("constant").map(|node| &node.kind) {
-                Some(Kind::Number(x)) if x.is_finite() => Some(MissingPolicy::Constant(*x)),
-                _ => {
-                    mistakes.add(node.line, expected);
-                    None
-                }
-            }
-        }
-        _ => {
-            mistakes.add(node.line, format!("{expected}, got {}", node.called()));
-            None
-        }
-    }
 }
 
 fn max_age(fields: Fields<'_>, mistakes: &mut Mistakes) -> Option<MaxAge> {

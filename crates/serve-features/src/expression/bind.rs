@@ -1,19 +1,26 @@
 //! Names get their meaning: columns their source, calls their function with checked arguments.
 //!
-//! A plain name is a column of the first source, `source.column` one of that source, and `timestamp` the moment of a row.
+//! `source.column` is a column of that source and `timestamp` the moment of a row. A plain name is a column of the first
+//! source, if it is known to have it; else another feature of the set; else a column that the source may have.
 
 use std::sync::Arc;
 
 use super::catalog::{self, Entry, MOST_ROWS, Parameter, Settings};
 use super::{Ast, AstKind, Expr, ExpressionError, Operator};
-use crate::raw::{PRICE_COLUMNS, RawTable};
+use crate::declaration::{Source, SourceColumn};
 use crate::vocabulary::Window;
 
 const TIMESTAMP: &str = "timestamp";
+const VADER: &str = "vader";
 
-/// The declared sources, in order.
+/// What an expression can name.
 pub(crate) struct Scope<'a> {
-    pub(crate) sources: &'a [(String, RawTable)],
+    /// In the declared order.
+    pub(crate) sources: &'a [Source],
+    /// The set's features, in the declared order.
+    pub(crate) features: &'a [&'a str],
+    /// The feature whose expression it is.
+    pub(crate) this: &'a str,
 }
 
 /// Gives an expression its meaning. Recursion is bounded by the tree's depth, which the parser bounds.
@@ -48,21 +55,55 @@ fn binary(operator: Operator, left: Expr, right: Expr) -> Expr {
 fn column(name: &str, at: usize, scope: &Scope<'_>) -> Result<Expr, ExpressionError> {
     let unknown = |hint: String| ExpressionError::UnknownName { at, name: name.to_owned(), hint };
     let (source, column) = resolve(name, scope).map_err(unknown)?;
-    let (source_name, table) = &scope.sources[source];
-    match table {
-        _ if column == TIMESTAMP => Err(unknown(
-            "a timestamp stands only in a calendar function, such as `hour(timestamp)`".to_owned(),
-        )),
-        RawTable::Price if !PRICE_COLUMNS.contains(&column) => {
-            let others = scope.sources.iter().skip(1).map(|(name, _)| format!("; of `{name}`: `{name}.…`"));
-            let others: String = others.collect();
-            Err(unknown(format!("source `{source_name}` has {}{others}", PRICE_COLUMNS.join(", "))))
+    let read = &scope.sources[source];
+    if column == TIMESTAMP {
+        let hint = "a timestamp stands only in a calendar function, such as `hour(timestamp)`";
+        return Err(unknown(hint.to_owned()));
+    }
+    match read.column(column) {
+        Some(SourceColumn::Number) => return Ok(Expr::Column { source, name: Arc::from(column) }),
+        Some(SourceColumn::Text) => {
+            return Err(unknown(format!("texts are not numbers; `{VADER}({})` is", qualified(read, column))));
         }
-        RawTable::Sentiment if column == "text" => {
-            Err(unknown("texts are not numbers; a score of them is, such as `score`".to_owned()))
+        None => {}
+    }
+    let feature = scope.features.iter().position(|feature| *feature == name && name != scope.this);
+    match (feature, read.columns()) {
+        (Some(feature), _) => Ok(Expr::Feature(feature)),
+        (None, None) => Ok(Expr::Column { source, name: Arc::from(column) }),
+        (None, Some(columns)) => {
+            let others = scope.sources.iter().filter(|other| other.name != read.name);
+            let others: Vec<String> =
+                others.map(|other| format!("; of `{0}`: `{0}.…`", other.name)).collect();
+            Err(unknown(format!("source `{}` has {}{}", read.name, columns.join(", "), others.concat())))
         }
-        RawTable::Price | RawTable::Sentiment | RawTable::Events(_) => {
-            Ok(Expr::Column { source, name: Arc::from(column) })
+    }
+}
+
+fn qualified(source: &Source, column: &str) -> String {
+    format!("{}.{column}", source.name)
+}
+
+/// The texts that are scored: a column of texts, or one that a table may have.
+fn texts(argument: &Ast, scope: &Scope<'_>) -> Result<Expr, ExpressionError> {
+    let wrong = |problem: String| ExpressionError::Arguments {
+        at: argument.at,
+        function: VADER,
+        usage: "text",
+        problem,
+    };
+    let AstKind::Name(name) = &argument.kind else {
+        return Err(wrong("expected a column of texts, such as `sentiment.text`".to_owned()));
+    };
+    let (source, column) = resolve(name, scope).map_err(wrong)?;
+    let read = &scope.sources[source];
+    match (read.column(column), read.columns()) {
+        (Some(SourceColumn::Text), _) => Ok(Expr::Vader { source, name: Arc::from(column) }),
+        (None, None) if column != TIMESTAMP => Ok(Expr::Vader { source, name: Arc::from(column) }),
+        (Some(SourceColumn::Number), _) => Err(wrong(format!("`{}` holds numbers", qualified(read, column)))),
+        (None, columns) => {
+            let columns = columns.unwrap_or_default().join(", ");
+            Err(wrong(format!("source `{}` has no texts `{column}`, it has {columns}", read.name)))
         }
     }
 }
@@ -72,12 +113,15 @@ fn resolve<'n>(name: &'n str, scope: &Scope<'_>) -> Result<(usize, &'n str), Str
     let Some((source, column)) = name.split_once('.') else {
         return Ok((0, name));
     };
-    let found = scope.sources.iter().position(|(known, _)| known == source);
-    let known = || scope.sources.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+    let found = scope.sources.iter().position(|known| known.name == source);
+    let known = || scope.sources.iter().map(|known| known.name.as_str()).collect::<Vec<_>>().join(", ");
     found.map(|i| (i, column)).ok_or_else(|| format!("the set's sources are {}", known()))
 }
 
 fn call(name: &str, arguments: &[Ast], at: usize, scope: &Scope<'_>) -> Result<Expr, ExpressionError> {
+    if let (VADER, [argument]) = (name, arguments) {
+        return texts(argument, scope);
+    }
     let Some(entry) = catalog::find(name) else {
         let (name, hint) = (name.to_owned(), catalog::hint(name));
         return Err(ExpressionError::UnknownFunction { at, name, hint });
@@ -151,10 +195,12 @@ mod tests {
     use super::*;
     use crate::expression::compile;
     use crate::expression::function::Function;
+    use crate::raw::RawTable;
 
     fn message(text: &str) -> String {
-        let sources = [("price".to_owned(), RawTable::Price), ("news".to_owned(), RawTable::Sentiment)];
-        match compile(text, &Scope { sources: &sources }) {
+        let price = Source::of("price", RawTable::Price);
+        let sources = [price, Source::of("news", RawTable::Sentiment)];
+        match compile(text, &Scope { sources: &sources, features: &["mood", "close"], this: "f" }) {
             Ok(expr) => format!("{expr:?}"),
             Err(error) => error.to_string(),
         }
@@ -191,12 +237,34 @@ mod tests {
             message("sma(close, 7)")
                 .starts_with("at character 1: no function `sma`: expected one of lag, diff")
         );
-        assert!(
-            message("rolling_mean(vader(news.text), 1d)")
-                .contains("no function `vader`: scoring texts comes with a later release")
-        );
         assert!(message("news.text").contains("texts are not numbers"));
         assert!(message("timestamp + 1").contains("stands only in a calendar function"));
+    }
+
+    #[test]
+    fn texts_are_scored() {
+        assert_eq!(message("vader(news.text)"), r#"Vader { source: 1, name: "text" }"#);
+        for (text, problem) in [
+            ("vader(news.score)", "at character 7: `vader` takes (text), `news.score` holds numbers"),
+            ("vader(close)", "at character 7: `vader` takes (text), `price.close` holds numbers"),
+            (
+                "vader(text)",
+                "at character 7: `vader` takes (text), source `price` has no texts `text`, it has open, high, low, close, volume",
+            ),
+            (
+                "vader(1)",
+                "at character 7: `vader` takes (text), expected a column of texts, such as `sentiment.text`",
+            ),
+        ] {
+            assert_eq!(message(text), problem);
+        }
+    }
+
+    #[test]
+    fn a_name_that_is_no_column_may_be_a_feature() {
+        assert_eq!(message("mood"), "Feature(0)");
+        assert_eq!(message("close"), r#"Column { source: 0, name: "close" }"#);
+        assert!(message("f").contains("no column `f`"));
     }
 
     #[test]

@@ -108,8 +108,7 @@ pub(crate) fn find(name: &str) -> Option<&'static Entry> {
 /// What to say of a name that is no function.
 pub(crate) fn hint(name: &str) -> String {
     if name == "vader" {
-        return "scoring texts comes with a later release; ingest the scores as columns of `sentiment_data`"
-            .to_owned();
+        return "it takes one argument, a column of texts such as `sentiment.text`".to_owned();
     }
     let names: Vec<&str> = CATALOG.iter().map(|entry| entry.name).collect();
     format!("expected one of {}", names.join(", "))

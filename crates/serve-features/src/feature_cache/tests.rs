@@ -248,6 +248,64 @@ fn caller() -> impl Strategy<Value = Caller> {
     })
 }
 
+/// A store that watches how many fetches of a key are under way.
+struct Watched {
+    durations: Vec<u64>,
+    fails: Vec<bool>,
+    calls: Cell<usize>,
+    under_way: RefCell<BTreeMap<u8, usize>>,
+    /// The most fetches of one key at a time.
+    most: Cell<usize>,
+}
+
+/// A fetch, counted until it ends or is dropped.
+struct Under<'a>(&'a Watched, Vec<u8>);
+
+impl Drop for Under<'_> {
+    fn drop(&mut self) {
+        for key in &self.1 {
+            *self.0.under_way.borrow_mut().entry(*key).or_default() -= 1;
+        }
+    }
+}
+
+impl Watched {
+    async fn fetch(&self, keys: Vec<u8>) -> Result<Vec<Option<Row>>, &'static str> {
+        let call = self.calls.replace(self.calls.get() + 1);
+        for key in &keys {
+            let mut under_way = self.under_way.borrow_mut();
+            let now = under_way.entry(*key).or_default();
+            *now += 1;
+            self.most.set(self.most.get().max(*now));
+        }
+        let under = Under(self, keys);
+        sleep(Duration::from_millis(self.durations[call % self.durations.len()])).await;
+        if self.fails[call % self.fails.len()] {
+            return Err("down");
+        }
+        Ok(under.1.iter().map(|key| Some(Row(call, key.to_string()))).collect())
+    }
+
+    /// Whether a caller that stayed got what it wanted, or the store's error.
+    async fn serves(&self, cache: &Cache, caller: Caller) -> bool {
+        sleep(Duration::from_millis(caller.begins)).await;
+        let wants = &caller.wants;
+        let keys: Vec<CacheKey> = wants.iter().map(|want| key(&want.to_string())).collect();
+        let fetch = |wanted: Vec<usize>| self.fetch(wanted.into_iter().map(|i| wants[i]).collect());
+        let end = Instant::now() + Duration::from_secs(10);
+        let wanted = Wanted { usable: |_: &Row| true, shared: |_: &&str| true, late: || "late", end };
+        let stays = Duration::from_millis(caller.stays);
+        let answered = tokio::time::timeout(stays, cache.get_or_fetch(&keys, &wanted, fetch)).await;
+        let Ok(answered) = answered else { return true };
+        let sound = |(answer, want): (&Result<Option<Row>, &str>, &u8)| match answer {
+            Ok(Some(row)) => row.1 == want.to_string(),
+            Ok(None) => false,
+            Err(error) => *error == "down",
+        };
+        answered.len() == wants.len() && answered.iter().zip(wants).all(sound)
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
@@ -260,52 +318,11 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         runtime.expect("starts").block_on(async {
             let cache = cache(Duration::from_millis(ttl), Duration::ZERO);
-            let under_way: RefCell<BTreeMap<u8, usize>> = RefCell::default();
-            let (most, calls) = (Cell::new(0), Cell::new(0));
-            let (cache, under_way, most, calls) = (&cache, &under_way, &most, &calls);
-            let (durations, fails) = (&durations, &fails);
-            let one = |caller: Caller| async move {
-                sleep(Duration::from_millis(caller.begins)).await;
-                let keys: Vec<CacheKey> = caller.wants.iter().map(|want| key(&want.to_string())).collect();
-                let wants = &caller.wants;
-                let fetch = |wanted: Vec<usize>| async move {
-                    // Counted until the fetch ends or is dropped.
-                    struct Under<'a>(&'a RefCell<BTreeMap<u8, usize>>, Vec<u8>);
-                    impl Drop for Under<'_> {
-                        fn drop(&mut self) {
-                            for want in &self.1 {
-                                *self.0.borrow_mut().entry(*want).or_default() -= 1;
-                            }
-                        }
-                    }
-                    let call = calls.replace(calls.get() + 1);
-                    let under = Under(under_way, wanted.iter().map(|i| wants[*i]).collect());
-                    for want in &under.1 {
-                        let mut under_way = under_way.borrow_mut();
-                        let now = under_way.entry(*want).or_default();
-                        *now += 1;
-                        most.set(most.get().max(*now));
-                    }
-                    sleep(Duration::from_millis(durations[call % durations.len()])).await;
-                    if fails[call % fails.len()] {
-                        return Err("down");
-                    }
-                    Ok(under.1.iter().map(|want| Some(Row(call, want.to_string()))).collect())
-                };
-                let end = Instant::now() + Duration::from_millis(10_000);
-                let wanted = Wanted { usable: |_: &Row| true, shared: |_: &&str| true, late: || "late", end };
-                let stays = Duration::from_millis(caller.stays);
-                let answered = tokio::time::timeout(stays, cache.get_or_fetch(&keys, &wanted, fetch)).await;
-                let Ok(answered) = answered else { return true };
-                answered.len() == wants.len() && answered.iter().zip(wants).all(|(answer, want)| match answer {
-                    Ok(Some(row)) => row.1 == want.to_string(),
-                    Ok(None) => false,
-                    Err(error) => *error == "down",
-                })
-            };
-            let all = futures_join(callers.iter().cloned().map(one).collect()).await;
-            prop_assert!(all.iter().all(|sound| *sound));
-            prop_assert!(most.get() <= 1, "{} fetches of one key at once", most.get());
+            let (calls, under_way, most) = (Cell::new(0), RefCell::default(), Cell::new(0));
+            let store = Watched { durations, fails, calls, under_way, most };
+            let all = callers.into_iter().map(|caller| store.serves(&cache, caller));
+            prop_assert!(futures_join(all.collect()).await.iter().all(|sound| *sound));
+            prop_assert!(store.most.get() <= 1, "{} fetches of one key at once", store.most.get());
             prop_assert!(cache.lock().flights.is_empty());
             Ok(())
         })?;

@@ -24,7 +24,7 @@ use crate::location::RedisUrl;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::runtime::StoreRuntime;
-use crate::sqlite::OpenError;
+use crate::store::OpenError;
 use crate::store::{
     BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
 };

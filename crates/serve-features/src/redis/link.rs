@@ -21,8 +21,8 @@ use super::Failure;
 use crate::location::RedisUrl;
 #[cfg(doc)]
 use crate::runtime::StoreRuntime;
-use crate::sqlite::OpenError;
 use crate::store::Cause;
+use crate::store::OpenError;
 
 /// After this many calls without an answer, one after another, a connection is given up.
 const ABANDONED: u32 = 3;

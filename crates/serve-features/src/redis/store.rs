@@ -16,7 +16,7 @@ use crate::name::{Entity, FeatureSetName};
 use crate::options::StoreOptions;
 use crate::row::FeatureRow;
 use crate::runtime::StoreRuntime;
-use crate::sqlite::OpenError;
+use crate::store::OpenError;
 use crate::store::{BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RetrieveError, WriteError};
 use crate::stored::{self, Layouts};
 

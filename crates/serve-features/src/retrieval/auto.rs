@@ -2,6 +2,7 @@
 
 use super::{Asked, Origin, Retrieved, Retriever, Unavailable, Weighed};
 use crate::config::WhenStale;
+use crate::feature_cache::RowKind;
 use crate::name::Entity;
 
 impl Retriever {
@@ -22,8 +23,19 @@ impl Retriever {
                 Err(error) => wanting.iter().for_each(|i| computed[*i] = Some(Err(error.clone()))),
             }
         }
-        let slots = stored.into_iter().zip(computed);
-        Ok(slots.map(|(stored, computed)| self.choose(asked, stored, computed)).collect())
+        let slots = stored.into_iter().zip(computed).zip(entities);
+        Ok(slots
+            .map(|((stored, computed), entity)| {
+                // Where nothing was ever stored, a computed row may be the last that was good.
+                let stored = match stored {
+                    Weighed::Absent(failed @ Unavailable::Store { .. }) if asked.as_of.is_none() => {
+                        self.stand_in(asked, &asked.key(entity, RowKind::Computed), failed)
+                    }
+                    other => other,
+                };
+                self.choose(asked, stored, computed)
+            })
+            .collect())
     }
 
     /// The better of a stored row and a computed one.

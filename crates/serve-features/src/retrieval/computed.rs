@@ -13,7 +13,7 @@ use crate::name::Entity;
 use crate::store::{FeatureStore, RawStore, RetrieveError};
 
 /// Entities whose raw rows are in memory at once.
-const CHUNK: usize = 64;
+const CHUNK: usize = 32;
 
 impl Retriever {
     /// The computed row of each entity, held against the limit.
@@ -28,36 +28,28 @@ impl Retriever {
             let entities: Vec<Entity> = wanted.into_iter().map(|i| entities[i].clone()).collect();
             self.compute(set, raw, asked, &entities, end).await
         };
-        let found = if asked.as_of.is_some() {
-            match fetch((0..entities.len()).collect()).await {
-                Ok(found) => found.into_iter().map(Ok).collect(),
-                Err(failed) => entities.iter().map(|_| Err(failed.clone())).collect(),
-            }
-        } else {
-            let key = |entity: &Entity| CacheKey {
-                set: asked.set.clone(),
-                entity: entity.clone(),
-                kind: RowKind::Computed,
+        if asked.as_of.is_some() {
+            let found = match fetch((0..entities.len()).collect()).await {
+                Ok(found) => found,
+                Err(failed) => return Ok(absent_all(asked, entities, &failed)),
             };
-            let keys: Vec<CacheKey> = entities.iter().map(key).collect();
-            let wanted = Wanted {
-                usable: |found: &Found| found.is_fresh(&asked),
-                shared: Failed::is_everyones,
-                late: || self.computing_late(),
-                end,
-            };
-            self.cache.get_or_fetch(&keys, &wanted, fetch).await
+            let slots = found.into_iter().zip(entities);
+            return Ok(slots.map(|(found, entity)| asked.weigh_computed(found, entity)).collect());
+        }
+        let keys: Vec<CacheKey> =
+            entities.iter().map(|entity| asked.key(entity, RowKind::Computed)).collect();
+        let wanted = Wanted {
+            usable: |found: &Found| found.is_fresh(&asked),
+            shared: Failed::is_everyones,
+            late: || self.computing_late(),
+            end,
         };
-        let slots = found.into_iter().zip(entities);
-        Ok(slots
-            .map(|(found, entity)| match found {
-                Ok(Some(found)) => found.weigh(&asked, entity, Origin::Computed),
-                Ok(None) => {
-                    Weighed::Absent(Unavailable::NoRawRows { set: asked.set.clone(), entity: entity.clone() })
-                }
-                Err(failed) => Weighed::Absent(failed.unavailable(&asked)),
-            })
-            .collect())
+        let found = self.cache.get_or_fetch(&keys, &wanted, fetch).await;
+        let weigh = |(found, key): (Result<Option<Found>, Failed>, &CacheKey)| match found {
+            Ok(found) => asked.weigh_computed(found, &key.entity),
+            Err(failed) => self.stand_in(asked, key, failed.unavailable(&asked)),
+        };
+        Ok(found.into_iter().zip(&keys).map(weigh).collect())
     }
 
     /// What computing a set needs, or why it cannot be.
@@ -133,6 +125,10 @@ impl Retriever {
         let store = self.store.as_ref().map_or("feature", |store| store.kind());
         Failed::from(RetrieveError::TimedOut { store, waited: self.config.on_demand.timeout })
     }
+}
+
+fn absent_all(asked: Asked<'_>, entities: &[Entity], failed: &Failed) -> Vec<Weighed> {
+    entities.iter().map(|_| Weighed::Absent(failed.clone().unavailable(&asked))).collect()
 }
 
 impl Asked<'_> {

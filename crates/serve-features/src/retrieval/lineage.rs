@@ -181,7 +181,7 @@ impl Retriever {
         let mut features = Vec::with_capacity(declared.len());
         for (i, feature) in declared.iter().enumerate() {
             let reads = set.map(|set| reads(set, i)).unwrap_or_default();
-            features.push(of(&feature.name, Some(feature.expression().to_owned()), reads));
+            features.push(of(&feature.name, feature.expression().map(str::to_owned), reads));
         }
         // A stored row may have more than was declared since.
         let others = stored.into_iter().flat_map(|row| row.row.features());

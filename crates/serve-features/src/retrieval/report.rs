@@ -17,24 +17,41 @@ use crate::validation::{FeatureReport, SetReport};
 const SAMPLE: usize = 1_000;
 
 impl Retriever {
-    /// A set as it is now.
+    /// A set as it is now. Where the store fails, a declared set is reported without its rows, with a warning.
     ///
     /// # Errors
-    /// [`Unavailable`] where there is no store or it cannot answer. A set that is neither declared nor stored has an empty
-    /// report.
+    /// [`Unavailable`] where there is no store, or it cannot answer for a set that is not declared. A set that is neither
+    /// declared nor stored has an empty report.
     pub async fn report(&self, set: &FeatureSetName) -> Result<SetReport, Unavailable> {
         let store = self.guarded(set)?;
-        let rows = store.sample(set.clone(), SAMPLE).await;
-        let rows = rows.map_err(|error| Unavailable::Store { set: set.clone(), source: Arc::new(error) })?;
+        let mut report = self.counted(set);
+        let now = (self.clock)();
+        match store.sample(set.clone(), SAMPLE).await {
+            Ok(rows) => {
+                ages(&mut report, &rows, now, self.latest(now), self.limit(set));
+                nulls(&mut report, &rows);
+                warn(&mut report, self.limit(set));
+            }
+            Err(error) if report.declaration.is_some() => {
+                report.warnings.push(format!("its rows cannot be looked at: {error}"));
+            }
+            Err(error) => return Err(Unavailable::Store { set: set.clone(), source: Arc::new(error) }),
+        }
+        Ok(report)
+    }
+
+    /// What was counted of every declared set since the start, without asking the store: for a metrics page.
+    #[must_use]
+    pub fn tallies(&self) -> Vec<SetReport> {
+        self.declarations.sets().iter().map(|set| self.counted(set.name())).collect()
+    }
+
+    fn counted(&self, set: &FeatureSetName) -> SetReport {
         let mut report = SetReport::new(set.clone(), self.declared(set).cloned());
         if let Some(validator) = self.validators.get(set) {
             validator.report(&mut report);
         }
-        let now = (self.clock)();
-        ages(&mut report, &rows, now, self.latest(now), self.limit(set));
-        nulls(&mut report, &rows);
-        warn(&mut report, self.limit(set));
-        Ok(report)
+        report
     }
 }
 

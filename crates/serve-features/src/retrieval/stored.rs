@@ -1,7 +1,7 @@
 //! Rows as the store has them.
 
 use super::found::Content;
-use super::{Asked, Failed, Found, Origin, Retriever, Unavailable, Weighed};
+use super::{Asked, Failed, Found, Origin, Retrieved, Retriever, Unavailable, Weighed};
 use crate::feature_cache::{CacheKey, RowKind, Wanted};
 use crate::name::Entity;
 use crate::resilience::Guarded;
@@ -20,12 +20,7 @@ impl Retriever {
         if asked.as_of.is_some() {
             return Ok(self.stored_then(store, asked, entities).await);
         }
-        let key = |entity: &Entity| CacheKey {
-            set: asked.set.clone(),
-            entity: entity.clone(),
-            kind: RowKind::Stored,
-        };
-        let keys: Vec<CacheKey> = entities.iter().map(key).collect();
+        let keys: Vec<CacheKey> = entities.iter().map(|entity| asked.key(entity, RowKind::Stored)).collect();
         let wanted = Wanted {
             usable: |found: &Found| found.is_fresh(&asked),
             shared: Failed::is_everyones,
@@ -122,19 +117,27 @@ impl Retriever {
         entity: &Entity,
         found: Result<Option<Found>, Failed>,
     ) -> Weighed {
-        let failed = match found {
-            Ok(Some(found)) => return found.weigh(&asked, entity, Origin::Cached),
-            Ok(None) => return absent(asked, entity),
-            Err(failed) => failed.unavailable(&asked),
+        match found {
+            Ok(Some(found)) => found.weigh(&asked, entity, Origin::Cached),
+            Ok(None) => absent(asked, entity),
+            Err(failed) => self.stand_in(asked, key, failed.unavailable(&asked)),
+        }
+    }
+
+    /// The last good row of a key in the place of a failure of the store, marked with it.
+    pub(super) fn stand_in(&self, asked: Asked<'_>, key: &CacheKey, failed: Unavailable) -> Weighed {
+        let last = match &failed {
+            Unavailable::Store { .. } => self.cache.last_known_good(key),
+            _ => None,
         };
-        let Some(last) = self.cache.last_known_good(key) else {
+        let Some(last) = last else {
             return Weighed::Absent(failed);
         };
-        let degraded = |mut retrieved: super::Retrieved| {
+        let degraded = |mut retrieved: Retrieved| {
             retrieved.degraded = Some(format!("{failed}; the row is the last that it gave"));
             retrieved
         };
-        match last.weigh(&asked, entity, Origin::LastKnownGood) {
+        match last.weigh(&asked, &key.entity, Origin::LastKnownGood) {
             Weighed::Fresh(retrieved) => Weighed::Fresh(degraded(retrieved)),
             Weighed::Stale(retrieved, stale) => Weighed::Stale(degraded(retrieved), stale),
             Weighed::Absent(_) => Weighed::Absent(failed),

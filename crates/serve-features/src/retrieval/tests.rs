@@ -23,6 +23,11 @@ feature_sets:
   ready:
     entity: symbol
     max_age: 10m
+  typed:
+    entity: symbol
+    features:
+      rsi: { type: number, range: { min: 0, max: 100 }, max_null_rate: 0.1 }
+      venue: { type: text, missing: reject }
   hourly:
     entity: symbol
     max_age: 90m

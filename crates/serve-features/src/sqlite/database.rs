@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::schema::{self, State};
@@ -163,6 +164,9 @@ impl SqliteDatabase {
     fn connect(path: &Path, busy_timeout: Duration) -> Result<Self, OpenError> {
         let opened = Connection::open(path).and_then(|connection| {
             connection.busy_timeout(busy_timeout)?;
+            // Plans do not depend on the values bound, as every statement is a look-up in a key. Without this, clearing a
+            // cached statement's bindings makes SQLite prepare it anew for every call, which costs more than the query.
+            connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             connection.set_prepared_statement_cache_capacity(STATEMENTS);
             Ok(connection)
         });
@@ -213,12 +217,8 @@ impl SqliteDatabase {
     }
 
     fn other_version(&self, found: i64) -> OpenError {
-        let (path, expected) = (self.path.clone(), schema::CURRENT);
-        if found > expected {
-            OpenError::TooNew { path, found, expected }
-        } else {
-            OpenError::NotMigrated { path, found, expected }
-        }
+        let url = crate::location::StoreUrl::sqlite(&self.path).to_string();
+        OpenError::other_version(url, found, schema::CURRENT)
     }
 
     fn failed(&self, operation: &'static str) -> impl FnOnce(rusqlite::Error) -> OpenError + use<> {

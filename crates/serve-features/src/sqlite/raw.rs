@@ -185,7 +185,8 @@ fn collect(
             }
         } else {
             let json = row.get_ref(1).and_then(|json| Ok(json.as_str()?)).map_err(&failed)?;
-            values = stored::decode(json).map_err(|error| corrupt(table, entity, error.into()))?;
+            values =
+                stored::decode(json.as_bytes(), &[]).map_err(|error| corrupt(table, entity, error.into()))?;
         }
         if *table == RawTable::Sentiment {
             let said: Option<String> = row.get(2).map_err(&failed)?;

@@ -65,6 +65,18 @@ pub enum RetrieveError {
         /// When a call may be let through.
         retry_after: Duration,
     },
+    /// Every connection to the store was in use until the deadline.
+    #[error(
+        "the {store} feature store is busy: {connections} connections are in use, {waiting} requests wait"
+    )]
+    Exhausted {
+        /// The store's kind.
+        store: &'static str,
+        /// How many connections there may be.
+        connections: usize,
+        /// How many other requests wait for one.
+        waiting: usize,
+    },
     /// The store's thread has ended.
     #[error("the {store} feature store has stopped")]
     Stopped {
@@ -111,6 +123,7 @@ impl RetrieveError {
             | Self::Busy { .. }
             | Self::TimedOut { .. }
             | Self::BreakerOpen { .. }
+            | Self::Exhausted { .. }
             | Self::Backend { .. }
             | Self::Corrupt { .. } => Fault::Upstream,
             Self::NoRaw { .. } => Fault::Client,
@@ -126,7 +139,8 @@ impl RetrieveError {
             | Self::RawDeadline { .. }
             | Self::Busy { .. }
             | Self::TimedOut { .. }
-            | Self::BreakerOpen { .. } => true,
+            | Self::BreakerOpen { .. }
+            | Self::Exhausted { .. } => true,
             Self::Backend { transient, .. } => *transient,
             Self::Stopped { .. } | Self::NoRaw { .. } | Self::Corrupt { .. } => false,
         }
@@ -163,6 +177,18 @@ pub enum WriteError {
         store: &'static str,
         /// When a call may be let through.
         retry_after: Duration,
+    },
+    /// Every connection to the store was in use until the deadline.
+    #[error(
+        "the {store} feature store is busy: {connections} connections are in use, {waiting} requests wait"
+    )]
+    Exhausted {
+        /// The store's kind.
+        store: &'static str,
+        /// How many connections there may be.
+        connections: usize,
+        /// How many other requests wait for one.
+        waiting: usize,
     },
     /// The store's thread has ended.
     #[error("the {store} feature store has stopped")]
@@ -225,9 +251,11 @@ impl WriteError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Busy { .. } | Self::TimedOut { .. } | Self::BreakerOpen { .. } | Self::Backend { .. } => {
-                Fault::Upstream
-            }
+            Self::Busy { .. }
+            | Self::Exhausted { .. }
+            | Self::TimedOut { .. }
+            | Self::BreakerOpen { .. }
+            | Self::Backend { .. } => Fault::Upstream,
             Self::Stopped { .. } => Fault::Ours,
             Self::NoRaw { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => Fault::Client,
         }
@@ -237,7 +265,9 @@ impl WriteError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::TimedOut { .. } | Self::BreakerOpen { .. } => true,
+            Self::Busy { .. } | Self::Exhausted { .. } | Self::TimedOut { .. } | Self::BreakerOpen { .. } => {
+                true
+            }
             Self::Backend { transient, .. } => *transient,
             Self::Stopped { .. }
             | Self::NoRaw { .. }

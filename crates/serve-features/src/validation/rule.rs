@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serve_core::Value;
 
-use crate::declaration::{Feature, FeatureSet, MissingPolicy};
+use crate::declaration::{Feature, FeatureKind, FeatureRange, FeatureSet, MissingPolicy};
 
 /// A value that its declaration does not allow.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,21 +74,12 @@ fn range(min: Option<f64>, max: Option<f64>) -> String {
     }
 }
 
-/// The type of a feature's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    Number,
-    Bool,
-    Text,
-}
-
 /// What one feature's values may be.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Rule {
     pub(crate) name: Arc<str>,
-    pub(crate) kind: Option<Kind>,
-    pub(crate) min: Option<f64>,
-    pub(crate) max: Option<f64>,
+    pub(crate) kind: FeatureKind,
+    pub(crate) range: FeatureRange,
     pub(crate) missing: MissingPolicy,
     pub(crate) max_null_rate: Option<f64>,
 }
@@ -101,11 +92,10 @@ pub(crate) fn rules(set: &FeatureSet) -> Vec<Rule> {
 fn rule(feature: &Feature) -> Rule {
     Rule {
         name: Arc::clone(&feature.name),
-        kind: Some(Kind::Number),
-        min: None,
-        max: None,
+        kind: feature.kind(),
+        range: feature.range(),
         missing: feature.missing(),
-        max_null_rate: None,
+        max_null_rate: feature.max_null_rate(),
     }
 }
 
@@ -115,13 +105,13 @@ impl Rule {
         let wrong = |kind| Some(self.violation(kind));
         match (self.kind, value) {
             (_, Value::Missing) => None,
-            (Some(Kind::Number) | None, Value::Number(x)) if x.is_nan() => None,
-            (Some(Kind::Number) | None, Value::Number(x)) => self.outside(*x).and_then(wrong),
-            (Some(Kind::Bool), Value::Bool(_)) | (Some(Kind::Text), Value::Text(_)) | (None, _) => None,
-            (Some(Kind::Number), Value::Text(text)) if text.trim().parse::<f64>().is_ok() => {
+            (FeatureKind::Number, Value::Number(x)) if x.is_nan() => None,
+            (FeatureKind::Number, Value::Number(x)) => self.outside(*x).and_then(wrong),
+            (FeatureKind::Bool, Value::Bool(_)) | (FeatureKind::Text, Value::Text(_)) => None,
+            (FeatureKind::Number, Value::Text(text)) if text.trim().parse::<f64>().is_ok() => {
                 wrong(ViolationKind::NumberAsText { got: text.chars().take(60).collect() })
             }
-            (Some(kind), other) => wrong(ViolationKind::Type { expected: kind.called(), got: other.kind() }),
+            (kind, other) => wrong(ViolationKind::Type { expected: called(kind), got: other.kind() }),
         }
     }
 
@@ -130,18 +120,16 @@ impl Rule {
     }
 
     fn outside(&self, x: f64) -> Option<ViolationKind> {
-        let below = self.min.is_some_and(|min| x < min);
-        let above = self.max.is_some_and(|max| x > max);
-        (below || above).then_some(ViolationKind::Range { min: self.min, max: self.max, got: x })
+        let FeatureRange { min, max, .. } = self.range;
+        let outside = min.is_some_and(|min| x < min) || max.is_some_and(|max| x > max);
+        outside.then_some(ViolationKind::Range { min, max, got: x })
     }
 }
 
-impl Kind {
-    fn called(self) -> &'static str {
-        match self {
-            Self::Number => "a number",
-            Self::Bool => "a boolean",
-            Self::Text => "text",
-        }
+fn called(kind: FeatureKind) -> &'static str {
+    match kind {
+        FeatureKind::Number => "a number",
+        FeatureKind::Bool => "a boolean",
+        FeatureKind::Text => "text",
     }
 }

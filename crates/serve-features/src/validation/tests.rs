@@ -1,24 +1,23 @@
 //! Rows against rules.
 
-use super::rule::Kind;
 use super::*;
+use crate::declaration::{FeatureKind, FeatureRange};
 use crate::name::FeatureSetName;
 
-fn rule(name: &str, kind: Kind, missing: MissingPolicy) -> Rule {
-    Rule { name: name.into(), kind: Some(kind), min: None, max: None, missing, max_null_rate: None }
+fn rule(name: &str, kind: FeatureKind, missing: MissingPolicy) -> Rule {
+    Rule { name: name.into(), kind, range: FeatureRange::default(), missing, max_null_rate: None }
 }
 
 fn validator() -> Validator {
     let rules = vec![
         Rule {
-            min: Some(0.0),
-            max: Some(100.0),
+            range: FeatureRange { min: Some(0.0), max: Some(100.0) },
             max_null_rate: Some(0.25),
-            ..rule("rsi", Kind::Number, MissingPolicy::Nan)
+            ..rule("rsi", FeatureKind::Number, MissingPolicy::Nan)
         },
-        rule("mood", Kind::Number, MissingPolicy::Constant(0.5)),
-        rule("open", Kind::Bool, MissingPolicy::Nan),
-        rule("venue", Kind::Text, MissingPolicy::Reject),
+        rule("mood", FeatureKind::Number, MissingPolicy::Constant(0.5)),
+        rule("open", FeatureKind::Bool, MissingPolicy::Nan),
+        rule("venue", FeatureKind::Text, MissingPolicy::Reject),
     ];
     let tally = Tally::new(rules.len());
     Validator { rules, tally }

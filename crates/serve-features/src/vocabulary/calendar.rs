@@ -56,7 +56,7 @@ pub fn field(timestamps: &[Timestamp], field: Field) -> Vec<f64> {
 }
 
 /// Days since January 1st, 1970, whatever the time of day.
-pub(super) fn day(timestamp: Timestamp) -> i64 {
+pub(crate) fn day(timestamp: Timestamp) -> i64 {
     second(timestamp).div_euclid(86_400)
 }
 

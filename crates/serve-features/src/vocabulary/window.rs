@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::timestamp::nanos;
+
 /// A window that ends at the row it is asked for, that row included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Window {
@@ -74,11 +76,6 @@ impl Stretches<'_> {
         }
         found
     }
-}
-
-/// Since 1970. Moments a window apart are compared in these, where no calendar ends.
-fn nanos(timestamp: Timestamp) -> i128 {
-    timestamp.as_nanosecond()
 }
 
 impl Iterator for Stretches<'_> {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serve_features::MissingPolicy::{Constant, Nan, Reject};
-use serve_features::{DeclarationError, Declarations, Entity, Feature, MaxAge, RawTable};
+use serve_features::{
+    DeclarationError, Declarations, Entity, Feature, FeatureKind, MaxAge, RawTable, SourceColumn,
+};
 
 const SOUND: &str = r#"
 feature_sets:
@@ -52,7 +54,7 @@ fn a_sound_file_says_all_there_is() {
     assert_eq!(names, ["z_last", "sma_ratio_7", "mood", "strict", "open_ended", "bias"]);
     let policies: Vec<_> = hourly.features().iter().map(Feature::missing).collect();
     assert_eq!(policies, [Nan, Nan, Constant(0.0), Reject, Nan, Nan]);
-    assert_eq!(hourly.features()[1].expression(), "close / rolling_mean(close, 7) - 1");
+    assert_eq!(hourly.features()[1].expression(), Some("close / rolling_mean(close, 7) - 1"));
     assert_eq!(ready.max_age(), Some(MaxAge::Unlimited));
     assert!(ready.features().is_empty() && ready.sources().is_empty());
 }
@@ -90,7 +92,7 @@ extra: 1
         "line 8: feature set \"Hourly\": source \"news\": `join`: expected `as_of`, got \"left\"".to_owned(),
         format!("line 8: feature set \"Hourly\": source \"news\": duration \"soon\": {durations}"),
         "line 8: feature set \"Hourly\": source \"news\": expected `delay`: a duration such as `1d`, got the number 1".to_owned(),
-        "line 9: feature set \"Hourly\": source \"2nd\": unknown key `tabel`: expected table, join, max_age, delay".to_owned(),
+        "line 9: feature set \"Hourly\": source \"2nd\": unknown key `tabel`: expected table, columns, join, max_age, delay".to_owned(),
         "line 9: feature set \"Hourly\": source \"2nd\": expected a name of letters, digits and `_` that expressions can use".to_owned(),
         "line 9: feature set \"Hourly\": source \"2nd\": expected the key `table`: `price_data`, `sentiment_data` or a table of your own".to_owned(),
         format!("line 12: feature set \"Hourly\": feature \"b\": {missing}, got \"zero\""),
@@ -100,10 +102,104 @@ extra: 1
         "line 14: feature set \"Hourly\": feature \"d\": expected an expression, or a map with `expr` and `missing`, got a list".to_owned(),
         "line 15: feature set \"Hourly\": feature \"entity\": the name is taken by a column of every built table".to_owned(),
         "line 17: feature set \"other\": expected the key `entity`, the name of what the features describe".to_owned(),
-        "line 18: feature set \"other\": features need the key `sources`, which says where their columns come from".to_owned(),
+        "line 18: feature set \"other\": feature \"e\": expected `number`, `bool` or `text`, got \"close\"; an expression needs the key `sources`, which says where its columns come from".to_owned(),
         "line 19: unknown key `extra`: expected feature_sets".to_owned(),
     ];
     assert_eq!(lines(yaml), expected);
+}
+
+const SCORED: &str = r#"
+feature_sets:
+  shop:
+    entity: user
+    sources:
+      paid: { table: payments, columns: { amount: number, note: text } }
+      news: { table: sentiment_data, columns: { finbert: number } }
+    features:
+      spent: { expr: "rolling_sum(amount, 3)", type: number, range: { min: 0 }, max_null_rate: 0.5 }
+      tone: vader(note) + vader(news.text) + news.finbert + news.score
+      both: spent * tone
+"#;
+
+#[test]
+fn columns_of_tables_of_ones_own_are_checked_where_they_are_declared() {
+    let set = Declarations::parse(SCORED).expect("is sound").sets()[0].clone();
+    let spent = &set.features()[0];
+    assert_eq!((spent.kind(), spent.range().min, spent.range().max), (FeatureKind::Number, Some(0.0), None));
+    assert_eq!(spent.max_null_rate(), Some(0.5));
+    let paid = &set.sources()[0];
+    assert_eq!((paid.column("note"), paid.column("x")), (Some(SourceColumn::Text), None));
+    for (from, to, told) in [
+        (
+            "(amount, 3)",
+            "(amonut, 3)",
+            "line 9: feature set \"shop\": feature \"spent\": at character 13: no column `amonut`: source `paid` has amount, note; of `news`: `news.…`",
+        ),
+        (
+            "news.finbert",
+            "news.finbret",
+            "line 10: feature set \"shop\": feature \"tone\": at character 34: no column `news.finbret`: source `news` has score, text, finbert; of `paid`: `paid.…`",
+        ),
+        (
+            "vader(note)",
+            "note",
+            "line 10: feature set \"shop\": feature \"tone\": at character 1: no column `note`: texts are not numbers; `vader(paid.note)` is",
+        ),
+        (
+            "note: text",
+            "note: words",
+            "line 6: feature set \"shop\": source \"paid\": column `note`: expected `number` or `text`, got \"words\"",
+        ),
+        (
+            "type: number",
+            "type: text",
+            "line 9: feature set \"shop\": feature \"spent\": `range`: only numbers have one\nline 9: feature set \"shop\": feature \"spent\": `type`: an expression gives numbers, expected `number`",
+        ),
+    ] {
+        let told_now = lines(&SCORED.replace(from, to));
+        assert!(told_now.join("\n").contains(told), "{to}: {told_now:?}");
+    }
+}
+
+#[test]
+fn features_in_a_circle_are_named() {
+    let told = lines(&SCORED.replace("rolling_sum(amount, 3)", "lag(both, 1)"));
+    let circle =
+        "line 9: feature set \"shop\": features refer to each other in a circle: `spent` → `both` → `spent`";
+    assert_eq!(told, [circle]);
+    let told = lines(&SCORED.replace("rolling_sum(amount, 3)", "spent + 1"));
+    assert!(told[0].contains("no column `spent`"), "{told:?}");
+}
+
+#[test]
+fn ready_rows_may_be_described() {
+    let yaml = "
+feature_sets:
+  ready:
+    entity: user
+    features:
+      age: { type: number, range: { min: 0, max: 150 }, missing: reject }
+      member: bool
+      city: { type: text, max_null_rate: 0.1 }
+";
+    let declarations = Declarations::parse(yaml).expect("is sound");
+    let kinds: Vec<_> = declarations.sets()[0].features().iter().map(Feature::kind).collect();
+    assert_eq!(kinds, [FeatureKind::Number, FeatureKind::Bool, FeatureKind::Text]);
+    assert!(declarations.sets()[0].features().iter().all(|feature| feature.expression().is_none()));
+    let told = lines(&yaml.replace("max: 150", "max: -1").replace("0.1", "10%").replace("bool", "boolean"));
+    let expected = [
+        "line 6: feature set \"ready\": feature \"age\": `range`: expected `min` not above `max`, got 0 and -1",
+        "line 7: feature set \"ready\": feature \"member\": expected `number`, `bool` or `text`, got \"boolean\"; an expression needs the key `sources`, which says where its columns come from",
+        "line 8: feature set \"ready\": feature \"city\": `max_null_rate`: expected a number from 0 to 1, got \"10%\"",
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn windows_deeper_than_what_is_read_on_demand_are_known_beforehand() {
+    let set = &Declarations::parse(SOUND).expect("is sound").sets()[0].clone();
+    assert_eq!(set.deeper_than(6), [("sma_ratio_7", 7)]);
+    assert_eq!(set.deeper_than(7), []);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{Span, Timestamp};
 use proptest::prelude::*;
-use serve_features::{Declarations, FeatureRow, FeatureSet, Frame, SourceFrames};
+use serve_features::{Column, Declarations, FeatureRow, FeatureSet, Frame, SourceFrames};
 
 use super::entity;
 
@@ -53,6 +53,8 @@ feature_sets:
       endless_twice: macd(ema(close * news.score, 3), 2, 3)
       news_over_endless: rolling_max(ema(news.score, 3), 90m)
       news_by_time: rolling_sum(lag(macd(news.score, 2, 3), 3), 50m) + atr(news.score, news.score, news.score, 2)
+      tone: rolling_mean(vader(news.text), 2)
+      referring: lag(tone, 1) * mean_time + ema(over_endless, 2)
       shared: rolling_mean(close, 30m) / rolling_std(rolling_mean(close, 30m), 3)
 ";
 
@@ -65,6 +67,12 @@ pub(crate) fn rows(columns: usize, closest: i64) -> impl Strategy<Value = Vec<(i
     let value = prop_oneof![9 => 80.0..120.0f64, 1 => Just(f64::NAN), 1 => Just(0.0), 1 => Just(100.0)];
     let row = (closest..40i64, prop::collection::vec(value, columns));
     prop::collection::vec(row, 0..40)
+}
+
+/// One of some texts with scores of their own.
+pub(crate) fn text(number: i64) -> String {
+    let words = ["good", "not so good", "bad news", "VERY BAD!", "it was on a Tuesday", ""];
+    words[number.unsigned_abs() as usize / 60 % words.len()].to_owned()
 }
 
 fn frame(rows: &[(i64, Vec<f64>)], names: &[&str], known_until: Option<(Timestamp, i64)>) -> Frame {
@@ -83,8 +91,12 @@ fn frame(rows: &[(i64, Vec<f64>)], names: &[&str], known_until: Option<(Timestam
             column.push(*value);
         }
     }
-    let columns = names.iter().map(|name| Arc::from(*name)).zip(columns).collect();
-    Frame::events(timestamps, columns).expect("is in order")
+    let numbers = columns.into_iter().map(Column::Numbers);
+    let mut columns: Vec<(Arc<str>, Column)> =
+        names.iter().map(|name| Arc::from(*name)).zip(numbers).collect();
+    let texts = timestamps.iter().map(|at: &Timestamp| Some(text(at.as_second()).into())).collect();
+    columns.push(("text".into(), Column::Texts(texts)));
+    Frame::of(timestamps, columns).expect("is in order")
 }
 
 fn computed(

@@ -10,12 +10,18 @@ use jiff::Timestamp;
 use serve_core::Value;
 use serve_features::{Entity, FeatureRow, FeatureSetName, parse_timestamp};
 
+mod build;
 mod compute;
 mod contract;
+mod contract_raw;
+mod database;
 mod declarations;
 mod golden;
 mod ingest;
 mod lookahead;
+mod online;
+mod postgres;
+mod postgres_down;
 mod proxy;
 mod redis;
 mod redis_cache;
@@ -23,6 +29,7 @@ mod retrieval;
 mod same_bits;
 mod sqlite;
 mod tables;
+mod training;
 mod vader;
 mod vocabulary;
 
@@ -54,6 +61,12 @@ fn entity(name: &str) -> Entity {
 
 fn set(name: &str) -> FeatureSetName {
     name.parse().expect("is a feature set's name")
+}
+
+/// All levels of an error in one line.
+fn told(error: &dyn std::error::Error) -> String {
+    let below = error.source().map(|source| format!(": {}", told(source)));
+    format!("{error}{}", below.unwrap_or_default())
 }
 
 /// A row with the one feature `x`.

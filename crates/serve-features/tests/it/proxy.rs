@@ -40,7 +40,12 @@ struct State {
 
 impl Proxy {
     pub(super) fn to(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        Self::at("127.0.0.1:0", upstream)
+    }
+
+    /// Listens where it is told.
+    pub(super) fn at(address: &str, upstream: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).expect("listens");
         let address = listener.local_addr().expect("has an address");
         let state = State { mode: Mode::Pass, generation: 0, open: Vec::new(), ended: false };
         let (state, changed, accepted) = (Mutex::new(state), Condvar::new(), AtomicUsize::new(0));

@@ -11,18 +11,15 @@ use serve_features::{
     StoreUrl, WriteError, open_store,
 };
 
+use super::database::variable;
 use super::proxy::{Mode, Proxy};
 use super::{at, block_on, entity, row, set, x};
 
 /// A time that is not reached unless something hangs.
 const LONG: Duration = Duration::from_mins(1);
 
-pub(super) fn server() -> Option<String> {
-    let url = std::env::var("SERVE_TEST_REDIS").ok();
-    if url.is_none() {
-        eprintln!("not run: SERVE_TEST_REDIS is not set (see tests/databases)");
-    }
-    url
+pub(super) fn server() -> String {
+    variable("SERVE_TEST_REDIS")
 }
 
 pub(super) fn redis_url(text: &str) -> RedisUrl {
@@ -41,20 +38,20 @@ pub(super) fn options() -> StoreOptions {
 }
 
 /// An empty store; `settings` as `&history=3`.
-pub(super) fn store(settings: &str) -> Option<RedisStore> {
-    let url = redis_url(&format!("{}?prefix={}{settings}", server()?, prefix()));
-    Some(RedisStore::open(&url, options()).expect("opens"))
+pub(super) fn store(settings: &str) -> RedisStore {
+    let url = redis_url(&format!("{}?prefix={}{settings}", server(), prefix()));
+    RedisStore::open(&url, options()).expect("opens")
 }
 
 /// The server behind a proxy, and its URL.
-pub(super) fn behind_proxy() -> Option<(Proxy, RedisUrl)> {
-    let server = server()?;
+pub(super) fn behind_proxy() -> (Proxy, RedisUrl) {
+    let server = server();
     let (before, rest) = server.rsplit_once('@').unwrap_or(("redis://", &server));
     let address: SocketAddr = rest.split('/').next().and_then(|a| a.parse().ok()).expect("is an address");
     let proxy = Proxy::to(address);
     let at = if before.ends_with('/') { "" } else { "@" };
     let url = redis_url(&format!("{before}{at}{}?prefix={}", proxy.address(), prefix()));
-    Some((proxy, url))
+    (proxy, url)
 }
 
 pub(super) fn fetch_one(store: &dyn FeatureStore, name: &str) -> Result<Option<FeatureRow>, RetrieveError> {
@@ -79,7 +76,7 @@ fn until_answered(store: &dyn FeatureStore, name: &str) -> Option<FeatureRow> {
 
 #[test]
 fn the_newest_rows_are_kept_and_older_ones_forgotten() {
-    let Some(store) = store("&history=3") else { return };
+    let store = store("&history=3");
     for day in [5, 1, 4, 2, 3] {
         write_one(&store, row("A", &format!("2024-01-0{day}"), f64::from(day))).expect("writes");
     }
@@ -98,7 +95,7 @@ fn the_newest_rows_are_kept_and_older_ones_forgotten() {
 
 #[test]
 fn equal_features_of_two_moments_are_two_rows() {
-    let Some(store) = store("") else { return };
+    let store = store("");
     let rows = vec![row("A", "2024-01-01", 1.0), row("A", "2024-01-02", 1.0), row("A", "2024-01-02", 1.0)];
     block_on(store.write(set("vader"), rows.clone())).expect("writes");
     let (set, entity) = (set("vader"), entity("A"));
@@ -108,7 +105,7 @@ fn equal_features_of_two_moments_are_two_rows() {
 
 #[test]
 fn a_large_batch_is_read_and_written() {
-    let Some(store) = store("") else { return };
+    let store = store("");
     let rows: Vec<_> = (0..5000).map(|i| row(&format!("e{i:05}"), "2024-01-01", f64::from(i))).collect();
     block_on(store.write(set("vader"), rows.clone())).expect("writes");
     let names: Vec<Entity> = rows.iter().map(|row| row.entity().clone()).collect();
@@ -119,8 +116,7 @@ fn a_large_batch_is_read_and_written() {
 
 #[test]
 fn encrypted_connections_work_and_an_unknown_authority_is_refused() {
-    let tls = (std::env::var("SERVE_TEST_REDIS_TLS"), std::env::var("SERVE_TEST_REDIS_TLS_CA"));
-    let (Ok(url), Ok(ca)) = tls else { return };
+    let (url, ca) = (variable("SERVE_TEST_REDIS_TLS"), variable("SERVE_TEST_REDIS_TLS_CA"));
     let trusting = redis_url(&format!("{url}?prefix={}&ca={ca}", prefix()));
     let store = RedisStore::open(&trusting, options()).expect("opens");
     write_one(&store, row("A", "2024-01-01", 1.0)).expect("writes");
@@ -134,8 +130,8 @@ fn encrypted_connections_work_and_an_unknown_authority_is_refused() {
 
 #[test]
 fn a_wrong_password_is_told_and_never_shown() {
-    let Some(server) = server() else { return };
-    let Some((_, host)) = server.rsplit_once('@') else { return };
+    let server = server();
+    let (_, host) = server.rsplit_once('@').expect("names a password");
     let store =
         open_store(&StoreUrl::Redis(redis_url(&format!("redis://default:hunter2@{host}")))).expect("opens");
     let error = fetch_one(&*store, "A").expect_err("is refused");
@@ -146,7 +142,7 @@ fn a_wrong_password_is_told_and_never_shown() {
 
 #[test]
 fn a_value_of_somebody_else_is_an_error_and_no_row() {
-    let Some(server) = server() else { return };
+    let server = server();
     let mine = prefix();
     let store = RedisStore::open(&redis_url(&format!("{server}?prefix={mine}")), options()).expect("opens");
     let mut client = redis::Client::open(server).and_then(|c| c.get_connection()).expect("connects");
@@ -161,7 +157,7 @@ fn a_value_of_somebody_else_is_an_error_and_no_row() {
 
 #[test]
 fn a_server_that_is_down_at_the_start_is_found_when_it_is_there() {
-    let Some((proxy, url)) = behind_proxy() else { return };
+    let (proxy, url) = behind_proxy();
     proxy.set(Mode::Cut);
     let store = RedisStore::open(&url, options()).expect("opens");
     let error = fetch_one(&store, "A").expect_err("is down");
@@ -190,7 +186,7 @@ fn a_refused_connection_is_an_error_at_once() {
 
 #[test]
 fn a_server_that_hangs_ends_at_the_deadline_and_is_given_up() {
-    let Some((proxy, url)) = behind_proxy() else { return };
+    let (proxy, url) = behind_proxy();
     let store = RedisStore::open(&url, options()).expect("opens");
     write_one(&store, row("A", "2024-01-01", 1.0)).expect("writes");
     let connections = proxy.accepted();
@@ -208,7 +204,7 @@ fn a_server_that_hangs_ends_at_the_deadline_and_is_given_up() {
 
 #[test]
 fn a_server_that_accepts_and_never_answers_is_no_server() {
-    let Some((proxy, url)) = behind_proxy() else { return };
+    let (proxy, url) = behind_proxy();
     proxy.set(Mode::Hang);
     let impatient = StoreOptions { connect_timeout: Duration::from_millis(20), ..options() };
     let store = RedisStore::open(&url, impatient).expect("opens");

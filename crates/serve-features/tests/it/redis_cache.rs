@@ -20,9 +20,9 @@ fn options() -> RedisCacheOptions {
 }
 
 /// A cache with a Redis of its own, in front of a store.
-pub(super) fn over(inner: Arc<dyn FeatureStore>) -> Option<RedisCache> {
-    let url = redis_url(&format!("{}?prefix={}", server()?, prefix()));
-    Some(RedisCache::open(&url, inner, options()).expect("opens"))
+pub(super) fn over(inner: Arc<dyn FeatureStore>) -> RedisCache {
+    let url = redis_url(&format!("{}?prefix={}", server(), prefix()));
+    RedisCache::open(&url, inner, options()).expect("opens")
 }
 
 /// A store that counts how often and for how many entities it is asked.
@@ -68,7 +68,7 @@ impl FeatureStore for Counting {
 }
 
 fn client() -> redis::Connection {
-    let server = server().expect("is there");
+    let server = server();
     redis::Client::open(server).and_then(|client| client.get_connection()).expect("connects")
 }
 
@@ -88,7 +88,7 @@ fn eventually(mut happened: impl FnMut() -> bool) {
 
 #[test]
 fn what_was_fetched_is_not_fetched_again_and_misses_are_one_query() {
-    let Some(server) = server() else { return };
+    let server = server();
     let (inner, prefix) = (Arc::new(Counting::default()), prefix());
     let url = redis_url(&format!("{server}?prefix={prefix}"));
     let cache = RedisCache::open(&url, Arc::clone(&inner) as _, options()).expect("opens");
@@ -121,7 +121,7 @@ fn what_was_fetched_is_not_fetched_again_and_misses_are_one_query() {
 #[test]
 fn requests_as_of_then_go_past_it() {
     let inner = Arc::new(Counting::default());
-    let Some(cache) = over(Arc::clone(&inner) as _) else { return };
+    let cache = over(Arc::clone(&inner) as _);
     let rows = vec![row("A", "2024-01-01", 1.0), row("A", "2024-01-02", 2.0)];
     block_on(cache.write(set("vader"), rows)).expect("writes");
     let mut request = FetchRequest::newest(set("vader"), [entity("A")]);
@@ -134,7 +134,7 @@ fn requests_as_of_then_go_past_it() {
 #[test]
 fn our_own_writes_are_seen_at_once() {
     let inner = Arc::new(Counting::default());
-    let Some(cache) = over(Arc::clone(&inner) as _) else { return };
+    let cache = over(Arc::clone(&inner) as _);
     let found = || x(fetch_one(&cache, "A").expect("fetches").as_ref());
     for (timestamp, value, newest) in [
         ("2024-01-02", 2.0, 2.0),
@@ -153,7 +153,7 @@ fn our_own_writes_are_seen_at_once() {
 #[test]
 fn a_backfill_of_an_unknown_entity_is_not_taken_for_its_newest_row() {
     let inner = Arc::new(Counting::default());
-    let Some(cache) = over(Arc::clone(&inner) as _) else { return };
+    let cache = over(Arc::clone(&inner) as _);
     block_on(inner.write(set("vader"), vec![row("A", "2024-01-09", 9.0)])).expect("writes");
     write_one(&cache, row("A", "2024-01-01", 1.0)).expect("writes");
     assert_eq!(x(fetch_one(&cache, "A").expect("fetches").as_ref()), Some(Value::Number(9.0)));
@@ -161,7 +161,7 @@ fn a_backfill_of_an_unknown_entity_is_not_taken_for_its_newest_row() {
 
 #[test]
 fn a_reader_that_fetched_before_a_write_leaves_nothing_old_behind() {
-    let Some(server) = server() else { return };
+    let server = server();
     let (inner, prefix) = (Arc::new(Counting::default()), prefix());
     let url = redis_url(&format!("{server}?prefix={prefix}"));
     let cache = RedisCache::open(&url, Arc::clone(&inner) as _, options()).expect("opens");
@@ -183,7 +183,7 @@ fn a_reader_that_fetched_before_a_write_leaves_nothing_old_behind() {
 
 #[test]
 fn a_value_that_nobody_wrote_is_a_miss_and_is_replaced() {
-    let Some(server) = server() else { return };
+    let server = server();
     let (inner, prefix) = (Arc::new(Counting::default()), prefix());
     let url = redis_url(&format!("{server}?prefix={prefix}"));
     let cache = RedisCache::open(&url, Arc::clone(&inner) as _, options()).expect("opens");
@@ -206,7 +206,7 @@ fn a_value_that_nobody_wrote_is_a_miss_and_is_replaced() {
 
 #[test]
 fn a_redis_that_fails_in_any_way_costs_nothing_but_time() {
-    let Some((proxy, url)) = behind_proxy() else { return };
+    let (proxy, url) = behind_proxy();
     let inner = Arc::new(Counting::default());
     let (timeout, connect_timeout) = (Duration::from_millis(5), Duration::from_millis(50));
     let impatient = RedisCacheOptions { timeout, connect_timeout, ..options() };
@@ -225,7 +225,7 @@ fn a_redis_that_fails_in_any_way_costs_nothing_but_time() {
     }
     let counts = cache.counts();
     // Left alone after a few failures, and not for every request anew.
-    assert!(counts.failed >= 3 && counts.skipped > 20, "{counts:?}");
+    assert!(counts.failed >= 1 && counts.skipped > 20, "{counts:?}");
     assert_eq!(counts.hits + counts.misses + counts.failed + counts.skipped, 100, "{counts:?}");
     // And found again.
     proxy.set(Mode::Pass);
@@ -240,7 +240,7 @@ fn a_redis_that_fails_in_any_way_costs_nothing_but_time() {
 #[test]
 fn the_stores_own_failure_is_the_answer() {
     let inner = Arc::new(Counting::default());
-    let Some(cache) = over(Arc::clone(&inner) as _) else { return };
+    let cache = over(Arc::clone(&inner) as _);
     let error = write_one(&cache, row("A", "2024-01-01", f64::INFINITY)).expect_err("is refused");
     assert!(matches!(error, WriteError::NotStorable { .. }));
     assert!(cache.raw().is_none());

@@ -12,7 +12,7 @@ use serve_features::{
     StoredState, WriteError, on_demand,
 };
 
-use super::lookahead::{DELAYS, rows, set};
+use super::lookahead::{DELAYS, rows, set, text};
 use super::{block_on, entity};
 
 type Generated = Vec<(i64, Vec<f64>)>;
@@ -24,15 +24,15 @@ fn minute(minute: i64) -> Timestamp {
 }
 
 /// Raw rows; those of one moment are told apart by a text.
-fn raw(generated: &Generated, names: &[&str], text: bool) -> Vec<RawRow> {
+fn raw(generated: &Generated, names: &[&str], texts: bool) -> Vec<RawRow> {
     let (mut at, mut rows) = (0, Vec::new());
     for (i, (gap, values)) in generated.iter().enumerate() {
         at += gap;
         let number = |x: f64| if x.is_nan() { Value::Missing } else { Value::Number(x) };
         let mut columns: Vec<(Arc<str>, Value<'static>)> =
             names.iter().zip(values).map(|(name, x)| (Arc::from(*name), number(*x))).collect();
-        if text {
-            columns.push(("text".into(), Value::Text(i.to_string().into())));
+        if texts {
+            columns.push(("text".into(), Value::Text(format!("{i} {}", text(60 * at)).into())));
         }
         rows.push(RawRow::new(entity("A"), minute(at), columns));
     }

@@ -1,6 +1,5 @@
 //! What only a SQLite file can do: be new, old, foreign, shared by two processes, busy or broken.
 
-use std::error::Error;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::mpsc;
@@ -16,7 +15,7 @@ use serve_features::{
 };
 use tempfile::TempDir;
 
-use super::{block_on, entity, row, set, x};
+use super::{block_on, entity, row, set, told, x};
 
 fn file() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -30,12 +29,6 @@ fn options() -> SqliteOptions {
 
 fn newest(name: &str) -> FetchRequest {
     FetchRequest::newest(set("vader"), [entity(name)])
-}
-
-/// All levels of an error in one line.
-fn told(error: &dyn Error) -> String {
-    let below = error.source().map(|source| format!(": {}", told(source)));
-    format!("{error}{}", below.unwrap_or_default())
 }
 
 #[test]

@@ -66,7 +66,9 @@ impl Failure for RetrieveError {
         match self {
             Self::Deadline { .. } | Self::RawDeadline { .. } | Self::TimedOut { .. } => Tells::Late,
             Self::Backend { transient: true, .. } | Self::Stopped { .. } => Tells::Failed,
-            Self::Busy { .. } | Self::BreakerOpen { .. } | Self::Backend { .. } => Tells::Nothing,
+            Self::Busy { .. } | Self::Exhausted { .. } | Self::BreakerOpen { .. } | Self::Backend { .. } => {
+                Tells::Nothing
+            }
             Self::NoRaw { .. } | Self::Corrupt { .. } => Tells::Answered,
         }
     }
@@ -89,7 +91,9 @@ impl Failure for WriteError {
         match self {
             Self::TimedOut { .. } => Tells::Late,
             Self::Backend { transient: true, .. } | Self::Stopped { .. } => Tells::Failed,
-            Self::Busy { .. } | Self::BreakerOpen { .. } | Self::Backend { .. } => Tells::Nothing,
+            Self::Busy { .. } | Self::Exhausted { .. } | Self::BreakerOpen { .. } | Self::Backend { .. } => {
+                Tells::Nothing
+            }
             Self::NoRaw { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => Tells::Answered,
         }
     }

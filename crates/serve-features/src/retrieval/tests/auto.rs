@@ -120,6 +120,23 @@ async fn a_store_that_fails_is_not_asked_for_raw_rows_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_computed_row_may_be_the_last_that_was_good() {
+    let bench = bench(|config| {
+        config.cache.last_known_good = Duration::from_mins(30);
+        config.retry.attempts = 1;
+    });
+    bench.has_candles("A", &[("10:30:00", 3.0)]).await;
+    assert!(bench.asked("hourly", "A", Mode::Auto).await.is_ok());
+    bench.script.otherwise(Act::Fail);
+    for mode in [Mode::Auto, Mode::Compute] {
+        let found = bench.asked("hourly", "A", mode).await.expect("stands in");
+        assert_eq!((found.origin, found.age_seconds), (Origin::LastKnownGood, 1_800.0), "{mode:?}");
+        assert!(found.degraded.is_some());
+    }
+    assert!(matches!(bench.cached("hourly", "A").await, Err(Unavailable::Store { .. })));
+}
+
+#[tokio::test(start_paused = true)]
 async fn lineage_shows_both_rows_the_expressions_and_the_raw_rows() {
     let bench = bench(|_| ());
     bench.has("hourly", &[hourly("10:00:00", 0.5)]).await;

@@ -105,6 +105,47 @@ async fn offending_values_that_are_stored_all_the_same_are_seen_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn ready_features_are_held_against_their_declaration() {
+    let bench = bench(|_| ());
+    let (rsi, venue) = (("rsi", Value::Number(100.5)), ("venue", Value::Number(1.0)));
+    let rows = vec![hourly("A", "11:00:00", &[rsi.clone(), venue]), hourly("B", "11:00:00", &[])];
+    let error = bench.retriever.ingest(request("typed", rows, false)).await.expect_err("is refused");
+    let IngestError::Refused { refused, .. } = error else { panic!("{error}") };
+    let told: Vec<String> = refused.iter().map(|(i, refusal)| format!("{i}: {refusal}")).collect();
+    assert_eq!(
+        told,
+        [
+            "0: `rsi`: expected 0 to 100, got 100.5; `venue`: expected text, got a number",
+            "1: `venue`: expected a value, got nothing"
+        ]
+    );
+    let venue = ("venue", Value::Text("x".into()));
+    bench.has("typed", &[hourly("A", "11:00:00", &[rsi, venue]), hourly("B", "11:00:00", &[])]).await;
+    let found = bench.cached("typed", "A").await.expect("is usable without its rsi");
+    assert_eq!((found.row.get("rsi"), found.invalid.len()), (Some(&Value::Missing), 1));
+    assert_eq!(
+        bench.cached("typed", "B").await.expect_err("is rejected").to_string(),
+        "the features of entity \"B\" in feature set \"typed\" cannot be used: `venue` has no value, and it is declared with `missing: reject`"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_outlives_the_store() {
+    let bench = bench(|_| ());
+    bench.has("hourly", &[hourly("A", "11:00:00", &[("change", Value::Missing)])]).await;
+    assert!(bench.cached("hourly", "A").await.is_ok());
+    bench.script.otherwise(Act::FailForGood);
+    let report = bench.retriever.report(&set("hourly")).await.expect("is declared");
+    assert_eq!((report.sampled, report.features[0].nulls), (0, 1));
+    assert_eq!(report.warnings, ["its rows cannot be looked at: the scripted feature store cannot read"]);
+    assert!(matches!(bench.retriever.report(&set("other")).await, Err(Unavailable::Store { .. })));
+    let tallies = bench.retriever.tallies();
+    let hourly = tallies.iter().filter(|tally| tally.set == set("hourly"));
+    let nulls: Vec<_> = hourly.flat_map(|set| &set.features).map(|of| (&*of.name, of.nulls)).collect();
+    assert_eq!(nulls, [("change", 1), ("level", 1)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_set_that_nobody_declared_is_reported_by_what_it_has() {
     let bench = bench(|_| ());
     let report = bench.retriever.report(&set("other")).await.expect("is empty");

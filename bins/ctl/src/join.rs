@@ -1,0 +1,126 @@
+//! `features join`: training data. Each label of a file with the features that were known at its moment.
+
+use std::sync::Arc;
+
+use serve_app::{Exit, ExitReason};
+use serve_core::Value;
+use serve_features::{
+    ColumnKind, Declarations, FeatureRow, FeatureSetName, Label, MaxAge, ReadyRows, RowReader, known_rows,
+};
+
+use crate::args::Join;
+use crate::config::CtlConfig;
+use crate::features::{create, declared, unwritable};
+use crate::{ingest, print};
+
+pub(crate) fn run(config: &CtlConfig, args: &Join) -> Result<(), Exit> {
+    let labels = RowReader::open(ReadyRows, &args.labels).and_then(|mut rows| rows.next_batch(usize::MAX));
+    let labels = labels.map_err(|error| ingest::told(&args.labels, error))?;
+    let declarations = match (&args.declarations, &config.features.declarations) {
+        (None, None) => Declarations::default(),
+        (path, _) => declared(config, path.as_deref())?,
+    };
+    let sets = sets(args, &declarations)?;
+    let store = config.store()?;
+    let of = |row: &FeatureRow| Label { entity: row.entity().clone(), timestamp: row.timestamp() };
+    let asked: Vec<Label> = labels.iter().map(of).collect();
+    let known = crate::runtime()?.block_on(known_rows(&*store, &sets, &asked));
+    let known = known.map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
+    let columns = Columns::new(&sets, &declarations, &labels, &known);
+    let mut table = create(&args.output, &columns.kinds)?;
+    let (mut written, mut without) = (Vec::with_capacity(labels.len()), 0);
+    for (label, known) in labels.iter().zip(&known) {
+        if known.iter().any(Option::is_none) {
+            without += 1;
+            continue;
+        }
+        written.push(columns.joined(label, known));
+    }
+    table.write(&written).and_then(|()| table.finish()).map_err(|error| unwritable(&args.output, &error))?;
+    print(&format!("{} of {} labels written to {}", written.len(), labels.len(), args.output.display()))?;
+    if without > 0 {
+        eprintln!("{without} labels were left out: nothing fresh enough was known at their moment");
+    }
+    Ok(())
+}
+
+/// The sets, each with the strictest of what is asked and declared.
+fn sets(args: &Join, declarations: &Declarations) -> Result<Vec<(FeatureSetName, Option<MaxAge>)>, Exit> {
+    let mut sets = Vec::with_capacity(args.set.len());
+    for name in &args.set {
+        let name: FeatureSetName = name
+            .parse()
+            .map_err(|error: serve_features::NameError| Exit::because(ExitReason::Data, error))?;
+        let declared = declarations.get(name.as_str()).and_then(serve_features::FeatureSet::max_age);
+        let limit = match args.max_age {
+            Some(asked) => Some(asked.strictest(declared)),
+            None => declared,
+        };
+        sets.push((name, limit));
+    }
+    Ok(sets)
+}
+
+/// The columns of the output: the labels' own, then each set's features; `set:feature` where there are several sets.
+struct Columns {
+    kinds: Vec<(String, ColumnKind)>,
+    /// For each set, its features' names and those of their columns.
+    features: Vec<Vec<(Arc<str>, Arc<str>)>>,
+}
+
+impl Columns {
+    fn new(
+        sets: &[(FeatureSetName, Option<MaxAge>)],
+        declarations: &Declarations,
+        labels: &[FeatureRow],
+        known: &[Vec<Option<FeatureRow>>],
+    ) -> Self {
+        let mut kinds: Vec<(String, ColumnKind)> = Vec::new();
+        for (name, _) in labels.first().map(FeatureRow::features).unwrap_or_default() {
+            kinds.push((name.to_string(), kind(labels.iter().filter_map(|row| row.get(name)))));
+        }
+        let mut features = Vec::with_capacity(sets.len());
+        for (i, (set, _)) in sets.iter().enumerate() {
+            let rows = || known.iter().filter_map(|known| known[i].as_ref());
+            let mut names: Vec<Arc<str>> = match declarations.get(set.as_str()) {
+                Some(declared) => declared.feature_names().map(Arc::from).collect(),
+                None => Vec::new(),
+            };
+            if names.is_empty() {
+                names = rows().next().map_or_else(Vec::new, |row| {
+                    row.features().iter().map(|(name, _)| Arc::clone(name)).collect()
+                });
+            }
+            let column = |name: Arc<str>| {
+                let column = if sets.len() > 1 { format!("{set}:{name}").into() } else { Arc::clone(&name) };
+                (name, column)
+            };
+            let columns: Vec<(Arc<str>, Arc<str>)> = names.into_iter().map(column).collect();
+            for (name, column) in &columns {
+                kinds.push((column.to_string(), kind(rows().filter_map(|row| row.get(name)))));
+            }
+            features.push(columns);
+        }
+        Self { kinds, features }
+    }
+
+    fn joined(&self, label: &FeatureRow, known: &[Option<FeatureRow>]) -> FeatureRow {
+        let mut values: Vec<(Arc<str>, Value<'static>)> = label.features().to_vec();
+        for (row, columns) in known.iter().zip(&self.features) {
+            for (name, column) in columns {
+                let value = row.as_ref().and_then(|row| row.get(name)).cloned().unwrap_or(Value::Missing);
+                values.push((Arc::clone(column), value));
+            }
+        }
+        FeatureRow::new(label.entity().clone(), label.timestamp(), values)
+    }
+}
+
+/// What a column holds: numbers, unless a value is something else.
+fn kind<'v>(mut values: impl Iterator<Item = &'v Value<'static>>) -> ColumnKind {
+    if values.all(|value| matches!(value, Value::Number(_) | Value::Missing)) {
+        ColumnKind::Number
+    } else {
+        ColumnKind::Text
+    }
+}

@@ -1,0 +1,217 @@
+//! The `feature_data` table: ready feature rows by set, entity and timestamp.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use deadpool_postgres::ClientWrapper;
+use jiff::Timestamp;
+use serve_core::Value;
+use tokio_postgres::Row;
+
+use super::pool::{Failure, Lent};
+use super::value::{Json, JsonText, Moment};
+use super::{CHUNK, corrupt, has_nul};
+use crate::name::{Entity, FeatureSetName};
+use crate::row::FeatureRow;
+use crate::store::{Cause, FetchRequest, HistoryRequest, RetrieveError, WriteError};
+use crate::stored::{self, Decoder, Layouts};
+
+/// One entity's newest row: a look-up in the primary key.
+const NEWEST: &str = "SELECT timestamp, features FROM feature_data
+    WHERE feature_set_name = $1 AND entity = $2 AND timestamp <= $3 ORDER BY timestamp DESC LIMIT 1";
+
+/// The same for many in one query; `i` is the place in the request, from 1.
+const NEWEST_OF_MANY: &str = "SELECT newest.timestamp, newest.features, wanted.i
+    FROM unnest($2::text[]) WITH ORDINALITY AS wanted (entity, i)
+    CROSS JOIN LATERAL (
+        SELECT timestamp, features FROM feature_data
+        WHERE feature_set_name = $1 AND entity = wanted.entity AND timestamp <= $3
+        ORDER BY timestamp DESC LIMIT 1
+    ) AS newest";
+
+const UPSERT: &str = "INSERT INTO feature_data (feature_set_name, entity, timestamp, features)
+    SELECT $1, * FROM unnest($2::text[], $3::timestamptz[], $4::jsonb[])
+    ON CONFLICT (feature_set_name, entity, timestamp) DO UPDATE SET features = excluded.features";
+
+/// Goes from one entity to the next by the primary key, where `DISTINCT` would read every row.
+const SAMPLE: &str = "WITH RECURSIVE known (entity) AS (
+        (SELECT entity FROM feature_data WHERE feature_set_name = $1 ORDER BY entity LIMIT 1)
+        UNION ALL
+        SELECT (SELECT next.entity FROM feature_data AS next
+                WHERE next.feature_set_name = $1 AND next.entity > known.entity ORDER BY next.entity LIMIT 1)
+        FROM known WHERE known.entity IS NOT NULL
+    ), wanted AS (SELECT entity FROM known WHERE entity IS NOT NULL LIMIT $2)
+    SELECT newest.timestamp, newest.features, wanted.entity FROM wanted
+    CROSS JOIN LATERAL (
+        SELECT timestamp, features FROM feature_data
+        WHERE feature_set_name = $1 AND entity = wanted.entity ORDER BY timestamp DESC LIMIT 1
+    ) AS newest ORDER BY wanted.entity";
+
+const HISTORY: &str = "SELECT timestamp, features FROM feature_data
+    WHERE feature_set_name = $1 AND entity = $2 AND timestamp >= $3 AND timestamp < $4 ORDER BY timestamp LIMIT $5";
+
+/// The rows of the database for a request: a single one, or each with its entity's place.
+pub(super) async fn query(client: &ClientWrapper, request: &FetchRequest) -> Result<Vec<Row>, Failure> {
+    let until = request.as_of.map_or(Moment::END, Moment::bound);
+    let set = request.set.as_str();
+    match request.entities.as_slice() {
+        [] => Ok(Vec::new()),
+        [entity] => {
+            let statement = client.prepare_cached(NEWEST).await?;
+            Ok(client.query_opt(&statement, &[&set, &entity.as_str(), &until]).await?.into_iter().collect())
+        }
+        entities => {
+            let statement = client.prepare_cached(NEWEST_OF_MANY).await?;
+            let entities: Vec<&str> = entities.iter().map(Entity::as_str).collect();
+            Ok(client.query(&statement, &[&set, &entities, &until]).await?)
+        }
+    }
+}
+
+/// One slot an entity, in order.
+pub(super) fn slots(
+    request: &FetchRequest,
+    rows: &[Row],
+    layouts: &Layouts,
+) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+    let mut slots = vec![None; request.entities.len()];
+    let mut decoder = layouts.decoder(&request.set);
+    let single = request.entities.len() == 1;
+    for row in rows {
+        let place = if single { 0 } else { place(row, 2) };
+        let Some(entity) = request.entities.get(place) else { continue };
+        slots[place] = Some(decode(&request.set, entity, row, &mut decoder)?);
+    }
+    Ok(slots)
+}
+
+/// The place in the request that `WITH ORDINALITY` counted.
+pub(super) fn place(row: &Row, column: usize) -> usize {
+    let counted = row.try_get::<_, i64>(column).unwrap_or(0);
+    usize::try_from(counted - 1).unwrap_or(usize::MAX)
+}
+
+fn decode(
+    set: &FeatureSetName,
+    entity: &Entity,
+    row: &Row,
+    decoder: &mut Decoder<'_>,
+) -> Result<FeatureRow, RetrieveError> {
+    let mut decoded = || -> Result<FeatureRow, Cause> {
+        let at = row.try_get::<_, Moment>(0)?.timestamp()?;
+        let Json(json) = row.try_get(1)?;
+        Ok(FeatureRow::new(entity.clone(), at, decoder.decode(json)?))
+    };
+    decoded().map_err(|source| corrupt(set.as_str(), entity, source))
+}
+
+/// Rows as arrays, one a column. Of rows with the same key the last is kept, as if they had come one by one; in the keys'
+/// order, so that two writers lock the same rows in the same order.
+pub(super) fn columns(rows: &[FeatureRow]) -> Result<Columns, WriteError> {
+    let mut newest: BTreeMap<(&str, Timestamp), &FeatureRow> = BTreeMap::new();
+    for row in rows {
+        check(row)?;
+        newest.insert((row.entity().as_str(), row.timestamp()), row);
+    }
+    let mut columns = Columns::default();
+    for ((entity, at), row) in newest {
+        columns.entities.push(entity.to_owned());
+        columns.moments.push(Moment::of(at));
+        columns.features.push(JsonText(encode(row.features())));
+    }
+    Ok(columns)
+}
+
+/// As [`stored::check`], and of text that PostgreSQL cannot hold.
+fn check(row: &FeatureRow) -> Result<(), WriteError> {
+    stored::check(row)?;
+    match row.features().iter().find(|(name, value)| has_nul(name, value)) {
+        Some((name, _)) => Err(WriteError::NotStorable {
+            entity: row.entity().clone(),
+            timestamp: row.timestamp(),
+            column: name.to_string(),
+            got: "the character U+0000".to_owned(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// JSON of finite numbers, booleans and texts cannot fail to be written.
+pub(super) fn encode(values: &[(Arc<str>, Value<'static>)]) -> String {
+    stored::encode(values).unwrap_or_default()
+}
+
+/// What goes to the database at once.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    entities: Vec<String>,
+    moments: Vec<Moment>,
+    features: Vec<JsonText>,
+}
+
+/// Inserts or replaces, in one transaction.
+pub(super) async fn write(
+    lent: &mut Lent<'_>,
+    set: &FeatureSetName,
+    columns: &Columns,
+) -> Result<(), Failure> {
+    let statement = lent.client().prepare_cached(UPSERT).await?;
+    let transaction = lent.client_mut().transaction().await?;
+    let chunks = columns.entities.chunks(CHUNK).zip(columns.moments.chunks(CHUNK));
+    for ((entities, moments), features) in chunks.zip(columns.features.chunks(CHUNK)) {
+        transaction.execute(&statement, &[&set.as_str(), &entities, &moments, &features]).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// The newest row of each of the first entities.
+pub(super) async fn sample(
+    client: &ClientWrapper,
+    set: &FeatureSetName,
+    limit: usize,
+) -> Result<Vec<Row>, Failure> {
+    let statement = client.prepare_cached(SAMPLE).await?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    Ok(client.query(&statement, &[&set.as_str(), &limit]).await?)
+}
+
+/// What [`sample`] found.
+pub(super) fn sampled(
+    set: &FeatureSetName,
+    rows: &[Row],
+    layouts: &Layouts,
+) -> Result<Vec<FeatureRow>, RetrieveError> {
+    let mut decoder = layouts.decoder(set);
+    let one = |row: &Row| {
+        let entity = super::entity("sample features", row, 2)?;
+        decode(set, &entity, row, &mut decoder)
+    };
+    rows.iter().map(one).collect()
+}
+
+/// One entity's rows in a span of time, oldest first.
+pub(super) async fn history(client: &ClientWrapper, request: &HistoryRequest) -> Result<Vec<Row>, Failure> {
+    let statement = client.prepare_cached(HISTORY).await?;
+    let from = Moment::bound(request.from.unwrap_or(Timestamp::MIN));
+    let to = request.to.map_or(Moment::END, Moment::bound);
+    let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
+    let (set, entity) = (request.set.as_str(), request.entity.as_str());
+    Ok(client.query(&statement, &[&set, &entity, &from, &to, &limit]).await?)
+}
+
+/// What [`history`] found.
+pub(super) fn past(
+    request: &HistoryRequest,
+    rows: &[Row],
+    layouts: &Layouts,
+) -> Result<Vec<FeatureRow>, RetrieveError> {
+    let mut decoder = layouts.decoder(&request.set);
+    rows.iter().map(|row| decode(&request.set, &request.entity, row, &mut decoder)).collect()
+}
+
+/// Reads at most one row.
+pub(super) async fn ping(client: &ClientWrapper) -> Result<(), Failure> {
+    let statement = client.prepare_cached("SELECT 1 FROM feature_data LIMIT 1").await?;
+    client.query_opt(&statement, &[]).await?;
+    Ok(())
+}

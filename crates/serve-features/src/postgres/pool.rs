@@ -1,0 +1,252 @@
+//! Connections to the database: a bounded pool of them, made when they are asked for.
+//!
+//! - A connection is lent to one call. One that ended its call goes back; one whose caller left in the middle is cancelled
+//!   and closed, for what it answers next would be another call's.
+//! - Making a connection goes on when its caller leaves, so that short deadlines do not keep a store from ever having one.
+//! - A connection that broke is found out when it is next lent, and thrown away.
+//! - The schema's version is read with the first connection that there is; nothing is asked of another one's tables.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use deadpool_postgres::{
+    Client, ClientWrapper, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
+    Timeouts,
+};
+use tokio::time::timeout_at;
+use tokio_postgres::error::SqlState;
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::url::PostgresUrl;
+use super::{schema, tls};
+use crate::options::StoreOptions;
+use crate::runtime::StoreRuntime;
+use crate::store::{Cause, OpenError};
+
+/// Why a call failed.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// All connections were in use until the deadline.
+    Exhausted { connections: usize, waiting: usize },
+    /// The deadline passed.
+    Late,
+    /// What `Backend` errors carry.
+    Backend { transient: bool, source: Cause },
+}
+
+impl From<tokio_postgres::Error> for Failure {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let transient = is_transient(&error);
+        // The server's own words, without "db error" before them.
+        let source: Cause = if error.as_db_error().is_some() {
+            error.into_source().unwrap_or_else(|| "the server gave no reason".into())
+        } else {
+            Box::new(error)
+        };
+        Self::Backend { transient, source }
+    }
+}
+
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Self {
+        Self::Backend { transient: false, source: Box::new(error) }
+    }
+}
+
+/// The next try may succeed: the connection broke or was never there, or the server was not able to just now.
+fn is_transient(error: &tokio_postgres::Error) -> bool {
+    let Some(code) = error.code() else {
+        return !is_about_certificates(error);
+    };
+    let now_and_then = [
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+        // a standby that is about to become the primary
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+    ];
+    // Lost connections, want of resources, the operator's intervention, the system's errors.
+    ["08", "53", "57P", "58"].iter().any(|class| code.code().starts_with(class))
+        || now_and_then.contains(code)
+}
+
+fn is_about_certificates(error: &tokio_postgres::Error) -> bool {
+    let mut level: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = level {
+        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
+        if inner.and_then(|error| error.downcast_ref::<rustls::Error>()).is_some() {
+            return true;
+        }
+        level = error.source();
+    }
+    false
+}
+
+/// So long before the deadline we stop waiting for a connection, to say that this is what we waited for.
+const TO_TELL: Duration = Duration::from_millis(2);
+
+/// The pool, and what its connections need.
+#[derive(Debug)]
+pub(super) struct Connections {
+    pool: Pool,
+    tls: Connector,
+    options: StoreOptions,
+    runtime: StoreRuntime,
+    shown: String,
+    /// The schema was found to be this program's. Read twice where two calls are the first; both find the same.
+    checked: AtomicBool,
+}
+
+/// Says nothing of itself.
+#[derive(Clone)]
+struct Connector(MakeRustlsConnect);
+
+impl std::fmt::Debug for Connector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connector")
+    }
+}
+
+impl Connections {
+    /// A pool without a connection. What the URL names is read from the disk, and nothing asked of the network.
+    pub(super) fn new(url: &PostgresUrl, options: StoreOptions) -> Result<Self, OpenError> {
+        let failed = |source: Cause| OpenError::Server { operation: "set up", url: url.to_string(), source };
+        let tls = tls::connector(url).map_err(failed)?;
+        let runtime = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
+        let mut config = url.config.clone();
+        // A server that went away without a word is noticed, also while we wait for its answer.
+        config
+            .keepalives_idle(Duration::from_secs(15))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3)
+            .tcp_user_timeout(Duration::from_secs(30));
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(options.connect_timeout);
+        }
+        if config.get_application_name().is_none() {
+            config.application_name("serve-features");
+        }
+        let asked = config.get_options().unwrap_or_default();
+        let path = url.schema.as_ref().map(|schema| format!(" -c search_path={schema}")).unwrap_or_default();
+        let session = format!("{asked} -c statement_timeout={}{path}", options.timeout.as_millis().max(1));
+        config.options(session.trim());
+        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config, tls.clone(), recycling);
+        let pool =
+            Pool::builder(manager).max_size(options.connections.max(1)).runtime(Runtime::Tokio1).build();
+        let pool = pool.map_err(|error| failed(Box::new(error)))?;
+        let (tls, shown) = (Connector(tls), url.to_string());
+        Ok(Self { pool, tls, options, runtime, shown, checked: AtomicBool::new(false) })
+    }
+
+    /// When a call is given up: at its deadline, or when it took as long as any may.
+    pub(super) fn give_up(&self, deadline: Option<Instant>) -> Instant {
+        deadline.unwrap_or_else(|| Instant::now() + self.options.timeout)
+    }
+
+    /// What futures of this store are polled in.
+    pub(super) fn runtime(&self) -> &StoreRuntime {
+        &self.runtime
+    }
+
+    /// The work's answer, if it comes before `give_up`.
+    pub(super) async fn until<T>(
+        &self,
+        give_up: Instant,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        timeout_at(give_up.into(), work).await.unwrap_or(Err(Failure::Late))
+    }
+
+    /// A connection to a database with our tables.
+    pub(super) async fn lend(&self, give_up: Instant) -> Result<Lent<'_>, Failure> {
+        let lent = self.lend_unchecked(give_up).await?;
+        if !self.checked.load(Ordering::Relaxed) {
+            let found = schema::version(lent.client()).await;
+            let found = match found {
+                Ok(found) => found,
+                Err(error) => return lent.done(Err(error)),
+            };
+            if found != schema::CURRENT {
+                let error = OpenError::other_version(self.shown.clone(), found, schema::CURRENT);
+                return lent.done(Err(error.into()));
+            }
+            self.checked.store(true, Ordering::Relaxed);
+        }
+        Ok(lent)
+    }
+
+    /// A connection, whatever is in the database.
+    pub(super) async fn lend_unchecked(&self, give_up: Instant) -> Result<Lent<'_>, Failure> {
+        let timeouts = Timeouts {
+            wait: Some(give_up.saturating_duration_since(Instant::now()).saturating_sub(TO_TELL)),
+            create: Some(self.options.connect_timeout),
+            recycle: None,
+        };
+        let got = if self.pool.status().available > 0 {
+            self.pool.timeout_get(&timeouts).await
+        } else {
+            let pool = self.pool.clone();
+            let making = self.runtime.handle().spawn(async move { pool.timeout_get(&timeouts).await });
+            making.await.unwrap_or(Err(PoolError::Closed))
+        };
+        match got {
+            Ok(client) => Ok(Lent { client: Some(client), of: self }),
+            Err(error) => Err(self.not_lent(error)),
+        }
+    }
+
+    fn not_lent(&self, error: PoolError) -> Failure {
+        match error {
+            PoolError::Timeout(TimeoutType::Wait) => {
+                let status = self.pool.status();
+                Failure::Exhausted { connections: status.max_size, waiting: status.waiting }
+            }
+            PoolError::Timeout(TimeoutType::Create | TimeoutType::Recycle) => Failure::Backend {
+                transient: true,
+                source: format!("no connection within {:?}", self.options.connect_timeout).into(),
+            },
+            PoolError::Backend(error) => error.into(),
+            error => Failure::Backend { transient: true, source: Box::new(error) },
+        }
+    }
+}
+
+/// A connection that one call has for itself.
+pub(super) struct Lent<'a> {
+    /// `None` only while dropping.
+    client: Option<Client>,
+    of: &'a Connections,
+}
+
+impl Lent<'_> {
+    pub(super) fn client(&self) -> &ClientWrapper {
+        self.client.as_ref().expect("is there until it is dropped")
+    }
+
+    pub(super) fn client_mut(&mut self) -> &mut ClientWrapper {
+        self.client.as_mut().expect("is there until it is dropped")
+    }
+
+    /// The call has its answer: nothing is under way on the connection any more.
+    pub(super) fn done<T>(mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        drop(self.client.take());
+        answer
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        let Some(client) = self.client.take() else { return };
+        let client = Client::take(client);
+        let (tls, patience) = (self.of.tls.0.clone(), self.of.options.connect_timeout);
+        // Only this connection can be hit: it is kept out of the pool, and closed after the request to cancel.
+        self.of.runtime.handle().spawn(async move {
+            let cancel = client.cancel_token();
+            // One that fails leaves the statement to its timeout; there is nobody left to tell.
+            let _ = tokio::time::timeout(patience, cancel.cancel_query(tls)).await;
+            drop(client);
+        });
+    }
+}

@@ -1,0 +1,252 @@
+//! PostgreSQL behind the stores' seam.
+
+use std::thread;
+
+use jiff::Timestamp;
+use tokio::runtime::Builder;
+
+use super::pool::{Connections, Failure};
+use super::raw_write::Batch;
+use super::url::PostgresUrl;
+use super::{KIND, feature, no_answer, raw, reading, schema, state, writing};
+use crate::name::{Entity, FeatureSetName};
+use crate::options::StoreOptions;
+use crate::raw::{RawRow, RawTable};
+use crate::row::FeatureRow;
+use crate::store::{
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows, RawStore,
+    RetrieveError, StoredState, WriteError,
+};
+use crate::stored::Layouts;
+
+/// A PostgreSQL database as a [`FeatureStore`].
+///
+/// ```no_run
+/// use serve_features::{FeatureStore, FetchRequest, PostgresStore, StoreOptions};
+/// # async fn read() -> Result<(), Box<dyn std::error::Error>> {
+/// let url = "postgres://serve:secret@db.example/features?sslmode=verify-full".parse()?;
+/// let store = PostgresStore::open(&url, StoreOptions::default())?;
+/// let rows = store.fetch(FetchRequest::newest("vader".parse()?, ["BTC/USD".parse()?])).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct PostgresStore {
+    connections: Connections,
+    layouts: Layouts,
+}
+
+impl PostgresStore {
+    /// A store that connects when it is first asked. A database whose schema is not this program's is refused then, with the
+    /// command that migrates it.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the file of authorities cannot be read, or the store can have no thread.
+    pub fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Self, OpenError> {
+        Ok(Self { connections: Connections::new(url, options)?, layouts: Layouts::default() })
+    }
+
+    /// Brings the database's schema to this program's version. Blocks; several programs may do so at once. Tables of others
+    /// are left alone: where one has a name of ours, nothing is changed, and `?schema=` names another place.
+    ///
+    /// # Errors
+    /// [`OpenError`]: also for a database of a newer schema.
+    pub fn migrate(url: &PostgresUrl, options: StoreOptions) -> Result<(), OpenError> {
+        let failed = |source| OpenError::Server { operation: "migrate", url: url.to_string(), source };
+        let migrate = async {
+            let connections = Connections::new(url, options)?;
+            let give_up = connections.give_up(None);
+            let work = async {
+                let mut lent = connections.lend_unchecked(give_up).await?;
+                let found = schema::migrate(lent.client_mut(), url.schema.as_deref()).await;
+                lent.done(found)
+            };
+            let found = connections.until(give_up, work).await.map_err(|failure| match failure {
+                Failure::Backend { source, .. } => failed(source),
+                Failure::Late | Failure::Exhausted { .. } => failed("no answer in time".into()),
+            })?;
+            if found == schema::CURRENT {
+                return Ok(());
+            }
+            Err(OpenError::other_version(url.to_string(), found, schema::CURRENT))
+        };
+        // A thread of its own may block, whatever it is called from.
+        let blocking = || {
+            let runtime = Builder::new_current_thread().enable_all().build();
+            runtime.map_err(|source| OpenError::Thread { source })?.block_on(migrate)
+        };
+        let joined = thread::scope(|scope| scope.spawn(blocking).join());
+        joined.unwrap_or_else(|_| Err(failed("the migration's thread panicked".into())))
+    }
+}
+
+impl FeatureStore for PostgresStore {
+    fn kind(&self) -> &'static str {
+        KIND
+    }
+
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+        let give_up = self.connections.give_up(request.deadline);
+        self.connections.runtime().run(async move {
+            request.check_deadline()?;
+            let work = async {
+                let lent = self.connections.lend(give_up).await?;
+                let rows = feature::query(lent.client(), &request).await;
+                lent.done(rows)
+            };
+            let late = || RetrieveError::Deadline { set: request.set.clone() };
+            let rows =
+                self.connections.until(give_up, work).await.map_err(reading("fetch features", late))?;
+            feature::slots(&request, &rows, &self.layouts)
+        })
+    }
+
+    fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
+        let give_up = self.connections.give_up(None);
+        self.connections.runtime().run(async move {
+            let columns = feature::columns(&rows)?;
+            let work = async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let written = feature::write(&mut lent, &set, &columns).await;
+                lent.done(written)
+            };
+            self.connections.until(give_up, work).await.map_err(writing("write feature rows"))
+        })
+    }
+
+    fn sample(
+        &self,
+        set: FeatureSetName,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        let give_up = self.connections.give_up(None);
+        self.connections.runtime().run(async move {
+            let work = async {
+                let lent = self.connections.lend(give_up).await?;
+                let rows = feature::sample(lent.client(), &set, limit).await;
+                lent.done(rows)
+            };
+            let late = || no_answer("sample features");
+            let rows =
+                self.connections.until(give_up, work).await.map_err(reading("sample features", late))?;
+            feature::sampled(&set, &rows, &self.layouts)
+        })
+    }
+
+    fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+        const OPERATION: &str = "read the history of features";
+        let give_up = self.connections.give_up(None);
+        self.connections.runtime().run(async move {
+            let work = async {
+                let lent = self.connections.lend(give_up).await?;
+                let rows = feature::history(lent.client(), &request).await;
+                lent.done(rows)
+            };
+            let late = || no_answer(OPERATION);
+            let rows = self.connections.until(give_up, work).await.map_err(reading(OPERATION, late))?;
+            feature::past(&request, &rows, &self.layouts)
+        })
+    }
+
+    fn raw(&self) -> Option<&dyn RawStore> {
+        Some(self)
+    }
+
+    fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
+        let give_up = self.connections.give_up(None);
+        self.connections.runtime().run(async move {
+            let work = async {
+                let lent = self.connections.lend(give_up).await?;
+                let answer = feature::ping(lent.client()).await;
+                lent.done(answer)
+            };
+            let late = || no_answer("answer a ping");
+            self.connections.until(give_up, work).await.map_err(reading("answer a ping", late))
+        })
+    }
+}
+
+impl RawStore for PostgresStore {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+        let give_up = self.connections.give_up(request.deadline);
+        self.connections.runtime().run(async move {
+            request.check_deadline()?;
+            let work = async {
+                let lent = self.connections.lend(give_up).await?;
+                let rows = raw::query(lent.client(), &request).await;
+                lent.done(rows)
+            };
+            let late = || RetrieveError::RawDeadline { table: request.table.clone() };
+            let rows = self.connections.until(give_up, work).await.map_err(reading("read raw rows", late))?;
+            raw::slots(&request, &rows)
+        })
+    }
+
+    fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>> {
+        let give_up = self.connections.give_up(None);
+        self.connections.runtime().run(async move {
+            let batch = Batch::new(&table, &rows)?;
+            let work = async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let written = batch.write(&mut lent).await;
+                lent.done(written)
+            };
+            self.connections.until(give_up, work).await.map_err(writing("write raw rows"))
+        })
+    }
+
+    fn raw_entities(
+        &self,
+        table: RawTable,
+        after: Option<Entity>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<Entity>, RetrieveError>> {
+        let give_up = self.connections.give_up(None);
+        self.connections.runtime().run(async move {
+            let work = async {
+                let lent = self.connections.lend(give_up).await?;
+                let rows = raw::entities(lent.client(), &table, after.as_ref(), limit).await;
+                lent.done(rows)
+            };
+            let late = || no_answer("list entities");
+            let rows = self.connections.until(give_up, work).await.map_err(reading("list entities", late))?;
+            rows.iter().map(|row| super::entity("list entities", row, 0)).collect()
+        })
+    }
+
+    fn read_states(
+        &self,
+        set: FeatureSetName,
+        declaration: String,
+        entities: Vec<Entity>,
+        as_of: Option<Timestamp>,
+    ) -> BoxFuture<'_, Result<Vec<Option<StoredState>>, RetrieveError>> {
+        let give_up = self.connections.give_up(None);
+        self.connections.runtime().run(async move {
+            let work = async {
+                let lent = self.connections.lend(give_up).await?;
+                let rows = state::query(lent.client(), &set, &declaration, &entities, as_of).await;
+                lent.done(rows)
+            };
+            let late = || no_answer("read states");
+            let rows = self.connections.until(give_up, work).await.map_err(reading("read states", late))?;
+            state::slots(&declaration, &entities, &rows)
+        })
+    }
+
+    fn write_states(
+        &self,
+        set: FeatureSetName,
+        states: Vec<StoredState>,
+    ) -> BoxFuture<'_, Result<(), WriteError>> {
+        let give_up = self.connections.give_up(None);
+        self.connections.runtime().run(async move {
+            let work = async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let written = state::write(&mut lent, &set, &states).await;
+                lent.done(written)
+            };
+            self.connections.until(give_up, work).await.map_err(writing("write states"))
+        })
+    }
+}

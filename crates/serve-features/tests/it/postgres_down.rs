@@ -1,0 +1,168 @@
+//! A PostgreSQL that is down, dies, hangs, comes back or is busy, and what the store says then.
+
+use std::net::TcpListener;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serve_features::{FeatureStore, FetchRequest, PostgresStore, RetrieveError, StoreOptions, WriteError};
+
+use super::database::Database;
+use super::proxy::{Mode, Proxy};
+use super::{block_on, entity, row, set, told};
+
+fn options() -> StoreOptions {
+    StoreOptions::default()
+}
+
+fn request(name: &str, wait: Option<Duration>) -> FetchRequest {
+    let mut request = FetchRequest::newest(set("vader"), [entity(name)]);
+    request.deadline = wait.map(|wait| Instant::now() + wait);
+    request
+}
+
+/// A store behind a proxy.
+fn behind_proxy(options: StoreOptions) -> (Database, Proxy, PostgresStore) {
+    let database = Database::new();
+    let proxy = Proxy::to(database.address());
+    let store = PostgresStore::open(&database.url_at(proxy.address(), ""), options).expect("opens");
+    (database, proxy, store)
+}
+
+/// Asks until it is answered: a broken connection is noticed by the first who is lent it.
+fn ask_until_answered(store: &PostgresStore) {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while let Err(error) = block_on(store.fetch(request("A", Some(Duration::from_secs(5))))) {
+        assert!(error.retry_helps() && Instant::now() < patience, "{}", told(&error));
+    }
+}
+
+#[test]
+fn a_database_that_is_down_at_start_is_used_once_it_is_up() {
+    let database = Database::new();
+    let listener = TcpListener::bind("127.0.0.1:0").expect("listens");
+    let address = listener.local_addr().expect("has an address");
+    drop(listener);
+    let store = PostgresStore::open(&database.url_at(address, ""), options()).expect("opens");
+    let error = block_on(store.fetch(request("A", None))).expect_err("is down");
+    assert!(
+        told(&error).starts_with("the postgres feature store cannot fetch features: "),
+        "{}",
+        told(&error)
+    );
+    assert!(told(&error).contains("refused"), "{}", told(&error));
+    assert!(error.retry_helps());
+    let _up = Proxy::at(&address.to_string(), database.address());
+    assert_eq!(block_on(store.fetch(request("A", None))).expect("is up"), [None]);
+}
+
+#[test]
+fn a_connection_that_dies_in_the_middle_is_an_error_that_a_retry_mends() {
+    let (database, proxy, store) = behind_proxy(options());
+    block_on(store.ping()).expect("answers");
+    database.sql("BEGIN; LOCK TABLE feature_data");
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| block_on(store.fetch(request("A", None))));
+        database.wait_for_blocked(1);
+        proxy.set(Mode::Cut);
+        let error = asking.join().expect("ends").expect_err("was cut");
+        assert!(matches!(error, RetrieveError::Backend { transient: true, .. }), "{}", told(&error));
+    });
+    database.sql("ROLLBACK");
+    proxy.set(Mode::Pass);
+    ask_until_answered(&store);
+}
+
+#[test]
+fn a_server_that_ends_its_sessions_is_used_again_when_it_takes_new_ones() {
+    let (database, proxy, store) = behind_proxy(options());
+    block_on(store.ping()).expect("answers");
+    proxy.set(Mode::Cut);
+    let error = block_on(store.fetch(request("A", None))).expect_err("is gone");
+    assert!(error.retry_helps(), "{}", told(&error));
+    let error = block_on(store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)])).expect_err("is gone");
+    assert!(matches!(error, WriteError::Backend { transient: true, .. }));
+    proxy.set(Mode::Pass);
+    ask_until_answered(&store);
+    drop(database);
+}
+
+#[test]
+fn a_socket_that_accepts_and_never_answers_costs_no_more_than_its_bounds() {
+    let quick = StoreOptions { connect_timeout: Duration::from_millis(300), ..options() };
+    let (_database, proxy, store) = behind_proxy(quick);
+    proxy.set(Mode::Hang);
+    let began = Instant::now();
+    let error = block_on(store.fetch(request("A", Some(Duration::from_millis(100))))).expect_err("hangs");
+    assert!(matches!(error, RetrieveError::Deadline { .. }), "{}", told(&error));
+    let error = block_on(store.fetch(request("A", None))).expect_err("hangs");
+    assert!(told(&error).ends_with("no connection within 300ms"), "{}", told(&error));
+    assert!(error.retry_helps());
+    assert!(began.elapsed() < Duration::from_secs(20));
+    proxy.set(Mode::Pass);
+    ask_until_answered(&store);
+}
+
+#[test]
+fn a_connection_that_falls_silent_is_given_up_at_the_deadline() {
+    let (_database, proxy, store) = behind_proxy(options());
+    block_on(store.ping()).expect("answers");
+    proxy.set(Mode::Hang);
+    let error = block_on(store.fetch(request("A", Some(Duration::from_millis(100))))).expect_err("hangs");
+    assert!(matches!(error, RetrieveError::Deadline { .. }), "{}", told(&error));
+    proxy.set(Mode::Pass);
+    ask_until_answered(&store);
+}
+
+#[test]
+fn an_exhausted_pool_is_waited_for_until_the_deadline() {
+    let database = Database::new();
+    let store = database.store_with(StoreOptions { connections: 1, ..options() });
+    block_on(store.ping()).expect("answers");
+    database.sql("BEGIN; LOCK TABLE feature_data");
+    thread::scope(|scope| {
+        let first = scope.spawn(|| block_on(store.fetch(request("A", None))));
+        database.wait_for_blocked(1);
+        let error =
+            block_on(store.fetch(request("B", Some(Duration::from_millis(50))))).expect_err("waits in vain");
+        let told = "the postgres feature store is busy: 1 connections are in use, 0 requests wait";
+        assert_eq!(error.to_string(), told);
+        assert!(error.retry_helps());
+        let patient = scope.spawn(|| block_on(store.fetch(request("C", None))));
+        database.sql("ROLLBACK");
+        assert_eq!(first.join().expect("ends").expect("is answered"), [None]);
+        assert_eq!(patient.join().expect("ends").expect("is answered in its turn"), [None]);
+    });
+}
+
+#[test]
+fn a_statement_that_nobody_waits_for_is_cancelled() {
+    let database = Database::new();
+    let store = database.store();
+    block_on(store.ping()).expect("answers");
+    database.sql("BEGIN; LOCK TABLE feature_data");
+    thread::scope(|scope| {
+        let asking = scope.spawn(|| block_on(store.fetch(request("A", Some(Duration::from_millis(500))))));
+        database.wait_for_blocked(1);
+        let error = asking.join().expect("ends").expect_err("is too late");
+        assert!(matches!(error, RetrieveError::Deadline { .. }), "{}", told(&error));
+    });
+    database.wait_for_blocked(0);
+    database.sql("ROLLBACK");
+    ask_until_answered(&store);
+}
+
+#[test]
+fn a_connection_is_made_also_where_deadlines_are_shorter_than_making_it() {
+    let (_database, proxy, store) = behind_proxy(StoreOptions { connections: 1, ..options() });
+    proxy.set(Mode::Hang);
+    let error =
+        block_on(store.fetch(request("A", Some(Duration::from_millis(20))))).expect_err("is too late");
+    assert!(matches!(error, RetrieveError::Deadline { .. }), "{}", told(&error));
+    while proxy.accepted() == 0 {
+        thread::yield_now();
+    }
+    proxy.set(Mode::Pass);
+    ask_until_answered(&store);
+    // The one that the first caller left is used, and no other was made.
+    assert_eq!(proxy.accepted(), 1);
+}
