@@ -115,7 +115,6 @@ impl Drop for Database {
 
 /// What `tests/databases` exports.
 pub(crate) fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: run `eval \"$(tests/databases start)\"` first, or `tests/run`")
-    })
+    let missing = format!("{name} is not set: run `eval \"$(tests/databases start)\"` first, or `tests/run`");
+    std::env::var(name).expect(&missing)
 }
