@@ -22,6 +22,7 @@ const NUMBER: &str = "a finite number, or nothing";
 
 /// One cell as its format has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "a CSV has texts only"))]
 pub(super) enum Cell<'a> {
     /// Nothing there.
     Missing,
