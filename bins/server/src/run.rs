@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serve_app::{Exit, ExitReason, Layers, Service, ServiceParts};
-use serve_features::{Declarations, FeatureStore, Retriever, RetrieverParts, open_store};
+use serve_features::{
+    Declarations, FeatureStore, FeaturesConfig, RedisCache, RedisCacheOptions, Retriever, RetrieverParts,
+    StoreOptions, StoreUrl, open_store_with,
+};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
 use serve_http::{BindError, Server};
@@ -134,8 +137,27 @@ fn open_features(
     if let Some(demo) = demo {
         demo.fill(&declarations)?;
     }
-    let store = open_store(url).map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
-    Ok((Some(store), declarations))
+    Ok((Some(open_feature_store(url, &config.features)?), declarations))
+}
+
+/// The store, with Redis in front of it where the configuration puts it there.
+fn open_feature_store(url: &StoreUrl, config: &FeaturesConfig) -> Result<Arc<dyn FeatureStore>, Exit> {
+    let down = |error| Exit::because(ExitReason::Unavailable, error);
+    let options = StoreOptions { connections: config.connections, ..StoreOptions::default() };
+    let store = open_store_with(url, options).map_err(down)?;
+    match &config.cache.url {
+        None => Ok(store),
+        Some(StoreUrl::Redis(redis)) => {
+            let mut options = RedisCacheOptions::default();
+            if !config.cache.ttl.is_zero() {
+                options.ttl = config.cache.ttl;
+            }
+            Ok(Arc::new(RedisCache::open(redis, store, options).map_err(down)?))
+        }
+        Some(_) => {
+            Err(Exit::told(ExitReason::Config, "features.cache.url: expected redis://… or rediss://…"))
+        }
+    }
 }
 
 /// Completes at SIGTERM or SIGINT.
