@@ -9,7 +9,7 @@
 //! For each store three subjects take turns, 20 times: the client's query that gets the row's text and nothing more, the same
 //! with the text decoded by serde_json into a `HashMap`, and ours. Counted is the CPU time of this process, all its threads; a
 //! server's own is not in it. The ratios are medians over the turns, each of neighbours in time. A server that is not
-//! named by `SERVE_TEST_REDIS` is left out.
+//! named by `SERVE_TEST_POSTGRES` or `SERVE_TEST_REDIS` is left out.
 #![allow(clippy::print_stdout, reason = "its lines are its result")]
 
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use redis::aio::MultiplexedConnection;
 use rusqlite::Connection;
 use serve_benches::timing::{median, process_cpu};
 use serve_features::{
-    Entity, FeatureRow, FeatureSetName, FeatureStore, FetchRequest, MemoryStore, RedisCache,
+    Entity, FeatureRow, FeatureSetName, FeatureStore, FetchRequest, MemoryStore, PostgresStore, RedisCache,
     RedisCacheOptions, RedisStore, SqliteOptions, SqliteStore, StoreOptions, StoreUrl, parse_timestamp,
 };
 
@@ -51,6 +51,9 @@ async fn run() -> Outcome {
     println!("| store | text | text and HashMap | ours | ours / text | ours / HashMap |");
     println!("|---|---|---|---|---|---|");
     sqlite().await?;
+    if let Ok(server) = std::env::var("SERVE_TEST_POSTGRES") {
+        postgres(&server).await?;
+    }
     if let Ok(server) = std::env::var("SERVE_TEST_REDIS") {
         redis_store(&server).await?;
         redis_cache(&server).await?;
@@ -142,11 +145,58 @@ async fn sqlite() -> Outcome {
     compare(
         "SQLite",
         5000,
-        async |i| Ok(drop(black_box(text(&mut one, i)?))),
-        async |i| Ok(drop(black_box(decoded(&text(&mut two, i)?.1)))),
+        async |i| {
+            black_box(text(&mut one, i)?);
+            Ok(())
+        },
+        async |i| {
+            black_box(decoded(&text(&mut two, i)?.1));
+            Ok(())
+        },
         async |i| fetch(&store, &set, rows[i].entity()).await,
     )
     .await
+}
+
+/// Both without encryption, which would be most of the cost.
+async fn postgres(server: &str) -> Outcome {
+    let schema = format!("bench_{}", std::process::id());
+    let StoreUrl::Postgres(url) = format!("{server}?sslmode=disable&schema={schema}").parse()? else {
+        return Err("SERVE_TEST_POSTGRES is no postgres:// URL".into());
+    };
+    PostgresStore::migrate(&url, StoreOptions::default())?;
+    let store = PostgresStore::open(&url, StoreOptions::default())?;
+    let (set, rows) = (set()?, rows()?);
+    store.write(set.clone(), rows.clone()).await?;
+    let (bare, connection) =
+        tokio_postgres::connect(&format!("{server}?sslmode=disable"), tokio_postgres::NoTls).await?;
+    let driving = tokio::spawn(connection);
+    let sql = format!(
+        "SELECT features::text FROM {schema}.feature_data WHERE feature_set_name = $1 AND entity = $2
+         ORDER BY timestamp DESC LIMIT 1"
+    );
+    let newest = bare.prepare(&sql).await?;
+    let text = async |i: usize| {
+        let row = bare.query_one(&newest, &[&set.as_str(), &rows[i].entity().as_str()]).await?;
+        row.try_get::<_, String>(0)
+    };
+    let compared = compare(
+        "PostgreSQL",
+        500,
+        async |i| {
+            black_box(text(i).await?);
+            Ok(())
+        },
+        async |i| {
+            black_box(decoded(&text(i).await?));
+            Ok(())
+        },
+        async |i| fetch(&store, &set, rows[i].entity()).await,
+    )
+    .await;
+    bare.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).await?;
+    driving.abort();
+    compared
 }
 
 /// A connection as the client's own documentation makes it.
@@ -173,8 +223,14 @@ async fn redis_store(server: &str) -> Outcome {
     compare(
         "Redis, as a store",
         1000,
-        async |i| Ok(drop(black_box(text(i).await?))),
-        async |i| Ok(drop(black_box(decoded(&text(i).await?[16..])))),
+        async |i| {
+            black_box(text(i).await?);
+            Ok(())
+        },
+        async |i| {
+            black_box(decoded(&text(i).await?[16..]));
+            Ok(())
+        },
         async |i| fetch(&store, &set, rows[i].entity()).await,
     )
     .await
@@ -203,8 +259,14 @@ async fn redis_cache(server: &str) -> Outcome {
     compare(
         "Redis, as a cache",
         1000,
-        async |i| Ok(drop(black_box(text(i).await?))),
-        async |i| Ok(drop(black_box(decoded(&text(i).await?[16..])))),
+        async |i| {
+            black_box(text(i).await?);
+            Ok(())
+        },
+        async |i| {
+            black_box(decoded(&text(i).await?[16..]));
+            Ok(())
+        },
         async |i| fetch(&cache, &set, rows[i].entity()).await,
     )
     .await?;

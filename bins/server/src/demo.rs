@@ -10,7 +10,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use serve_app::{Exit, ExitReason, Layers};
-use serve_features::{Declarations, Durability, RawTable, SqliteDatabase, SqliteOptions, read_raw};
+use serve_features::{
+    BuildRequest, Declarations, Durability, RawTable, SqliteDatabase, SqliteOptions, SqliteStore, build,
+    read_raw,
+};
 use serve_registry::RegistryUrl;
 use tempfile::TempDir;
 
@@ -99,7 +102,7 @@ impl Demo {
     }
 
     /// Computes every feature of every day and stores it, as `serve-ctl features` does.
-    pub(crate) fn fill(&self, declarations: &Declarations) -> Result<(), Exit> {
+    pub(crate) async fn fill(&self, declarations: &Declarations) -> Result<(), Exit> {
         let broken = |error: &dyn std::error::Error| {
             Exit::told(ExitReason::Software, format!("the demo's data: {error}"))
         };
@@ -111,13 +114,10 @@ impl Demo {
             let rows = read_raw(&table, csv).map_err(|e| broken(&e))?;
             database.write_raw(&table, &rows).map_err(|e| broken(&e))?;
         }
+        let store = SqliteStore::start(database, 1).map_err(|e| broken(&e))?;
+        let request = BuildRequest { store: true, ..BuildRequest::default() };
         for set in declarations.sets() {
-            for entity in database.set_entities(set).map_err(|e| broken(&e))? {
-                let computed = database.compute_set(set, &entity).map_err(|e| broken(&e))?;
-                database
-                    .write_features(set.name(), &computed.rows().collect::<Vec<_>>())
-                    .map_err(|e| broken(&e))?;
-            }
+            build(set, &store, &request, &mut |_, _| Ok(())).await.map_err(|e| broken(&e))?;
         }
         Ok(())
     }

@@ -5,10 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serve_app::{Exit, ExitReason, Layers, Service, ServiceParts};
-use serve_features::{
-    Declarations, FeatureStore, FeaturesConfig, RedisCache, RedisCacheOptions, Retriever, RetrieverParts,
-    StoreOptions, StoreUrl, open_store_with,
-};
+use serve_features::{Declarations, FeatureStore, Retriever, RetrieverParts};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
 use serve_http::{BindError, Server};
@@ -47,7 +44,7 @@ pub(crate) fn run(args: Args) -> Result<(), Exit> {
 async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let registry = Arc::new(open_registry(&config)?);
     let clock: serve_features::Clock = Arc::new(jiff::Timestamp::now);
-    let (store, declarations) = open_features(&config, demo.as_ref())?;
+    let (store, declarations) = open_features(&config, demo.as_ref()).await?;
     let parts =
         RetrieverParts { store, declarations, config: config.features.clone(), clock: Arc::clone(&clock) };
     let service = Service::new(ServiceParts {
@@ -116,7 +113,7 @@ fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
     Ok(registry)
 }
 
-fn open_features(
+async fn open_features(
     config: &ServerConfig,
     demo: Option<&Demo>,
 ) -> Result<(Option<Arc<dyn FeatureStore>>, Declarations), Exit> {
@@ -133,31 +130,17 @@ fn open_features(
         (None, Some(_)) => Demo::declarations()?,
         (None, None) => Declarations::default(),
     };
-    let Some(url) = &config.features.url else { return Ok((None, declarations)) };
-    if let Some(demo) = demo {
-        demo.fill(&declarations)?;
-    }
-    Ok((Some(open_feature_store(url, &config.features)?), declarations))
-}
-
-/// The store, with Redis in front of it where the configuration puts it there.
-fn open_feature_store(url: &StoreUrl, config: &FeaturesConfig) -> Result<Arc<dyn FeatureStore>, Exit> {
-    let down = |error| Exit::because(ExitReason::Unavailable, error);
-    let options = StoreOptions { connections: config.connections, ..StoreOptions::default() };
-    let store = open_store_with(url, options).map_err(down)?;
-    match &config.cache.url {
-        None => Ok(store),
-        Some(StoreUrl::Redis(redis)) => {
-            let mut options = RedisCacheOptions::default();
-            if !config.cache.ttl.is_zero() {
-                options.ttl = config.cache.ttl;
-            }
-            Ok(Arc::new(RedisCache::open(redis, store, options).map_err(down)?))
-        }
-        Some(_) => {
-            Err(Exit::told(ExitReason::Config, "features.cache.url: expected redis://… or rediss://…"))
+    for set in declarations.sets() {
+        for (feature, rows) in set.deeper_than(config.features.on_demand.max_rows) {
+            let max_rows = config.features.on_demand.max_rows;
+            warn!(set = %set.name(), feature, rows, max_rows, "computed on demand it would be missing: it needs more rows than are read");
         }
     }
+    if let (Some(demo), Some(_)) = (demo, &config.features.url) {
+        demo.fill(&declarations).await?;
+    }
+    let store = config.features.open().map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
+    Ok((store, declarations))
 }
 
 /// Completes at SIGTERM or SIGINT.

@@ -256,8 +256,8 @@ pub(crate) fn read(
     rows: &[(&str, &FeatureRow)],
     row: &mut CheckedRow,
 ) -> Result<(), InvalidInput> {
-    let signature = deployment.pipeline().signature();
     const NONE: &[(&str, Value<'_>)] = &[];
+    let signature = deployment.pipeline().signature();
     let named = match features {
         Features::Positional(values) => return signature.read_positional(values, row),
         Features::None => None,

@@ -16,7 +16,7 @@ use serve_features::{
     BreakerState, FeatureSetName, Mode, RetrievalCounters, Retrieved, Retriever, StoreHealth,
 };
 
-/// The content type of [`FeatureMetrics::text`].
+/// The content type of the metrics, Prometheus' text format.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 const LATENCIES: [f64; 11] =

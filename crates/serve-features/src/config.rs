@@ -11,6 +11,7 @@ use crate::location::StoreUrl;
 
 pub use share::{Share, ShareError};
 
+mod open;
 mod share;
 
 /// Where features come from, how long to wait and how far back to look for them, and what happens when the store fails.
@@ -85,7 +86,8 @@ pub struct CacheConfig {
     /// How long after its time to live a row may stand in for a store that fails; 0 is never.
     #[serde(with = "crate::duration")]
     pub last_known_good: Duration,
-    /// A cache shared between processes, in front of the store: `redis://…`.
+    /// A cache shared between processes, in front of the store: `redis://…`. Rows stay in it for `ttl`, or for a minute where
+    /// that is 0.
     pub url: Option<StoreUrl>,
 }
 

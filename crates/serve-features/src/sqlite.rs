@@ -13,7 +13,6 @@ use crate::store::{OpenError, RetrieveError, WriteError};
 pub use database::SqliteDatabase;
 pub use serving::SqliteStore;
 
-mod build;
 mod database;
 mod feature;
 mod raw;

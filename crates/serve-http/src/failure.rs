@@ -14,7 +14,7 @@ pub struct Failure {
     status: StatusCode,
     code: &'static str,
     message: String,
-    details: Option<Json>,
+    details: Option<Box<Json>>,
     allow: Option<HeaderValue>,
     retry_after: Option<Duration>,
 }
@@ -157,7 +157,7 @@ impl Failure {
     /// The same failure with details.
     #[must_use]
     pub fn with_details(self, details: Json) -> Self {
-        Self { details: Some(details), ..self }
+        Self { details: Some(Box::new(details)), ..self }
     }
 
     /// The failure as one entry of a batch's answers.
@@ -165,7 +165,7 @@ impl Failure {
     pub fn entry(&self) -> Json {
         let mut entry = json!({ "success": false, "error": self.message, "code": self.code });
         if let (Some(details), Some(object)) = (&self.details, entry.as_object_mut()) {
-            object.insert("details".to_owned(), details.clone());
+            object.insert("details".to_owned(), (**details).clone());
         }
         entry
     }
@@ -211,6 +211,7 @@ impl Failure {
 impl From<ServiceError> for Failure {
     fn from(error: ServiceError) -> Self {
         let ServiceError { code, message, details, retry_after } = error;
+        let details = details.map(Box::new);
         Self { details, retry_after, ..Self::new(status(code), code.as_str(), message) }
     }
 }

@@ -53,7 +53,10 @@ fn agrees(set: &str, prices: File, news: File, expected: &[FeatureRow]) {
     let declarations = Declarations::parse(&yaml).expect("is sound");
     let set = declarations.get(set).expect("is declared");
 
-    let computed = database.compute_set(set, &entity("BTC/USD")).expect("computes");
+    let bitcoin = entity("BTC/USD");
+    let read = |table| database.read_frame(table, &bitcoin).expect("reads");
+    let frames = set.sources().iter().map(|source| (source.name.clone(), read(&source.table))).collect();
+    let computed = set.compute(&bitcoin, &frames).expect("computes");
 
     let mut differences = Vec::new();
     for expected in expected {
