@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 17] = [
+const CONFINED: [&str; 18] = [
     "hyper",
     "arc-swap",
     "rusqlite",
@@ -26,6 +26,7 @@ const CONFINED: [&str; 17] = [
     "rustls",
     "tokio-postgres",
     "tokio-postgres-rustls",
+    "prometheus",
 ];
 /// Packages that may use everything.
 const EXEMPT: [&str; 3] = ["serve-tests", "serve-benches", "serve-examples"];
