@@ -47,9 +47,13 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let (store, declarations) = open_features(&config, demo.as_ref()).await?;
     let parts =
         RetrieverParts { store, declarations, config: config.features.clone(), clock: Arc::clone(&clock) };
+    let retriever = Arc::new(Retriever::new(parts));
+    // The first connection is made before the first request needs it, and what is wrong with the store is told at once.
+    let first = Arc::clone(&retriever);
+    tokio::spawn(async move { first.probe().await });
     let service = Service::new(ServiceParts {
         registry: Arc::clone(&registry),
-        retriever: Arc::new(Retriever::new(parts)),
+        retriever: Arc::clone(&retriever),
         default_model: config.registry.default_model.clone(),
         compare: config.http.compare.clone(),
         limits: config.limits,

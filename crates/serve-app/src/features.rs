@@ -113,7 +113,7 @@ impl Service {
         let stored = raw.write_raw(table.clone(), rows).await;
         let sets = self.retriever().declarations().sets().iter();
         for set in sets.filter(|set| set.sources().iter().any(|source| source.table == *table)) {
-            entities.iter().for_each(|entity| self.retriever().forget(set.name(), entity));
+            entities.iter().for_each(|entity| self.retriever().written(set.name(), entity, &stored));
         }
         match stored {
             Ok(()) => Ok(written),

@@ -190,7 +190,7 @@ impl Default for BreakerConfig {
             failure_rate: Share::HALF,
             consecutive_failures: 5,
             cooldown: Duration::from_secs(1),
-            max_cooldown: Duration::from_secs(30),
+            max_cooldown: Duration::from_secs(5),
             probes: 1,
         }
     }
@@ -219,7 +219,7 @@ mod tests {
             r#""clock_skew":"1m","on_demand":{"enabled":true,"max_rows":10000,"when_stale":"refuse","timeout":"500ms"},"#,
             r#""cache":{"ttl":"0s","max_bytes":"64MiB","max_rows":100000,"last_known_good":"0s","url":null},"#,
             r#""retry":{"attempts":2,"backoff":"5ms"},"breaker":{"window":"10s","minimum_calls":10,"failure_rate":0.5,"#,
-            r#""consecutive_failures":5,"cooldown":"1s","max_cooldown":"30s","probes":1},"ingest":{"timeout":"10s"}}"#,
+            r#""consecutive_failures":5,"cooldown":"1s","max_cooldown":"5s","probes":1},"ingest":{"timeout":"10s"}}"#,
         );
         assert_eq!(shown, expected);
         assert_eq!(serde_json::from_str::<FeaturesConfig>(&shown).ok(), Some(FeaturesConfig::default()));

@@ -91,6 +91,8 @@ struct Kept<V> {
     value: V,
     bytes: usize,
     at: Instant,
+    /// It may be out of date, and answers only while the store fails.
+    outdated: bool,
 }
 
 /// How a batch of keys is to be had.
@@ -201,6 +203,18 @@ impl<V: Cacheable, E: Clone> FeatureCache<V, E> {
         }
     }
 
+    /// An entity's rows may have changed: they are read again, and stand in for a store that fails until then.
+    pub(crate) fn outdate(&self, set: &FeatureSetName, entity: &Entity) {
+        let mut inner = self.lock();
+        for kind in [RowKind::Stored, RowKind::Computed] {
+            let key = CacheKey { set: set.clone(), entity: entity.clone(), kind };
+            if let Some(kept) = inner.rows.peek_mut(&key) {
+                kept.outdated = true;
+            }
+            inner.flights.remove(&key);
+        }
+    }
+
     pub(crate) fn counters(&self) -> CacheCounters {
         let inner = self.lock();
         CacheCounters { rows: inner.rows.len() as u64, bytes: inner.bytes as u64, ..inner.counters }
@@ -217,7 +231,7 @@ impl<V: Cacheable, E: Clone> FeatureCache<V, E> {
         let mut inner = self.lock();
         let inner = &mut *inner;
         for (i, key) in keys.iter().enumerate().filter(|(i, _)| found[*i].is_none()).collect::<Vec<_>>() {
-            let kept = inner.rows.get(key).filter(|kept| kept.at.elapsed() < self.ttl);
+            let kept = inner.rows.get(key).filter(|kept| !kept.outdated && kept.at.elapsed() < self.ttl);
             if let Some(kept) = kept.filter(|kept| usable(&kept.value)) {
                 found[i] = Some(Ok(Some(kept.value.clone())));
                 inner.counters.hits += 1;
@@ -276,7 +290,9 @@ impl<V: Cacheable, E: Clone> FeatureCache<V, E> {
         let keeps = !(self.ttl.is_zero() && self.last_known_good.is_zero()) && self.max_rows > 0;
         let (Some(value), Some(bytes), true) = (value, bytes, keeps) else { return };
         inner.bytes += bytes;
-        inner.rows.put(lead.key.clone(), Kept { value: value.clone(), bytes, at: Instant::now() });
+        inner
+            .rows
+            .put(lead.key.clone(), Kept { value: value.clone(), bytes, at: Instant::now(), outdated: false });
         while inner.bytes > self.max_bytes || inner.rows.len() > self.max_rows {
             let Some((_, oldest)) = inner.rows.pop_lru() else { return };
             inner.bytes -= oldest.bytes;

@@ -43,6 +43,7 @@ fn reading(
 ) -> impl FnOnce(Failure) -> RetrieveError {
     move |failure| match failure {
         Failure::Late => late(),
+        Failure::Connecting => RetrieveError::Connecting { store: KIND },
         Failure::Exhausted { connections, waiting } => {
             RetrieveError::Exhausted { store: KIND, connections, waiting }
         }
@@ -60,6 +61,7 @@ fn no_answer(operation: &'static str) -> RetrieveError {
 /// For `map_err` on a write.
 fn writing(operation: &'static str) -> impl FnOnce(Failure) -> WriteError {
     move |failure| match failure {
+        Failure::Connecting => WriteError::Connecting { store: KIND },
         Failure::Late => WriteError::Backend {
             store: KIND,
             operation,

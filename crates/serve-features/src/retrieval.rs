@@ -25,7 +25,7 @@ use crate::freshness::{MaxAge, Stale};
 use crate::name::{Entity, FeatureSetName};
 use crate::resilience::{Guarded, StoreCounters, StoreHealth};
 use crate::row::FeatureRow;
-use crate::store::FeatureStore;
+use crate::store::{Fault, FeatureStore, WriteError};
 use crate::validation::{Validator, Violation};
 
 use counters::Counters;
@@ -299,9 +299,14 @@ impl Retriever {
         self.declared(set)?.default_entity()
     }
 
-    /// Forgets what is kept of an entity, after its rows were written past the retriever.
-    pub fn forget(&self, set: &FeatureSetName, entity: &Entity) {
-        self.cache.forget(set, entity);
+    /// Takes account of a write of an entity's rows, ready or raw: what is kept of it is forgotten if they were stored, and
+    /// only stands in for a store that fails if that is not known.
+    pub fn written(&self, set: &FeatureSetName, entity: &Entity, written: &Result<(), WriteError>) {
+        match written {
+            Ok(()) => self.cache.forget(set, entity),
+            Err(error) if error.fault() == Fault::Client || error.was_not_sent() => {}
+            Err(_) => self.cache.outdate(set, entity),
+        }
     }
 
     fn asked<'a>(&self, request: &'a RetrieveRequest) -> Asked<'a> {
@@ -310,9 +315,9 @@ impl Retriever {
         Asked { set: &request.set, as_of: request.as_of, now, limit, deadline: request.deadline }
     }
 
-    /// The stricter of a set's limit and the configuration's.
+    /// A set's own limit, or the configuration's for those that declare none.
     fn limit(&self, set: &FeatureSetName) -> MaxAge {
-        self.config.max_age.strictest(self.declared(set).and_then(FeatureSet::max_age))
+        self.declared(set).and_then(FeatureSet::max_age).unwrap_or(self.config.max_age)
     }
 
     fn declared(&self, set: &FeatureSetName) -> Option<&FeatureSet> {

@@ -119,6 +119,12 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// One entity's rows from `from` on and before `to`, oldest first, at most `limit` of them.
     fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>>;
 
+    /// What is known of the newest rows without asking the store itself, one slot an entity: from a cache that stands before
+    /// it. Answers while the store is left alone.
+    fn near(&self, request: FetchRequest) -> BoxFuture<'_, Vec<Option<FeatureRow>>> {
+        Box::pin(std::future::ready(vec![None; request.entities.len()]))
+    }
+
     /// The raw rows, where the store keeps them too.
     fn raw(&self) -> Option<&dyn RawStore> {
         None

@@ -7,6 +7,7 @@
 //! - The schema's version is read with the first connection that there is; nothing is asked of another one's tables.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{
@@ -30,6 +31,8 @@ pub(super) enum Failure {
     Exhausted { connections: usize, waiting: usize },
     /// The deadline passed.
     Late,
+    /// The deadline passed while a connection was being made, and not for long yet.
+    Connecting,
     /// What `Backend` errors carry.
     Backend { transient: bool, source: Cause },
 }
@@ -83,6 +86,9 @@ fn is_about_certificates(error: &tokio_postgres::Error) -> bool {
     false
 }
 
+/// A connection that is made within this time tells nothing bad of the server, however little time its callers had.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// So long before the deadline we stop waiting for a connection, to say that this is what we waited for.
 const TO_TELL: Duration = Duration::from_millis(2);
 
@@ -96,6 +102,8 @@ pub(super) struct Connections {
     shown: String,
     /// The schema was found to be this program's. Read twice where two calls are the first; both find the same.
     checked: AtomicBool,
+    /// Since when connections are made and none was had.
+    connecting: Mutex<Option<Instant>>,
 }
 
 /// Says nothing of itself.
@@ -137,7 +145,15 @@ impl Connections {
             Pool::builder(manager).max_size(options.connections.max(1)).runtime(Runtime::Tokio1).build();
         let pool = pool.map_err(|error| failed(Box::new(error)))?;
         let (tls, shown) = (Connector(tls), url.to_string());
-        Ok(Self { pool, tls, options, runtime, shown, checked: AtomicBool::new(false) })
+        Ok(Self {
+            pool,
+            tls,
+            options,
+            runtime,
+            shown,
+            checked: AtomicBool::new(false),
+            connecting: Mutex::new(None),
+        })
     }
 
     /// When a call is given up: at its deadline, or when it took as long as any may.
@@ -180,7 +196,7 @@ impl Connections {
     /// A connection, whatever is in the database.
     pub(super) async fn lend_unchecked(&self, give_up: Instant) -> Result<Lent<'_>, Failure> {
         let timeouts = Timeouts {
-            wait: Some(give_up.saturating_duration_since(Instant::now()).saturating_sub(TO_TELL)),
+            wait: Some(give_up.saturating_duration_since(Instant::now()).saturating_sub(2 * TO_TELL)),
             create: Some(self.options.connect_timeout),
             recycle: None,
         };
@@ -189,12 +205,29 @@ impl Connections {
         } else {
             let pool = self.pool.clone();
             let making = self.runtime.handle().spawn(async move { pool.timeout_get(&timeouts).await });
-            making.await.unwrap_or(Err(PoolError::Closed))
+            let told = give_up.checked_sub(TO_TELL).unwrap_or(give_up);
+            match timeout_at(told.into(), making).await {
+                Ok(made) => made.unwrap_or(Err(PoolError::Closed)),
+                Err(_) => return Err(self.still_connecting()),
+            }
         };
         match got {
-            Ok(client) => Ok(Lent { client: Some(client), of: self }),
+            Ok(client) => {
+                *self.connecting() = None;
+                Ok(Lent { client: Some(client), of: self })
+            }
             Err(error) => Err(self.not_lent(error)),
         }
+    }
+
+    /// No connection was made in the caller's time: that is the server's fault only after a while.
+    fn still_connecting(&self) -> Failure {
+        let since = *self.connecting().get_or_insert_with(Instant::now);
+        if since.elapsed() < PATIENCE { Failure::Connecting } else { Failure::Late }
+    }
+
+    fn connecting(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn not_lent(&self, error: PoolError) -> Failure {

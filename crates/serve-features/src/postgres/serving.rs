@@ -63,7 +63,9 @@ impl PostgresStore {
             };
             let found = connections.until(give_up, work).await.map_err(|failure| match failure {
                 Failure::Backend { source, .. } => failed(source),
-                Failure::Late | Failure::Exhausted { .. } => failed("no answer in time".into()),
+                Failure::Late | Failure::Connecting | Failure::Exhausted { .. } => {
+                    failed("no answer in time".into())
+                }
             })?;
             if found == schema::CURRENT {
                 return Ok(());

@@ -333,6 +333,13 @@ impl FeatureStore for RedisCache {
         self.runtime.run(self.newest(request))
     }
 
+    fn near(&self, request: FetchRequest) -> BoxFuture<'_, Vec<Option<FeatureRow>>> {
+        if request.as_of.is_some() {
+            return Box::pin(std::future::ready(vec![None; request.entities.len()]));
+        }
+        self.runtime.run(async move { self.near.get(&request).await })
+    }
+
     fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
         let newest = newest(&rows);
         let (inner, near) = (Arc::clone(&self.inner), Arc::clone(&self.near));

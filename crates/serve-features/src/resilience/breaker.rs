@@ -9,6 +9,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use tracing::{info, warn};
+
 use super::window::SlidingWindow;
 use crate::config::BreakerConfig;
 
@@ -191,6 +193,19 @@ impl Breaker {
         }
     }
 
+    /// An error that does not count, and that somebody has to mend: told once a minute, and on the health page.
+    pub(super) fn noticed(&self, now: Instant, error: String) {
+        let mut inner = self.lock();
+        let known = inner.last_error.as_ref().is_some_and(|(text, at)| {
+            *text == error && now.saturating_duration_since(*at) < Duration::from_mins(1)
+        });
+        inner.last_failed = Some(true);
+        if !known {
+            warn!(error, "the feature store refuses");
+            inner.last_error = Some((error, now));
+        }
+    }
+
     fn end(&self, generation: u64, now: Instant, told: Told) {
         let mut inner = self.lock();
         let inner = &mut *inner;
@@ -229,6 +244,7 @@ impl Breaker {
                 *under_way = under_way.saturating_sub(1);
                 *succeeded += 1;
                 if *succeeded >= self.probes() {
+                    info!("the feature store answers again: its circuit breaker is closed");
                     inner.turn(Phase::Closed { failures_in_a_row: 0 }, now);
                     inner.trips = 0;
                     inner.window.clear();
@@ -248,6 +264,12 @@ impl Breaker {
     fn open(&self, inner: &mut Inner, now: Instant) {
         let grown = self.config.cooldown.saturating_mul(1_u32.checked_shl(inner.trips).unwrap_or(u32::MAX));
         let cooldown = grown.min(self.config.max_cooldown).mul_f64(1.0 - (self.draw)() / 4.0);
+        let error = inner.last_error.as_ref().map_or("", |(text, _)| text.as_str());
+        warn!(
+            error,
+            retry_in_ms = cooldown.as_millis(),
+            "the feature store fails: its circuit breaker is open"
+        );
         inner.turn(Phase::Open { until: now + cooldown }, now);
         inner.trips = inner.trips.saturating_add(1).min(31);
         inner.opened += 1;

@@ -227,7 +227,12 @@ impl Guarded {
             Tells::Answered => permit.answered(now.into_std()),
             Tells::Failed => permit.failed(now.into_std(), error.chain()),
             Tells::Late if had_time => permit.failed(now.into_std(), error.chain()),
-            Tells::Late | Tells::Nothing => drop(permit),
+            Tells::Late | Tells::Nothing => {
+                if error.is_for_good() {
+                    self.breaker.noticed(now.into_std(), error.chain());
+                }
+                drop(permit);
+            }
         }
         Err(error)
     }
@@ -244,9 +249,20 @@ impl FeatureStore for Guarded {
     }
 
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
-        Box::pin(self.call(self.reading(request.deadline), move |end| {
+        let near = request.clone();
+        let asked = self.call(self.reading(request.deadline), move |end| {
             self.store.fetch(FetchRequest { deadline: Some(end), ..request.clone() })
-        }))
+        });
+        Box::pin(async move {
+            match asked.await {
+                Err(error @ RetrieveError::BreakerOpen { .. }) => {
+                    let known: Option<Vec<_>> =
+                        self.store.near(near).await.into_iter().map(|row| row.map(Some)).collect();
+                    known.ok_or(error)
+                }
+                answer => answer,
+            }
+        })
     }
 
     fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {

@@ -137,8 +137,7 @@ impl Retriever {
         if !sound.is_empty() {
             let entities: Vec<_> = sound.iter().map(|row| row.entity().clone()).collect();
             let stored = store.write(set.clone(), sound).await;
-            // Also after a failure: part of what a store says failed may have been done.
-            entities.iter().for_each(|entity| self.cache.forget(&set, entity));
+            entities.iter().for_each(|entity| self.written(&set, entity, &stored));
             stored.map_err(|source| IngestError::Write { set, source })?;
         }
         self.counters.count_ingest(written, refused.len());

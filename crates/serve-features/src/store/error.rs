@@ -65,6 +65,12 @@ pub enum RetrieveError {
         /// When a call may be let through.
         retry_after: Duration,
     },
+    /// A connection to the store is being made. It will be there for a later call.
+    #[error("the {store} feature store is not connected yet")]
+    Connecting {
+        /// The store's kind.
+        store: &'static str,
+    },
     /// Every connection to the store was in use until the deadline.
     #[error(
         "the {store} feature store is busy: {connections} connections are in use, {waiting} requests wait"
@@ -124,6 +130,7 @@ impl RetrieveError {
             | Self::TimedOut { .. }
             | Self::BreakerOpen { .. }
             | Self::Exhausted { .. }
+            | Self::Connecting { .. }
             | Self::Backend { .. }
             | Self::Corrupt { .. } => Fault::Upstream,
             Self::NoRaw { .. } => Fault::Client,
@@ -140,7 +147,8 @@ impl RetrieveError {
             | Self::Busy { .. }
             | Self::TimedOut { .. }
             | Self::BreakerOpen { .. }
-            | Self::Exhausted { .. } => true,
+            | Self::Exhausted { .. }
+            | Self::Connecting { .. } => true,
             Self::Backend { transient, .. } => *transient,
             Self::Stopped { .. } | Self::NoRaw { .. } | Self::Corrupt { .. } => false,
         }
@@ -177,6 +185,12 @@ pub enum WriteError {
         store: &'static str,
         /// When a call may be let through.
         retry_after: Duration,
+    },
+    /// A connection to the store is being made. It will be there for a later call.
+    #[error("the {store} feature store is not connected yet")]
+    Connecting {
+        /// The store's kind.
+        store: &'static str,
     },
     /// Every connection to the store was in use until the deadline.
     #[error(
@@ -247,12 +261,22 @@ pub enum WriteError {
 }
 
 impl WriteError {
+    /// The rows never left for the store.
+    #[must_use]
+    pub fn was_not_sent(&self) -> bool {
+        matches!(
+            self,
+            Self::Busy { .. } | Self::BreakerOpen { .. } | Self::Exhausted { .. } | Self::Connecting { .. }
+        )
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
             Self::Busy { .. }
             | Self::Exhausted { .. }
+            | Self::Connecting { .. }
             | Self::TimedOut { .. }
             | Self::BreakerOpen { .. }
             | Self::Backend { .. } => Fault::Upstream,
@@ -265,9 +289,11 @@ impl WriteError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::Exhausted { .. } | Self::TimedOut { .. } | Self::BreakerOpen { .. } => {
-                true
-            }
+            Self::Busy { .. }
+            | Self::Exhausted { .. }
+            | Self::Connecting { .. }
+            | Self::TimedOut { .. }
+            | Self::BreakerOpen { .. } => true,
             Self::Backend { transient, .. } => *transient,
             Self::Stopped { .. }
             | Self::NoRaw { .. }

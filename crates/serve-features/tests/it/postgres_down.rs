@@ -93,7 +93,7 @@ fn a_socket_that_accepts_and_never_answers_costs_no_more_than_its_bounds() {
     proxy.set(Mode::Hang);
     let began = Instant::now();
     let error = block_on(store.fetch(request("A", Some(Duration::from_millis(100))))).expect_err("hangs");
-    assert!(matches!(error, RetrieveError::Deadline { .. }), "{}", told(&error));
+    assert!(matches!(error, RetrieveError::Connecting { .. }), "{}", told(&error));
     let error = block_on(store.fetch(request("A", None))).expect_err("hangs");
     assert!(told(&error).ends_with("no connection within 300ms"), "{}", told(&error));
     assert!(error.retry_helps());
@@ -157,7 +157,7 @@ fn a_connection_is_made_also_where_deadlines_are_shorter_than_making_it() {
     proxy.set(Mode::Hang);
     let error =
         block_on(store.fetch(request("A", Some(Duration::from_millis(20))))).expect_err("is too late");
-    assert!(matches!(error, RetrieveError::Deadline { .. }), "{}", told(&error));
+    assert!(matches!(error, RetrieveError::Connecting { .. }), "{}", told(&error));
     while proxy.accepted() == 0 {
         thread::yield_now();
     }

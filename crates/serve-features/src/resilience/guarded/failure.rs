@@ -29,6 +29,9 @@ pub(super) trait Failure: Error + Send {
     /// What it tells of the store.
     fn tells(&self) -> Tells;
 
+    /// The store refuses, and will go on refusing until somebody mends it: a wrong password, tables that are not there.
+    fn is_for_good(&self) -> bool;
+
     /// Whether the next attempt may go better, and is not made by a store that has too much to do already.
     fn may_be_tried_again(&self) -> bool {
         self.tells() == Tells::Failed
@@ -62,13 +65,19 @@ impl Failure for RetrieveError {
         Self::BreakerOpen { store, retry_after }
     }
 
+    fn is_for_good(&self) -> bool {
+        matches!(self, Self::Backend { transient: false, .. })
+    }
+
     fn tells(&self) -> Tells {
         match self {
             Self::Deadline { .. } | Self::RawDeadline { .. } | Self::TimedOut { .. } => Tells::Late,
             Self::Backend { transient: true, .. } | Self::Stopped { .. } => Tells::Failed,
-            Self::Busy { .. } | Self::Exhausted { .. } | Self::BreakerOpen { .. } | Self::Backend { .. } => {
-                Tells::Nothing
-            }
+            Self::Busy { .. }
+            | Self::Exhausted { .. }
+            | Self::Connecting { .. }
+            | Self::BreakerOpen { .. }
+            | Self::Backend { .. } => Tells::Nothing,
             Self::NoRaw { .. } | Self::Corrupt { .. } => Tells::Answered,
         }
     }
@@ -87,13 +96,19 @@ impl Failure for WriteError {
         Self::BreakerOpen { store, retry_after }
     }
 
+    fn is_for_good(&self) -> bool {
+        matches!(self, Self::Backend { transient: false, .. })
+    }
+
     fn tells(&self) -> Tells {
         match self {
             Self::TimedOut { .. } => Tells::Late,
             Self::Backend { transient: true, .. } | Self::Stopped { .. } => Tells::Failed,
-            Self::Busy { .. } | Self::Exhausted { .. } | Self::BreakerOpen { .. } | Self::Backend { .. } => {
-                Tells::Nothing
-            }
+            Self::Busy { .. }
+            | Self::Exhausted { .. }
+            | Self::Connecting { .. }
+            | Self::BreakerOpen { .. }
+            | Self::Backend { .. } => Tells::Nothing,
             Self::NoRaw { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => Tells::Answered,
         }
     }
