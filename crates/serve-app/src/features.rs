@@ -204,3 +204,41 @@ impl From<NameError> for ServiceError {
         Self::new(Code::InvalidName, error.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serve_features::Declarations;
+
+    use super::*;
+
+    #[test]
+    fn a_table_of_declared_columns_has_no_others() {
+        let sets = "
+feature_sets:
+  s:
+    entity: user
+    sources: { paid: { table: payments, columns: { amount: number, venue: text } } }
+    features: { last: amount }
+  t:
+    entity: user
+    sources: { paid: { table: anything } }
+    features: { last: paid.whatever }
+";
+        let declarations = Declarations::parse(sets).expect("is sound");
+        let sources: Vec<&Source> = declarations.sets().iter().flat_map(FeatureSet::sources).collect();
+        let payments = &sources[..1];
+        for (column, value) in [
+            ("amount", Value::Number(1.0)),
+            ("amount", Value::Bool(true)),
+            ("amount", Value::Missing),
+            ("venue", Value::Text("x".into())),
+        ] {
+            assert_eq!(declared(payments, column, &value), Ok(()), "{column}");
+        }
+        let refused = |column, value| declared(payments, column, &value).expect_err("is refused");
+        assert_eq!(refused("amount", Value::Text("1".into())), "a finite number, or nothing");
+        assert_eq!(refused("venue", Value::Number(1.0)), "a text, or nothing");
+        assert_eq!(refused("amuont", Value::Number(1.0)), "one of the columns `amount`, `venue`");
+        assert_eq!(declared(&sources[1..], "amuont", &Value::Number(1.0)), Ok(()));
+    }
+}

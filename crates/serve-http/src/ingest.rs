@@ -296,3 +296,52 @@ fn told(kind: &ViolationKind) -> (String, String) {
         _ => ("a value that is allowed".to_owned(), "another".to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(at: usize, json: &'static str, field: &str, offences: &mut Vec<Offence>) -> Option<RawRow> {
+        row(at, serde_json::from_str(json).expect("is a row"), field, offences)
+    }
+
+    #[test]
+    fn all_rows_that_offend_are_told_by_form_or_by_value() {
+        let mut offences = Vec::new();
+        let list = r#"{"entity": "A", "timestamp": "2025-10-01", "features": {"x": [1], "y": "2"}}"#;
+        let none = r#"{"entity": "B", "timestamp": "2025-10-01"}"#;
+        let late = r#"{"entity": "C", "timestamp": 5, "features": {"y": "2"}}"#;
+        let rows = [list, none, late].into_iter().enumerate();
+        let (places, rows): (Vec<usize>, Vec<RawRow>) =
+            rows.filter_map(|(at, json)| Some((at, sent(at, json, "features", &mut offences)?))).unzip();
+        assert_eq!(places, [0, 2]);
+        let read = Read { rows, places, offences, total: 3 };
+        let value = |row: usize, field: &str| Offence {
+            row,
+            entity: read.entity(row),
+            field: field.to_owned(),
+            expected: "a number".to_owned(),
+            got: "another".to_owned(),
+        };
+        // What is wrong with the form of `x` is not told a second time by its value.
+        let values = vec![value(0, "x"), value(0, "y"), value(1, "y")];
+        let entry = read.refused(values).entry();
+        let fields: Vec<(u64, &str)> = entry["details"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|offence| Some((offence["row"].as_u64()?, offence["field"].as_str()?)))
+            .collect();
+        assert_eq!(fields, [(0, "x"), (0, "y"), (1, "features"), (2, "timestamp"), (2, "y")]);
+        assert_eq!(entry["details"][0]["got"], "a list");
+        assert!(entry["error"].as_str().is_some_and(|told| told.starts_with("3 of 3 rows are refused")));
+    }
+
+    #[test]
+    fn a_raw_row_without_values_is_told_so() {
+        let mut offences = Vec::new();
+        let row = sent(0, r#"{"entity": "A", "timestamp": "2025-10-01"}"#, "values", &mut offences);
+        assert!(row.is_none());
+        assert_eq!(offences.iter().map(|offence| offence.field.as_str()).collect::<Vec<_>>(), ["values"]);
+    }
+}
