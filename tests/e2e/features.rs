@@ -140,6 +140,23 @@ fn every_offending_row_and_field_is_told_and_nothing_is_stored() {
 }
 
 #[test]
+fn a_row_that_cannot_be_shown_says_why() {
+    let server = Server::demo();
+    let unknown = server.get("/features/nope/E");
+    assert_eq!((unknown.error().0, unknown.error().1), (404, "unknown_feature_set"));
+    let path = server.get("/features/vader/%ff%fe");
+    assert_eq!((path.error().0, path.error().1), (400, "malformed_path"));
+    let rows = json!({"rows": [
+        {"entity": "E", "timestamp": "2025-10-01", "features": {"return_1": [1]}},
+        {"entity": "E", "timestamp": "2025-10-02", "features": {"return_1": "0.5"}},
+    ]});
+    let refused = server.post("/features/vader", &rows);
+    assert_eq!(refused.body["details"].as_array().map(Vec::len), Some(2), "{}", refused.body);
+    let raw = server.post("/raw/price_data", &json!({"entity": "E", "timestamp": "2025-10-01"}));
+    assert_eq!(raw.body["details"][0]["field"], "values");
+}
+
+#[test]
 fn feast_gets_columns_with_statuses() {
     let server = Server::demo();
     let body =

@@ -6,6 +6,7 @@ mod features;
 mod guard;
 mod lifecycle;
 mod oip;
+mod outage;
 mod predict;
 mod registry;
 mod server;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serve_app::{ConfigError, Exit, ExitReason, Layers, LimitsConfig};
-use serve_features::FeaturesConfig;
+use serve_features::{Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
 
@@ -82,6 +82,7 @@ impl ServerConfig {
         }
         let config: Self = layers.read().map_err(config_error)?;
         config.check_exposure()?;
+        config.check_features()?;
         Ok((config, layers.notes().to_vec()))
     }
 
@@ -97,10 +98,72 @@ impl ServerConfig {
         );
         Err(Exit::told(ExitReason::Config, message))
     }
+
+    /// A store that is given no time or no connection answers nothing, and neither do declarations that cannot be read.
+    fn check_features(&self) -> Result<(), Exit> {
+        let features = &self.features;
+        let times = [
+            ("timeout", features.timeout),
+            ("on_demand.timeout", features.on_demand.timeout),
+            ("ingest.timeout", features.ingest.timeout),
+        ];
+        let none = times.into_iter().filter(|(_, time)| time.is_zero());
+        let mut mistakes: Vec<String> = none
+            .map(|(setting, _)| format!("features.{setting} is 0s, in which no store answers; expected more"))
+            .collect();
+        if features.connections == 0 {
+            mistakes.push(
+                "features.connections is 0, over which no store is asked; expected 1 or more".to_owned(),
+            );
+        }
+        if !mistakes.is_empty() {
+            return Err(Exit::told(ExitReason::Config, mistakes.join("; ")));
+        }
+        self.declarations().map(drop)
+    }
+
+    /// The declared feature sets, where a file declares some.
+    pub(crate) fn declarations(&self) -> Result<Option<Declarations>, Exit> {
+        let Some(path) = &self.features.declarations else { return Ok(None) };
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let message = format!("features.declarations {} cannot be read: {error}", path.display());
+            Exit::told(ExitReason::NoInput, message)
+        })?;
+        let declarations = Declarations::parse(&text);
+        declarations.map(Some).map_err(|error| Exit::because(ExitReason::Config, error))
+    }
 }
 
 fn config_error(error: ConfigError) -> Exit {
     let code =
         if matches!(error, ConfigError::File { .. }) { ExitReason::NoInput } else { ExitReason::Config };
     Exit::because(code, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn told(change: impl FnOnce(&mut FeaturesConfig)) -> String {
+        let mut config = ServerConfig::default();
+        change(&mut config.features);
+        config.check_features().map_or_else(|exit| exit.to_string(), |()| "sound".to_owned())
+    }
+
+    #[test]
+    fn features_that_no_store_could_answer_are_refused() {
+        assert_eq!(told(|_| ()), "sound");
+        let both = told(|features| {
+            features.timeout = Duration::ZERO;
+            features.connections = 0;
+        });
+        assert!(
+            both.contains("features.timeout is 0s") && both.contains("features.connections is 0"),
+            "{both}"
+        );
+        let missing = told(|features| features.declarations = Some("no/such/features.yaml".into()));
+        assert!(missing.contains("no/such/features.yaml cannot be read"), "{missing}");
+    }
 }

@@ -121,16 +121,8 @@ async fn open_features(
     config: &ServerConfig,
     demo: Option<&Demo>,
 ) -> Result<(Option<Arc<dyn FeatureStore>>, Declarations), Exit> {
-    let declarations = match (&config.features.declarations, demo) {
-        (Some(path), _) => {
-            let text = std::fs::read_to_string(path).map_err(|error| {
-                Exit::told(
-                    ExitReason::NoInput,
-                    format!("features.declarations {} cannot be read: {error}", path.display()),
-                )
-            })?;
-            Declarations::parse(&text).map_err(|error| Exit::because(ExitReason::Config, error))?
-        }
+    let declarations = match (config.declarations()?, demo) {
+        (Some(declarations), _) => declarations,
         (None, Some(_)) => Demo::declarations()?,
         (None, None) => Declarations::default(),
     };

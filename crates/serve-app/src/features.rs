@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde_json::json;
 use serve_core::Value;
 use serve_features::{
-    FeatureSetName, FeatureStore as _, IngestError, MaxAge, NameError, RawRow, RawTable, Retriever,
-    Unavailable,
+    FeatureSet, FeatureSetName, FeatureStore as _, IngestError, MaxAge, NameError, RawRow, RawTable,
+    Retriever, Source, SourceColumn, Unavailable,
 };
 
 use crate::error::{Code, ServiceError};
@@ -98,16 +98,15 @@ impl Service {
     /// Stores raw rows, all or none, and forgets what was computed without them.
     ///
     /// # Errors
-    /// Every offence of every row that the table cannot hold or that lies further in the future than clocks may differ, or
-    /// why the store does not take them.
-    pub async fn ingest_raw(&self, table: &RawTable, rows: Vec<RawRow>) -> Result<usize, NotStored> {
-        let refused = self.raw_refusals(table, &rows);
-        if !refused.is_empty() {
-            return Err(NotStored::Refused(refused));
-        }
-        let store =
-            self.retriever().store().ok_or_else(|| nowhere("no feature store is configured", table))?;
-        let raw = store.raw().ok_or_else(|| nowhere("the feature store keeps no raw rows", table))?;
+    /// Why the store does not take them. What [`raw_refusals`](Self::raw_refusals) tells of is for the caller to refuse.
+    pub async fn ingest_raw(&self, table: &RawTable, rows: Vec<RawRow>) -> Result<usize, ServiceError> {
+        let store = self
+            .retriever()
+            .store()
+            .ok_or_else(|| nowhere(Code::FeaturesUnavailable, "no feature store is configured", table))?;
+        let raw = store
+            .raw()
+            .ok_or_else(|| nowhere(Code::RawRowsNotKept, "the feature store keeps no raw rows", table))?;
         let entities: BTreeSet<_> = rows.iter().map(|row| row.entity.clone()).collect();
         let written = rows.len();
         let stored = raw.write_raw(table.clone(), rows).await;
@@ -118,17 +117,23 @@ impl Service {
         match stored {
             Ok(()) => Ok(written),
             Err(error) if error.fault() == serve_features::Fault::Client => {
-                Err(ServiceError::new(Code::InvalidRows, error.to_string()).into())
+                Err(ServiceError::new(Code::InvalidRows, error.to_string()))
             }
             Err(error) => {
                 let message = format!("the rows of {table} cannot be stored: {error}");
-                Err(self.retried_later(ServiceError::new(Code::FeatureStoreUnavailable, message)).into())
+                Err(self.retried_later(ServiceError::new(Code::FeatureStoreUnavailable, message)))
             }
         }
     }
 
-    fn raw_refusals(&self, table: &RawTable, rows: &[RawRow]) -> Vec<RawRefusal> {
+    /// Every offence of raw rows that their table cannot hold or that lie further in the future than clocks may differ. A
+    /// table whose columns declared sets name has those, of their types, and no others.
+    #[must_use]
+    pub fn raw_refusals(&self, table: &RawTable, rows: &[RawRow]) -> Vec<RawRefusal> {
         let latest = self.latest();
+        let sets = self.retriever().declarations().sets().iter();
+        let sources: Vec<&Source> =
+            sets.flat_map(FeatureSet::sources).filter(|source| source.table == *table).collect();
         let mut refused = Vec::new();
         for (at, row) in rows.iter().enumerate() {
             if row.timestamp > latest {
@@ -136,8 +141,9 @@ impl Service {
                 refused.push(RawRefusal { row: at, column: "timestamp".to_owned(), expected, got });
             }
             for (column, value) in &row.values {
-                if let Err(expected) = table.check(column, value) {
-                    let (column, expected, got) = (column.to_string(), expected.to_owned(), shown(value));
+                let checked = table.check(column, value).map_err(str::to_owned);
+                if let Err(expected) = checked.and_then(|()| declared(&sources, column, value)) {
+                    let (column, got) = (column.to_string(), shown(value));
                     refused.push(RawRefusal { row: at, column, expected, got });
                 }
             }
@@ -152,23 +158,34 @@ impl Service {
     }
 }
 
-fn nowhere(what: &str, table: &RawTable) -> ServiceError {
-    ServiceError::new(Code::FeaturesUnavailable, format!("{what}, so rows of {table} cannot be stored"))
-}
-
-/// Why raw rows were not stored.
-#[derive(Debug)]
-pub enum NotStored {
-    /// Some are not what the table holds.
-    Refused(Vec<RawRefusal>),
-    /// There is nowhere to store them, or it does not take them.
-    Failed(ServiceError),
-}
-
-impl From<ServiceError> for NotStored {
-    fn from(error: ServiceError) -> Self {
-        Self::Failed(error)
+/// Whether a column may have a value by the sources that name their table's columns; what was expected, if not.
+fn declared(sources: &[&Source], column: &str, value: &Value<'_>) -> Result<(), String> {
+    let naming = || sources.iter().filter(|source| !source.columns.is_empty());
+    if naming().next().is_none() {
+        return Ok(());
     }
+    let kinds: Vec<SourceColumn> = naming().filter_map(|source| source.column(column)).collect();
+    let Some(first) = kinds.first() else {
+        let known: BTreeSet<&str> = naming().filter_map(|source| source.columns()).flatten().collect();
+        let known: Vec<String> = known.into_iter().map(|name| format!("`{name}`")).collect();
+        return Err(format!("one of the columns {}", known.join(", ")));
+    };
+    let holds = |kind: &SourceColumn| match value {
+        Value::Missing => true,
+        // Booleans are computed with as 0 and 1.
+        Value::Number(_) | Value::Bool(_) => *kind == SourceColumn::Number,
+        Value::Text(_) => *kind == SourceColumn::Text,
+        Value::Other(_) => false,
+    };
+    match (kinds.iter().any(holds), first) {
+        (true, _) => Ok(()),
+        (false, SourceColumn::Number) => Err("a finite number, or nothing".to_owned()),
+        (false, SourceColumn::Text) => Err("a text, or nothing".to_owned()),
+    }
+}
+
+fn nowhere(code: Code, what: &str, table: &RawTable) -> ServiceError {
+    ServiceError::new(code, format!("{what}, so rows of {table} cannot be stored"))
 }
 
 /// A value as errors tell it.
@@ -185,5 +202,43 @@ pub fn shown(value: &Value<'_>) -> String {
 impl From<NameError> for ServiceError {
     fn from(error: NameError) -> Self {
         Self::new(Code::InvalidName, error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serve_features::Declarations;
+
+    use super::*;
+
+    #[test]
+    fn a_table_of_declared_columns_has_no_others() {
+        let sets = "
+feature_sets:
+  s:
+    entity: user
+    sources: { paid: { table: payments, columns: { amount: number, venue: text } } }
+    features: { last: amount }
+  t:
+    entity: user
+    sources: { paid: { table: anything } }
+    features: { last: paid.whatever }
+";
+        let declarations = Declarations::parse(sets).expect("is sound");
+        let sources: Vec<&Source> = declarations.sets().iter().flat_map(FeatureSet::sources).collect();
+        let payments = &sources[..1];
+        for (column, value) in [
+            ("amount", Value::Number(1.0)),
+            ("amount", Value::Bool(true)),
+            ("amount", Value::Missing),
+            ("venue", Value::Text("x".into())),
+        ] {
+            assert_eq!(declared(payments, column, &value), Ok(()), "{column}");
+        }
+        let refused = |column, value| declared(payments, column, &value).expect_err("is refused");
+        assert_eq!(refused("amount", Value::Text("1".into())), "a finite number, or nothing");
+        assert_eq!(refused("venue", Value::Number(1.0)), "a text, or nothing");
+        assert_eq!(refused("amuont", Value::Number(1.0)), "one of the columns `amount`, `venue`");
+        assert_eq!(declared(&sources[1..], "amuont", &Value::Number(1.0)), Ok(()));
     }
 }

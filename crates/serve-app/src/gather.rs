@@ -17,6 +17,7 @@ use crate::error::{Code, ServiceError};
 use crate::guarded::{self, Stored};
 use crate::request::{Features, PredictRequest};
 use crate::service::Service;
+use crate::unusable;
 
 /// Retrievals of one batch that are under way at once; each is for all rows that ask alike.
 const AT_ONCE: usize = 8;
@@ -187,7 +188,8 @@ impl Service {
         let kept = || fetched.iter().map(|row| (row.set.clone(), row.retrieved.row.clone())).collect();
         guarded::offer(deployment, request, || Stored::Rows(kept()));
         let rows: Vec<_> = fetched.iter().map(|row| (row.set.as_str(), &row.retrieved.row)).collect();
-        read(deployment, &request.features, &rows, &mut row)?;
+        read(deployment, &request.features, &rows, &mut row)
+            .map_err(|error| unusable::refused(error, &request.features, &fetched))?;
         fetched.iter().for_each(|row| self.metrics.row(&row.set, &row.retrieved));
         Ok(Gathered { row, source: combined(&request.features, &fetched), fetched })
     }

@@ -27,6 +27,7 @@ pub mod poll;
 pub mod predict;
 pub mod request;
 pub mod service;
+mod unusable;
 mod watch;
 
 pub use admin::Author;

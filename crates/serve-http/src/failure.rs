@@ -58,6 +58,7 @@ fn status(code: Code) -> StatusCode {
         | Code::FeaturesStale
         | Code::OnDemandUnavailable
         | Code::InvalidRows
+        | Code::RawRowsNotKept
         | Code::TooManyRows => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

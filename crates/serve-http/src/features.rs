@@ -109,22 +109,37 @@ pub(crate) async fn entity(app: &App, call: Call) -> Result<Reply, Failure> {
         }
     }
     let lineage = app.service.retriever().lineage(&set, &entity, as_of).await;
-    let lineage = lineage.map_err(|error| absent(app, &error))?;
-    let (row, stale) = chosen(&lineage, asked).map_err(|error| absent(app, error))?;
+    let lineage = lineage.map_err(|error| app.service.unavailable(&error))?;
+    let (row, stale) = match chosen(&lineage, asked) {
+        Ok(chosen) => chosen,
+        Err(_) if !is_known(app, &set).await => return Err(unknown(&set).into()),
+        Err(error) => return Err(absent(app, error).into()),
+    };
     let values = Values { lineage: &lineage, row };
     Ok(reply::json(StatusCode::OK, &shown(app, &lineage, row, stale, values)))
 }
 
 /// The row that is shown, and whether it is too old: the stored one, or as `use_cached_features` says.
 fn chosen(lineage: &Lineage, asked: Option<Mode>) -> Result<(&Retrieved, bool), &Unavailable> {
-    let computed = || lineage.computed.as_ref().map(|row| (row, false));
+    let computed = || lineage.computed.as_ref().map(|row| (row, lineage.computed_stale));
+    let fresh = || computed().ok().filter(|(_, stale)| !stale);
     match (&lineage.stored, asked) {
         (_, Some(Mode::Compute)) => computed(),
-        (Ok(stored), Some(Mode::Auto)) if lineage.stored_stale => Ok(computed().unwrap_or((stored, true))),
+        (Ok(stored), Some(Mode::Auto)) if lineage.stored_stale => Ok(fresh().unwrap_or((stored, true))),
         (Ok(stored), _) => Ok((stored, lineage.stored_stale)),
         (Err(error), Some(Mode::Cached)) => Err(error),
-        (Err(error), _) => computed().map_err(|_| error),
+        // As for a prediction: what the store lacks, unless computing failed for a reason that somebody can mend.
+        (Err(error), _) => computed().map_err(|other| match other {
+            Unavailable::Store { .. } | Unavailable::Computing { .. } | Unavailable::Rejected { .. } => other,
+            _ => error,
+        }),
     }
+}
+
+/// Whether a set is declared, served from, or has rows; a store that cannot say so is believed to have some.
+async fn is_known(app: &App, set: &FeatureSetName) -> bool {
+    let has_rows = |report: Result<SetReport, _>| report.map_or(true, |report| report.sampled > 0);
+    app.service.feature_sets().contains(set) || has_rows(app.service.retriever().report(set).await)
 }
 
 #[derive(Serialize)]
@@ -138,6 +153,8 @@ struct Shown<'a> {
     max_age_seconds: Option<f64>,
     stale: bool,
     from_future: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped_future: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     warm: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -175,6 +192,7 @@ fn shown<'a>(
         max_age_seconds: seconds(lineage.max_age),
         stale,
         from_future: row.from_future,
+        skipped_future: row.skipped_future.map(reply::timestamp),
         warm: row.warm,
         degraded_reason: row.degraded.as_deref(),
         features,

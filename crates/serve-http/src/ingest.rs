@@ -1,12 +1,14 @@
 //! Rows on their way into the feature store: ready rows of a set, and raw rows of a table. Both come one or many, all or
 //! none is stored, and what offends is told for every row and field at once. The same rows may be sent again.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use serve_app::features::{NotStored, RawRefusal, shown};
+use serve_app::features::{RawRefusal, shown};
 use serve_app::{Code, Features, ServiceError};
 use serve_core::Value;
 use serve_features::{
@@ -62,12 +64,45 @@ impl Offence {
     }
 }
 
+/// The rows of a request as far as they can be read, with what is wrong with their form. A row without a sound entity or
+/// time has another in its place, so that its values can be looked at too; rows with offences are never stored.
+struct Read {
+    rows: Vec<RawRow>,
+    /// The place in the request of each of `rows`.
+    places: Vec<usize>,
+    offences: Vec<Offence>,
+    total: usize,
+}
+
+impl Read {
+    fn entity(&self, row: usize) -> Option<String> {
+        self.rows.get(row).map(|row| row.entity.to_string())
+    }
+
+    /// All that is wrong, by row, each field once: with its form, or else with its value.
+    fn refused(mut self, values: Vec<Offence>) -> Failure {
+        let place = |row: usize| self.places.get(row).copied().unwrap_or(row);
+        self.offences
+            .extend(values.into_iter().map(|offence| Offence { row: place(offence.row), ..offence }));
+        self.offences.sort_by_key(|offence| offence.row);
+        let mut seen = HashSet::new();
+        self.offences.retain(|offence| seen.insert((offence.row, offence.field.clone())));
+        refused_rows(&self.offences, self.total)
+    }
+}
+
 /// `POST /features/{set}`.
 pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
     let set = set_name(&call)?;
-    let rows = read(app, &call)?;
-    let entities: Vec<String> = rows.iter().map(|row| row.entity.to_string()).collect();
-    let rows = rows.into_iter().map(|row| FeatureRow::new(row.entity, row.timestamp, row.values)).collect();
+    let read = read(app, &call, "features")?;
+    let row = |row: &RawRow| FeatureRow::new(row.entity.clone(), row.timestamp, row.values.clone());
+    let rows: Vec<FeatureRow> = read.rows.iter().map(row).collect();
+    if !read.offences.is_empty() {
+        let refused = app.service.retriever().refusals(&set, &rows);
+        let values = refused.iter().flat_map(|(row, refusal)| offences(*row, read.entity(*row), refusal));
+        let values = values.collect();
+        return Err(read.refused(values));
+    }
     let stored = app.service.retriever().ingest(IngestRequest { set, rows, partial: false }).await;
     match stored {
         Ok(ingested) => Ok(written(app, &call, ingested.written)),
@@ -75,7 +110,7 @@ pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
             let failure = Failure::from(app.service.not_ingested(&error));
             let IngestError::Refused { refused, .. } = &error else { return Err(failure) };
             let offences =
-                refused.iter().flat_map(|(row, refusal)| offences(*row, entities.get(*row), refusal));
+                refused.iter().flat_map(|(row, refusal)| offences(*row, read.entity(*row), refusal));
             Err(failure.with_details(offences.map(|offence| offence.told()).collect()))
         }
     }
@@ -88,22 +123,20 @@ pub(crate) async fn raw(app: &App, call: Call) -> Result<Reply, Failure> {
         let message = format!("unknown table \"{table}\": no declared feature set reads it");
         return Err(ServiceError::new(Code::UnknownTable, message).into());
     }
-    let rows = read(app, &call)?;
-    let entities: Vec<String> = rows.iter().map(|row| row.entity.to_string()).collect();
-    match app.service.ingest_raw(&table, rows).await {
-        Ok(count) => Ok(written(app, &call, count)),
-        Err(NotStored::Failed(error)) => Err(error.into()),
-        Err(NotStored::Refused(refused)) => {
-            let offence = |RawRefusal { row, column, expected, got }: RawRefusal| Offence {
-                entity: entities.get(row).cloned(),
-                row,
-                field: column,
-                expected,
-                got,
-            };
-            Err(refused_rows(&refused.into_iter().map(offence).collect::<Vec<_>>(), entities.len()))
-        }
+    let read = read(app, &call, "values")?;
+    let refused = app.service.raw_refusals(&table, &read.rows);
+    if !refused.is_empty() || !read.offences.is_empty() {
+        let offence = |RawRefusal { row, column, expected, got }: RawRefusal| Offence {
+            entity: read.entity(row),
+            row,
+            field: column,
+            expected,
+            got,
+        };
+        let values = refused.into_iter().map(offence).collect();
+        return Err(read.refused(values));
     }
+    Ok(written(app, &call, app.service.ingest_raw(&table, read.rows).await?))
 }
 
 /// Whether a table means something: a misspelt name would be a new table that nobody reads.
@@ -123,8 +156,8 @@ fn written(app: &App, call: &Call, written: usize) -> Reply {
     reply::json(StatusCode::OK, &body)
 }
 
-/// The rows of a body, each with an entity, a time and values by name.
-fn read(app: &App, call: &Call) -> Result<Vec<RawRow>, Failure> {
+/// The rows of a body, each with an entity, a time and, under `field`, values by name.
+fn read(app: &App, call: &Call, field: &str) -> Result<Read, Failure> {
     call.query(&[])?;
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable(
@@ -145,11 +178,14 @@ fn read(app: &App, call: &Call) -> Result<Vec<RawRow>, Failure> {
     };
     app.service.check_rows(bodies.len())?;
     let total = bodies.len();
-    let (mut rows, mut offences) = (Vec::with_capacity(total), Vec::new());
+    let (mut rows, mut places, mut offences) = (Vec::with_capacity(total), Vec::new(), Vec::new());
     for (at, body) in bodies.into_iter().enumerate() {
-        rows.extend(row(at, body, &mut offences));
+        if let Some(row) = row(at, body, field, &mut offences) {
+            rows.push(row);
+            places.push(at);
+        }
     }
-    if offences.is_empty() { Ok(rows) } else { Err(refused_rows(&offences, total)) }
+    Ok(Read { rows, places, offences, total })
 }
 
 fn refused_rows(offences: &[Offence], total: usize) -> Failure {
@@ -168,7 +204,7 @@ fn refused_rows(offences: &[Offence], total: usize) -> Failure {
 }
 
 /// One row, or everything that is wrong with its form.
-fn row(at: usize, body: RowBody<'_>, offences: &mut Vec<Offence>) -> Option<RawRow> {
+fn row(at: usize, body: RowBody<'_>, field: &str, offences: &mut Vec<Offence>) -> Option<RawRow> {
     let named = body.entity.or(body.symbol);
     let text = named.as_ref().and_then(|value| match value {
         Value::Text(text) => Some(text.clone().into_owned()),
@@ -195,11 +231,11 @@ fn row(at: usize, body: RowBody<'_>, offences: &mut Vec<Offence>) -> Option<RawR
     let named = match body.features {
         Some(FeatureList(Features::Named(named))) => named,
         Some(FeatureList(Features::Positional(_))) => {
-            offend("features", "an object of values by name", "a list".to_owned());
+            offend(field, "an object of values by name", "a list".to_owned());
             return None;
         }
         Some(FeatureList(Features::None)) | None => {
-            offend("features", "an object of values by name", "nothing".to_owned());
+            offend(field, "an object of values by name", "nothing".to_owned());
             return None;
         }
     };
@@ -215,14 +251,15 @@ fn row(at: usize, body: RowBody<'_>, offences: &mut Vec<Offence>) -> Option<RawR
         }
         values.push((Arc::from(&**name), value.clone().into_owned()));
     }
-    Some(RawRow::new(entity?, timestamp?, values))
+    let entity = entity.or_else(|| "unknown".parse().ok())?;
+    Some(RawRow::new(entity, timestamp.unwrap_or(Timestamp::UNIX_EPOCH), values))
 }
 
 /// What a refused row of a declared set offends in.
-fn offences(row: usize, entity: Option<&String>, refusal: &Refusal) -> Vec<Offence> {
+fn offences(row: usize, entity: Option<String>, refusal: &Refusal) -> Vec<Offence> {
     let offence = |field: &str, expected: String, got: String| Offence {
         row,
-        entity: entity.cloned(),
+        entity: entity.clone(),
         field: field.to_owned(),
         expected,
         got,
@@ -257,5 +294,54 @@ fn told(kind: &ViolationKind) -> (String, String) {
             (format!("one of {known}"), "a feature that the set lacks".to_owned())
         }
         _ => ("a value that is allowed".to_owned(), "another".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(at: usize, json: &'static str, field: &str, offences: &mut Vec<Offence>) -> Option<RawRow> {
+        row(at, serde_json::from_str(json).expect("is a row"), field, offences)
+    }
+
+    #[test]
+    fn all_rows_that_offend_are_told_by_form_or_by_value() {
+        let mut offences = Vec::new();
+        let list = r#"{"entity": "A", "timestamp": "2025-10-01", "features": {"x": [1], "y": "2"}}"#;
+        let none = r#"{"entity": "B", "timestamp": "2025-10-01"}"#;
+        let late = r#"{"entity": "C", "timestamp": 5, "features": {"y": "2"}}"#;
+        let rows = [list, none, late].into_iter().enumerate();
+        let (places, rows): (Vec<usize>, Vec<RawRow>) =
+            rows.filter_map(|(at, json)| Some((at, sent(at, json, "features", &mut offences)?))).unzip();
+        assert_eq!(places, [0, 2]);
+        let read = Read { rows, places, offences, total: 3 };
+        let value = |row: usize, field: &str| Offence {
+            row,
+            entity: read.entity(row),
+            field: field.to_owned(),
+            expected: "a number".to_owned(),
+            got: "another".to_owned(),
+        };
+        // What is wrong with the form of `x` is not told a second time by its value.
+        let values = vec![value(0, "x"), value(0, "y"), value(1, "y")];
+        let entry = read.refused(values).entry();
+        let fields: Vec<(u64, &str)> = entry["details"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .filter_map(|offence| Some((offence["row"].as_u64()?, offence["field"].as_str()?)))
+            .collect();
+        assert_eq!(fields, [(0, "x"), (0, "y"), (1, "features"), (2, "timestamp"), (2, "y")]);
+        assert_eq!(entry["details"][0]["got"], "a list");
+        assert!(entry["error"].as_str().is_some_and(|told| told.starts_with("3 of 3 rows are refused")));
+    }
+
+    #[test]
+    fn a_raw_row_without_values_is_told_so() {
+        let mut offences = Vec::new();
+        let row = sent(0, r#"{"entity": "A", "timestamp": "2025-10-01"}"#, "values", &mut offences);
+        assert!(row.is_none());
+        assert_eq!(offences.iter().map(|offence| offence.field.as_str()).collect::<Vec<_>>(), ["values"]);
     }
 }

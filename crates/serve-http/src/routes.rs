@@ -135,8 +135,14 @@ impl Table {
             let allowed: Vec<&str> = found.value.iter().map(|(method, _)| method.as_str()).collect();
             return Err(Failure::method(method, &allowed.join(", ")));
         };
-        let decode = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-        Ok((*handler, found.params.iter().map(|(key, value)| (key.to_owned(), decode(value))).collect()))
+        let decode = |(key, value): (&str, &str)| {
+            let text = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| {
+                let message = format!("the path's {key} is not UTF-8 once decoded: {value:?}");
+                Failure::unreadable("malformed_path", message)
+            })?;
+            Ok((key.to_owned(), text.into_owned()))
+        };
+        Ok((*handler, found.params.iter().map(decode).collect::<Result<_, Failure>>()?))
     }
 }
 
@@ -184,5 +190,19 @@ pub(crate) fn dialect(path: &str) -> Dialect {
         "/get-online-features" => Dialect::Feast,
         path if path.starts_with("/v2/") => Dialect::Oip,
         _ => Dialect::Native,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_not_utf8_is_unreadable() {
+        let table = Table::new();
+        let (_, found) = table.find(&Method::GET, "/features/vader/BTC%2FUSD").expect("is a path");
+        assert_eq!(found[1], ("entity".to_owned(), "BTC/USD".to_owned()));
+        let failure = table.find(&Method::GET, "/features/vader/%ff%fe").err().expect("is refused");
+        assert_eq!(failure.entry()["code"], "malformed_path");
     }
 }

@@ -144,7 +144,9 @@ impl Retriever {
         Ok(Ingested { written, refused })
     }
 
-    fn refusals(&self, set: &FeatureSetName, rows: &[FeatureRow]) -> Vec<(usize, Refusal)> {
+    /// What [`Retriever::ingest`] would refuse of these rows, by their place.
+    #[must_use]
+    pub fn refusals(&self, set: &FeatureSetName, rows: &[FeatureRow]) -> Vec<(usize, Refusal)> {
         let latest = self.latest((self.clock)());
         let validator = self.validators.get(set);
         let refusal = |row: &FeatureRow| Refusal {

@@ -6,13 +6,18 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serve_core::Value;
 
-use super::{Asked, Failed, MaxAge, Mode, RetrieveRequest, Retrieved, Retriever, Unavailable, Weighed};
+use super::found::Content;
+use super::{
+    Asked, Failed, Found, MaxAge, Origin, RetrieveRequest, Retrieved, Retriever, Unavailable, Weighed,
+};
 use crate::compute::{BuildError, OnDemandRequest, SourceUsed, on_demand};
 use crate::declaration::{FeatureSet, Source};
 use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable};
-use crate::store::{Depth, RawRequest, RawStore};
+use crate::resilience::Guarded;
+use crate::row::FeatureRow;
+use crate::store::{Depth, FeatureStore, FetchRequest, RawRequest, RawStore, RetrieveError};
 use crate::timestamp::earlier;
 use crate::validation::Violation;
 
@@ -35,8 +40,10 @@ pub struct Lineage {
     pub stored: Result<Retrieved, Unavailable>,
     /// The stored row is older than the limit.
     pub stored_stale: bool,
-    /// The row computed from the raw rows below, or why there is none.
+    /// The row computed from the raw rows below, or why there is none. An age over the limit is told in `computed_stale`.
     pub computed: Result<Retrieved, Unavailable>,
+    /// The computed row is older than the limit.
+    pub computed_stale: bool,
     /// By feature, as declared; of a set that declares none, as stored.
     pub features: Vec<FeatureLineage>,
     /// By source, as declared.
@@ -53,7 +60,7 @@ pub struct FeatureLineage {
     pub expression: Option<String>,
     /// The raw columns that it is computed from, as `source.column`.
     pub reads: Vec<String>,
-    /// The stored value.
+    /// The value as it is stored, allowed or not.
     pub stored: Option<Value<'static>>,
     /// The computed value.
     pub computed: Option<Value<'static>>,
@@ -85,37 +92,70 @@ impl Retriever {
     /// One entity's row at a moment (`None`: now), with where each value comes from. Costs a computation.
     ///
     /// # Errors
-    /// [`Unavailable`] where the entity has neither a stored row nor raw rows, or the store cannot answer.
+    /// [`Unavailable`] where there is no store. Why there is no row stands in [`Lineage::stored`] and [`Lineage::computed`].
     pub async fn lineage(
         &self,
         set: &FeatureSetName,
         entity: &Entity,
         as_of: Option<Timestamp>,
     ) -> Result<Lineage, Unavailable> {
-        let request = RetrieveRequest {
-            as_of: Some(as_of.unwrap_or_else(|| (self.clock)())),
-            mode: Mode::Cached,
-            ..RetrieveRequest::cached(set.clone(), [entity.clone()])
-        };
+        let request = RetrieveRequest { as_of, ..RetrieveRequest::cached(set.clone(), [entity.clone()]) };
         let asked = self.asked(&request);
-        let stored = self.stored(asked, &request.entities).await?.pop();
-        let (stored, stored_stale) = match stored {
-            Some(Weighed::Fresh(retrieved)) => (Ok(retrieved), false),
-            Some(Weighed::Stale(retrieved, _)) => (Ok(retrieved), true),
-            Some(Weighed::Absent(error)) => (Err(error), false),
-            None => (Err(Unavailable::NoRow { set: set.clone(), entity: entity.clone() }), false),
+        let store = self.guarded(set)?;
+        let (row, stored) = match self.newest(store, asked, entity).await {
+            Ok((row, skipped_future)) => {
+                let found = row.as_ref().map(|row| self.found(asked, row));
+                let nothing = Found { content: Content::Nothing, skipped_future: None, warm: None };
+                let found = Found { skipped_future, ..found.unwrap_or(nothing) };
+                (row, found.weigh(&asked, entity, Origin::Cached))
+            }
+            Err(error) => (None, Weighed::Absent(Failed::from(error).unavailable(&asked))),
         };
+        let (stored, stored_stale) = stored.told();
         let (computed, sources) = match self.computable(asked) {
             Ok((declared, raw)) => self.traced(declared, raw, asked, entity).await,
-            Err(error) => (Err(error), Vec::new()),
+            Err(error) => (Weighed::Absent(error), Vec::new()),
         };
-        if let (Err(error), Err(_)) = (&stored, &computed) {
-            return Err(error.clone());
-        }
-        let features = self.features(set, stored.as_ref().ok(), computed.as_ref().ok());
+        let (computed, computed_stale) = computed.told();
+        let features = self.features(set, row.as_ref(), stored.as_ref().ok(), computed.as_ref().ok());
         let max_age = asked.limit;
         let (set, entity, as_of) = (set.clone(), entity.clone(), asked.now);
-        Ok(Lineage { set, entity, as_of, max_age, stored, stored_stale, computed, features, sources })
+        Ok(Lineage {
+            set,
+            entity,
+            as_of,
+            max_age,
+            stored,
+            stored_stale,
+            computed,
+            computed_stale,
+            features,
+            sources,
+        })
+    }
+
+    /// The row as it is stored, and the moment of a newer one that lies too far in the future.
+    async fn newest(
+        &self,
+        store: &Guarded,
+        asked: Asked<'_>,
+        entity: &Entity,
+    ) -> Result<(Option<FeatureRow>, Option<Timestamp>), RetrieveError> {
+        let request = |as_of| FetchRequest {
+            set: asked.set.clone(),
+            entities: vec![entity.clone()],
+            as_of,
+            deadline: asked.deadline,
+        };
+        let newest = store.fetch(request(asked.as_of)).await?.pop().flatten();
+        let latest = self.latest(asked.now);
+        match newest {
+            Some(row) if asked.as_of.is_none() && row.timestamp() > latest => {
+                let earlier = store.fetch(request(Some(latest))).await?.pop().flatten();
+                Ok((earlier, Some(row.timestamp())))
+            }
+            newest => Ok((newest, None)),
+        }
     }
 
     /// A computed row and the raw rows that it came from.
@@ -125,7 +165,7 @@ impl Retriever {
         raw: &dyn RawStore,
         asked: Asked<'_>,
         entity: &Entity,
-    ) -> (Result<Retrieved, Unavailable>, Vec<SourceLineage>) {
+    ) -> (Weighed, Vec<SourceLineage>) {
         let request = OnDemandRequest {
             entities: vec![entity.clone()],
             as_of: asked.now,
@@ -135,20 +175,18 @@ impl Retriever {
         let row = match on_demand(set, raw, request).await {
             Ok(mut rows) => rows.pop().unwrap_or(Ok(None)),
             Err(BuildError::Read(error)) => {
-                return (Err(Failed::from(error).unavailable(&asked)), Vec::new());
+                return (Weighed::Absent(Failed::from(error).unavailable(&asked)), Vec::new());
             }
             Err(error) => {
-                return (Err(Failed::Computing(Arc::new(error)).unavailable(&asked)), Vec::new());
+                let failed = Failed::Computing(Arc::new(error));
+                return (Weighed::Absent(failed.unavailable(&asked)), Vec::new());
             }
         };
         let used = match &row {
             Ok(Some(on_demand)) => on_demand.used.clone(),
             Ok(None) | Err(_) => Vec::new(),
         };
-        let computed = match asked.weigh_computed(self.found_computed(asked, row), entity) {
-            Weighed::Fresh(retrieved) | Weighed::Stale(retrieved, _) => Ok(retrieved),
-            Weighed::Absent(error) => Err(error),
-        };
+        let computed = asked.weigh_computed(self.found_computed(asked, row), entity);
         let mut sources = Vec::with_capacity(used.len());
         for (source, used) in set.sources().iter().zip(used) {
             let shown = shown(raw, source, asked, entity, used.rows.min(SHOWN)).await;
@@ -161,16 +199,17 @@ impl Retriever {
     fn features(
         &self,
         set: &FeatureSetName,
+        row: Option<&FeatureRow>,
         stored: Option<&Retrieved>,
         computed: Option<&Retrieved>,
     ) -> Vec<FeatureLineage> {
-        let value = |row: Option<&Retrieved>, name: &str| row.and_then(|row| row.row.get(name)).cloned();
+        let value = |row: Option<&FeatureRow>, name: &str| row.and_then(|row| row.get(name)).cloned();
         let of = |name: &Arc<str>, expression: Option<String>, reads: Vec<String>| FeatureLineage {
             name: Arc::clone(name),
             expression,
             reads,
-            stored: value(stored, name),
-            computed: value(computed, name),
+            stored: value(row, name),
+            computed: value(computed.map(|computed| &computed.row), name),
             violation: stored
                 .and_then(|row| row.invalid.iter().find(|violation| violation.feature == *name))
                 .cloned(),
@@ -184,10 +223,21 @@ impl Retriever {
             features.push(of(&feature.name, feature.expression().map(str::to_owned), reads));
         }
         // A stored row may have more than was declared since.
-        let others = stored.into_iter().flat_map(|row| row.row.features());
+        let others = row.into_iter().flat_map(FeatureRow::features);
         let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == *name));
         features.extend(others.map(|(name, _)| of(name, None, Vec::new())));
         features
+    }
+}
+
+impl Weighed {
+    /// The row whatever its age, and whether it is too old.
+    fn told(self) -> (Result<Retrieved, Unavailable>, bool) {
+        match self {
+            Self::Fresh(retrieved) => (Ok(retrieved), false),
+            Self::Stale(retrieved, _) => (Ok(retrieved), true),
+            Self::Absent(error) => (Err(error), false),
+        }
     }
 }
 

@@ -154,6 +154,30 @@ async fn lineage_shows_both_rows_the_expressions_and_the_raw_rows() {
     assert_eq!(source.newest, Some(at("2025-10-04T10:00:00Z")));
     let closes: Vec<_> = source.shown.iter().map(|row| row.get("close").cloned()).collect();
     assert_eq!(closes, [Some(100.0.into()), Some(110.0.into())]);
-    let ready = bench.retriever.lineage(&set("ready"), &entity("A"), None).await;
-    assert_eq!(ready.err(), Some(Unavailable::NoRow { set: set("ready"), entity: entity("A") }));
+    assert!(!lineage.computed_stale);
+    let ready = bench.retriever.lineage(&set("ready"), &entity("A"), None).await.expect("has a store");
+    assert_eq!(ready.stored.err(), Some(Unavailable::NoRow { set: set("ready"), entity: entity("A") }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn lineage_tells_what_is_stored_what_is_too_old_and_what_is_from_the_future() {
+    let bench = bench(|_| ());
+    let typed = |time: &str, rsi: f64| {
+        let values = [("rsi".into(), Value::from(rsi)), ("venue".into(), Value::Text("x".into()))];
+        FeatureRow::new(entity("A"), at(&format!("2025-10-04T{time}Z")), values)
+    };
+    bench.has("typed", &[typed("11:00:00", -5.0), typed("12:01:01", 50.0)]).await;
+    let lineage = bench.retriever.lineage(&set("typed"), &entity("A"), None).await.expect("has a store");
+    let rsi = &lineage.features[0];
+    assert_eq!(rsi.stored, Some((-5.0).into()));
+    assert!(rsi.violation.is_some());
+    let row = lineage.stored.as_ref().expect("is stored");
+    assert_eq!(row.row.get("rsi"), Some(&Value::Missing));
+    assert_eq!(row.skipped_future, Some(at("2025-10-04T12:01:01Z")));
+
+    bench.has_candles("B", &[("08:00:00", 100.0), ("09:00:00", 110.0)]).await;
+    let lineage = bench.retriever.lineage(&set("hourly"), &entity("B"), None).await.expect("has a store");
+    assert_eq!(lineage.computed.as_ref().map(|row| row.age_seconds), Ok(7_200.0));
+    assert!(lineage.computed_stale);
+    assert_eq!(lineage.features[1].stored, None);
 }
