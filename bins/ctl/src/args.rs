@@ -321,6 +321,9 @@ pub(crate) enum Features {
         /// Ready rows of this feature set: entity,timestamp and a column per feature
         #[arg(long, value_name = "SET")]
         set: Option<String>,
+        /// The declarations (features.yaml) that the set's rows are held against
+        #[arg(long, value_name = "FILE", conflicts_with = "table")]
+        declarations: Option<PathBuf>,
         /// The file
         file: PathBuf,
     },

@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
+use clap::CommandFactory;
+use clap::error::ErrorKind;
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    BuildError, BuildRequest, ColumnKind, Declarations, FeatureSet, StoreOptions, StoreUrl, TableFile, build,
-    migrate_store, parse_timestamp,
+    BuildError, BuildRequest, ColumnKind, Declarations, FeatureSet, FeatureStore, StoreOptions, StoreUrl,
+    TableFile, build, migrate_store, parse_timestamp,
 };
 
-use crate::args::Features;
+use crate::args::{Args, Features};
 use crate::config::CtlConfig;
 use crate::ingest::{self, Destination};
 use crate::{join, print};
@@ -25,11 +27,18 @@ pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
                 .map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
             print(&format!("{url} is up to date"))
         }
-        Features::Ingest { table, set, file } => {
-            ingest::run(config, &Destination::of(table.as_deref(), set.as_deref())?, &file)
+        Features::Ingest { table, set, declarations, file } => {
+            let destination = Destination::of(table.as_deref(), set.as_deref())?;
+            ingest::run(config, &destination, &file, declarations.as_deref())
         }
         Features::Build { declarations, set, from, to, output, store } => {
             let request = BuildRequest { entities: None, from: time(from)?, to: time(to)?, store };
+            if let (Some(from), Some(to)) = (request.from, request.to)
+                && from >= to
+            {
+                let message = format!("--from {from} is not before --to {to}");
+                Args::command().error(ErrorKind::ValueValidation, message).exit();
+            }
             let declarations = declared(config, declarations.as_deref())?;
             let set = declarations.get(&set).ok_or_else(|| undeclared(&set, &declarations))?;
             run_build(config, set, &request, output.as_deref())
@@ -73,8 +82,9 @@ fn run_build(
         return Err(Exit::told(ExitReason::Data, message));
     }
     let columns: Vec<_> = set.feature_names().map(|name| (name.to_owned(), ColumnKind::Number)).collect();
+    let (store, runtime) = (config.store()?, crate::runtime()?);
+    runtime.block_on(check_rows(set, &*store))?;
     let mut table = output.map(|path| create(path, &columns)).transpose()?;
-    let store = config.store()?;
     let bar = ingest::bar(None, "building");
     let mut taken = |computed: &serve_features::Computed, rows: std::ops::Range<usize>| {
         bar.inc(rows.len() as u64);
@@ -82,8 +92,11 @@ fn run_build(
         let rows: Vec<_> = computed.rows_in(rows).collect();
         table.write(&rows)
     };
-    let built = crate::runtime()?.block_on(build(set, &*store, request, &mut taken)).map_err(unbuilt)?;
+    let built = runtime.block_on(build(set, &*store, request, &mut taken)).map_err(unbuilt)?;
     bar.finish_and_clear();
+    if built.rows == 0 {
+        eprintln!("no rows: {} has none of the times asked for", set.name());
+    }
     if let (Some(table), Some(path)) = (table, output) {
         table.finish().map_err(|error| unwritable(path, &error))?;
         print(&format!("{} rows of {} written to {}", built.rows, set.name(), path.display()))?;
@@ -93,6 +106,17 @@ fn run_build(
     }
     if built.rejected > 0 {
         eprintln!("{} rows were left out: a feature with `missing: reject` had no value", built.rejected);
+    }
+    Ok(())
+}
+
+/// A set whose first table has no rows at all is a mistake: another store, or nothing ingested yet.
+async fn check_rows(set: &FeatureSet, store: &dyn FeatureStore) -> Result<(), Exit> {
+    let (Some(raw), Some(source)) = (store.raw(), set.sources().first()) else { return Ok(()) };
+    let found = raw.raw_entities(source.table.clone(), None, 1).await;
+    if found.map_err(|error| Exit::because(ExitReason::Unavailable, error))?.is_empty() {
+        let message = format!("{} cannot be built: the store has no rows of {}", set.name(), source.table);
+        return Err(Exit::told(ExitReason::Data, message));
     }
     Ok(())
 }

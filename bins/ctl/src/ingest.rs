@@ -8,14 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    FeatureSetName, FeatureStore, FileError, RawTable, ReadyRows, RowReader, Rows, WriteError,
+    FeatureSetName, FeatureStore, FileError, RawTable, RowCheck, RowReader, Rows, StoreUrl, WriteError,
 };
 
 use crate::config::CtlConfig;
+use crate::features::declared;
 use crate::print;
+use crate::sink::{RawSink, SetSink, Sink};
 
 /// Rows that are written in one transaction.
 const BATCH: usize = 5_000;
@@ -50,7 +53,7 @@ struct Mark {
     store: String,
     destination: String,
     bytes: u64,
-    modified_seconds: u64,
+    modified_nanoseconds: u64,
     rows: u64,
 }
 
@@ -65,9 +68,9 @@ impl Mark {
             ));
         }
         let modified = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        let modified_seconds = modified.map_or(0, |at| at.as_secs());
+        let modified_nanoseconds = modified.map_or(0, |at| u64::try_from(at.as_nanos()).unwrap_or(u64::MAX));
         let (bytes, destination) = (metadata.len(), destination.told());
-        Ok(metadata.is_file().then_some(Self { store, destination, bytes, modified_seconds, rows: 0 }))
+        Ok(metadata.is_file().then_some(Self { store, destination, bytes, modified_nanoseconds, rows: 0 }))
     }
 
     fn path(file: &Path) -> PathBuf {
@@ -94,29 +97,59 @@ impl Mark {
 }
 
 fn clone(mark: &Mark) -> Mark {
-    let Mark { store, destination, bytes, modified_seconds, rows } = mark;
+    let Mark { store, destination, bytes, modified_nanoseconds, rows } = mark;
     let (store, destination) = (store.clone(), destination.clone());
-    Mark { store, destination, bytes: *bytes, modified_seconds: *modified_seconds, rows: *rows }
+    Mark { store, destination, bytes: *bytes, modified_nanoseconds: *modified_nanoseconds, rows: *rows }
 }
 
-pub(crate) fn run(config: &CtlConfig, destination: &Destination, path: &Path) -> Result<(), Exit> {
+pub(crate) fn run(
+    config: &CtlConfig,
+    destination: &Destination,
+    path: &Path,
+    declarations: Option<&Path>,
+) -> Result<(), Exit> {
     let store = config.store()?;
-    let mark = Mark::new(path, config.store_url()?.to_string(), destination)?;
+    let mark = Mark::new(path, place(config.store_url()?), destination)?;
     let runtime = crate::runtime()?;
-    let rows = runtime.block_on(async {
-        match destination {
-            Destination::Table(table) => {
-                let raw = store.raw().ok_or_else(|| no_raw(&*store))?;
-                let write = async |rows| raw.write_raw(table.clone(), rows).await;
-                copy(table.clone(), path, mark, write).await
-            }
-            Destination::Set(set) => {
-                let write = async |rows| store.write(set.clone(), rows).await;
-                copy(ReadyRows, path, mark, write).await
-            }
+    let rows = match destination {
+        Destination::Table(table) => {
+            let store = store.raw().ok_or_else(|| no_raw(&*store))?;
+            runtime.block_on(copy(&RawSink { store, table }, path, mark))?
         }
-    })?;
+        Destination::Set(set) => {
+            let check = row_check(config, set, declarations)?;
+            runtime.block_on(copy(&SetSink { store: &*store, set, check }, path, mark))?
+        }
+    };
+    if rows == 0 {
+        eprintln!("no rows: {} has a header and nothing else", path.display());
+    }
     print(&format!("{rows} rows written to {}", destination.told()))
+}
+
+/// What the set's rows are held against: their declaration, and the clock.
+fn row_check(
+    config: &CtlConfig,
+    set: &FeatureSetName,
+    declarations: Option<&Path>,
+) -> Result<RowCheck, Exit> {
+    let latest = Timestamp::now().checked_add(config.features.clock_skew).unwrap_or(Timestamp::MAX);
+    if declarations.or(config.features.declarations.as_deref()).is_none() {
+        return Ok(RowCheck::new(None, latest));
+    }
+    let declarations = declared(config, declarations)?;
+    let declared = declarations.get(set.as_str());
+    if declared.is_none() {
+        eprintln!("feature set {set} is not declared: its rows are taken as they are");
+    }
+    Ok(RowCheck::new(declared, latest))
+}
+
+/// Where a store is, whatever folder the program runs in. The database has been opened, so its file is there.
+fn place(url: &StoreUrl) -> String {
+    let StoreUrl::Sqlite { path } = url else { return url.to_string() };
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+    format!("sqlite://{}", path.display())
 }
 
 pub(crate) fn no_raw(store: &dyn FeatureStore) -> Exit {
@@ -125,29 +158,19 @@ pub(crate) fn no_raw(store: &dyn FeatureStore) -> Exit {
 }
 
 /// Checks and writes; the number of rows that are in the store now.
-async fn copy<R: Rows + Clone>(
-    rows: R,
-    path: &Path,
-    mark: Option<Mark>,
-    mut write: impl AsyncFnMut(Vec<R::Row>) -> Result<(), WriteError>,
-) -> Result<u64, Exit> {
-    let named = |error: FileError| told(path, error);
-    let total = if mark.is_some() { Some(check(rows.clone(), path)?) } else { None };
-    let mut done = mark.as_ref().map_or(0, |mark| mark.found(path));
-    let mut reader = RowReader::open(rows, path).map_err(named)?;
-    if done > 0 {
-        eprintln!("going on after row {done} of {}", path.display());
-        reader.skip(done).map_err(named)?;
-    }
+async fn copy<S: Sink>(sink: &S, path: &Path, mark: Option<Mark>) -> Result<u64, Exit> {
+    let total = if mark.is_some() { Some(check(sink, path)?) } else { None };
+    let noted = mark.as_ref().map_or(0, |mark| mark.found(path));
+    let (mut reader, mut done) = begin(sink, path, noted).await?;
     let bar = bar(total, "writing");
     bar.set_position(done);
     loop {
-        let batch = reader.next_batch(BATCH).map_err(named)?;
+        let batch = batch(sink, &mut reader, path)?;
         if batch.is_empty() {
             break;
         }
         let count = batch.len() as u64;
-        write(batch).await.map_err(|error| unwritten(error, done, mark.is_some()))?;
+        sink.write(batch).await.map_err(|error| unwritten(error, done, mark.is_some()))?;
         done += count;
         bar.set_position(done);
         if let Some(mark) = &mark {
@@ -161,12 +184,46 @@ async fn copy<R: Rows + Clone>(
     Ok(done)
 }
 
+/// A reader behind the rows that an earlier run has written, and their number. A note proves nothing about a store that was
+/// deleted, restored or replaced since: the first and the last of these rows must be there.
+async fn begin<'i, S: Sink>(
+    sink: &S,
+    path: &Path,
+    noted: u64,
+) -> Result<(RowReader<'i, S::Rows>, u64), Exit> {
+    let named = |error: FileError| told(path, error);
+    if noted > 0 {
+        let mut reader = RowReader::open(sink.rows(), path).map_err(named)?;
+        let (mut there, mut behind) = (true, 0);
+        for row in [1, noted] {
+            if row > behind && there {
+                reader.skip(row - behind - 1).map_err(named)?;
+                let found = reader.next_batch(1).map_err(named)?.pop();
+                there = match found {
+                    Some(row) => sink.has(&row).await,
+                    None => false,
+                };
+                behind = row;
+            }
+        }
+        if there {
+            eprintln!("going on after row {noted} of {}", path.display());
+            return Ok((reader, noted));
+        }
+        eprintln!(
+            "beginning anew: the store lacks rows of {} that an earlier run has written",
+            path.display()
+        );
+    }
+    Ok((RowReader::open(sink.rows(), path).map_err(named)?, 0))
+}
+
 /// Reads the file once; the number of its rows.
-fn check<R: Rows>(rows: R, path: &Path) -> Result<u64, Exit> {
-    let mut reader = RowReader::open(rows, path).map_err(|error| told(path, error))?;
+fn check<S: Sink>(sink: &S, path: &Path) -> Result<u64, Exit> {
+    let mut reader = RowReader::open(sink.rows(), path).map_err(|error| told(path, error))?;
     let (mut count, bar) = (0, bar(None, "checking"));
     loop {
-        let read = reader.next_batch(BATCH).map_err(|error| told(path, error))?.len() as u64;
+        let read = batch(sink, &mut reader, path)?.len() as u64;
         if read == 0 {
             bar.finish_and_clear();
             return Ok(count);
@@ -174,6 +231,24 @@ fn check<R: Rows>(rows: R, path: &Path) -> Result<u64, Exit> {
         count += read;
         bar.set_position(count);
     }
+}
+
+/// The next rows, each of which may be stored.
+fn batch<S: Sink>(
+    sink: &S,
+    reader: &mut RowReader<'_, S::Rows>,
+    path: &Path,
+) -> Result<Vec<<S::Rows as Rows>::Row>, Exit> {
+    let mut rows = Vec::new();
+    while rows.len() < BATCH {
+        let Some(row) = reader.next_batch(1).map_err(|error| told(path, error))?.pop() else { break };
+        if let Some(refusal) = sink.refusal(&row) {
+            let message = format!("{}: {}: {refusal}", path.display(), reader.place());
+            return Err(Exit::told(ExitReason::Data, message));
+        }
+        rows.push(row);
+    }
+    Ok(rows)
 }
 
 fn unwritten(error: WriteError, done: u64, resumable: bool) -> Exit {

@@ -1,11 +1,13 @@
 //! `features join`: training data. Each label of a file with the features that were known at its moment.
 
+use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use serve_app::{Exit, ExitReason};
 use serve_core::Value;
 use serve_features::{
-    ColumnKind, Declarations, FeatureRow, FeatureSetName, Label, MaxAge, ReadyRows, RowReader, known_rows,
+    ColumnKind, Declarations, FeatureRow, FeatureSetName, Label, LabelRows, MaxAge, RowReader, known_rows,
 };
 
 use crate::args::Join;
@@ -14,7 +16,7 @@ use crate::features::{create, declared, unwritable};
 use crate::{ingest, print};
 
 pub(crate) fn run(config: &CtlConfig, args: &Join) -> Result<(), Exit> {
-    let labels = RowReader::open(ReadyRows, &args.labels).and_then(|mut rows| rows.next_batch(usize::MAX));
+    let labels = RowReader::open(LabelRows, &args.labels).and_then(|mut rows| rows.next_batch(usize::MAX));
     let labels = labels.map_err(|error| ingest::told(&args.labels, error))?;
     let declarations = match (&args.declarations, &config.features.declarations) {
         (None, None) => Declarations::default(),
@@ -27,6 +29,7 @@ pub(crate) fn run(config: &CtlConfig, args: &Join) -> Result<(), Exit> {
     let known = crate::runtime()?.block_on(known_rows(&*store, &sets, &asked));
     let known = known.map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
     let columns = Columns::new(&sets, &declarations, &labels, &known);
+    columns.check(&args.labels)?;
     let mut table = create(&args.output, &columns.kinds)?;
     let (mut written, mut without) = (Vec::with_capacity(labels.len()), 0);
     for (label, known) in labels.iter().zip(&known) {
@@ -102,6 +105,17 @@ impl Columns {
             features.push(columns);
         }
         Self { kinds, features }
+    }
+
+    /// Refuses a name that two columns would have.
+    fn check(&self, labels: &Path) -> Result<(), Exit> {
+        let mut seen = HashSet::new();
+        let Some((twice, _)) = self.kinds.iter().find(|(name, _)| !seen.insert(name)) else { return Ok(()) };
+        let message = format!(
+            "{}: column `{twice}`: expected another name than a feature of the sets has",
+            labels.display()
+        );
+        Err(Exit::told(ExitReason::Data, message))
     }
 
     fn joined(&self, label: &FeatureRow, known: &[Option<FeatureRow>]) -> FeatureRow {

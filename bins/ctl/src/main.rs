@@ -16,6 +16,7 @@ mod push;
 mod registry;
 mod shown;
 mod signing;
+mod sink;
 mod table;
 mod train;
 mod verify;

@@ -23,6 +23,14 @@ pub enum Column {
     Numbers(Vec<f64>),
     /// Texts.
     Texts(Vec<Option<Arc<str>>>),
+    /// Both, and booleans, each value read in both ways. What a row reads as depends on no other row: else a text that comes
+    /// later would change what was known before.
+    Mixed {
+        /// A text is missing here, a boolean 0 or 1.
+        numbers: Vec<f64>,
+        /// A number or boolean is written out here.
+        texts: Vec<Option<Arc<str>>>,
+    },
 }
 
 impl Column {
@@ -32,39 +40,67 @@ impl Column {
     }
 
     /// Sets row `row`, the first or a later one than was set before; rows between are missing.
-    pub(crate) fn set(&mut self, row: usize, value: &Value<'_>) -> Result<(), ()> {
+    pub(crate) fn set(&mut self, row: usize, value: &Value<'_>) {
         self.resize(row);
         match (&mut *self, value) {
+            (_, Value::Missing | Value::Other(_)) => self.resize(row + 1),
+            (_, Value::Number(x)) if x.is_nan() => self.resize(row + 1),
             // No −0: PostgreSQL's JSON has none, and all stores must give the same bits.
             (Self::Numbers(numbers), Value::Number(x)) => numbers.push(*x + 0.0),
-            (Self::Numbers(numbers), Value::Bool(x)) => numbers.push(f64::from(u8::from(*x))),
             (Self::Texts(texts), Value::Text(text)) => texts.push(Some(Arc::from(&**text))),
-            (_, Value::Missing) => self.resize(row + 1),
             // Nothing but missing values came so far.
             (Self::Numbers(numbers), Value::Text(text)) if numbers.iter().all(|x| x.is_nan()) => {
                 let mut texts = vec![None; row];
                 texts.push(Some(Arc::from(&**text)));
                 *self = Self::Texts(texts);
             }
-            (Self::Numbers(_) | Self::Texts(_), _) => return Err(()),
+            (_, value) => self.push_mixed(value),
         }
-        Ok(())
+    }
+
+    /// Adds a value to a column that has, or gets, more than one kind of them.
+    fn push_mixed(&mut self, value: &Value<'_>) {
+        let (number, text) = match value {
+            Value::Number(x) => (*x + 0.0, written(*x)),
+            Value::Bool(x) => (f64::from(u8::from(*x)), Some(Arc::from(if *x { "true" } else { "false" }))),
+            Value::Text(text) => (f64::NAN, Some(Arc::from(&**text))),
+            Value::Missing | Value::Other(_) => (f64::NAN, None),
+        };
+        let (mut numbers, mut texts) = match std::mem::replace(self, Self::Numbers(Vec::new())) {
+            Self::Numbers(numbers) => {
+                let texts = numbers.iter().map(|x| written(*x)).collect();
+                (numbers, texts)
+            }
+            Self::Texts(texts) => (vec![f64::NAN; texts.len()], texts),
+            Self::Mixed { numbers, texts } => (numbers, texts),
+        };
+        numbers.push(number);
+        texts.push(text);
+        *self = Self::Mixed { numbers, texts };
     }
 
     /// Cuts off, or fills with missing values.
     pub(crate) fn resize(&mut self, rows: usize) {
-        match self {
-            Self::Numbers(numbers) => numbers.resize(rows, f64::NAN),
-            Self::Texts(texts) => texts.resize(rows, None),
+        if let Self::Numbers(numbers) | Self::Mixed { numbers, .. } = self {
+            numbers.resize(rows, f64::NAN);
+        }
+        if let Self::Texts(texts) | Self::Mixed { texts, .. } = self {
+            texts.resize(rows, None);
         }
     }
 
     fn len(&self) -> usize {
         match self {
             Self::Numbers(numbers) => numbers.len(),
+            Self::Mixed { numbers, texts } => numbers.len().min(texts.len()),
             Self::Texts(texts) => texts.len(),
         }
     }
+}
+
+/// A number as text; a missing one is none.
+pub(crate) fn written(x: f64) -> Option<Arc<str>> {
+    (!x.is_nan()).then(|| Arc::from((x + 0.0).to_string()))
 }
 
 /// Why rows are no frame.
@@ -96,12 +132,6 @@ pub enum FrameError {
         expected: usize,
         /// The number of values.
         got: usize,
-    },
-    /// Texts and numbers in one column.
-    #[error("column `{column}` has both texts and numbers")]
-    Mixed {
-        /// The column.
-        column: Arc<str>,
     },
     /// Two columns of the same name.
     #[error("column `{column}` stands there twice")]
@@ -175,20 +205,20 @@ impl Frame {
         &self.timestamps
     }
 
-    /// The named column of numbers.
+    /// The named column of numbers; a text among them is missing.
     #[must_use]
     pub fn column(&self, name: &str) -> Option<&[f64]> {
         match self.any(name)? {
-            Column::Numbers(numbers) => Some(numbers),
+            Column::Numbers(numbers) | Column::Mixed { numbers, .. } => Some(numbers),
             Column::Texts(_) => None,
         }
     }
 
-    /// The named column of texts.
+    /// The named column of texts; a number or boolean among them is written out.
     #[must_use]
     pub fn texts(&self, name: &str) -> Option<&[Option<Arc<str>>]> {
         match self.any(name)? {
-            Column::Texts(texts) => Some(texts),
+            Column::Texts(texts) | Column::Mixed { texts, .. } => Some(texts),
             Column::Numbers(_) => None,
         }
     }
@@ -219,6 +249,34 @@ mod tests {
         assert_eq!(frame(&[1, 3, 2]), Err(FrameError::Unsorted { row: 2, timestamp: at(2) }));
         assert_eq!(frame(&[1, 3, 3]), Err(FrameError::Duplicate { row: 2, timestamp: at(3) }));
         assert_eq!(Frame::events(moments(&[1, 3, 3]), Vec::new()).map(|frame| frame.len()), Ok(3));
+    }
+
+    #[test]
+    fn a_value_reads_the_same_whatever_came_before_it() {
+        let values = [
+            Value::Number(-0.0),
+            Value::Text("up".into()),
+            Value::Missing,
+            Value::Bool(true),
+            Value::Number(f64::NAN),
+            Value::Number(1.5),
+        ];
+        let numbers = [0.0, f64::NAN, f64::NAN, 1.0, f64::NAN, 1.5];
+        let texts = [Some("0"), Some("up"), None, Some("true"), None, Some("1.5")];
+        for first in 0..values.len() {
+            let mut column = Column::like(&values[first]);
+            for row in 0..values.len() {
+                column.set(row, &values[(first + row) % values.len()]);
+            }
+            let Column::Mixed { numbers: got, texts: said } = column else {
+                panic!("one kind, from {first}")
+            };
+            for row in 0..values.len() {
+                let from = (first + row) % values.len();
+                assert_eq!(got[row].to_bits(), numbers[from].to_bits(), "row {row} from {first}");
+                assert_eq!(said[row].as_deref(), texts[from], "row {row} from {first}");
+            }
+        }
     }
 
     #[test]

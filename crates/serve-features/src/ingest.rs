@@ -2,7 +2,7 @@
 //! are comments; columns may stand in any order.
 
 pub use error::{FileError, Place};
-pub use reader::{ColumnKind, ReadyRows, RowReader, Rows, read_features, read_raw};
+pub use reader::{ColumnKind, LabelRows, ReadyRows, RowReader, Rows, read_features, read_raw};
 
 mod error;
 #[cfg(feature = "parquet")]

@@ -38,7 +38,9 @@ pub use expression::ExpressionError;
 pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
-pub use ingest::{ColumnKind, FileError, Place, ReadyRows, RowReader, Rows, read_features, read_raw};
+pub use ingest::{
+    ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features, read_raw,
+};
 pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
@@ -49,7 +51,8 @@ pub use raw::{RawRow, RawTable};
 pub use resilience::{BreakerHealth, BreakerState, Guarded, StoreCounters, StoreHealth};
 pub use retrieval::{
     Clock, FeatureLineage, IngestError, IngestRequest, Ingested, Lineage, Mode, Origin, Refusal,
-    RetrievalCounters, RetrieveRequest, Retrieved, Retriever, RetrieverParts, SourceLineage, Unavailable,
+    RetrievalCounters, RetrieveRequest, Retrieved, Retriever, RetrieverParts, RowCheck, SourceLineage,
+    Unavailable,
 };
 pub use row::FeatureRow;
 pub use sqlite::{Durability, SqliteDatabase, SqliteOptions, SqliteStore};

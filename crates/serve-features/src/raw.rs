@@ -82,7 +82,7 @@ impl RawTable {
     /// ```
     ///
     /// # Errors
-    /// [`FrameError`]: two rows of one moment and digest, or a column of both texts and numbers.
+    /// [`FrameError`]: two rows of one moment and digest.
     pub fn frame(&self, rows: &[RawRow], entity: &Entity) -> Result<Frame, FrameError> {
         let rows = rows.iter().filter(|row| row.entity == *entity);
         let mut keyed: Vec<_> = rows.map(|row| ((row.timestamp, row.digest(self)), row)).collect();
@@ -112,9 +112,7 @@ impl RawTable {
         for (timestamp, values) in rows {
             for (name, value) in values.as_ref() {
                 let column = columns.entry(Arc::clone(name)).or_insert_with(|| Column::like(value));
-                column
-                    .set(timestamps.len(), value)
-                    .map_err(|()| FrameError::Mixed { column: Arc::clone(name) })?;
+                column.set(timestamps.len(), value);
             }
             timestamps.push(timestamp);
         }

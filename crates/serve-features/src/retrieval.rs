@@ -32,7 +32,7 @@ use counters::Counters;
 use found::{Failed, Found};
 
 pub use counters::RetrievalCounters;
-pub use ingest::{IngestError, IngestRequest, Ingested, Refusal};
+pub use ingest::{IngestError, IngestRequest, Ingested, Refusal, RowCheck};
 pub use lineage::{FeatureLineage, Lineage, SourceLineage};
 pub use unavailable::Unavailable;
 

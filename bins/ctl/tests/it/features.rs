@@ -76,29 +76,43 @@ fn a_file_goes_on_where_it_was_cut_off_and_only_the_same_file() {
     let folder = folder(12);
     let path = folder.path();
     let ingest = ["ingest", "--table", "price_data", "prices.csv"];
-    // The notes of a run that ended after ten rows: those ten are not written again.
+    // The notes of a run that ended after ten rows, of which the store has the first and the last: those between are not
+    // written again.
+    let csv = fs::read_to_string(path.join("prices.csv")).expect("reads");
+    let lines: Vec<&str> = csv.lines().collect();
+    fs::write(path.join("two.csv"), [lines[0], lines[1], lines[10]].join("\n")).expect("writes");
     let metadata = fs::metadata(path.join("prices.csv")).expect("is there");
     let modified =
         metadata.modified().expect("has a time").duration_since(std::time::UNIX_EPOCH).expect("is later");
     let note = |bytes: u64| {
+        ok(path, &["ingest", "--table", "price_data", "two.csv"]);
+        let store = fs::canonicalize(path.join("features.db")).expect("is there");
         let json = serde_json::json!({
-            "store": "sqlite://features.db", "destination": "price_data", "bytes": bytes,
-            "modified_seconds": modified.as_secs(), "rows": 10,
+            "store": format!("sqlite://{}", store.display()), "destination": "price_data", "bytes": bytes,
+            "modified_nanoseconds": u64::try_from(modified.as_nanos()).expect("fits"), "rows": 10,
         });
         fs::write(path.join("prices.csv.serve-ingest"), json.to_string()).expect("writes");
     };
-    note(metadata.len());
-    assert_eq!(ok(path, &ingest), "12 rows written to price_data\n");
     let rows = || {
         let database =
             SqliteDatabase::open(path.join("features.db"), SqliteOptions::default()).expect("opens");
         let bitcoin = "BTC/USD".parse().expect("is an entity");
         database.read_frame(&"price_data".parse().expect("is a table"), &bitcoin).expect("reads").len()
     };
-    assert_eq!(rows(), 2);
+    note(metadata.len());
+    assert_eq!(ok(path, &ingest), "12 rows written to price_data\n");
+    assert_eq!(rows(), 4);
     assert!(!path.join("prices.csv.serve-ingest").exists());
+    // Another file.
     note(metadata.len() + 1);
     ok(path, &ingest);
+    assert_eq!(rows(), 12);
+    // The same file, and a database that was deleted since.
+    note(metadata.len());
+    fs::remove_file(path.join("features.db")).expect("removes");
+    let output = ctl(path, &ingest);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("beginning anew: the store lacks rows of prices.csv"), "{told}");
     assert_eq!(rows(), 12);
 }
 

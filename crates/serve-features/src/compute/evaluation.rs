@@ -12,6 +12,7 @@ use super::recursion::Recursion;
 use super::state::{NodeState, State};
 use crate::expression::Operator;
 use crate::expression::function::Function;
+use crate::frame::written;
 use crate::join::is_fresh;
 use crate::vader::compound;
 
@@ -114,6 +115,8 @@ impl<'a> Evaluation<'a, '_> {
         let rows = &self.known.sources[source];
         match rows.frame.column(name) {
             Some(values) => Ok(Cow::Borrowed(&values[start..rows.len()])),
+            // One entity's texts where numbers are expected must not end the build of all.
+            None if rows.frame.texts(name).is_some() => Ok(vec![f64::NAN; rows.len() - start].into()),
             None if self.strict && rows.source.columns().is_none() && !rows.frame.is_empty() => {
                 Err(Absent { node, source, column: name.to_owned() })
             }
@@ -126,11 +129,8 @@ impl<'a> Evaluation<'a, '_> {
         let score = |text: &Option<Arc<str>>| text.as_deref().map_or(f64::NAN, compound);
         match rows.frame.texts(name) {
             Some(texts) => Ok(texts[start..rows.len()].iter().map(score).collect()),
-            // A column without any text is one of numbers, all missing.
-            None if rows.frame.column(name).is_some_and(|x| x.iter().all(|x| x.is_nan())) => {
-                Ok(vec![f64::NAN; rows.len() - start])
-            }
-            None => self.named(node, source, name, start).map(|_| vec![f64::NAN; rows.len() - start]),
+            // Numbers are scored as in a column that has texts too.
+            None => Ok(self.named(node, source, name, start)?.iter().map(|x| score(&written(*x))).collect()),
         }
     }
 

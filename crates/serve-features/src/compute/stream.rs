@@ -164,7 +164,7 @@ impl FeatureStream {
     /// given yet: entity by entity, each entity's oldest first. An earlier moment than before gives nothing.
     ///
     /// # Errors
-    /// [`StreamError::Frame`]: an entity's rows have texts where numbers were.
+    /// [`StreamError::Frame`]: an entity's rows are no frame.
     pub fn advance(&mut self, now: Timestamp) -> Result<Vec<FeatureRow>, StreamError> {
         if self.until.is_none_or(|until| until < now) {
             self.until = Some(now);

@@ -47,6 +47,11 @@ pub trait Rows {
 
     /// Whether `symbol` is another word for `entity`, and the one that errors use.
     fn has_symbols(&self) -> bool;
+
+    /// Whether a row that stands there twice is refused.
+    fn once(&self) -> bool {
+        true
+    }
 }
 
 /// How a column's cells read.
@@ -137,6 +142,47 @@ impl Rows for ReadyRows {
     }
 
     fn has_symbols(&self) -> bool {
+        false
+    }
+}
+
+/// Labels to be joined: as feature rows, but an entity may have several of one moment, and be called `symbol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LabelRows;
+
+impl Rows for LabelRows {
+    type Row = FeatureRow;
+
+    fn expected(&self) -> &'static str {
+        "`entity` (or `symbol`), `timestamp` and columns of your own"
+    }
+
+    fn key(&self) -> &'static str {
+        ReadyRows.key()
+    }
+
+    fn row(
+        &self,
+        entity: Entity,
+        timestamp: Timestamp,
+        values: Vec<(Arc<str>, Value<'static>)>,
+    ) -> FeatureRow {
+        ReadyRows.row(entity, timestamp, values)
+    }
+
+    fn identity(&self, row: &FeatureRow) -> (Entity, Timestamp, String) {
+        ReadyRows.identity(row)
+    }
+
+    fn kind(&self, column: &str) -> ColumnKind {
+        ReadyRows.kind(column)
+    }
+
+    fn has_symbols(&self) -> bool {
+        true
+    }
+
+    fn once(&self) -> bool {
         false
     }
 }
@@ -237,8 +283,14 @@ impl<'i, R: Rows> RowReader<'i, R> {
         Ok(skipped)
     }
 
+    /// Where the row stands that was read last.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        self.records.place()
+    }
+
     fn check_repeated(&mut self, row: &R::Row) -> Result<(), FileError> {
-        if self.seen.len() >= REMEMBERED {
+        if self.seen.len() >= REMEMBERED || !self.rows.once() {
             return Ok(());
         }
         let identity = self.rows.identity(row);

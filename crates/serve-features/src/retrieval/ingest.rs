@@ -5,10 +5,11 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::{Retriever, Unavailable};
+use crate::declaration::FeatureSet;
 use crate::name::FeatureSetName;
 use crate::row::FeatureRow;
 use crate::store::{Fault, FeatureStore, WriteError};
-use crate::validation::Violation;
+use crate::validation::{Validator, Violation};
 
 /// Rows to be stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +39,38 @@ pub struct Refusal {
     pub violations: Vec<Violation>,
     /// The row's moment, where it lies further in the future than clocks may differ.
     pub from_future: Option<Timestamp>,
+}
+
+impl Refusal {
+    /// What is wrong with a row, if anything is.
+    fn of(row: &FeatureRow, validator: Option<&Validator>, latest: Timestamp) -> Option<Self> {
+        let refusal = Self {
+            violations: validator.map(|validator| validator.on_ingest(row)).unwrap_or_default(),
+            from_future: Some(row.timestamp()).filter(|timestamp| *timestamp > latest),
+        };
+        (refusal != Self::default()).then_some(refusal)
+    }
+}
+
+/// Holds rows against their set as [`Retriever::ingest`] does, for who writes to a store without one.
+#[derive(Debug)]
+pub struct RowCheck {
+    validator: Option<Validator>,
+    latest: Timestamp,
+}
+
+impl RowCheck {
+    /// Rows of this set, `None` for one that is not declared, and not later than this moment.
+    #[must_use]
+    pub fn new(set: Option<&FeatureSet>, latest: Timestamp) -> Self {
+        Self { validator: set.map(Validator::new), latest }
+    }
+
+    /// What is wrong with a row, if anything is.
+    #[must_use]
+    pub fn refusal(&self, row: &FeatureRow) -> Option<Refusal> {
+        Refusal::of(row, self.validator.as_ref(), self.latest)
+    }
 }
 
 impl fmt::Display for Refusal {
@@ -149,11 +182,7 @@ impl Retriever {
     pub fn refusals(&self, set: &FeatureSetName, rows: &[FeatureRow]) -> Vec<(usize, Refusal)> {
         let latest = self.latest((self.clock)());
         let validator = self.validators.get(set);
-        let refusal = |row: &FeatureRow| Refusal {
-            violations: validator.map(|validator| validator.on_ingest(row)).unwrap_or_default(),
-            from_future: Some(row.timestamp()).filter(|timestamp| *timestamp > latest),
-        };
-        let all = rows.iter().map(refusal).enumerate();
-        all.filter(|(_, refusal)| *refusal != Refusal::default()).collect()
+        let all = rows.iter().enumerate();
+        all.filter_map(|(i, row)| Some((i, Refusal::of(row, validator, latest)?))).collect()
     }
 }

@@ -269,8 +269,9 @@ async fn shown(
 
 fn rows_of(frame: &Frame, entity: &Entity) -> Vec<RawRow> {
     let value = |name: &str, i: usize| match (frame.column(name), frame.texts(name)) {
-        (Some(numbers), _) => Value::from(numbers[i]),
-        (None, Some(texts)) => match &texts[i] {
+        (Some(numbers), None) => Value::from(numbers[i]),
+        (Some(numbers), _) if !numbers[i].is_nan() => Value::from(numbers[i]),
+        (_, Some(texts)) => match &texts[i] {
             Some(text) => Value::Text(text.to_string().into()),
             None => Value::Missing,
         },

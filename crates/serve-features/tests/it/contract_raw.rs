@@ -172,6 +172,26 @@ fn an_event_that_is_there_stays_and_others_of_its_moment_are_rows_of_their_own()
 }
 
 #[test]
+fn a_column_of_texts_and_numbers_reads_as_either_whatever_the_order() {
+    let values: [Value<'static>; 4] =
+        [Value::Text("late".into()), 12345.0.into(), Value::Bool(true), Value::Missing];
+    for turn in 0..values.len() {
+        every_store(|store| {
+            let row = |i: usize| {
+                let from = (i + turn) % values.len();
+                raw_row("A", &format!("2024-01-0{}", from + 1), &[("x", values[from].clone())])
+            };
+            write(store, &events(), (0..values.len()).map(row).collect());
+            let frame = whole(store, &events(), "A");
+            assert_eq!(format!("{:?}", frame.column("x")), "Some([NaN, 12345.0, 1.0, NaN])", "{store:?}");
+            let said: Vec<_> =
+                frame.texts("x").into_iter().flatten().map(|said| said.as_deref().unwrap_or("-")).collect();
+            assert_eq!(said, ["late", "12345", "true", "-"], "{store:?}");
+        });
+    }
+}
+
+#[test]
 fn a_row_that_its_table_cannot_hold_keeps_the_others_out() {
     every_store(|store| {
         let rows = vec![candle("A", "2024-01-01", 1.0), candle("B", "2024-01-01", f64::INFINITY)];
