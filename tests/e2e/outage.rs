@@ -66,7 +66,7 @@ fn relay(from: &TcpStream, to: &TcpStream, mode: &Arc<AtomicU8>) {
     let clone = |stream: &TcpStream| stream.try_clone().expect("a clone");
     let (mut from, mut to, mode) = (clone(from), clone(to), Arc::clone(mode));
     thread::spawn(move || -> io::Result<()> {
-        let mut bytes = [0; 65_536];
+        let mut bytes = [0; 8_192];
         loop {
             let count = from.read(&mut bytes)?;
             while mode.load(Ordering::SeqCst) == HANG {
