@@ -202,7 +202,9 @@ mod tests {
         let table = Table::new();
         let (_, found) = table.find(&Method::GET, "/features/vader/BTC%2FUSD").expect("is a path");
         assert_eq!(found[1], ("entity".to_owned(), "BTC/USD".to_owned()));
-        let failure = table.find(&Method::GET, "/features/vader/%ff%fe").err().expect("is refused");
+        let Err(failure) = table.find(&Method::GET, "/features/vader/%ff%fe") else {
+            unreachable!("is refused");
+        };
         assert_eq!(failure.entry()["code"], "malformed_path");
     }
 }
