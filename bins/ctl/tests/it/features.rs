@@ -163,3 +163,46 @@ fn labels_meet_what_was_known_at_their_moment() {
     let join = [&join[..], &["--max-age", "1h"]].concat();
     assert_eq!(ok(path, &join), "1 of 4 labels written to train.csv\n");
 }
+
+#[test]
+fn ready_rows_are_held_against_their_declaration_and_the_clock() {
+    let folder = folder(1);
+    let path = folder.path();
+    let ingest = ["ingest", "--set", "daily", "--declarations", "features.yaml", "rows.csv"];
+    let rows = |lines: &str| {
+        fs::write(path.join("rows.csv"), format!("entity,timestamp,change,smooth\n{lines}")).expect("writes");
+    };
+    rows("A,2024-01-01,1,2\nA,2024-01-02,up,true\n");
+    let (code, told) = refused(path, &ingest);
+    assert_eq!(code, Some(65));
+    assert!(told.starts_with("serve-ctl: rows.csv: line 3: `change`: expected a number"), "{told}");
+    assert!(told.contains("; `smooth`: expected a number"), "{told}");
+    rows("A,2999-01-01,1,2\n");
+    let (_, told) = refused(path, &ingest);
+    assert!(told.contains("line 2: `timestamp`: expected a moment that has been"), "{told}");
+    rows("A,2024-01-01,1,2\n");
+    assert_eq!(ok(path, &ingest), "1 rows written to feature set daily\n");
+    rows("");
+    let output = ctl(path, &ingest);
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("no rows: rows.csv"), "{output:?}");
+}
+
+#[test]
+fn a_build_of_nothing_and_a_label_named_as_a_feature_are_refused() {
+    let folder = folder(3);
+    let path = folder.path();
+    let build = ["build", "--declarations", "features.yaml", "--set", "daily", "--store"];
+    let (code, told) = refused(path, &build);
+    assert_eq!((code, told.contains("the store has no rows of price_data")), (Some(65), true), "{told}");
+    let (code, told) = refused(path, &[&build[..], &["--from", "2019-01-02", "--to", "2019-01-02"]].concat());
+    assert_eq!((code, told.contains("is not before --to")), (Some(2), true), "{told}");
+    ok(path, &["ingest", "--table", "price_data", "prices.csv"]);
+    ok(path, &build);
+    let join = ["join", "--labels", "labels.csv", "--set", "daily", "--output", "train.csv"];
+    fs::write(path.join("labels.csv"), "symbol,timestamp,change\nBTC/USD,2019-01-03,1\n").expect("writes");
+    let (code, told) = refused(path, &join);
+    assert_eq!((code, told.contains("labels.csv: column `change`: expected another name")), (Some(65), true));
+    let twice = "symbol,timestamp,up\nBTC/USD,2019-01-03,1\nBTC/USD,2019-01-03,0\n";
+    fs::write(path.join("labels.csv"), twice).expect("writes");
+    assert_eq!(ok(path, &join), "2 of 2 labels written to train.csv\n");
+}
