@@ -48,7 +48,7 @@ impl Destination {
 }
 
 /// How far a file was written, noted beside it.
-#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Mark {
     store: String,
     destination: String,
@@ -84,7 +84,7 @@ impl Mark {
         let noted = fs::read(Self::path(file)).ok();
         let noted = noted.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
         noted
-            .filter(|noted| Self { rows: 0, ..clone(noted) } == Self { rows: 0, ..clone(self) })
+            .filter(|noted| Self { rows: 0, ..noted.clone() } == Self { rows: 0, ..self.clone() })
             .map_or(0, |noted| noted.rows)
     }
 
@@ -94,12 +94,6 @@ impl Mark {
             drop(fs::write(Self::path(file), json));
         }
     }
-}
-
-fn clone(mark: &Mark) -> Mark {
-    let Mark { store, destination, bytes, modified_nanoseconds, rows } = mark;
-    let (store, destination) = (store.clone(), destination.clone());
-    Mark { store, destination, bytes: *bytes, modified_nanoseconds: *modified_nanoseconds, rows: *rows }
 }
 
 pub(crate) fn run(
@@ -174,7 +168,7 @@ async fn copy<S: Sink>(sink: &S, path: &Path, mark: Option<Mark>) -> Result<u64,
         done += count;
         bar.set_position(done);
         if let Some(mark) = &mark {
-            Mark { rows: done, ..clone(mark) }.save(path);
+            Mark { rows: done, ..mark.clone() }.save(path);
         }
     }
     bar.finish_and_clear();

@@ -2,11 +2,13 @@
 //! are comments; columns may stand in any order.
 
 pub use error::{FileError, Place};
-pub use reader::{ColumnKind, LabelRows, ReadyRows, RowReader, Rows, read_features, read_raw};
+pub use reader::{RowReader, read_features, read_raw};
+pub use rows::{ColumnKind, LabelRows, ReadyRows, Rows};
 
 mod error;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod reader;
 mod records;
+mod rows;
 mod sheet;
