@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 18] = [
+const CONFINED: [&str; 24] = [
     "hyper",
     "arc-swap",
     "rusqlite",
@@ -27,6 +27,12 @@ const CONFINED: [&str; 18] = [
     "tokio-postgres",
     "tokio-postgres-rustls",
     "prometheus",
+    "flate2",
+    "governor",
+    "jsonwebtoken",
+    "tokio-rustls",
+    "tokio-tungstenite",
+    "utoipa",
 ];
 /// Packages that may use everything.
 const EXEMPT: [&str; 3] = ["serve-tests", "serve-benches", "serve-examples"];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serve_core::{Alias, ModelName, ModelVersion};
 use serve_registry::{Deployment, DeploymentError, Registry, ReloadOutcome, Unloaded};
 
+use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::request::ModelQuery;
 use crate::service::Service;
@@ -31,14 +32,19 @@ impl Service {
     /// When the registry cannot be read, or the query means no one model.
     pub async fn reload(
         &self,
+        context: &Context,
         query: &ModelQuery,
         dry_run: bool,
     ) -> Result<Vec<ReloadOutcome>, ServiceError> {
+        let caller = context.caller();
         let names = match &query.name {
             Some(name) => Some(vec![name.clone()]),
-            None if query.is_open() => None,
-            None => Some(self.matching(query)?),
+            None if query.is_open() && caller.may_use_all() => None,
+            None => Some(self.matching(query)?.into_iter().filter(|name| caller.may_use(name)).collect()),
         };
+        if let Some([name]) = names.as_deref() {
+            caller.check_model(name)?;
+        }
         self.on_thread(move |registry| match names {
             None if dry_run => Ok(registry.rehearse(None)?),
             None => Ok(registry.reload()?),
@@ -56,8 +62,8 @@ impl Service {
     ///
     /// # Errors
     /// As for a prediction.
-    pub async fn load(&self, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
-        self.deployment(query).await
+    pub async fn load(&self, context: &Context, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
+        self.deployment(context, query).await
     }
 
     /// Unloads a version: the one that a query means, without loading it first. Answers with it, and what came of it.
@@ -66,9 +72,11 @@ impl Service {
     /// When the query means no version.
     pub async fn unload(
         &self,
+        context: &Context,
         query: &ModelQuery,
     ) -> Result<(ModelName, ModelVersion, Unloaded), ServiceError> {
         let reference = self.reference(query)?;
+        context.caller().check_model(&reference.name)?;
         let (name, version) = match self.registry().resolve(&reference) {
             Ok(deployment) => (reference.name, deployment.manifest().version.clone()),
             Err(DeploymentError::NotLoaded { name, version }) => {
@@ -87,8 +95,12 @@ impl Service {
     ///
     /// # Errors
     /// As for a prediction, or when an answer is not the one that was proven.
-    pub async fn warm_up(&self, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
-        let deployment = self.deployment(query).await?;
+    pub async fn warm_up(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Arc<Deployment>, ServiceError> {
+        let deployment = self.deployment(context, query).await?;
         let warmed = Arc::clone(&deployment);
         self.on_thread(move |registry| Ok(warmed.warm(registry.storage())?)).await?;
         Ok(deployment)
@@ -119,11 +131,13 @@ impl Service {
     /// When model or version is unknown, or the version is refused.
     pub async fn promote(
         &self,
+        context: &Context,
         name: ModelName,
         version: ModelVersion,
         alias: Alias,
         author: Author,
     ) -> Result<Option<ModelVersion>, ServiceError> {
+        context.caller().check_model(&name)?;
         self.on_thread(move |registry| {
             let promoted = registry.promote(&name, &version, &alias, author.as_ref());
             if let Err(error) = &promoted {
@@ -140,9 +154,11 @@ impl Service {
     /// When there is none, or it is refused.
     pub async fn rollback(
         &self,
+        context: &Context,
         name: ModelName,
         author: Author,
     ) -> Result<(ModelVersion, ModelVersion), ServiceError> {
+        context.caller().check_model(&name)?;
         self.on_thread(move |registry| Ok(registry.rollback(&name, author.as_ref())?)).await
     }
 

@@ -55,6 +55,8 @@ pub enum Code {
     ModelPinned,
     NothingToRollBack,
     RegistryUnavailable,
+    NotPermitted,
+    DeadlineExceeded,
     Internal,
 }
 
@@ -91,6 +93,8 @@ impl Code {
             Self::TooManyRows => "too_many_rows",
             Self::NothingToRollBack => "nothing_to_roll_back",
             Self::RegistryUnavailable => "registry_unavailable",
+            Self::NotPermitted => "not_permitted",
+            Self::DeadlineExceeded => "deadline_exceeded",
             Self::Internal => "internal",
         }
     }

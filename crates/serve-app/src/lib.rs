@@ -4,6 +4,8 @@
 //! | module | concept |
 //! |---|---|
 //! | [`service`] | the service and what it is made of |
+//! | [`caller`] | who asks, and what they may |
+//! | [`context`] | what goes with a request whatever it asks for |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
 //! | [`gather`] | features from the request, stored or computed, with their age |
@@ -16,7 +18,9 @@
 //! | [`config`] | defaults, file, environment, flags |
 
 pub mod admin;
+pub mod caller;
 pub mod config;
+pub mod context;
 pub mod error;
 pub mod exit;
 pub mod features;
@@ -31,7 +35,9 @@ mod unusable;
 mod watch;
 
 pub use admin::Author;
+pub use caller::{Caller, Permission};
 pub use config::{ConfigError, Layers};
+pub use context::{Context, Priority, Stage};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};

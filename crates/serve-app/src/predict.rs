@@ -7,8 +7,9 @@ use std::time::Duration;
 use serve_core::{BatchPrediction, Explanation, InvalidInput, ModelName, ModelRef, Prediction, Selector};
 use serve_registry::{Deployment, Registry};
 
+use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
-use crate::gather::{Ask, Gathered};
+use crate::gather::{Ask, Fetched, Gathered};
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
 
@@ -57,13 +58,17 @@ impl Service {
     ///
     /// # Errors
     /// When the model cannot be resolved, features cannot be had, or the signature refuses them.
-    pub async fn predict(&self, request: &PredictRequest<'_>) -> Result<Answered, ServiceError> {
-        let error = match self.predict_alone(request).await {
+    pub async fn predict(
+        &self,
+        context: &Context,
+        request: &PredictRequest<'_>,
+    ) -> Result<Answered, ServiceError> {
+        let error = match self.predict_alone(context, request).await {
             Err(error) if error.code.may_fall_back() => error,
             answered => return answered,
         };
         match self.fallback(request) {
-            Some((asked, instead)) => fallen_back(asked, error, self.predict_alone(&instead).await),
+            Some((asked, instead)) => fallen_back(asked, error, self.predict_alone(context, &instead).await),
             None => Err(error),
         }
     }
@@ -84,18 +89,27 @@ impl Service {
         Some((asked.name, PredictRequest { model, entity, ..request.clone() }))
     }
 
-    async fn predict_alone(&self, request: &PredictRequest<'_>) -> Result<Answered, ServiceError> {
-        let deployment = self.deployment(&request.model).await?;
+    async fn predict_alone(
+        &self,
+        context: &Context,
+        request: &PredictRequest<'_>,
+    ) -> Result<Answered, ServiceError> {
+        let deployment = self.deployment(context, &request.model).await?;
         let wanted = self.wanted(&deployment, request)?;
-        let fetched = if wanted.is_empty() { Vec::new() } else { self.fetch(&wanted).await };
+        let fetched = self.fetch_in(context, &wanted).await;
         let gathered = self.gathered(&deployment, request, fetched)?;
         let row = Row { deployment, gathered, explain: request.explain };
         let registry = Arc::clone(&self.parts.registry);
-        if row.cost() <= LONGEST_ON_WORKER {
-            return row.answer(&registry);
+        let cost = row.cost();
+        run(context, cost, move || row.answer(&registry)).await?
+    }
+
+    /// Fetches what is asked for, where anything is.
+    async fn fetch_in(&self, context: &Context, asks: &[Ask]) -> Vec<Result<Fetched, ServiceError>> {
+        if asks.is_empty() {
+            return Vec::new();
         }
-        let work = tokio::task::spawn_blocking(move || row.answer(&registry));
-        work.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))?
+        context.timed_async(Stage::Features, self.fetch(asks)).await
     }
 
     /// Predicts many rows; a row that fails, fails alone. Features of the same set that are asked for in the same way are
@@ -105,10 +119,11 @@ impl Service {
     /// When there are more rows than allowed.
     pub async fn predict_batch(
         &self,
+        context: &Context,
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         self.check_rows(requests.len())?;
-        let mut answers = self.predict_all(requests).await?;
+        let mut answers = self.predict_all(context, requests).await?;
         let (mut failed, mut instead) = (Vec::new(), Vec::new());
         for (at, (answer, request)) in answers.iter().zip(requests).enumerate() {
             if let Err(error) = answer
@@ -120,7 +135,7 @@ impl Service {
             }
         }
         if !instead.is_empty() {
-            let others = self.predict_all(&instead).await?;
+            let others = self.predict_all(context, &instead).await?;
             for ((at, asked, error), other) in failed.into_iter().zip(others) {
                 answers[at] = fallen_back(asked, error, other);
             }
@@ -130,12 +145,13 @@ impl Service {
 
     async fn predict_all(
         &self,
+        context: &Context,
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
-        let prepared = self.prepare(requests).await;
+        let prepared = self.prepare(context, requests).await;
         let asks: Vec<Ask> =
             prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
-        let mut fetched = if asks.is_empty() { Vec::new() } else { self.fetch(&asks).await }.into_iter();
+        let mut fetched = self.fetch_in(context, &asks).await.into_iter();
         let mut rows = Vec::with_capacity(requests.len());
         for (request, prepared) in requests.iter().zip(prepared) {
             rows.push(prepared.and_then(|(deployment, wanted)| {
@@ -144,11 +160,11 @@ impl Service {
                 Ok(Row { deployment, gathered, explain: request.explain })
             }));
         }
-        self.infer_all(rows).await
+        self.infer_all(context, rows).await
     }
 
     /// The version that answers each request, and what has to be fetched for it.
-    async fn prepare(&self, requests: &[PredictRequest<'_>]) -> Vec<Prepared> {
+    async fn prepare(&self, context: &Context, requests: &[PredictRequest<'_>]) -> Vec<Prepared> {
         let mut prepared: Vec<Prepared> = Vec::with_capacity(requests.len());
         // Rows that mean the same get one version, also when another is promoted meanwhile.
         let mut meant: HashMap<ModelRef, Arc<Deployment>> = HashMap::new();
@@ -156,7 +172,7 @@ impl Service {
         for request in requests {
             let deployment = match &last {
                 Some((query, deployment)) if **query == request.model => Ok(Arc::clone(deployment)),
-                _ => self.deployment_of(&request.model, &mut meant).await,
+                _ => self.deployment_of(context, &request.model, &mut meant).await,
             };
             last =
                 deployment.as_ref().ok().map(|deployment| (&request.model, Arc::clone(deployment))).or(last);
@@ -171,6 +187,7 @@ impl Service {
     /// The deployment that a query means, the same for all rows of a batch that mean the same.
     async fn deployment_of(
         &self,
+        context: &Context,
         query: &ModelQuery,
         meant: &mut HashMap<ModelRef, Arc<Deployment>>,
     ) -> Result<Arc<Deployment>, ServiceError> {
@@ -179,7 +196,7 @@ impl Service {
             agree(query, deployment)?;
             return Ok(Arc::clone(deployment));
         }
-        let deployment = self.deployment(query).await?;
+        let deployment = self.deployment(context, query).await?;
         meant.insert(reference, Arc::clone(&deployment));
         Ok(deployment)
     }
@@ -199,18 +216,14 @@ impl Service {
 
     async fn infer_all(
         &self,
+        context: &Context,
         rows: Vec<Result<Row, ServiceError>>,
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         let cost = rows.iter().flatten().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
         let registry = Arc::clone(&self.parts.registry);
         let work =
             move || rows.into_iter().map(|row| row.and_then(|row| row.answer(&registry))).collect::<Vec<_>>();
-        if cost <= LONGEST_ON_WORKER {
-            return Ok(work());
-        }
-        tokio::task::spawn_blocking(work)
-            .await
-            .map_err(|error| ServiceError::new(Code::Internal, error.to_string()))
+        run(context, cost, work).await
     }
 
     /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model.
@@ -219,6 +232,7 @@ impl Service {
     /// When there are more rows than allowed, or the width is not the signature's.
     pub async fn predict_matrix(
         &self,
+        context: &Context,
         deployment: Arc<Deployment>,
         matrix: ndarray::Array2<f64>,
     ) -> Result<BatchPrediction, ServiceError> {
@@ -229,13 +243,7 @@ impl Service {
             deployment.pipeline().predict_batch(matrix.view(), &mut batch)?;
             Ok(batch)
         };
-        let result = if cost <= LONGEST_ON_WORKER {
-            work()
-        } else {
-            let done = tokio::task::spawn_blocking(work).await;
-            done.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))?
-        };
-        Ok(result?)
+        Ok(run(context, cost, work).await??)
     }
 
     /// Puts one question to the feature sets that are compared. The model type is the one asked for, else the default
@@ -243,7 +251,11 @@ impl Service {
     ///
     /// # Errors
     /// When any of them has no answer.
-    pub async fn compare(&self, request: &PredictRequest<'_>) -> Result<Compared, ServiceError> {
+    pub async fn compare(
+        &self,
+        context: &Context,
+        request: &PredictRequest<'_>,
+    ) -> Result<Compared, ServiceError> {
         let sets = &self.parts.compare;
         if sets.is_empty() {
             let message = "there are no feature sets to compare: http.compare names none";
@@ -256,7 +268,8 @@ impl Service {
                 Features::Positional(_) => Features::None,
                 other => other.clone(),
             };
-            let answered = self.predict(&PredictRequest { model, features, ..request.clone() }).await;
+            let answered =
+                self.predict(context, &PredictRequest { model, features, ..request.clone() }).await;
             let answered =
                 answered.map_err(|error| ServiceError { message: format!("{set}: {error}"), ..error })?;
             answers.push((set.clone(), answered));
@@ -282,6 +295,20 @@ impl Service {
             selector: asked.selector.clone(),
         }
     }
+}
+
+/// Infers where it is, or, where that takes long, on a thread for such work; not at all once nobody waits for it.
+async fn run<T: Send + 'static>(
+    context: &Context,
+    cost: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ServiceError> {
+    context.check_deadline()?;
+    if cost <= LONGEST_ON_WORKER {
+        return Ok(context.timed(Stage::Infer, work));
+    }
+    let done = context.timed_async(Stage::Infer, tokio::task::spawn_blocking(work)).await;
+    done.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))
 }
 
 /// What a fallback answered, or why neither it nor the model that was asked did.

@@ -8,6 +8,7 @@ use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
 use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
+use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
 use crate::request::ModelQuery;
@@ -93,9 +94,15 @@ impl Service {
     /// The deployment that a query means, loaded if need be.
     ///
     /// # Errors
-    /// When the query means no model, or several, or contradicts itself, or its version may not serve.
-    pub async fn deployment(&self, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
+    /// When the query means no model, or several, or contradicts itself, or its version may not serve, or the caller may
+    /// not use the model.
+    pub async fn deployment(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Arc<Deployment>, ServiceError> {
         let reference = self.reference(query)?;
+        context.caller().check_model(&reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
             Err(DeploymentError::NotLoaded { name, version }) => self.loaded(reference, name, version).await,
             resolved => resolved,

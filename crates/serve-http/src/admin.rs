@@ -75,7 +75,7 @@ pub(crate) async fn reload(app: &App, call: Call) -> Result<Reply, Failure> {
         ));
     }
     let dry_run = asked.dry_run;
-    let outcomes = app.service.reload(&asked.query()?, dry_run).await?;
+    let outcomes = app.service.reload(&call.context, &asked.query()?, dry_run).await?;
     if !dry_run {
         outcomes.iter().for_each(serve_app::poll::log);
     }
@@ -96,7 +96,7 @@ fn reloaded(outcome: &ReloadOutcome) -> Json {
 /// `POST /models/load`: loads a version, if it is not loaded.
 pub(crate) async fn load(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
-    let deployment = app.service.load(&query).await?;
+    let deployment = app.service.load(&call.context, &query).await?;
     Ok(done(app, &call, loaded(&deployment)))
 }
 
@@ -116,7 +116,7 @@ fn loaded(deployment: &Deployment) -> Json {
 /// `POST /models/unload`: frees a version's memory. The next request for it loads it again.
 pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
-    let (name, version, unloaded) = app.service.unload(&query).await?;
+    let (name, version, unloaded) = app.service.unload(&call.context, &query).await?;
     let done_so = unloaded == Unloaded::Done;
     tracing::info!(model = name.as_str(), version = version.as_str(), unloaded = done_so, "unloaded");
     let mut told = json!({ "name": name, "version": version, "unloaded": done_so });
@@ -140,7 +140,7 @@ pub(crate) async fn warm_up(app: &App, call: Call) -> Result<Reply, Failure> {
     let mut entries = Vec::with_capacity(names.len());
     for name in names {
         let one = ModelQuery::named(name.clone(), query.selector.clone());
-        match app.service.warm_up(&one).await {
+        match app.service.warm_up(&call.context, &one).await {
             Ok(deployment) => entries.push(loaded(&deployment)),
             Err(error) if alone => return Err(error.into()),
             Err(error) => {
@@ -162,7 +162,7 @@ struct WhyBody {
 pub(crate) async fn rollback(app: &App, call: Call) -> Result<Reply, Failure> {
     let name: ModelName = call.path_as("name", Code::UnknownModel)?;
     let WhyBody { why } = call.json()?.unwrap_or_default();
-    let (from, to) = app.service.rollback(name.clone(), author(why)).await?;
+    let (from, to) = app.service.rollback(&call.context, name.clone(), author(why)).await?;
     tracing::info!(model = name.as_str(), from = from.as_str(), to = to.as_str(), "rolled back");
     Ok(moved(app, &call, &name, "champion", Some(&from), &to))
 }
@@ -185,7 +185,8 @@ pub(crate) async fn point_alias(app: &App, call: Call) -> Result<Reply, Failure>
         ));
     };
     let version: ModelVersion = version.parse().map_err(ServiceError::from)?;
-    let from = app.service.promote(name.clone(), version.clone(), alias.clone(), author(why)).await?;
+    let from =
+        app.service.promote(&call.context, name.clone(), version.clone(), alias.clone(), author(why)).await?;
     tracing::info!(model = name.as_str(), alias = alias.as_str(), version = version.as_str(), "promoted");
     Ok(moved(app, &call, &name, alias.as_str(), from.as_ref(), &version))
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use serde::ser::{SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
-use serve_app::{Answered, ModelQuery, PredictRequest, ServiceError};
+use serve_app::{Answered, Context, ModelQuery, PredictRequest, ServiceError};
 
 use crate::call::Call;
 use crate::failure::Failure;
@@ -39,7 +39,7 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
     requests.iter_mut().for_each(|request| request.explain_by_default(explain == Some(true)));
     app.service.check_rows(requests.len())?;
     let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;
-    let (rows, answers) = answer(app, requests, &common).await?;
+    let (rows, answers) = answer(app, &call.context, requests, &common).await?;
     let failed =
         rows.iter().filter(|row| row.is_err()).count() + answers.iter().filter(|a| a.is_err()).count();
     let entries = Entries { app, call: &call, rows: &rows, answers: &answers };
@@ -59,6 +59,7 @@ type Answers = Vec<Result<Answered, ServiceError>>;
 /// Rows that do not read fail here and are not asked; `rows` says for each which answer is its, or why it has none.
 async fn answer(
     app: &App,
+    context: &Context,
     bodies: Vec<PredictBody<'_>>,
     common: &ModelQuery,
 ) -> Result<(Vec<Result<usize, Failure>>, Answers), Failure> {
@@ -70,7 +71,7 @@ async fn answer(
         Ok(asked.len() - 1)
     });
     let rows = rows.collect();
-    let answers = app.service.predict_batch(&asked).await?;
+    let answers = app.service.predict_batch(context, &asked).await?;
     Ok((rows, answers))
 }
 

@@ -1,22 +1,27 @@
-//! One request as handlers see it: path parameters, query, body, id, and when it began.
+//! One request as handlers see it: path parameters, query, body, id, who asks and until when.
 
 use std::borrow::Cow;
-use std::time::Instant;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
+use serve_app::Context;
 
 use crate::failure::Failure;
 
 /// A request's id: the client's `X-Request-Id`, or one of ours.
 #[derive(Debug, Clone)]
-pub struct RequestId(pub std::sync::Arc<str>);
+pub struct RequestId(pub Arc<str>);
 
-/// When a request began.
+/// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy)]
-pub struct Began(pub Instant);
+pub struct Peer {
+    /// Where they connect from.
+    pub address: SocketAddr,
+}
 
 /// Parameters of a query, decoded.
 pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
@@ -32,8 +37,10 @@ pub struct Call {
     pub body: Bytes,
     /// The id.
     pub id: RequestId,
-    /// When it began.
-    pub began: Instant,
+    /// Who is at the other end.
+    pub peer: Peer,
+    /// Who asks, until when, and where the time goes.
+    pub context: Arc<Context>,
 }
 
 impl Call {

@@ -39,6 +39,8 @@ fn status(code: Code) -> StatusCode {
         | Code::UnknownFeatureSet
         | Code::UnknownEntity
         | Code::UnknownTable => StatusCode::NOT_FOUND,
+        Code::NotPermitted => StatusCode::FORBIDDEN,
+        Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
         Code::VersionRefused
         | Code::ModelLoading

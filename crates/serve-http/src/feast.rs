@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serve_app::{Code, ModelQuery, ServiceError};
+use serve_app::{Code, Context, ModelQuery, ServiceError};
 use serve_core::{ModelName, Value};
 use serve_features::{Entity, FeatureSetName, RetrieveRequest, Retrieved, Unavailable};
 
@@ -71,7 +71,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
     let OnlineBody { entities, features, feature_service, full_feature_names } =
         serde_json::from_slice(body)?;
     let references = match feature_service {
-        Some(service) => of_model(app, &service).await?,
+        Some(service) => of_model(app, &call.context, &service).await?,
         None => features.iter().map(|text| reference(app, text)).collect::<Result<_, _>>()?,
     };
     let count = entity_count(&entities)?;
@@ -121,10 +121,10 @@ fn reference(app: &App, text: &str) -> Result<Reference, Failure> {
 }
 
 /// The features of a model, in its order.
-async fn of_model(app: &App, name: &str) -> Result<Vec<Reference>, Failure> {
+async fn of_model(app: &App, context: &Context, name: &str) -> Result<Vec<Reference>, Failure> {
     let unknown = |error: serve_core::InvalidName| ServiceError::new(Code::UnknownModel, error.to_string());
     let name: ModelName = name.parse().map_err(unknown)?;
-    let deployment = app.service.deployment(&ModelQuery::named(name, None)).await?;
+    let deployment = app.service.deployment(context, &ModelQuery::named(name, None)).await?;
     let manifest = deployment.manifest();
     let reference = |input: &serve_core::Input| {
         let set = input.feature_set.as_ref().or(manifest.feature_set.as_ref()).ok_or_else(|| {

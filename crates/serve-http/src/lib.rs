@@ -6,6 +6,7 @@
 //! | [`config`] | the `http` section |
 //! | [`server`] | listening, connections, graceful drain |
 //! | [`routes`] | every path and method, in one table |
+//! | `exchange` | one exchange, step by step |
 //! | [`call`] | one request as handlers see it |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
@@ -17,6 +18,7 @@ pub mod admin;
 pub mod batch;
 pub mod call;
 pub mod config;
+mod exchange;
 pub mod failure;
 pub mod feast;
 pub mod features;

@@ -26,14 +26,14 @@ pub(crate) const QUERY: [&str; 11] = [
 /// One prediction.
 pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
     let request = read(&call)?.request()?;
-    let answered = app.service.predict(&request).await?;
+    let answered = app.service.predict(&call.context, &request).await?;
     Ok(with_response(app, &call, &answered, |response| reply::json(StatusCode::OK, response)))
 }
 
 /// The same question to every compared feature set.
 pub(crate) async fn predict_both(app: &App, call: Call) -> Result<Reply, Failure> {
     let request = read(&call)?.request()?;
-    let compared = app.service.compare(&request).await?;
+    let compared = app.service.compare(&call.context, &request).await?;
     Ok(reply::json(StatusCode::OK, &ComparedBody { app, call: &call, compared: &compared }))
 }
 
@@ -135,7 +135,7 @@ fn row_info<'a>(fetched: &'a Fetched, moments: &'a Moments) -> RowInfo<'a> {
 
 /// Since the request began, in milliseconds with three places.
 fn milliseconds(call: &Call) -> f64 {
-    (call.began.elapsed().as_secs_f64() * 1e6).round() / 1e3
+    (call.context.began().elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
 struct ComparedBody<'a> {

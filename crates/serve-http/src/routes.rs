@@ -1,20 +1,19 @@
-//! Every path and method in one table, each also under `/api/v1`, and the way from a request to its handler.
+//! Every path and method in one table, with what a caller must be permitted, each also under `/api/v1`.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use http::{Method, Request};
-use hyper::body::Incoming;
+use http::Method;
 use matchit::Router;
-use serve_app::Service;
+use serve_app::{Caller, Permission, Service};
 
-use crate::call::{Began, Call, RequestId};
+use crate::call::Call;
 use crate::config::HttpConfig;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
-use crate::{admin, batch, feast, features, health, ingest, limits, models, oip, predict};
+use crate::{admin, batch, feast, features, health, ingest, models, oip, predict};
 
 /// Under which every path stands a second time.
 const PREFIX: &str = "/api/v1";
@@ -28,6 +27,8 @@ pub struct App {
     pub config: HttpConfig,
     /// Set once the server stops taking requests.
     pub draining: AtomicBool,
+    /// Who asks where nobody is asked who they are.
+    pub(crate) anyone: Arc<Caller>,
     table: Table,
 }
 
@@ -35,17 +36,36 @@ type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + '
 type Handler = for<'a> fn(&'a App, Call) -> Answer<'a>;
 
 /// One line of the table.
-struct Route {
-    method: Method,
-    path: &'static str,
-    handler: Handler,
+#[derive(Clone)]
+pub(crate) struct Route {
+    pub(crate) method: Method,
+    pub(crate) path: &'static str,
+    /// What a caller must be permitted; nothing, where everyone may ask.
+    pub(crate) permission: Option<Permission>,
+    pub(crate) handler: Handler,
+}
+
+macro_rules! permission {
+    (open) => {
+        None
+    };
+    (predict) => {
+        Some(Permission::Predict)
+    };
+    (read) => {
+        Some(Permission::Read)
+    };
+    (admin) => {
+        Some(Permission::Admin)
+    };
 }
 
 macro_rules! routes {
-    ($($method:ident $path:literal => $handler:path;)*) => {
+    ($($method:ident $path:literal $permission:ident => $handler:path;)*) => {
         &[$(Route {
             method: Method::$method,
             path: $path,
+            permission: permission!($permission),
             handler: {
                 fn handle(app: &App, call: Call) -> Answer<'_> {
                     Box::pin($handler(app, call))
@@ -57,42 +77,42 @@ macro_rules! routes {
 }
 
 const ROUTES: &[Route] = routes! {
-    GET "/" => health::index;
-    GET "/health" => health::health;
-    GET "/health/live" => health::live;
-    GET "/health/ready" => health::ready;
-    GET "/metrics" => health::metrics;
-    POST "/predict" => predict::predict;
-    POST "/predict/batch" => batch::predict_batch;
-    POST "/predict/both" => predict::predict_both;
-    GET "/features" => features::list;
-    GET "/features/{set}" => features::show;
-    POST "/features/{set}" => ingest::ready;
-    GET "/features/{set}/{entity}" => features::entity;
-    POST "/raw/{table}" => ingest::raw;
-    POST "/get-online-features" => feast::online_features;
-    GET "/models" => models::list;
-    GET "/models/types" => models::types;
-    GET "/models/cache/stats" => models::cache_stats;
-    GET "/models/{name}" => models::show;
-    GET "/models/{name}/versions" => models::versions;
-    POST "/models/reload" => admin::reload;
-    POST "/models/load" => admin::load;
-    POST "/models/unload" => admin::unload;
-    POST "/models/warmup" => admin::warm_up;
-    POST "/models/{name}/rollback" => admin::rollback;
-    PUT "/models/{name}/aliases/{alias}" => admin::point_alias;
-    GET "/v2" => oip::metadata::server;
-    GET "/v2/" => oip::metadata::server;
-    GET "/v2/health/live" => oip::metadata::live;
-    GET "/v2/health/ready" => oip::metadata::ready;
-    GET "/v2/models" => oip::metadata::models;
-    GET "/v2/models/{name}" => oip::metadata::model;
-    GET "/v2/models/{name}/ready" => oip::metadata::model_ready;
-    GET "/v2/models/{name}/versions/{version}" => oip::metadata::model;
-    GET "/v2/models/{name}/versions/{version}/ready" => oip::metadata::model_ready;
-    POST "/v2/models/{name}/infer" => oip::infer::infer;
-    POST "/v2/models/{name}/versions/{version}/infer" => oip::infer::infer;
+    GET "/" read => health::index;
+    GET "/health" open => health::health;
+    GET "/health/live" open => health::live;
+    GET "/health/ready" open => health::ready;
+    GET "/metrics" read => health::metrics;
+    POST "/predict" predict => predict::predict;
+    POST "/predict/batch" predict => batch::predict_batch;
+    POST "/predict/both" predict => predict::predict_both;
+    GET "/features" read => features::list;
+    GET "/features/{set}" read => features::show;
+    POST "/features/{set}" admin => ingest::ready;
+    GET "/features/{set}/{entity}" read => features::entity;
+    POST "/raw/{table}" admin => ingest::raw;
+    POST "/get-online-features" read => feast::online_features;
+    GET "/models" read => models::list;
+    GET "/models/types" read => models::types;
+    GET "/models/cache/stats" read => models::cache_stats;
+    GET "/models/{name}" read => models::show;
+    GET "/models/{name}/versions" read => models::versions;
+    POST "/models/reload" admin => admin::reload;
+    POST "/models/load" admin => admin::load;
+    POST "/models/unload" admin => admin::unload;
+    POST "/models/warmup" admin => admin::warm_up;
+    POST "/models/{name}/rollback" admin => admin::rollback;
+    PUT "/models/{name}/aliases/{alias}" admin => admin::point_alias;
+    GET "/v2" open => oip::metadata::server;
+    GET "/v2/" open => oip::metadata::server;
+    GET "/v2/health/live" open => oip::metadata::live;
+    GET "/v2/health/ready" open => oip::metadata::ready;
+    GET "/v2/models" read => oip::metadata::models;
+    GET "/v2/models/{name}" read => oip::metadata::model;
+    GET "/v2/models/{name}/ready" read => oip::metadata::model_ready;
+    GET "/v2/models/{name}/versions/{version}" read => oip::metadata::model;
+    GET "/v2/models/{name}/versions/{version}/ready" read => oip::metadata::model_ready;
+    POST "/v2/models/{name}/infer" predict => oip::infer::infer;
+    POST "/v2/models/{name}/versions/{version}/infer" predict => oip::infer::infer;
 };
 
 /// The paths with their methods, as `GET /` lists them.
@@ -100,8 +120,14 @@ pub(crate) fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
     ROUTES.iter().map(|route| (route.method.as_str(), route.path))
 }
 
+/// The line of the table that a request means, and the values of its path's `{…}`.
+pub(crate) struct Found {
+    pub(crate) route: &'static Route,
+    pub(crate) path: Vec<(String, String)>,
+}
+
 /// Paths to their methods.
-struct Table(Router<Vec<(Method, Handler)>>);
+struct Table(Router<Vec<&'static Route>>);
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -111,28 +137,28 @@ impl std::fmt::Debug for Table {
 
 impl Table {
     fn new() -> Self {
-        let mut paths: Vec<(&str, Vec<(Method, Handler)>)> = Vec::new();
-        for Route { method, path, handler } in ROUTES {
-            match paths.iter_mut().find(|(other, _)| other == path) {
-                Some((_, methods)) => methods.push((method.clone(), *handler)),
-                None => paths.push((path, vec![(method.clone(), *handler)])),
+        let mut paths: Vec<(&str, Vec<&'static Route>)> = Vec::new();
+        for route in ROUTES {
+            match paths.iter_mut().find(|(other, _)| *other == route.path) {
+                Some((_, routes)) => routes.push(route),
+                None => paths.push((route.path, vec![route])),
             }
         }
         let mut router = Router::new();
-        for (path, methods) in paths {
+        for (path, routes) in paths {
             let prefixed = if path == "/" { PREFIX.to_owned() } else { format!("{PREFIX}{path}") };
             for path in [path.to_owned(), prefixed] {
-                router.insert(path, methods.clone()).expect("no two lines of the table conflict");
+                router.insert(path, routes.clone()).expect("no two lines of the table conflict");
             }
         }
         Self(router)
     }
 
-    fn find(&self, method: &Method, path: &str) -> Result<(Handler, Vec<(String, String)>), Failure> {
+    fn find(&self, method: &Method, path: &str) -> Result<Found, Failure> {
         let found = self.0.at(path).map_err(|_| Failure::unknown_path(path))?;
         let asked = if method == Method::HEAD { &Method::GET } else { method };
-        let Some((_, handler)) = found.value.iter().find(|(method, _)| method == asked) else {
-            let allowed: Vec<&str> = found.value.iter().map(|(method, _)| method.as_str()).collect();
+        let Some(route) = found.value.iter().find(|route| route.method == asked) else {
+            let allowed: Vec<&str> = found.value.iter().map(|route| route.method.as_str()).collect();
             return Err(Failure::method(method, &allowed.join(", ")));
         };
         let decode = |(key, value): (&str, &str)| {
@@ -142,7 +168,7 @@ impl Table {
             })?;
             Ok((key.to_owned(), text.into_owned()))
         };
-        Ok((*handler, found.params.iter().map(decode).collect::<Result<_, Failure>>()?))
+        Ok(Found { route, path: found.params.iter().map(decode).collect::<Result<_, Failure>>()? })
     }
 }
 
@@ -150,35 +176,23 @@ impl App {
     /// The application around a service.
     #[must_use]
     pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
-        Self { service, config, draining: AtomicBool::new(false), table: Table::new() }
+        Self {
+            service,
+            config,
+            draining: AtomicBool::new(false),
+            anyone: Arc::new(Caller::anyone()),
+            table: Table::new(),
+        }
+    }
+
+    /// The line of the table that a request means.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Found, Failure> {
+        self.table.find(method, path)
     }
 
     /// Whether the server is stopping.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
-    }
-
-    /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>, id: RequestId, began: Began) -> Reply {
-        let path = request.uri().path();
-        let dialect = dialect(path);
-        let request_id = id.clone();
-        match self.dispatch(request, id, began).await {
-            Ok(reply) => reply,
-            Err(failure) => failure.reply(dialect, &request_id.0),
-        }
-    }
-
-    async fn dispatch(
-        &self,
-        request: Request<Incoming>,
-        id: RequestId,
-        began: Began,
-    ) -> Result<Reply, Failure> {
-        let (parts, body) = request.into_parts();
-        let (handler, path) = self.table.find(&parts.method, parts.uri.path())?;
-        let body = limits::read_body(body, &parts.headers, self.config.max_body_bytes).await?;
-        handler(self, Call { path, parts, body, id, began: began.0 }).await
     }
 }
 
@@ -200,8 +214,8 @@ mod tests {
     #[test]
     fn a_path_that_is_not_utf8_is_unreadable() {
         let table = Table::new();
-        let (_, found) = table.find(&Method::GET, "/features/vader/BTC%2FUSD").expect("is a path");
-        assert_eq!(found[1], ("entity".to_owned(), "BTC/USD".to_owned()));
+        let found = table.find(&Method::GET, "/features/vader/BTC%2FUSD").expect("is a path");
+        assert_eq!(found.path[1], ("entity".to_owned(), "BTC/USD".to_owned()));
         let Err(failure) = table.find(&Method::GET, "/features/vader/%ff%fe") else {
             unreachable!("is refused");
         };

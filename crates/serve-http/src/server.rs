@@ -6,10 +6,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use http::{HeaderValue, Method, Request, header};
-use hyper::body::Incoming;
+use http::{HeaderValue, Method, header};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -21,15 +20,11 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tracing::{debug, error, warn};
 
-use crate::call::{Began, RequestId};
+use crate::call::Peer;
+use crate::exchange::{self, REQUEST_ID};
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
-use crate::routes::{App, dialect};
-
-const REQUEST_ID: &str = "x-request-id";
-
-/// Longest id of a client's that is taken over.
-const LONGEST_ID: usize = 128;
+use crate::routes::App;
 
 /// How long a stopping server goes on taking requests, each answered with `Connection: close`, before it closes idle
 /// connections: a client that is about to send on a connection it thinks open is answered, and told to leave.
@@ -109,12 +104,8 @@ impl Server {
     /// for requests under way.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let graceful = GracefulShutdown::new();
-        let timeout = self.app.config.request_timeout;
-        let app = Arc::clone(&self.app);
-        let service = ServiceBuilder::new()
-            .option_layer(self.cors.clone())
-            .layer(CatchPanicLayer::custom(panicked))
-            .service_fn(move |request| answer(Arc::clone(&app), timeout, request));
+        let layers =
+            ServiceBuilder::new().option_layer(self.cors.clone()).layer(CatchPanicLayer::custom(panicked));
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -135,8 +126,8 @@ impl Server {
                 accepted = self.listener.accept() => accepted,
                 () = &mut stop => break,
             };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "a connection cannot be accepted");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -145,8 +136,14 @@ impl Server {
             };
             // Answers are small and wanted at once.
             drop(stream.set_nodelay(true));
-            let service = TowerToHyperService::new(service.clone());
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+            let (app, peer) = (Arc::clone(&self.app), Peer { address });
+            let service = layers.clone().service_fn(move |request| {
+                let answer = exchange::answer(Arc::clone(&app), peer, request);
+                async move { Ok::<_, Infallible>(answer.await) }
+            });
+            let service = TowerToHyperService::new(service);
+            let connection =
+                builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
                 if let Err(error) = connection.await {
@@ -160,38 +157,6 @@ impl Server {
             Err(_) => Stopped::CutOff,
         }
     }
-}
-
-/// One request: its id, its time limit, its answer.
-async fn answer(app: Arc<App>, timeout: Duration, request: Request<Incoming>) -> Result<Reply, Infallible> {
-    let began = Began(Instant::now());
-    let id = request_id(&request);
-    let dialect = dialect(request.uri().path());
-    let mut reply = match tokio::time::timeout(timeout, app.answer(request, id.clone(), began)).await {
-        Ok(reply) => reply,
-        Err(_) => Failure::timeout(timeout).reply(dialect, &id.0),
-    };
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
-        reply.headers_mut().insert(REQUEST_ID, value);
-    }
-    if app.is_draining() {
-        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(reply)
-}
-
-/// The client's id, if it is one that can be written to a log, else a new one.
-fn request_id(request: &Request<Incoming>) -> RequestId {
-    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
-    let usable =
-        |id: &&str| !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic());
-    RequestId(match given.filter(usable) {
-        Some(id) => id.into(),
-        None => {
-            let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-            Arc::from(&*uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text))
-        }
-    })
 }
 
 /// A panic of ours is logged by the panic hook; the client gets our error body.

@@ -60,14 +60,15 @@ enum OutputData<'a> {
 /// errors of rows.
 pub(crate) async fn infer(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = query(&call)?;
-    let deployment = app.service.deployment(&query).await.map_err(|error| failure(&call, error))?;
+    let deployment =
+        app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;
     let request: InferRequest<'_> = serde_json::from_slice(&call.body)?;
     let wanted = wanted_outputs(&request, &deployment)?;
     let id = request.id.clone().unwrap_or_else(|| call.id.0.to_string());
     guarded::offer(&deployment, &request.inputs);
     let matrix = matrix(request.inputs, deployment.pipeline().signature())?;
     app.service.check_rows(matrix.nrows())?;
-    let batch = app.service.predict_matrix(Arc::clone(&deployment), matrix).await?;
+    let batch = app.service.predict_matrix(&call.context, Arc::clone(&deployment), matrix).await?;
     for (row, outcome) in batch.iter().enumerate() {
         outcome.map_err(|error| Failure::invalid("invalid_row", format!("row {row}: {error}")))?;
     }

@@ -38,14 +38,16 @@ pub(crate) async fn models(app: &App, _call: Call) -> Result<Reply, Failure> {
 /// `GET /v2/models/{name}[/versions/{version}]/ready`.
 pub(crate) async fn model_ready(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = query(&call)?;
-    let deployment = app.service.deployment(&query).await.map_err(|error| failure(&call, error))?;
+    let deployment =
+        app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;
     Ok(reply::json(StatusCode::OK, &json!({ "name": deployment.manifest().name, "ready": true })))
 }
 
 /// `GET /v2/models/{name}[/versions/{version}]`.
 pub(crate) async fn model(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = query(&call)?;
-    let deployment = app.service.deployment(&query).await.map_err(|error| failure(&call, error))?;
+    let deployment =
+        app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;
     let manifest = deployment.manifest();
     let model = app.service.registry().model(manifest.name.as_str());
     let model = model.ok_or_else(|| unknown(manifest.name.as_str(), None))?;

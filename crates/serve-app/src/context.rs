@@ -1,0 +1,183 @@
+//! What goes with a request whatever it asks for: who asks, until when an answer is worth having, how urgent it is, and
+//! where its time went. An adapter makes one for each request; everything that the service does is done in one.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::caller::Caller;
+use crate::error::{Code, ServiceError};
+
+/// Where the time of a request goes, in the order in which it does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading the body, as fast as the client sends it.
+    Receive,
+    /// Making sense of it.
+    Parse,
+    /// Waiting for a place.
+    Queue,
+    /// Getting features that did not come with it.
+    Features,
+    /// Checking, transforming, inferring, deciding, explaining.
+    Infer,
+    /// Writing the answer.
+    Write,
+}
+
+impl Stage {
+    /// All of them, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Receive, Self::Parse, Self::Queue, Self::Features, Self::Infer, Self::Write];
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Parse => "parse",
+            Self::Queue => "queue",
+            Self::Features => "features",
+            Self::Infer => "infer",
+            Self::Write => "write",
+        }
+    }
+}
+
+/// How urgent a request is: 1 before 2, and so on. Nothing said is [`Priority::USUAL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Priority(pub u8);
+
+impl Priority {
+    /// Of a request that says nothing.
+    pub const USUAL: Self = Self(5);
+}
+
+impl Default for Priority {
+    fn default() -> Self {
+        Self::USUAL
+    }
+}
+
+/// What goes with one request.
+#[derive(Debug)]
+pub struct Context {
+    caller: Arc<Caller>,
+    began: Instant,
+    deadline: Option<Instant>,
+    spent: [AtomicU64; Stage::ALL.len()],
+}
+
+impl Context {
+    /// A request that begins now, without a deadline.
+    #[must_use]
+    pub fn new(caller: Arc<Caller>) -> Self {
+        Self { caller, began: Instant::now(), deadline: None, spent: Default::default() }
+    }
+
+    /// A request of this process itself: everything is allowed, and it may take its time.
+    #[must_use]
+    pub fn internal() -> Self {
+        Self::new(Arc::new(Caller::anyone()))
+    }
+
+    /// The same request, begun earlier.
+    #[must_use]
+    pub fn begun(self, began: Instant) -> Self {
+        Self { began, ..self }
+    }
+
+    /// The same request with a moment after which nobody waits for its answer.
+    #[must_use]
+    pub fn until(self, deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..self }
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn caller(&self) -> &Arc<Caller> {
+        &self.caller
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// After which nobody waits for the answer.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Refuses work that nobody waits for any more. Called before each costly step.
+    ///
+    /// # Errors
+    /// [`Code::DeadlineExceeded`].
+    pub fn check_deadline(&self) -> Result<(), ServiceError> {
+        match self.deadline {
+            Some(deadline) if Instant::now() >= deadline => {
+                let limit = deadline.saturating_duration_since(self.began).as_secs_f64() * 1e3;
+                let message = format!("the request's deadline of {limit:.0} ms has passed");
+                Err(ServiceError::new(Code::DeadlineExceeded, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes that `stage` took a further `time`.
+    pub fn spend(&self, stage: Stage, time: Duration) {
+        let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.spent[stage as usize].fetch_add(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// Does `work` and notes how long it took.
+    pub fn timed<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let began = Instant::now();
+        let done = work();
+        self.spend(stage, began.elapsed());
+        done
+    }
+
+    /// Waits for `work` and notes how long that took.
+    pub async fn timed_async<T>(&self, stage: Stage, work: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let done = work.await;
+        self.spend(stage, began.elapsed());
+        done
+    }
+
+    /// How long a stage took until now.
+    #[must_use]
+    pub fn spent(&self, stage: Stage) -> Duration {
+        Duration::from_nanos(self.spent[stage as usize].load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_adds_up_by_stage() {
+        let context = Context::internal();
+        context.spend(Stage::Infer, Duration::from_micros(3));
+        context.spend(Stage::Infer, Duration::from_micros(4));
+        assert_eq!(context.spent(Stage::Infer), Duration::from_micros(7));
+        assert_eq!(context.spent(Stage::Write), Duration::ZERO);
+        assert_eq!(context.timed(Stage::Parse, || 5), 5);
+        assert!(Stage::ALL.iter().enumerate().all(|(at, stage)| *stage as usize == at));
+    }
+
+    #[test]
+    fn expired_work_is_refused() {
+        let began = Instant::now();
+        let open = Context::internal().begun(began).until(began + Duration::from_mins(1));
+        assert!(open.check_deadline().is_ok());
+        assert!(Context::internal().check_deadline().is_ok());
+        let passed = Context::internal().begun(began).until(began);
+        assert_eq!(passed.check_deadline().expect_err("has passed").code, Code::DeadlineExceeded);
+    }
+}

@@ -1,0 +1,88 @@
+//! One exchange, from a request's head to its answer: what is the same for all paths, step by step, in order.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{HeaderValue, Request, header};
+use hyper::body::Incoming;
+use serve_app::{Caller, Code, Context, ServiceError, Stage};
+
+use crate::call::{Call, Peer, RequestId};
+use crate::failure::Failure;
+use crate::limits;
+use crate::reply::Reply;
+use crate::routes::{App, Route, dialect};
+
+pub(crate) const REQUEST_ID: &str = "x-request-id";
+
+/// Longest id of a client's that is taken over.
+const LONGEST_ID: usize = 128;
+
+/// Answers one request, whatever it is: with what its handler says, or with an error in the words of its protocol.
+pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Reply {
+    let began = Instant::now();
+    let id = request_id(&request);
+    let dialect = dialect(request.uri().path());
+    let limit = app.config.request_timeout;
+    let mut reply = match tokio::time::timeout(limit, dispatch(&app, peer, request, id.clone(), began)).await
+    {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(failure)) => failure.reply(dialect, &id.0),
+        Err(_) => Failure::timeout(limit).reply(dialect, &id.0),
+    };
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        reply.headers_mut().insert(REQUEST_ID, value);
+    }
+    if app.is_draining() {
+        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply
+}
+
+async fn dispatch(
+    app: &App,
+    peer: Peer,
+    request: Request<Incoming>,
+    id: RequestId,
+    began: Instant,
+) -> Result<Reply, Failure> {
+    let (parts, body) = request.into_parts();
+    let found = app.find(&parts.method, parts.uri.path())?;
+    let caller = Arc::clone(&app.anyone);
+    permit(&caller, found.route)?;
+    let context = Context::new(caller).begun(began).until(began + app.config.request_timeout);
+    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
+    let body = context.timed_async(Stage::Receive, body).await?;
+    let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
+    (found.route.handler)(app, call).await
+}
+
+/// Refuses who may not ask this.
+fn permit(caller: &Caller, route: &Route) -> Result<(), Failure> {
+    match route.permission {
+        Some(permission) if !caller.may(permission) => {
+            let message = format!(
+                "{:?} may not {} {}: it needs the permission {permission}",
+                caller.name(),
+                route.method,
+                route.path
+            );
+            Err(ServiceError::new(Code::NotPermitted, message).into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The client's id, if it is one that can be written to a log, else a new one.
+fn request_id(request: &Request<Incoming>) -> RequestId {
+    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+    let usable =
+        |id: &&str| !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic());
+    RequestId(match given.filter(usable) {
+        Some(id) => id.into(),
+        None => {
+            let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+            Arc::from(&*uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text))
+        }
+    })
+}
