@@ -8,6 +8,7 @@
 //! | [`context`] | what goes with a request whatever it asks for |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
+//! | [`prediction_cache`] | answers to rows that were asked before |
 //! | [`gather`] | features from the request, stored or computed, with their age |
 //! | [`features`] | feature sets, raw rows, and why there are no features |
 //! | [`metrics`] | what happened to features, for a monitoring system |
@@ -29,6 +30,7 @@ mod guarded;
 pub mod metrics;
 pub mod poll;
 pub mod predict;
+pub mod prediction_cache;
 pub mod request;
 pub mod service;
 mod unusable;
@@ -42,5 +44,6 @@ pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
+pub use prediction_cache::{CacheConfig, PredictionCache, PredictionCacheStats};
 pub use request::{Features, ModelQuery, PredictRequest};
 pub use service::{LimitsConfig, Service, ServiceParts};

@@ -10,6 +10,7 @@ use serve_registry::{Deployment, Registry};
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 use crate::gather::{Ask, Fetched, Gathered};
+use crate::prediction_cache::{Key, Outcome};
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
 
@@ -27,6 +28,8 @@ pub struct Answered {
     pub gathered: Gathered,
     /// What each feature contributed, where that was asked for.
     pub explanation: Option<Explanation>,
+    /// Whether an earlier request had it computed.
+    pub cached: bool,
     /// In whose place it answered, where it is a fallback.
     pub fallback: Option<Fallback>,
 }
@@ -99,9 +102,7 @@ impl Service {
         let fetched = self.fetch_in(context, &wanted).await;
         let gathered = self.gathered(&deployment, request, fetched)?;
         let row = Row { deployment, gathered, explain: request.explain };
-        let registry = Arc::clone(&self.parts.registry);
-        let cost = row.cost();
-        run(context, cost, move || row.answer(&registry)).await?
+        self.answer(context, row).await
     }
 
     /// Fetches what is asked for, where anything is.
@@ -160,7 +161,7 @@ impl Service {
                 Ok(Row { deployment, gathered, explain: request.explain })
             }));
         }
-        self.infer_all(context, rows).await
+        self.answer_all(context, rows).await
     }
 
     /// The version that answers each request, and what has to be fetched for it.
@@ -212,18 +213,6 @@ impl Service {
         }
         let message = format!("the batch has {rows} rows, limits.batch_rows allows {allowed}");
         Err(ServiceError::new(Code::TooManyRows, message))
-    }
-
-    async fn infer_all(
-        &self,
-        context: &Context,
-        rows: Vec<Result<Row, ServiceError>>,
-    ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
-        let cost = rows.iter().flatten().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
-        let registry = Arc::clone(&self.parts.registry);
-        let work =
-            move || rows.into_iter().map(|row| row.and_then(|row| row.answer(&registry))).collect::<Vec<_>>();
-        run(context, cost, work).await
     }
 
     /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model.
@@ -298,7 +287,7 @@ impl Service {
 }
 
 /// Infers where it is, or, where that takes long, on a thread for such work; not at all once nobody waits for it.
-async fn run<T: Send + 'static>(
+pub(crate) async fn run<T: Send + 'static>(
     context: &Context,
     cost: Duration,
     work: impl FnOnce() -> T + Send + 'static,
@@ -330,15 +319,15 @@ fn fallen_back(
 }
 
 /// A row that is ready to be answered.
-struct Row {
-    deployment: Arc<Deployment>,
-    gathered: Gathered,
-    explain: bool,
+pub(crate) struct Row {
+    pub(crate) deployment: Arc<Deployment>,
+    pub(crate) gathered: Gathered,
+    pub(crate) explain: bool,
 }
 
 impl Row {
     /// How long the answer is expected to take. What explains a deployment is made at its first use, which reads files.
-    fn cost(&self) -> Duration {
+    pub(crate) fn cost(&self) -> Duration {
         let explaining = match (self.explain, self.deployment.explanations()) {
             (false, _) => Duration::ZERO,
             (true, Some(made)) => made.row_cost(),
@@ -347,15 +336,27 @@ impl Row {
         self.deployment.row_cost().saturating_add(explaining)
     }
 
-    fn answer(self, registry: &Registry) -> Result<Answered, ServiceError> {
-        let Self { deployment, gathered, explain } = self;
-        let prediction = deployment.pipeline().predict_checked(&gathered.row)?;
-        let explanation = if explain {
-            let explainer = registry.explanations(&deployment)?.explainer()?;
-            Some(explainer.explain_checked(&gathered.row)?)
+    /// What the answer is known by.
+    pub(crate) fn key(&self) -> Key {
+        Key::new(self.deployment.digest(), self.explain, &self.gathered.row)
+    }
+
+    /// What the model says of it.
+    pub(crate) fn outcome(&self, registry: &Registry) -> Result<Outcome, ServiceError> {
+        let row = &self.gathered.row;
+        let prediction = self.deployment.pipeline().predict_checked(row)?;
+        let explanation = if self.explain {
+            Some(registry.explanations(&self.deployment)?.explainer()?.explain_checked(row)?)
         } else {
             None
         };
-        Ok(Answered { deployment, prediction, gathered, explanation, fallback: None })
+        Ok(Outcome { prediction, explanation })
+    }
+
+    /// The answer, with what this request's own features were.
+    pub(crate) fn answered(self, outcome: Outcome, cached: bool) -> Answered {
+        let Self { deployment, gathered, .. } = self;
+        let Outcome { prediction, explanation } = outcome;
+        Answered { deployment, prediction, gathered, explanation, cached, fallback: None }
     }
 }

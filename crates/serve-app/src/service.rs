@@ -11,6 +11,7 @@ use serve_registry::{Deployment, DeploymentError, Registry};
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
+use crate::prediction_cache::PredictionCache;
 use crate::request::ModelQuery;
 
 /// Limits on what one request may ask for.
@@ -50,6 +51,7 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    prediction_cache: Option<PredictionCache>,
     started: Timestamp,
 }
 
@@ -64,7 +66,19 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        Self { parts, metrics: FeatureMetrics::new(), started }
+        Self { parts, metrics: FeatureMetrics::new(), prediction_cache: None, started }
+    }
+
+    /// The same service with answers kept for a while, or none.
+    #[must_use]
+    pub fn with_prediction_cache(self, cache: Option<PredictionCache>) -> Self {
+        Self { prediction_cache: cache, ..self }
+    }
+
+    /// Where answers are kept for a while.
+    #[must_use]
+    pub fn prediction_cache(&self) -> Option<&PredictionCache> {
+        self.prediction_cache.as_ref()
     }
 
     /// The models.

@@ -52,7 +52,7 @@ pub(crate) fn with_response<R>(
     answered: &Answered,
     write: impl FnOnce(&PredictResponse<'_>) -> R,
 ) -> R {
-    let Answered { deployment, prediction, gathered, explanation, fallback } = answered;
+    let Answered { deployment, prediction, gathered, explanation, cached, fallback } = answered;
     let digest = deployment.digest();
     let prediction_id = uuid::Uuid::now_v7();
     let now = Millis(app.service.now());
@@ -77,6 +77,7 @@ pub(crate) fn with_response<R>(
             cached_features: !gathered.fetched.is_empty()
                 && gathered.fetched.iter().all(|row| row.retrieved.origin != Origin::Computed),
         },
+        cached: *cached,
         degraded: degraded_reason.is_some(),
         degraded_reason,
         timestamp: &now,
