@@ -1,5 +1,6 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
+mod cache;
 mod errors;
 mod explain;
 mod features;
@@ -11,3 +12,4 @@ mod predict;
 mod registry;
 mod server;
 mod swap;
+mod websocket;

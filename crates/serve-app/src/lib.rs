@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`service`] | the service and what it is made of |
 //! | [`caller`] | who asks, and what they may |
+//! | [`changes`] | who waits for new features |
 //! | [`context`] | what goes with a request whatever it asks for |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
@@ -20,6 +21,7 @@
 
 pub mod admin;
 pub mod caller;
+pub mod changes;
 pub mod config;
 pub mod context;
 pub mod error;

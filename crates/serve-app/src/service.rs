@@ -8,6 +8,7 @@ use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
 use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
+use crate::changes::Changes;
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
@@ -51,6 +52,7 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    pub(crate) changes: Arc<Changes>,
     prediction_cache: Option<PredictionCache>,
     started: Timestamp,
 }
@@ -66,7 +68,8 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        Self { parts, metrics: FeatureMetrics::new(), prediction_cache: None, started }
+        let (metrics, changes) = (FeatureMetrics::new(), Arc::default());
+        Self { parts, metrics, changes, prediction_cache: None, started }
     }
 
     /// The same service with answers kept for a while, or none.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serve_core::ByteSize;
 
+use crate::websocket::WebSocketConfig;
+
 /// Where the server listens, and what it allows a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,6 +34,8 @@ pub struct HttpConfig {
     pub compare: Vec<String>,
     /// Which pages of other origins may call from a browser.
     pub cors: CorsConfig,
+    /// Sockets.
+    pub websocket: WebSocketConfig,
 }
 
 /// Cross-origin requests.
@@ -54,6 +58,7 @@ impl Default for HttpConfig {
             server_name: "serve".to_owned(),
             compare: Vec::new(),
             cors: CorsConfig::default(),
+            websocket: WebSocketConfig::default(),
         }
     }
 }

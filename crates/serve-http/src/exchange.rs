@@ -12,6 +12,7 @@ use crate::failure::Failure;
 use crate::limits;
 use crate::reply::Reply;
 use crate::routes::{App, Route, dialect};
+use crate::websocket;
 
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
@@ -46,7 +47,8 @@ async fn dispatch(
     id: RequestId,
     began: Instant,
 ) -> Result<Reply, Failure> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
     let caller = Arc::clone(&app.anyone);
     permit(&caller, found.route)?;

@@ -12,6 +12,7 @@
 //! | [`limits`] | body size and time |
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
 //! | [`feast`] | Feast's online features |
+//! | [`websocket`] | predictions on a socket |
 //! | [`oip`] | the Open Inference Protocol |
 
 pub mod admin;
@@ -32,6 +33,7 @@ mod predict_body;
 mod reply;
 pub mod routes;
 pub mod server;
+pub mod websocket;
 
 pub use config::HttpConfig;
 pub use server::{BindError, Server};

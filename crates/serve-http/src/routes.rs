@@ -13,7 +13,8 @@ use crate::call::Call;
 use crate::config::HttpConfig;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
-use crate::{admin, batch, feast, features, health, ingest, models, oip, predict};
+use crate::websocket::Sockets;
+use crate::{admin, batch, feast, features, health, ingest, models, oip, predict, websocket};
 
 /// Under which every path stands a second time.
 const PREFIX: &str = "/api/v1";
@@ -29,6 +30,7 @@ pub struct App {
     pub draining: AtomicBool,
     /// Who asks where nobody is asked who they are.
     pub(crate) anyone: Arc<Caller>,
+    pub(crate) sockets: Arc<Sockets>,
     table: Table,
 }
 
@@ -102,6 +104,7 @@ const ROUTES: &[Route] = routes! {
     POST "/models/warmup" admin => admin::warm_up;
     POST "/models/{name}/rollback" admin => admin::rollback;
     PUT "/models/{name}/aliases/{alias}" admin => admin::point_alias;
+    GET "/ws/predict" predict => websocket::connect;
     GET "/v2" open => oip::metadata::server;
     GET "/v2/" open => oip::metadata::server;
     GET "/v2/health/live" open => oip::metadata::live;
@@ -177,6 +180,7 @@ impl App {
     #[must_use]
     pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
         Self {
+            sockets: Sockets::new(&config.websocket),
             service,
             config,
             draining: AtomicBool::new(false),

@@ -86,15 +86,18 @@ impl Service {
         let mut answers: Vec<Option<Result<Answered, ServiceError>>> = Vec::with_capacity(rows.len());
         let (mut places, mut missing) = (Vec::new(), Vec::new());
         for row in rows {
-            match row.map(|row| self.kept(row)) {
-                Err(error) => answers.push(Some(Err(error))),
-                Ok(Ok(answered)) => answers.push(Some(Ok(answered))),
-                Ok(Err(row)) => {
-                    places.push(answers.len());
-                    missing.push(row);
-                    answers.push(None);
-                }
-            }
+            let place = answers.len();
+            answers.push(match row {
+                Err(error) => Some(Err(error)),
+                Ok(row) => match self.kept(&row) {
+                    Some(outcome) => Some(Ok(row.answered(outcome, true))),
+                    None => {
+                        places.push(place);
+                        missing.push(row);
+                        None
+                    }
+                },
+            });
         }
         for (place, (row, outcome)) in places.into_iter().zip(self.compute_all(context, missing).await?) {
             if let (Some(cache), Ok(outcome)) = (self.cache_for(&row), &outcome) {
@@ -105,13 +108,9 @@ impl Service {
         Ok(answers.into_iter().flatten().collect())
     }
 
-    /// The row's answer, if it is kept; else the row.
-    fn kept(&self, row: Row) -> Result<Answered, Row> {
-        let found = self.cache_for(&row).and_then(|cache| cache.kept(&row.deployment, &row.key()));
-        match found {
-            Some(outcome) => Ok(row.answered(outcome, true)),
-            None => Err(row),
-        }
+    /// The row's answer, if it is there.
+    fn kept(&self, row: &Row) -> Option<Outcome> {
+        self.cache_for(row)?.kept(&row.deployment, &row.key())
     }
 
     async fn compute_all(&self, context: &Context, rows: Vec<Row>) -> Result<Outcomes, ServiceError> {

@@ -19,7 +19,7 @@ const ENTRY: usize = size_of::<Key>() + size_of::<Kept>() + 64;
 
 #[derive(Debug)]
 pub(super) struct Shards {
-    shards: Box<[Mutex<Shard>]>,
+    parts: Box<[Mutex<Shard>]>,
     max_bytes: usize,
     ttl: Duration,
     counters: Counters,
@@ -56,8 +56,8 @@ impl Shards {
             Mutex::new(Shard { entries: LruCache::unbounded(), bytes: 0, flights: HashMap::new(), flown: 0 })
         };
         let count = (max_bytes / LEAST).clamp(1, MOST);
-        let shards = std::iter::repeat_with(shard).take(count).collect();
-        Self { shards, max_bytes, ttl, counters: Counters::default() }
+        let parts = std::iter::repeat_with(shard).take(count).collect();
+        Self { parts, max_bytes, ttl, counters: Counters::default() }
     }
 
     pub(super) fn find(&self, key: &Key, now: Instant) -> Slot {
@@ -95,7 +95,7 @@ impl Shards {
 
     pub(super) fn keep(&self, key: &Key, outcome: &Outcome, now: Instant) {
         let bytes = ENTRY + key.bytes() + outcome.bytes();
-        let most = self.max_bytes / self.shards.len();
+        let most = self.max_bytes / self.parts.len();
         if bytes > most || self.ttl.is_zero() {
             return;
         }
@@ -125,7 +125,7 @@ impl Shards {
 
     /// Frees what is kept of a version.
     pub(super) fn retire(&self, digest: &Digest) {
-        for shard in &self.shards {
+        for shard in &self.parts {
             let mut shard = lock(shard);
             let gone = shard.entries.iter().map(|(key, _)| key).filter(|key| key.digest == *digest);
             let gone: Vec<Key> = gone.cloned().collect();
@@ -136,7 +136,7 @@ impl Shards {
 
     pub(super) fn stats(&self) -> PredictionCacheStats {
         let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let held = self.shards.iter().map(lock).map(|shard| (shard.entries.len(), shard.bytes));
+        let held = self.parts.iter().map(lock).map(|shard| (shard.entries.len(), shard.bytes));
         let (entries, bytes) = held.fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1));
         PredictionCacheStats {
             hits: read(&self.counters.hits),
@@ -153,7 +153,7 @@ impl Shards {
     }
 
     fn shard(&self, key: &Key) -> MutexGuard<'_, Shard> {
-        lock(&self.shards[key.spread() as usize % self.shards.len()])
+        lock(&self.parts[key.spread() as usize % self.parts.len()])
     }
 }
 
