@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
 use crate::request::ModelQuery;
+use crate::statistics::{Statistics, VersionStatistics};
 
 /// Limits on what one request may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,7 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    statistics: Statistics,
     started: Timestamp,
 }
 
@@ -64,7 +66,7 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        Self { parts, metrics: FeatureMetrics::new(), started }
+        Self { parts, metrics: FeatureMetrics::new(), statistics: Statistics::default(), started }
     }
 
     /// The models.
@@ -89,6 +91,32 @@ impl Service {
     #[must_use]
     pub fn metrics(&self) -> String {
         self.metrics.text(self.retriever())
+    }
+
+    /// What each version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// What a version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics_of(&self, deployment: &Deployment) -> Arc<VersionStatistics> {
+        self.statistics.of(&self.parts.registry, deployment)
+    }
+
+    /// The deployment that a query means, where it is loaded.
+    ///
+    /// # Errors
+    /// As [`deployment`](Self::deployment), and [`Code::ModelLoading`] when it is not loaded.
+    pub fn loaded_deployment(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Arc<Deployment>, ServiceError> {
+        let reference = self.reference(query)?;
+        context.caller().check_model(&reference.name)?;
+        Ok(self.parts.registry.resolve(&reference)?)
     }
 
     /// The deployment that a query means, loaded if need be.
