@@ -6,6 +6,7 @@
 //! | [`service`] | the service and what it is made of |
 //! | [`caller`] | who asks, and what they may |
 //! | [`context`] | what goes with a request whatever it asks for |
+//! | [`admission`] | who may go on, who waits, who is refused |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
 //! | [`gather`] | features from the request, stored or computed, with their age |
@@ -18,6 +19,7 @@
 //! | [`config`] | defaults, file, environment, flags |
 
 pub mod admin;
+pub mod admission;
 pub mod caller;
 pub mod config;
 pub mod context;
@@ -33,8 +35,10 @@ pub mod request;
 pub mod service;
 mod unusable;
 mod watch;
+mod workers;
 
 pub use admin::Author;
+pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};
 pub use caller::{Caller, Permission};
 pub use config::{ConfigError, Layers};
 pub use context::{Context, Priority, Stage};
@@ -43,4 +47,4 @@ pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
 pub use request::{Features, ModelQuery, PredictRequest};
-pub use service::{LimitsConfig, Service, ServiceParts};
+pub use service::{Service, ServiceParts};

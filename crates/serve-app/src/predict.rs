@@ -1,10 +1,12 @@
 //! One prediction, many, or the same question put to several feature sets.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serve_core::{BatchPrediction, Explanation, InvalidInput, ModelName, ModelRef, Prediction, Selector};
+use ndarray::{Array2, s};
+use serve_core::{BatchPrediction, Explanation, ModelName, ModelRef, Prediction, Selector};
 use serve_registry::{Deployment, Registry};
 
 use crate::context::{Context, Stage};
@@ -12,9 +14,10 @@ use crate::error::{Code, ServiceError};
 use crate::gather::{Ask, Fetched, Gathered};
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
+use crate::workers::{LONGEST_ON_WORKER, Wanted, alone, cut, rows_a_part};
 
-/// Work that is expected to take longer than this leaves the thread that serves connections.
-const LONGEST_ON_WORKER: Duration = Duration::from_micros(200);
+/// Rows of a batch that are read before others get their turn on the thread.
+const ROWS_A_TURN: usize = 128;
 
 /// A prediction with all that has to be told about it.
 #[derive(Debug)]
@@ -95,21 +98,29 @@ impl Service {
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
         let deployment = self.deployment(context, &request.model).await?;
+        let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
         let wanted = self.wanted(&deployment, request)?;
-        let fetched = self.fetch_in(context, &wanted).await;
+        let fetched = self.fetch_in(context, &wanted).await?;
         let gathered = self.gathered(&deployment, request, fetched)?;
         let row = Row { deployment, gathered, explain: request.explain };
-        let registry = Arc::clone(&self.parts.registry);
-        let cost = row.cost();
-        run(context, cost, move || row.answer(&registry)).await?
+        if row.cost() <= LONGEST_ON_WORKER {
+            return self.workers.here(context, 1, || row.answer(&self.parts.registry))?;
+        }
+        let answers = self.infer_apart(context, vec![Ok(row)]).await?;
+        let lost = || Err(ServiceError::new(Code::Internal, "a row was computed and not answered"));
+        answers.into_iter().next().unwrap_or_else(lost)
     }
 
     /// Fetches what is asked for, where anything is.
-    async fn fetch_in(&self, context: &Context, asks: &[Ask]) -> Vec<Result<Fetched, ServiceError>> {
+    async fn fetch_in(
+        &self,
+        context: &Context,
+        asks: &[Ask],
+    ) -> Result<Vec<Result<Fetched, ServiceError>>, ServiceError> {
         if asks.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        context.timed_async(Stage::Features, self.fetch(asks)).await
+        context.timed_async(Stage::Features, context.within(self.fetch(asks))).await
     }
 
     /// Predicts many rows; a row that fails, fails alone. Features of the same set that are asked for in the same way are
@@ -149,11 +160,20 @@ impl Service {
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         let prepared = self.prepare(context, requests).await;
+        let mut models: Vec<_> =
+            prepared.iter().flatten().map(|(deployment, _)| Arc::clone(deployment)).collect();
+        models.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        let models: Vec<_> = models.iter().map(|deployment| &deployment.manifest().name).collect();
+        let _held = self.admission.admit(context, &models).await?;
         let asks: Vec<Ask> =
             prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
-        let mut fetched = self.fetch_in(context, &asks).await.into_iter();
+        let mut fetched = self.fetch_in(context, &asks).await?.into_iter();
         let mut rows = Vec::with_capacity(requests.len());
-        for (request, prepared) in requests.iter().zip(prepared) {
+        for (at, (request, prepared)) in requests.iter().zip(prepared).enumerate() {
+            if at % ROWS_A_TURN == ROWS_A_TURN - 1 {
+                context.check_deadline()?;
+                tokio::task::yield_now().await;
+            }
             rows.push(prepared.and_then(|(deployment, wanted)| {
                 let fetched = fetched.by_ref().take(wanted.len()).collect();
                 let gathered = self.gathered(&deployment, request, fetched)?;
@@ -206,7 +226,7 @@ impl Service {
     /// # Errors
     /// [`Code::TooManyRows`].
     pub fn check_rows(&self, rows: usize) -> Result<(), ServiceError> {
-        let allowed = self.parts.limits.batch_rows;
+        let allowed = self.admission.batch_rows();
         if rows <= allowed {
             return Ok(());
         }
@@ -220,10 +240,32 @@ impl Service {
         rows: Vec<Result<Row, ServiceError>>,
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         let cost = rows.iter().flatten().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
+        if cost > LONGEST_ON_WORKER {
+            return self.infer_apart(context, rows).await;
+        }
+        let registry = &self.parts.registry;
+        let answer = |row: Result<Row, ServiceError>| row.and_then(|row| row.answer_alone(registry));
+        self.workers.here(context, rows.len(), || rows.into_iter().map(answer).collect())
+    }
+
+    /// Infers on the threads for work that takes long.
+    async fn infer_apart(
+        &self,
+        context: &Context,
+        rows: Vec<Result<Row, ServiceError>>,
+    ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         let registry = Arc::clone(&self.parts.registry);
-        let work =
-            move || rows.into_iter().map(|row| row.and_then(|row| row.answer(&registry))).collect::<Vec<_>>();
-        run(context, cost, work).await
+        let parts = cut(rows, |row| row.as_ref().map_or(Duration::ZERO, Row::cost));
+        let work = move |part: Vec<Result<Row, ServiceError>>, wanted: &Wanted| {
+            let answer = |row: Result<Row, ServiceError>| {
+                wanted.still().then(|| {
+                    wanted.count(1);
+                    row.and_then(|row| row.answer_alone(&registry))
+                })
+            };
+            part.into_iter().map(answer).collect::<Option<Vec<_>>>()
+        };
+        Ok(self.workers.run(context, parts, work).await?.into_iter().flatten().collect())
     }
 
     /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model.
@@ -234,16 +276,31 @@ impl Service {
         &self,
         context: &Context,
         deployment: Arc<Deployment>,
-        matrix: ndarray::Array2<f64>,
+        matrix: Array2<f64>,
     ) -> Result<BatchPrediction, ServiceError> {
-        self.check_rows(matrix.nrows())?;
-        let cost = deployment.row_cost() * u32::try_from(matrix.nrows()).unwrap_or(u32::MAX);
-        let work = move || -> Result<BatchPrediction, InvalidInput> {
+        let rows = matrix.nrows();
+        self.check_rows(rows)?;
+        let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
+        let cost = deployment.row_cost();
+        if cost.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX)) <= LONGEST_ON_WORKER {
             let mut batch = BatchPrediction::new();
-            deployment.pipeline().predict_batch(matrix.view(), &mut batch)?;
-            Ok(batch)
+            let work = || deployment.pipeline().predict_batch(matrix.view(), &mut batch);
+            self.workers.here(context, rows, work)??;
+            return Ok(batch);
+        }
+        let step = rows_a_part(cost);
+        let parts = (0..rows).step_by(step).map(|start| start..rows.min(start + step)).collect();
+        let work = move |part: Range<usize>, wanted: &Wanted| {
+            let mut batch = BatchPrediction::new();
+            wanted.count(part.len());
+            let predicted = deployment.pipeline().predict_batch(matrix.slice(s![part, ..]), &mut batch);
+            Some(predicted.map(|()| batch))
         };
-        Ok(run(context, cost, work).await??)
+        let mut whole = BatchPrediction::new();
+        for part in self.workers.run(context, parts, work).await? {
+            whole.append(part?);
+        }
+        Ok(whole)
     }
 
     /// Puts one question to the feature sets that are compared. The model type is the one asked for, else the default
@@ -297,20 +354,6 @@ impl Service {
     }
 }
 
-/// Infers where it is, or, where that takes long, on a thread for such work; not at all once nobody waits for it.
-async fn run<T: Send + 'static>(
-    context: &Context,
-    cost: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ServiceError> {
-    context.check_deadline()?;
-    if cost <= LONGEST_ON_WORKER {
-        return Ok(context.timed(Stage::Infer, work));
-    }
-    let done = context.timed_async(Stage::Infer, tokio::task::spawn_blocking(work)).await;
-    done.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))
-}
-
 /// What a fallback answered, or why neither it nor the model that was asked did.
 fn fallen_back(
     asked: ModelName,
@@ -345,6 +388,11 @@ impl Row {
             (true, None) => Duration::MAX,
         };
         self.deployment.row_cost().saturating_add(explaining)
+    }
+
+    /// The answer; a panic is this row's alone.
+    fn answer_alone(self, registry: &Registry) -> Result<Answered, ServiceError> {
+        alone(|| self.answer(registry))?
     }
 
     fn answer(self, registry: &Registry) -> Result<Answered, ServiceError> {
