@@ -16,13 +16,17 @@ use serve_core::ModelName;
 
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
-use gate::{Entry, Full, Gate, Permit, Share, Shares};
+use gate::{Entry, Full, Gate, Permit};
+use share::{Share, Shares};
 
 pub use config::{LimitsConfig, ShareConfig};
 
 mod config;
 pub(crate) mod gate;
+#[cfg(test)]
+mod gate_tests;
 mod primitives;
+pub(crate) mod share;
 
 /// When whoever was refused may come again. Most of what is under way has ended by then, and what has not would be waited
 /// for in vain.
@@ -58,7 +62,7 @@ pub struct Load {
     pub queue: u32,
     /// Requests that were refused because there was no room, since the start.
     pub refused_total: u64,
-    /// Requests whose deadline passed before their work was done, since the start.
+    /// Requests whose deadline passed before there was room for them, since the start.
     pub expired_total: u64,
     /// Requests that left the queue before it was their turn, because they expired or their client hung up, since the
     /// start.
@@ -162,8 +166,7 @@ impl Admission {
         }
     }
 
-    /// Counts a request whose deadline has passed.
-    pub(crate) fn expire(&self) {
+    fn expire(&self) {
         self.expired.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -226,6 +229,8 @@ mod tests {
     use std::num::NonZeroU32;
     use std::time::Instant;
 
+    use futures_util::FutureExt;
+
     use super::*;
     use crate::context::Priority;
 
@@ -285,11 +290,11 @@ mod tests {
         urgent.set_priority(Priority(1));
         let models = [&m];
         let mut later = std::pin::pin!(admission.admit(&usual, &models));
-        assert!(futures_util::poll!(later.as_mut()).is_pending());
+        assert!(later.as_mut().now_or_never().is_none());
         let mut sooner = std::pin::pin!(admission.admit(&urgent, &models));
-        assert!(futures_util::poll!(sooner.as_mut()).is_pending());
+        assert!(sooner.as_mut().now_or_never().is_none());
         drop(held);
-        assert!(futures_util::poll!(later.as_mut()).is_pending());
-        assert!(futures_util::poll!(sooner.as_mut()).is_ready());
+        assert!(later.as_mut().now_or_never().is_none());
+        assert!(sooner.as_mut().now_or_never().is_some());
     }
 }

@@ -28,6 +28,7 @@ pub mod exit;
 pub mod features;
 pub mod gather;
 mod guarded;
+mod infer;
 pub mod metrics;
 pub mod poll;
 pub mod predict;

@@ -299,6 +299,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc as blocking;
 
+    use futures_util::FutureExt;
+
     use super::*;
 
     /// One thread, and what holds it until it is told to go on.
@@ -343,8 +345,8 @@ mod tests {
             }
         };
         let (mut batch, mut single) = (Box::pin(job('b', 4)), Box::pin(job('s', 1)));
-        assert!(futures_util::poll!(batch.as_mut()).is_pending());
-        assert!(futures_util::poll!(single.as_mut()).is_pending());
+        assert!(batch.as_mut().now_or_never().is_none());
+        assert!(single.as_mut().now_or_never().is_none());
         go.send(()).expect("waits");
         blocker.await.expect("ends");
         batch.await.expect("ends");
@@ -361,7 +363,7 @@ mod tests {
         let work = move |(), _: &Wanted| Some(counted.fetch_add(1, Ordering::SeqCst));
         let context = Context::internal();
         let mut job = Box::pin(workers.run(&context, vec![(); 100], work.clone()));
-        assert!(futures_util::poll!(job.as_mut()).is_pending());
+        assert!(job.as_mut().now_or_never().is_none());
         drop(job);
         assert!(workers.shared.lock().jobs.is_empty());
         let soon = Context::internal().until(Instant::now() + Duration::from_millis(5));

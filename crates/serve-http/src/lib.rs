@@ -27,6 +27,7 @@ pub mod ingest;
 pub mod limits;
 pub mod models;
 pub mod oip;
+mod patience;
 pub mod predict;
 mod predict_body;
 mod reply;

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use serde::{Deserialize, Serialize};
 use serve_core::ModelName;
 
-use super::gate::Bounds;
+use super::share::Bounds;
 
 /// How much is done at once, how much may wait, and what one request may ask for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

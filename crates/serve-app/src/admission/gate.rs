@@ -21,100 +21,13 @@ use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
 use super::primitives::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
+use super::share::{Bounds, Share, Shares};
 
 /// How often in a row others go before the one that has waited longest.
 pub(crate) const PATIENCE: u32 = 16;
 
 /// In `seats`, one that waits; one that holds a permit is 1.
 const WAITS: u64 = 1 << 32;
-
-/// How many may hold a permit, and how many may wait for one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bounds {
-    pub(crate) most: u32,
-    pub(crate) queue: u32,
-}
-
-impl Bounds {
-    fn pack(self) -> u64 {
-        u64::from(self.queue) << 32 | u64::from(self.most)
-    }
-
-    fn unpack(packed: u64) -> Self {
-        let low = u32::try_from(packed & u64::from(u32::MAX)).unwrap_or(u32::MAX);
-        Self { most: low, queue: u32::try_from(packed >> 32).unwrap_or(u32::MAX) }
-    }
-}
-
-/// A part of the whole with bounds of its own.
-#[derive(Debug)]
-pub(crate) struct Share {
-    id: u64,
-    bounds: AtomicU64,
-    taken: AtomicU64,
-    refused: AtomicU64,
-}
-
-impl Share {
-    /// A share; no two have the same `id`.
-    pub(crate) fn new(id: u64, bounds: Bounds) -> Self {
-        let zero = || AtomicU64::new(0);
-        Self { id, bounds: AtomicU64::new(bounds.pack()), taken: zero(), refused: zero() }
-    }
-
-    pub(crate) fn bounds(&self) -> Bounds {
-        Bounds::unpack(self.bounds.load(Ordering::Relaxed))
-    }
-
-    /// Other bounds; the gate has to [look](Gate::look) at its line then.
-    pub(crate) fn set_bounds(&self, bounds: Bounds) {
-        self.bounds.store(bounds.pack(), Ordering::Relaxed);
-    }
-
-    /// How many hold a permit of this share.
-    pub(crate) fn taken(&self) -> u64 {
-        self.taken.load(Ordering::Relaxed)
-    }
-
-    /// How many were refused because this share was full.
-    pub(crate) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    fn has_room(&self) -> bool {
-        self.taken.load(Ordering::Acquire) < u64::from(self.bounds().most)
-    }
-
-    fn take(&self) -> bool {
-        let most = u64::from(self.bounds().most);
-        let one_more = |taken: u64| (taken < most).then_some(taken + 1);
-        self.taken.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok()
-    }
-
-    fn give_back(&self) {
-        self.taken.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// The shares that one permit is of: nearly always one.
-#[derive(Debug, Clone)]
-pub(crate) enum Shares {
-    One(Arc<Share>),
-    Several(Arc<[Arc<Share>]>),
-}
-
-impl Shares {
-    fn as_slice(&self) -> &[Arc<Share>] {
-        match self {
-            Self::One(share) => std::slice::from_ref(share),
-            Self::Several(shares) => shares,
-        }
-    }
-
-    fn full(&self) -> Option<&Arc<Share>> {
-        self.as_slice().iter().find(|share| !share.has_room())
-    }
-}
 
 /// Why somebody is turned away.
 #[derive(Debug, Clone)]
@@ -133,7 +46,7 @@ pub(crate) enum Entry {
 }
 
 #[derive(Debug)]
-struct Waiter {
+pub(super) struct Waiter {
     urgency: u8,
     /// In whose line it stands.
     line: u64,
@@ -151,22 +64,22 @@ struct Line {
 
 /// All who wait.
 #[derive(Debug, Default)]
-struct Waiting {
+pub(super) struct Waiting {
     next: u64,
     /// How often in a row the oldest was passed.
     passed: u32,
-    waiters: HashMap<u64, Waiter>,
+    pub(super) waiters: HashMap<u64, Waiter>,
     /// By the share's id; none is empty.
     lines: BTreeMap<u64, Line>,
 }
 
 impl Waiting {
     fn len(&self, share: &Share) -> usize {
-        self.lines.get(&share.id).map_or(0, |line| line.oldest.len())
+        self.lines.get(&share.id()).map_or(0, |line| line.oldest.len())
     }
 
     fn join(&mut self, number: u64, urgency: u8, share: &Arc<Share>) {
-        let line = self.lines.entry(share.id).or_insert_with(|| Line {
+        let line = self.lines.entry(share.id()).or_insert_with(|| Line {
             share: Arc::clone(share),
             urgent: BTreeSet::new(),
             oldest: BTreeSet::new(),
@@ -313,14 +226,14 @@ impl Gate {
         }
         if waiting.len(&share) >= share.bounds().queue as usize {
             self.refused.fetch_add(1, Ordering::Relaxed);
-            share.refused.fetch_add(1, Ordering::Relaxed);
+            share.refuse();
             return Err(Full::Share(share));
         }
         self.seats.fetch_add(WAITS, Ordering::AcqRel);
         let number = waiting.next;
         waiting.next += 1;
         waiting.join(number, urgency, &share);
-        let waiter = Waiter { urgency, line: share.id, shares: shares.clone(), waker: None };
+        let waiter = Waiter { urgency, line: share.id(), shares: shares.clone(), waker: None };
         waiting.waiters.insert(number, waiter);
         Ok(Place { gate: Arc::clone(self), shares, number, over: false })
     }
@@ -339,7 +252,7 @@ impl Gate {
             let Some(waiter) = waiting.waiters.get_mut(&number) else { break };
             if let Some(share) = waiter.shares.full().map(Arc::clone) {
                 // It has room in the line where it stands, and none elsewhere: it waits there, with its age.
-                let (urgency, from) = (waiter.urgency, std::mem::replace(&mut waiter.line, share.id));
+                let (urgency, from) = (waiter.urgency, std::mem::replace(&mut waiter.line, share.id()));
                 waiting.leave(number, urgency, from);
                 waiting.join(number, urgency, &share);
                 continue;
@@ -355,7 +268,7 @@ impl Gate {
         woken
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Waiting> {
         // Nothing below panics between two steps that belong together.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -379,7 +292,7 @@ impl Drop for Permit {
 pub(crate) struct Place {
     gate: Arc<Gate>,
     shares: Shares,
-    number: u64,
+    pub(super) number: u64,
     over: bool,
 }
 
@@ -413,7 +326,3 @@ impl Drop for Place {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "gate_tests.rs"]
-mod tests;
