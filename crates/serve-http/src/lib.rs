@@ -31,6 +31,7 @@ pub mod limits;
 pub mod models;
 pub mod oip;
 mod openapi;
+mod patience;
 pub mod predict;
 mod predict_body;
 mod reply;
