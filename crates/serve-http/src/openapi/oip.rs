@@ -113,6 +113,70 @@ struct OutputTensor {
     data: Option<Vec<Json>>,
 }
 
+/// Which versions are listed.
+#[derive(Serialize, ToSchema)]
+struct IndexRequest {
+    /// Only versions that are loaded.
+    ready: Option<bool>,
+}
+
+/// One version in the index.
+#[derive(Serialize, ToSchema)]
+struct IndexEntry {
+    name: String,
+    version: Option<String>,
+    /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`.
+    state: String,
+    reason: String,
+}
+
+/// The versions.
+#[derive(Serialize, ToSchema)]
+struct RepositoryIndex(Vec<IndexEntry>);
+
+/// Loading and unloading take parameters that change nothing here.
+#[derive(Serialize, ToSchema)]
+struct ChangeRequest {
+    parameters: Option<BTreeMap<String, Json>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct LoadAnswer {
+    name: String,
+    load: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct UnloadAnswer {
+    name: String,
+    unload: bool,
+}
+
+/// What each version was asked, and how long that took.
+#[derive(Serialize, ToSchema)]
+struct StatisticsAnswer {
+    model_stats: Vec<ModelStatistics>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ModelStatistics {
+    name: String,
+    version: String,
+    /// Milliseconds since 1970; 0 for never.
+    last_inference: u64,
+    inference_count: u64,
+    execution_count: u64,
+    /// By stage, `{"count", "ns"}` each.
+    inference_stats: BTreeMap<String, Total>,
+    batch_stats: Vec<Json>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Total {
+    count: u64,
+    ns: u64,
+}
+
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Oip, id, summary);
     let infer = |id, summary| {
@@ -152,6 +216,32 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
         ("GET", "/v2/models/{name}/versions/{version}/ready") => {
             new("oip_version_ready", "The version can answer").answers::<OipReady>("It can.", None)
         }
+        ("GET", "/v2/models/{name}/config") => {
+            new("oip_config", "A model's configuration, as tritonclient asks for it")
+                .answers::<Json>("It.", None)
+        }
+        ("GET", "/v2/models/{name}/versions/{version}/config") => {
+            new("oip_version_config", "A version's configuration").answers::<Json>("It.", None)
+        }
+        ("GET", "/v2/models/stats") => {
+            new("oip_stats", "What every version was asked, and how long that took")
+                .answers::<StatisticsAnswer>("Counts and nanoseconds.", None)
+        }
+        ("GET", "/v2/models/{name}/stats") => new("oip_model_stats", "What a model's versions were asked")
+            .answers::<StatisticsAnswer>("Counts and nanoseconds.", None),
+        ("GET", "/v2/models/{name}/versions/{version}/stats") => {
+            new("oip_version_stats", "What a version was asked")
+                .answers::<StatisticsAnswer>("Counts and nanoseconds.", None)
+        }
+        ("POST", "/v2/repository/index") => new("oip_index", "Which versions there are")
+            .takes::<IndexRequest>(false, &[("Loaded ones", json!({ "ready": true }))])
+            .answers::<RepositoryIndex>("The versions.", None),
+        ("POST", "/v2/repository/models/{name}/load") => new("oip_load", "Load a model")
+            .takes::<ChangeRequest>(false, &[("Nothing more", json!({}))])
+            .answers::<LoadAnswer>("It is loaded.", None),
+        ("POST", "/v2/repository/models/{name}/unload") => new("oip_unload", "Unload a model")
+            .takes::<ChangeRequest>(false, &[("Nothing more", json!({}))])
+            .answers::<UnloadAnswer>("It is unloaded.", None),
         ("POST", "/v2/models/{name}/infer") => infer("oip_infer", "Predictions of a tensor of rows"),
         ("POST", "/v2/models/{name}/versions/{version}/infer") => {
             infer("oip_version_infer", "Predictions of a tensor of rows, by a version")
