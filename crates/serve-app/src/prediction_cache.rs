@@ -63,17 +63,7 @@ impl Joining {
         mut self,
         context: &Context,
     ) -> Result<Option<Result<Outcome, ServiceError>>, ServiceError> {
-        let landing = self.0.wait_for(Option::is_some);
-        let landed = match context.deadline() {
-            None => landing.await,
-            Some(deadline) => match tokio::time::timeout_at(deadline.into(), landing).await {
-                Ok(landed) => landed,
-                Err(_) => {
-                    context.check_deadline()?;
-                    return Ok(None);
-                }
-            },
-        };
+        let landed = context.within(self.0.wait_for(Option::is_some)).await?;
         Ok(landed.ok().and_then(|landed| landed.clone()))
     }
 }

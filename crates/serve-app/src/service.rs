@@ -3,31 +3,19 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
 use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
+use crate::admission::{Admission, LimitsConfig, Load};
 use crate::changes::Changes;
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
 use crate::prediction_cache::PredictionCache;
 use crate::request::ModelQuery;
-
-/// Limits on what one request may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// Rows of one batch.
-    pub batch_rows: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self { batch_rows: 10_000 }
-    }
-}
+use crate::statistics::{Statistics, VersionStatistics};
+use crate::workers::Workers;
 
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -42,7 +30,7 @@ pub struct ServiceParts {
     pub default_model: Option<ModelName>,
     /// The feature sets that are compared.
     pub compare: Vec<String>,
-    /// Limits on a request.
+    /// How much is done at once.
     pub limits: LimitsConfig,
     /// Tells the time.
     pub clock: Clock,
@@ -54,6 +42,9 @@ pub struct Service {
     pub(crate) metrics: FeatureMetrics,
     pub(crate) changes: Arc<Changes>,
     prediction_cache: Option<PredictionCache>,
+    statistics: Statistics,
+    pub(crate) admission: Admission,
+    pub(crate) workers: Workers,
     started: Timestamp,
 }
 
@@ -68,8 +59,11 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        let (metrics, changes) = (FeatureMetrics::new(), Arc::default());
-        Self { parts, metrics, changes, prediction_cache: None, started }
+        let admission = Admission::new(parts.limits.clone());
+        let workers = Workers::new(parts.limits.threads());
+        let (metrics, statistics, changes) = (FeatureMetrics::new(), Statistics::default(), Arc::default());
+        let prediction_cache = None;
+        Self { parts, metrics, changes, prediction_cache, statistics, admission, workers, started }
     }
 
     /// The same service with answers kept for a while, or none.
@@ -90,6 +84,18 @@ impl Service {
         &self.parts.registry
     }
 
+    /// Who may go on, and who waits.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// How much is under way, waits and was refused.
+    #[must_use]
+    pub fn load_now(&self) -> Load {
+        Load { rows_total: self.workers.rows(), ..self.admission.load() }
+    }
+
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -108,6 +114,32 @@ impl Service {
         self.metrics.text(self.retriever())
     }
 
+    /// What each version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// What a version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics_of(&self, deployment: &Deployment) -> Arc<VersionStatistics> {
+        self.statistics.of(&self.parts.registry, deployment)
+    }
+
+    /// The deployment that a query means, where it is loaded.
+    ///
+    /// # Errors
+    /// As [`deployment`](Self::deployment), and [`Code::ModelLoading`] when it is not loaded.
+    pub fn loaded_deployment(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Arc<Deployment>, ServiceError> {
+        let reference = self.reference(query)?;
+        context.caller().check_model(&reference.name)?;
+        Ok(self.parts.registry.resolve(&reference)?)
+    }
+
     /// The deployment that a query means, loaded if need be.
     ///
     /// # Errors
@@ -121,7 +153,9 @@ impl Service {
         let reference = self.reference(query)?;
         context.caller().check_model(&reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
-            Err(DeploymentError::NotLoaded { name, version }) => self.loaded(reference, name, version).await,
+            Err(DeploymentError::NotLoaded { name, version }) => {
+                context.within(self.loaded(reference, name, version)).await?
+            }
             resolved => resolved,
         }?;
         agree(query, &deployment)?;

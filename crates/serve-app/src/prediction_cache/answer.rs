@@ -1,15 +1,11 @@
 //! Rows on their way through the cache: what is there is answered from it, the rest is computed and kept.
 
-use std::sync::Arc;
-use std::time::Duration;
-
 use super::{Found, Key, Lead, Outcome, PredictionCache};
 use crate::context::{Context, Stage};
 use crate::error::ServiceError;
-use crate::predict::{Answered, Row, run};
+use crate::infer::Row;
+use crate::predict::Answered;
 use crate::service::Service;
-
-type Outcomes = Vec<(Row, Result<Outcome, ServiceError>)>;
 
 impl Service {
     /// The cache that a row is looked up in, if it is worth that.
@@ -20,7 +16,7 @@ impl Service {
     /// Answers one row. Of several requests with the same row at the same time one computes.
     pub(crate) async fn answer(&self, context: &Context, row: Row) -> Result<Answered, ServiceError> {
         let Some(cache) = self.cache_for(&row) else {
-            let (row, outcome) = self.compute(context, row).await?;
+            let (row, outcome) = self.infer_one(context, row).await?;
             return Ok(row.answered(outcome?, false));
         };
         let key = row.key();
@@ -54,27 +50,13 @@ impl Service {
                 return Ok(row.answered(outcome, true));
             }
         }
-        let (row, outcome) = self.compute(context, row).await?;
+        let (row, outcome) = self.infer_one(context, row).await?;
         lead.land(&outcome);
         let outcome = outcome?;
         if let Some(shared) = shared {
             shared.put(key, &outcome.prediction);
         }
         Ok(row.answered(outcome, false))
-    }
-
-    async fn compute(
-        &self,
-        context: &Context,
-        row: Row,
-    ) -> Result<(Row, Result<Outcome, ServiceError>), ServiceError> {
-        let registry = Arc::clone(self.registry());
-        let cost = row.cost();
-        run(context, cost, move || {
-            let outcome = row.outcome(&registry);
-            (row, outcome)
-        })
-        .await
     }
 
     /// Answers many rows, each for itself. They are looked up in this process's memory alone, and wait for nobody.
@@ -99,7 +81,7 @@ impl Service {
                 },
             });
         }
-        for (place, (row, outcome)) in places.into_iter().zip(self.compute_all(context, missing).await?) {
+        for (place, (row, outcome)) in places.into_iter().zip(self.infer_all(context, missing).await?) {
             if let (Some(cache), Ok(outcome)) = (self.cache_for(&row), &outcome) {
                 cache.keep(&row.key(), outcome);
             }
@@ -111,15 +93,5 @@ impl Service {
     /// The row's answer, if it is there.
     fn kept(&self, row: &Row) -> Option<Outcome> {
         self.cache_for(row)?.kept(&row.deployment, &row.key())
-    }
-
-    async fn compute_all(&self, context: &Context, rows: Vec<Row>) -> Result<Outcomes, ServiceError> {
-        let cost = rows.iter().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
-        let registry = Arc::clone(self.registry());
-        let outcome = move |row: Row| {
-            let outcome = row.outcome(&registry);
-            (row, outcome)
-        };
-        run(context, cost, move || rows.into_iter().map(outcome).collect()).await
     }
 }

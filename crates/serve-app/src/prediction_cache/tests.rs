@@ -8,8 +8,9 @@ use serve_features::{Declarations, FeaturesConfig, Retriever, RetrieverParts};
 use serve_registry::{Author, Directory, Registry, Storage};
 
 use super::*;
+use crate::LimitsConfig;
 use crate::request::{Features, ModelQuery, PredictRequest};
-use crate::service::{LimitsConfig, Service, ServiceParts};
+use crate::service::{Service, ServiceParts};
 
 /// A registry of `m` in versions `v0`, `v1` and `v2`, which answer differently.
 fn registry(folder: &Path) -> Arc<Registry> {
