@@ -91,8 +91,6 @@ pub(super) struct PredictAnswer {
     model_info: ModelInfo,
     features: FeatureInfo,
     performance: Performance,
-    /// An earlier request with the same row had it computed.
-    cached: Option<bool>,
     /// Whether the answer was made before, for equal features.
     cached: Option<bool>,
     /// Whether something that should have answered did not.
