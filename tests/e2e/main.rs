@@ -1,11 +1,14 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
+mod encoding;
 mod errors;
 mod explain;
 mod features;
 mod guard;
 mod lifecycle;
 mod oip;
+mod oip_binary;
+mod oip_extensions;
 mod outage;
 mod predict;
 mod registry;
