@@ -6,6 +6,7 @@ mod explain;
 mod features;
 mod guard;
 mod lifecycle;
+mod load;
 mod oip;
 mod oip_binary;
 mod oip_extensions;

@@ -6,6 +6,7 @@
 //! | [`service`] | the service and what it is made of |
 //! | [`caller`] | who asks, and what they may |
 //! | [`context`] | what goes with a request whatever it asks for |
+//! | [`admission`] | who may go on, who waits, who is refused |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
 //! | [`gather`] | features from the request, stored or computed, with their age |
@@ -19,6 +20,7 @@
 //! | [`config`] | defaults, file, environment, flags |
 
 pub mod admin;
+pub mod admission;
 pub mod caller;
 pub mod config;
 pub mod context;
@@ -27,6 +29,7 @@ pub mod exit;
 pub mod features;
 pub mod gather;
 mod guarded;
+mod infer;
 pub mod metrics;
 pub mod poll;
 pub mod predict;
@@ -35,8 +38,10 @@ pub mod service;
 pub mod statistics;
 mod unusable;
 mod watch;
+mod workers;
 
 pub use admin::Author;
+pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};
 pub use caller::{Caller, Permission};
 pub use config::{ConfigError, Layers};
 pub use context::{Context, Priority, Stage};
@@ -45,5 +50,5 @@ pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
 pub use request::{Features, ModelQuery, PredictRequest};
-pub use service::{LimitsConfig, Service, ServiceParts};
+pub use service::{Service, ServiceParts};
 pub use statistics::Statistics;

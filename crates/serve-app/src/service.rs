@@ -3,30 +3,17 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
 use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
+use crate::admission::{Admission, LimitsConfig, Load};
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
 use crate::request::ModelQuery;
 use crate::statistics::{Statistics, VersionStatistics};
-
-/// Limits on what one request may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// Rows of one batch.
-    pub batch_rows: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self { batch_rows: 10_000 }
-    }
-}
+use crate::workers::Workers;
 
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -41,7 +28,7 @@ pub struct ServiceParts {
     pub default_model: Option<ModelName>,
     /// The feature sets that are compared.
     pub compare: Vec<String>,
-    /// Limits on a request.
+    /// How much is done at once.
     pub limits: LimitsConfig,
     /// Tells the time.
     pub clock: Clock,
@@ -52,6 +39,8 @@ pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
     statistics: Statistics,
+    pub(crate) admission: Admission,
+    pub(crate) workers: Workers,
     started: Timestamp,
 }
 
@@ -66,13 +55,28 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        Self { parts, metrics: FeatureMetrics::new(), statistics: Statistics::default(), started }
+        let admission = Admission::new(parts.limits.clone());
+        let workers = Workers::new(parts.limits.threads());
+        let statistics = Statistics::default();
+        Self { parts, metrics: FeatureMetrics::new(), statistics, admission, workers, started }
     }
 
     /// The models.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.parts.registry
+    }
+
+    /// Who may go on, and who waits.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// How much is under way, waits and was refused.
+    #[must_use]
+    pub fn load_now(&self) -> Load {
+        Load { rows_total: self.workers.rows(), ..self.admission.load() }
     }
 
     /// The time now.
@@ -132,7 +136,9 @@ impl Service {
         let reference = self.reference(query)?;
         context.caller().check_model(&reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
-            Err(DeploymentError::NotLoaded { name, version }) => self.loaded(reference, name, version).await,
+            Err(DeploymentError::NotLoaded { name, version }) => {
+                context.within(self.loaded(reference, name, version)).await?
+            }
             resolved => resolved,
         }?;
         agree(query, &deployment)?;
