@@ -1,5 +1,6 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
+mod encoding;
 mod errors;
 mod explain;
 mod features;
@@ -7,6 +8,8 @@ mod guard;
 mod lifecycle;
 mod load;
 mod oip;
+mod oip_binary;
+mod oip_extensions;
 mod outage;
 mod predict;
 mod registry;

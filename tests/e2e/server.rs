@@ -139,6 +139,13 @@ impl Server {
         assert!(sent.expect("kill starts").success());
     }
 
+    /// The most memory that it has held, where the system tells.
+    pub(crate) fn peak_memory_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
     /// How the server ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
@@ -165,6 +172,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: Json,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -226,6 +235,16 @@ impl Client {
         self.receive()
     }
 
+    /// A request whose body is no text.
+    pub(crate) fn post_bytes(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let headers: String = headers.iter().flat_map(|(key, value)| [key, ": ", value, "\r\n"]).collect();
+        let length = body.len();
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n");
+        self.stream.get_mut().write_all(&[head.as_bytes(), body].concat()).expect("the server reads");
+        self.receive().expect("an answer")
+    }
+
     /// Bytes as they are, be they a request or a part of one.
     pub(crate) fn send(&mut self, bytes: &str) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes.as_bytes())
@@ -246,8 +265,8 @@ impl Client {
         let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(Reply { status: code, headers, body })
+        let json = serde_json::from_slice(&body).unwrap_or_default();
+        Ok(Reply { status: code, headers, body: json, bytes: body })
     }
 
     fn line(&mut self) -> io::Result<String> {
