@@ -76,6 +76,11 @@ impl Caller {
         &self.name
     }
 
+    /// The name, to be kept.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
     /// Whether that is allowed.
     #[must_use]
     pub fn may(&self, permission: Permission) -> bool {
@@ -92,6 +97,11 @@ impl Caller {
     #[must_use]
     pub fn may_use_all(&self) -> bool {
         self.models.is_none()
+    }
+
+    /// Those of some models that may be used.
+    pub fn usable<'a>(&self, models: impl IntoIterator<Item = &'a ModelName>) -> Vec<&'a ModelName> {
+        models.into_iter().filter(|model| self.may_use(model)).collect()
     }
 
     /// Refuses a model that the caller may not use.

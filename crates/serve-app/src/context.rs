@@ -2,6 +2,7 @@
 //! where its time went. An adapter makes one for each request; everything that the service does is done in one.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -60,10 +61,20 @@ impl Default for Priority {
     }
 }
 
+/// Where a request came from, for the audit trail.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The client's address, where it came over a network.
+    pub address: Option<IpAddr>,
+    /// The request's id.
+    pub request: Arc<str>,
+}
+
 /// What goes with one request.
 #[derive(Debug)]
 pub struct Context {
     caller: Arc<Caller>,
+    origin: Origin,
     began: Instant,
     deadline: Option<Instant>,
     spent: [AtomicU64; Stage::ALL.len()],
@@ -73,7 +84,8 @@ impl Context {
     /// A request that begins now, without a deadline.
     #[must_use]
     pub fn new(caller: Arc<Caller>) -> Self {
-        Self { caller, began: Instant::now(), deadline: None, spent: Default::default() }
+        let origin = Origin::default();
+        Self { caller, origin, began: Instant::now(), deadline: None, spent: Default::default() }
     }
 
     /// A request of this process itself: everything is allowed, and it may take its time.
@@ -88,6 +100,12 @@ impl Context {
         Self { began, ..self }
     }
 
+    /// The same request, from somewhere.
+    #[must_use]
+    pub fn from(self, origin: Origin) -> Self {
+        Self { origin, ..self }
+    }
+
     /// The same request with a moment after which nobody waits for its answer.
     #[must_use]
     pub fn until(self, deadline: Instant) -> Self {
@@ -98,6 +116,12 @@ impl Context {
     #[must_use]
     pub fn caller(&self) -> &Arc<Caller> {
         &self.caller
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// When it began.

@@ -4,6 +4,8 @@
 //! | module | concept |
 //! |---|---|
 //! | [`service`] | the service and what it is made of |
+//! | [`auth`] | who may ask: keys, tokens, rates, and the audit trail |
+//! | [`rate`] | how often somebody may ask |
 //! | [`caller`] | who asks, and what they may |
 //! | [`context`] | what goes with a request whatever it asks for |
 //! | [`request`] | what is asked, in no protocol's words |
@@ -18,6 +20,7 @@
 //! | [`config`] | defaults, file, environment, flags |
 
 pub mod admin;
+pub mod auth;
 pub mod caller;
 pub mod config;
 pub mod context;
@@ -29,18 +32,21 @@ mod guarded;
 pub mod metrics;
 pub mod poll;
 pub mod predict;
+pub mod rate;
 pub mod request;
 pub mod service;
 mod unusable;
 mod watch;
 
 pub use admin::Author;
+pub use auth::{AuthConfig, AuthMode, Locks};
 pub use caller::{Caller, Permission};
 pub use config::{ConfigError, Layers};
-pub use context::{Context, Priority, Stage};
+pub use context::{Context, Origin, Priority, Stage};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
+pub use rate::Rate;
 pub use request::{Features, ModelQuery, PredictRequest};
 pub use service::{LimitsConfig, Service, ServiceParts};

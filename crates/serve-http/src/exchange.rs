@@ -5,13 +5,15 @@ use std::time::Instant;
 
 use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
-use serve_app::{Caller, Code, Context, ServiceError, Stage};
+use serve_app::auth::Standings;
+use serve_app::{Context, Origin, Stage};
 
 use crate::call::{Call, Peer, RequestId};
+use crate::doors;
 use crate::failure::Failure;
 use crate::limits;
 use crate::reply::Reply;
-use crate::routes::{App, Route, dialect};
+use crate::routes::{App, dialect};
 
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
@@ -24,12 +26,14 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let id = request_id(&request);
     let dialect = dialect(request.uri().path());
     let limit = app.config.request_timeout;
-    let mut reply = match tokio::time::timeout(limit, dispatch(&app, peer, request, id.clone(), began)).await
-    {
+    let mut standings = Standings::default();
+    let dispatched = dispatch(&app, peer, request, id.clone(), began, &mut standings);
+    let mut reply = match tokio::time::timeout(limit, dispatched).await {
         Ok(Ok(reply)) => reply,
         Ok(Err(failure)) => failure.reply(dialect, &id.0),
         Err(_) => Failure::timeout(limit).reply(dialect, &id.0),
     };
+    doors::tell(standings, reply.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
@@ -45,32 +49,19 @@ async fn dispatch(
     request: Request<Incoming>,
     id: RequestId,
     began: Instant,
+    standings: &mut Standings,
 ) -> Result<Reply, Failure> {
     let (parts, body) = request.into_parts();
     let found = app.find(&parts.method, parts.uri.path())?;
-    let caller = Arc::clone(&app.anyone);
-    permit(&caller, found.route)?;
-    let context = Context::new(caller).begun(began).until(began + app.config.request_timeout);
+    let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
+    *standings = entry.standings;
+    let origin = Origin { address: Some(address), request: Arc::clone(&id.0) };
+    let context =
+        Context::new(entry.outcome?).begun(began).until(began + app.config.request_timeout).from(origin);
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Receive, body).await?;
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
     (found.route.handler)(app, call).await
-}
-
-/// Refuses who may not ask this.
-fn permit(caller: &Caller, route: &Route) -> Result<(), Failure> {
-    match route.permission {
-        Some(permission) if !caller.may(permission) => {
-            let message = format!(
-                "{:?} may not {} {}: it needs the permission {permission}",
-                caller.name(),
-                route.method,
-                route.path
-            );
-            Err(ServiceError::new(Code::NotPermitted, message).into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The client's id, if it is one that can be written to a log, else a new one.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::Method;
 use matchit::Router;
-use serve_app::{Caller, Permission, Service};
+use serve_app::{Permission, Service};
 
 use crate::call::Call;
 use crate::config::HttpConfig;
@@ -27,8 +27,6 @@ pub struct App {
     pub config: HttpConfig,
     /// Set once the server stops taking requests.
     pub draining: AtomicBool,
-    /// Who asks where nobody is asked who they are.
-    pub(crate) anyone: Arc<Caller>,
     table: Table,
 }
 
@@ -176,13 +174,7 @@ impl App {
     /// The application around a service.
     #[must_use]
     pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
-        Self {
-            service,
-            config,
-            draining: AtomicBool::new(false),
-            anyone: Arc::new(Caller::anyone()),
-            table: Table::new(),
-        }
+        Self { service, config, draining: AtomicBool::new(false), table: Table::new() }
     }
 
     /// The line of the table that a request means.

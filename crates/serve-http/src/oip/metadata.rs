@@ -31,8 +31,8 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 }
 
 /// `GET /v2/models`.
-pub(crate) async fn models(app: &App, _call: Call) -> Result<Reply, Failure> {
-    Ok(reply::json(StatusCode::OK, &json!({ "models": app.service.registry().find(None, None) })))
+pub(crate) async fn models(app: &App, call: Call) -> Result<Reply, Failure> {
+    Ok(reply::json(StatusCode::OK, &json!({ "models": app.service.names(call.context.caller()) })))
 }
 
 /// `GET /v2/models/{name}[/versions/{version}]/ready`.
