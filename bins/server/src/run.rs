@@ -60,7 +60,7 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
         retriever: Arc::clone(&retriever),
         default_model: config.registry.default_model.clone(),
         compare: config.http.compare.clone(),
-        limits: config.limits,
+        limits: config.limits.clone(),
         locks: Arc::clone(&locks),
         clock,
     });

@@ -99,11 +99,6 @@ impl Caller {
         self.models.is_none()
     }
 
-    /// Those of some models that may be used.
-    pub fn usable<'a>(&self, models: impl IntoIterator<Item = &'a ModelName>) -> Vec<&'a ModelName> {
-        models.into_iter().filter(|model| self.may_use(model)).collect()
-    }
-
     /// Refuses a model that the caller may not use.
     ///
     /// # Errors

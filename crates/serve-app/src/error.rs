@@ -64,6 +64,7 @@ pub enum Code {
     AmbiguousCredentials,
     RateLimited,
     DeadlineExceeded,
+    Overloaded,
     Internal,
 }
 
@@ -109,6 +110,7 @@ impl Code {
             Self::AmbiguousCredentials => "ambiguous_credentials",
             Self::RateLimited => "rate_limited",
             Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         }
     }
@@ -118,6 +120,8 @@ impl Code {
     pub fn may_fall_back(self) -> bool {
         match self {
             Self::NonFiniteOutput => true,
+            // To ask twice is no help.
+            Self::Overloaded => false,
             // The other model may need fewer features, or those of another set.
             Self::FeaturesUnavailable
             | Self::FeaturesStale
@@ -137,7 +141,7 @@ impl Code {
             | Self::CacheFull
             | Self::FeatureStoreUnavailable
             | Self::RegistryUnavailable => Fault::Upstream,
-            Self::Internal | Self::FeaturesNotComputed => Fault::Ours,
+            Self::Internal | Self::FeaturesNotComputed | Self::Overloaded => Fault::Ours,
             _ => Fault::Client,
         }
     }

@@ -8,10 +8,12 @@
 //! | [`rate`] | how often somebody may ask |
 //! | [`caller`] | who asks, and what they may |
 //! | [`context`] | what goes with a request whatever it asks for |
+//! | [`admission`] | who may go on, who waits, who is refused |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
 //! | [`gather`] | features from the request, stored or computed, with their age |
 //! | [`features`] | feature sets, raw rows, and why there are no features |
+//! | [`statistics`] | what each version was asked, and how long that took |
 //! | [`metrics`] | what happened to features, for a monitoring system |
 //! | [`admin`] | reload, promote, rollback |
 //! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
@@ -20,6 +22,7 @@
 //! | [`config`] | defaults, file, environment, flags |
 
 pub mod admin;
+pub mod admission;
 pub mod auth;
 pub mod caller;
 pub mod config;
@@ -29,16 +32,20 @@ pub mod exit;
 pub mod features;
 pub mod gather;
 mod guarded;
+mod infer;
 pub mod metrics;
 pub mod poll;
 pub mod predict;
 pub mod rate;
 pub mod request;
 pub mod service;
+pub mod statistics;
 mod unusable;
 mod watch;
+mod workers;
 
 pub use admin::Author;
+pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};
 pub use auth::{AuthConfig, AuthMode, Locks};
 pub use caller::{Caller, Permission};
 pub use config::{ConfigError, Layers};
@@ -49,4 +56,5 @@ pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
 pub use rate::Rate;
 pub use request::{Features, ModelQuery, PredictRequest};
-pub use service::{LimitsConfig, Service, ServiceParts};
+pub use service::{Service, ServiceParts};
+pub use statistics::Statistics;

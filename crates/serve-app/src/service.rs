@@ -3,31 +3,19 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
 use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
+use crate::admission::{Admission, LimitsConfig, Load};
 use crate::auth::Locks;
 use crate::caller::Caller;
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
 use crate::request::ModelQuery;
-
-/// Limits on what one request may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// Rows of one batch.
-    pub batch_rows: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self { batch_rows: 10_000 }
-    }
-}
+use crate::statistics::{Statistics, VersionStatistics};
+use crate::workers::Workers;
 
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -42,7 +30,7 @@ pub struct ServiceParts {
     pub default_model: Option<ModelName>,
     /// The feature sets that are compared.
     pub compare: Vec<String>,
-    /// Limits on a request.
+    /// How much is done at once.
     pub limits: LimitsConfig,
     /// Who may ask.
     pub locks: Arc<Locks>,
@@ -54,6 +42,9 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    statistics: Statistics,
+    pub(crate) admission: Admission,
+    pub(crate) workers: Workers,
     started: Timestamp,
 }
 
@@ -68,7 +59,10 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        Self { parts, metrics: FeatureMetrics::new(), started }
+        let admission = Admission::new(parts.limits.clone());
+        let workers = Workers::new(parts.limits.threads());
+        let statistics = Statistics::default();
+        Self { parts, metrics: FeatureMetrics::new(), statistics, admission, workers, started }
     }
 
     /// The models.
@@ -92,6 +86,18 @@ impl Service {
         checked.inspect_err(|error| self.locks().kept_from(context, error))
     }
 
+    /// Who may go on, and who waits.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// How much is under way, waits and was refused.
+    #[must_use]
+    pub fn load_now(&self) -> Load {
+        Load { rows_total: self.workers.rows(), ..self.admission.load() }
+    }
+
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
@@ -110,6 +116,32 @@ impl Service {
         self.metrics.text(self.retriever(), self.locks().families())
     }
 
+    /// What each version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// What a version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics_of(&self, deployment: &Deployment) -> Arc<VersionStatistics> {
+        self.statistics.of(&self.parts.registry, deployment)
+    }
+
+    /// The deployment that a query means, where it is loaded.
+    ///
+    /// # Errors
+    /// As [`deployment`](Self::deployment), and [`Code::ModelLoading`] when it is not loaded.
+    pub fn loaded_deployment(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Arc<Deployment>, ServiceError> {
+        let reference = self.reference(context, query)?;
+        self.check_model(context, &reference.name)?;
+        Ok(self.parts.registry.resolve(&reference)?)
+    }
+
     /// The deployment that a query means, loaded if need be.
     ///
     /// # Errors
@@ -123,7 +155,9 @@ impl Service {
         let reference = self.reference(context, query)?;
         self.check_model(context, &reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
-            Err(DeploymentError::NotLoaded { name, version }) => self.loaded(reference, name, version).await,
+            Err(DeploymentError::NotLoaded { name, version }) => {
+                context.within(self.loaded(reference, name, version)).await?
+            }
             resolved => resolved,
         }?;
         agree(query, &deployment)?;

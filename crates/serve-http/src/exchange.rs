@@ -10,8 +10,10 @@ use serve_app::{Context, Origin, Stage};
 
 use crate::call::{Call, Peer, RequestId};
 use crate::doors;
+use crate::encoding;
 use crate::failure::Failure;
 use crate::limits;
+use crate::patience::{self, Patience};
 use crate::reply::Reply;
 use crate::routes::{App, dialect};
 
@@ -25,14 +27,15 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let began = Instant::now();
     let id = request_id(&request);
     let dialect = dialect(request.uri().path());
-    let limit = app.config.request_timeout;
+    let packing = encoding::accepted(request.headers());
+    let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
-    let dispatched = dispatch(&app, peer, request, id.clone(), began, &mut standings);
-    let mut reply = match tokio::time::timeout(limit, dispatched).await {
-        Ok(Ok(reply)) => reply,
-        Ok(Err(failure)) => failure.reply(dialect, &id.0),
-        Err(_) => Failure::timeout(limit).reply(dialect, &id.0),
+    let answered = async {
+        let patience = Patience::of(request.headers(), app.config.request_timeout)?;
+        let answer = dispatch(&app, peer, request, id.clone(), began, patience, &mut standings);
+        tokio::time::timeout(patience.limit, answer).await.unwrap_or_else(|_| Err(patience.over()))
     };
+    let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
     doors::tell(standings, reply.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
@@ -40,7 +43,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    reply
+    encoding::encoded(reply, dialect, packing).await
 }
 
 async fn dispatch(
@@ -49,6 +52,7 @@ async fn dispatch(
     request: Request<Incoming>,
     id: RequestId,
     began: Instant,
+    patience: Patience,
     standings: &mut Standings,
 ) -> Result<Reply, Failure> {
     let (parts, body) = request.into_parts();
@@ -56,10 +60,12 @@ async fn dispatch(
     let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
     *standings = entry.standings;
     let origin = Origin { address: Some(address), request: Arc::clone(&id.0) };
-    let context =
-        Context::new(entry.outcome?).begun(began).until(began + app.config.request_timeout).from(origin);
+    let context = Context::new(entry.outcome?).begun(began).until(began + patience.limit).from(origin);
+    patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Receive, body).await?;
+    let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);
+    let body = context.timed_async(Stage::Parse, body).await?;
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
     (found.route.handler)(app, call).await
 }

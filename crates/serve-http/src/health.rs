@@ -2,18 +2,20 @@
 //! tells people what is what. A lost dependency degrades; it does not make a live process dead.
 
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
-use serve_app::{AuthMode, Permission};
+use serve_app::{AuthMode, Load, Permission};
 use serve_features::BreakerState;
 
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
-use crate::routes::{App, listed};
+use crate::routes::{self, App};
 
 /// What this is, and what it has.
 pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
-    let endpoints: Vec<String> = listed().map(|(method, path)| format!("{method} {path}")).collect();
+    let endpoints: Vec<String> =
+        routes::all().map(|route| format!("{} {}", route.method, route.path)).collect();
     let body = json!({
         "name": app.config.server_name,
         "version": env!("CARGO_PKG_VERSION"),
@@ -104,6 +106,21 @@ fn keep_status(component: &mut Json) {
     *component = json!({ "status": status });
 }
 
+/// How busy the server is.
+#[derive(Serialize)]
+struct Admission {
+    /// `healthy`, or `overloaded`: the next request for a prediction is refused.
+    status: &'static str,
+    #[serde(flatten)]
+    load: Load,
+}
+
+fn admission(app: &App) -> Admission {
+    let load = app.service.load_now();
+    let full = load.in_flight >= load.max_in_flight.into() && load.queued >= load.queue.into();
+    Admission { status: if full { "overloaded" } else { "healthy" }, load }
+}
+
 /// Everything at a glance. Who may not read sees how it is, and not why: names and errors tell of what stands behind.
 pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     let caller = call.context.caller();
@@ -135,7 +152,7 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     if let (Some(trouble), Some(object)) = (&trouble, registry.as_object_mut()) {
         object.insert("error".to_owned(), json!(trouble.as_ref()));
     }
-    let mut components = json!({ "registry": registry, "feature_store": store });
+    let mut components = json!({ "registry": registry, "feature_store": store, "admission": admission(app) });
     if let (Some(auth), Some(object)) = (auth(app), components.as_object_mut()) {
         object.insert("auth".to_owned(), auth);
     }

@@ -11,15 +11,18 @@
 //! | `doors`, [`forwarded`] | who asks, and from where |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
+//! | `encoding` | gzip and deflate, both ways |
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
 //! | [`feast`] | Feast's online features |
 //! | [`oip`] | the Open Inference Protocol |
+//! | `openapi` | the OpenAPI document, and the pages that show it |
 
 pub mod admin;
 pub mod batch;
 pub mod call;
 pub mod config;
 mod doors;
+mod encoding;
 mod exchange;
 pub mod failure;
 pub mod feast;
@@ -30,6 +33,8 @@ pub mod ingest;
 pub mod limits;
 pub mod models;
 pub mod oip;
+mod openapi;
+mod patience;
 pub mod predict;
 mod predict_body;
 mod reply;
