@@ -7,6 +7,7 @@ mod features;
 mod guard;
 mod lifecycle;
 mod load;
+mod locks;
 mod oip;
 mod oip_binary;
 mod oip_extensions;

@@ -82,6 +82,23 @@ impl Server {
         args: impl IntoIterator<Item = S>,
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::start_to(Stdio::inherit(), args, environment)
+    }
+
+    /// Starts `serve-server` with its log in a file.
+    pub(crate) fn logging_to<S: AsRef<OsStr>>(
+        log: &Path,
+        args: impl IntoIterator<Item = S>,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::start_to(std::fs::File::create(log).expect("a log").into(), args, environment)
+    }
+
+    fn start_to<S: AsRef<OsStr>>(
+        log: Stdio,
+        args: impl IntoIterator<Item = S>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let mut command = command("serve-server");
         command
@@ -91,6 +108,7 @@ impl Server {
             .envs(environment.iter().copied());
         let mut child = command
             .env("SERVE__LOG__LEVEL", "error")
+            .stderr(log)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()

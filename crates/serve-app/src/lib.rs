@@ -4,6 +4,8 @@
 //! | module | concept |
 //! |---|---|
 //! | [`service`] | the service and what it is made of |
+//! | [`auth`] | who may ask: keys, tokens, rates, and the audit trail |
+//! | [`rate`] | how often somebody may ask |
 //! | [`caller`] | who asks, and what they may |
 //! | [`context`] | what goes with a request whatever it asks for |
 //! | [`admission`] | who may go on, who waits, who is refused |
@@ -21,6 +23,7 @@
 
 pub mod admin;
 pub mod admission;
+pub mod auth;
 pub mod caller;
 pub mod config;
 pub mod context;
@@ -33,6 +36,7 @@ mod infer;
 pub mod metrics;
 pub mod poll;
 pub mod predict;
+pub mod rate;
 pub mod request;
 pub mod service;
 pub mod statistics;
@@ -42,13 +46,15 @@ mod workers;
 
 pub use admin::Author;
 pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};
+pub use auth::{AuthConfig, AuthMode, Locks};
 pub use caller::{Caller, Permission};
 pub use config::{ConfigError, Layers};
-pub use context::{Context, Priority, Stage};
+pub use context::{Context, Origin, Priority, Stage};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
+pub use rate::Rate;
 pub use request::{Features, ModelQuery, PredictRequest};
 pub use service::{Service, ServiceParts};
 pub use statistics::Statistics;

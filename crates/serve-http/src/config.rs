@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serve_core::ByteSize;
 
+use crate::forwarded::Network;
+
 /// Where the server listens, and what it allows a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,6 +32,8 @@ pub struct HttpConfig {
     pub server_name: String,
     /// The feature sets that `/predict/both` compares.
     pub compare: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// Which pages of other origins may call from a browser.
     pub cors: CorsConfig,
 }
@@ -53,6 +57,7 @@ impl Default for HttpConfig {
             drain_timeout: Duration::from_secs(30),
             server_name: "serve".to_owned(),
             compare: Vec::new(),
+            trusted_proxies: Vec::new(),
             cors: CorsConfig::default(),
         }
     }

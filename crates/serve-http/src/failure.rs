@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
 use serve_app::{Code, ServiceError};
 
+use crate::doors;
 use crate::encoding;
 use crate::reply::{self, Reply};
 
@@ -44,6 +45,13 @@ fn status(code: Code) -> StatusCode {
         | Code::UnknownEntity
         | Code::UnknownTable => StatusCode::NOT_FOUND,
         Code::NotPermitted => StatusCode::FORBIDDEN,
+        Code::Unauthenticated
+        | Code::InvalidKey
+        | Code::KeyExpired
+        | Code::InvalidToken
+        | Code::TokenExpired => StatusCode::UNAUTHORIZED,
+        Code::AmbiguousCredentials => StatusCode::BAD_REQUEST,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
         Code::VersionRefused
@@ -213,22 +221,28 @@ impl Failure {
                     None => failure.message.clone(),
                 };
                 let mut reply = reply::json(failure.status, &json!({ "error": text }));
-                if let Some(allow) = failure.allow {
-                    reply.headers_mut().insert(header::ALLOW, allow);
-                }
+                failure.head(reply.headers_mut());
                 return reply;
             }
         };
+        self.head(reply.headers_mut());
+        reply
+    }
+
+    /// What the answer's head says of the error.
+    fn head(self, headers: &mut HeaderMap) {
         if let Some(allow) = self.allow {
-            reply.headers_mut().insert(header::ALLOW, allow);
+            headers.insert(header::ALLOW, allow);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, doors::challenge(self.code));
+        }
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             // In whole seconds, and never sooner than it can help.
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1_000).max(1));
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        reply
     }
 }
 

@@ -8,6 +8,7 @@
 //! | [`routes`] | every path and method, in one table |
 //! | `exchange` | one exchange, step by step |
 //! | [`call`] | one request as handlers see it |
+//! | `doors`, [`forwarded`] | who asks, and from where |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
 //! | `encoding` | gzip and deflate, both ways |
@@ -20,11 +21,13 @@ pub mod admin;
 pub mod batch;
 pub mod call;
 pub mod config;
+mod doors;
 mod encoding;
 mod exchange;
 pub mod failure;
 pub mod feast;
 pub mod features;
+pub mod forwarded;
 pub mod health;
 pub mod ingest;
 pub mod limits;

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::Method;
 use matchit::Router;
-use serve_app::{Caller, Permission, Service};
+use serve_app::{AuthMode, Permission, Service};
 
 use crate::call::Call;
 use crate::config::HttpConfig;
@@ -28,8 +28,6 @@ pub struct App {
     pub config: HttpConfig,
     /// Set once the server stops taking requests.
     pub draining: AtomicBool,
-    /// Who asks where nobody is asked who they are.
-    pub(crate) anyone: Arc<Caller>,
     /// The OpenAPI document, once somebody asked for it.
     pub(crate) document: OnceLock<Bytes>,
     table: Table,
@@ -196,7 +194,6 @@ impl App {
             service,
             config,
             draining: AtomicBool::new(false),
-            anyone: Arc::new(Caller::anyone()),
             document: OnceLock::new(),
             table: Table::new(),
         }
@@ -209,7 +206,7 @@ impl App {
 
     /// Whether callers have to say who they are.
     pub(crate) fn asks_who(&self) -> bool {
-        !Permission::ALL.iter().all(|permission| self.anyone.may(*permission))
+        self.service.locks().mode() != AuthMode::None
     }
 
     /// Whether the server is stopping.
