@@ -2,37 +2,42 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use loom::sync::Arc;
-use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
 use super::{Count, bounded};
 use crate::gate::{Entry, Gate, Permit, Place};
 use crate::share::{Bounds, Share, Shares};
 
-struct Woken(AtomicBool);
+#[derive(Default)]
+struct Woken {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
 
 impl Wake for Woken {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.0.store(true, SeqCst);
+    fn wake(self: Arc<Self>) {
+        *self.woken.lock().unwrap() = true;
+        self.changed.notify_one();
     }
 }
 
-/// Waits for the turn; polled only when woken, so that a wake that is lost never ends.
+/// Waits for the turn; polled only when woken, so that a wake that is lost is a deadlock, which loom finds.
 fn wait(mut place: Place) -> Permit {
-    let woken = std::sync::Arc::new(Woken(AtomicBool::new(false)));
-    let waker = Waker::from(std::sync::Arc::clone(&woken));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
     loop {
-        match Pin::new(&mut place).poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(permit) => return permit,
-            Poll::Pending => {
-                while !woken.0.swap(false, SeqCst) {
-                    thread::yield_now();
-                }
-            }
+        if let Poll::Ready(permit) = Pin::new(&mut place).poll(&mut Context::from_waker(&waker)) {
+            return permit;
         }
+        let mut is_woken = woken.woken.lock().unwrap();
+        while !*is_woken {
+            is_woken = woken.changed.wait(is_woken).unwrap();
+        }
+        *is_woken = false;
     }
 }
 
@@ -93,7 +98,7 @@ fn a_full_share_lets_in_one_at_a_time() {
 
 #[test]
 fn a_place_that_is_left_is_free() {
-    bounded(3, || {
+    bounded(2, || {
         let (gate, share, inside) = (gate(1), share(0, 1), Count::default());
         let (other, its) = (gate.clone(), share.clone());
         let leaves = thread::spawn(move || {
