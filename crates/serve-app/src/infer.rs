@@ -8,7 +8,7 @@ use ndarray::{Array2, s};
 use serve_core::BatchPrediction;
 use serve_registry::{Deployment, Registry};
 
-use crate::context::Context;
+use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 use crate::gather::Gathered;
 use crate::predict::Answered;
@@ -64,7 +64,14 @@ impl Service {
         Ok(self.workers.run(context, parts, work).await?.into_iter().flatten().collect())
     }
 
-    /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model.
+    /// Rows that one request may have.
+    #[must_use]
+    pub fn batch_rows(&self) -> usize {
+        self.admission.batch_rows()
+    }
+
+    /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model. Whether that answers a request, and when, the
+    /// caller [counts](crate::statistics::VersionStatistics::answered).
     ///
     /// # Errors
     /// When there are more rows than allowed, or the width is not the signature's.
@@ -77,6 +84,19 @@ impl Service {
         let rows = matrix.nrows();
         self.check_rows(rows)?;
         let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
+        let statistics = self.statistics_of(&deployment);
+        let batch = self.infer_matrix(context, deployment, matrix).await?;
+        statistics.executed(self.now(), rows, context.spent(Stage::Infer));
+        Ok(batch)
+    }
+
+    async fn infer_matrix(
+        &self,
+        context: &Context,
+        deployment: Arc<Deployment>,
+        matrix: Array2<f64>,
+    ) -> Result<BatchPrediction, ServiceError> {
+        let rows = matrix.nrows();
         let cost = deployment.row_cost();
         if cost.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX)) <= LONGEST_ON_WORKER {
             let mut batch = BatchPrediction::new();

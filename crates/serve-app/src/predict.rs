@@ -1,6 +1,7 @@
 //! One prediction, many, or the same question put to several feature sets.
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
 
 use serve_core::{Explanation, ModelName, ModelRef, Prediction, Selector};
@@ -64,14 +65,16 @@ impl Service {
         context: &Context,
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
-        let error = match self.predict_alone(context, request).await {
+        let answered = self.predict_alone(context, request).await;
+        self.count_rows(context, slice::from_ref(request), slice::from_ref(&answered));
+        let error = match answered {
             Err(error) if error.code.may_fall_back() => error,
             answered => return answered,
         };
-        match self.fallback(request) {
-            Some((asked, instead)) => fallen_back(asked, error, self.predict_alone(context, &instead).await),
-            None => Err(error),
-        }
+        let Some((asked, instead)) = self.fallback(request) else { return Err(error) };
+        let answered = self.predict_alone(context, &instead).await;
+        self.count_rows(context, slice::from_ref(&instead), slice::from_ref(&answered));
+        fallen_back(asked, error, answered)
     }
 
     /// The request as it is put to a model's fallback, with the model's name. A version that was asked for by its number has
@@ -133,6 +136,7 @@ impl Service {
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         self.check_rows(requests.len())?;
         let mut answers = self.predict_all(context, requests).await?;
+        self.count_rows(context, requests, &answers);
         let (mut failed, mut instead) = (Vec::new(), Vec::new());
         for (at, (answer, request)) in answers.iter().zip(requests).enumerate() {
             if let Err(error) = answer
@@ -145,6 +149,7 @@ impl Service {
         }
         if !instead.is_empty() {
             let others = self.predict_all(context, &instead).await?;
+            self.count_rows(context, &instead, &others);
             for ((at, asked, error), other) in failed.into_iter().zip(others) {
                 answers[at] = fallen_back(asked, error, other);
             }

@@ -12,6 +12,7 @@ use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
 use crate::request::ModelQuery;
+use crate::statistics::{Statistics, VersionStatistics};
 use crate::workers::Workers;
 
 /// Tells the time; tests bring their own.
@@ -37,6 +38,7 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    statistics: Statistics,
     pub(crate) admission: Admission,
     pub(crate) workers: Workers,
     started: Timestamp,
@@ -55,7 +57,8 @@ impl Service {
         let started = (parts.clock)();
         let admission = Admission::new(parts.limits.clone());
         let workers = Workers::new(parts.limits.threads());
-        Self { parts, metrics: FeatureMetrics::new(), admission, workers, started }
+        let statistics = Statistics::default();
+        Self { parts, metrics: FeatureMetrics::new(), statistics, admission, workers, started }
     }
 
     /// The models.
@@ -92,6 +95,32 @@ impl Service {
     #[must_use]
     pub fn metrics(&self) -> String {
         self.metrics.text(self.retriever())
+    }
+
+    /// What each version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// What a version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics_of(&self, deployment: &Deployment) -> Arc<VersionStatistics> {
+        self.statistics.of(&self.parts.registry, deployment)
+    }
+
+    /// The deployment that a query means, where it is loaded.
+    ///
+    /// # Errors
+    /// As [`deployment`](Self::deployment), and [`Code::ModelLoading`] when it is not loaded.
+    pub fn loaded_deployment(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Arc<Deployment>, ServiceError> {
+        let reference = self.reference(query)?;
+        context.caller().check_model(&reference.name)?;
+        Ok(self.parts.registry.resolve(&reference)?)
     }
 
     /// The deployment that a query means, loaded if need be.

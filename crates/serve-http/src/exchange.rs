@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use serve_app::{Caller, Code, Context, ServiceError, Stage};
 
 use crate::call::{Call, Peer, RequestId};
+use crate::encoding;
 use crate::failure::Failure;
 use crate::limits;
 use crate::patience::{self, Patience};
@@ -24,6 +25,8 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let began = Instant::now();
     let id = request_id(&request);
     let dialect = dialect(request.uri().path());
+    let packing = encoding::accepted(request.headers());
+    let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let answered = async {
         let patience = Patience::of(request.headers(), app.config.request_timeout)?;
         let answer = dispatch(&app, peer, request, id.clone(), began, patience);
@@ -36,7 +39,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    reply
+    encoding::encoded(reply, dialect, packing).await
 }
 
 async fn dispatch(
@@ -55,6 +58,8 @@ async fn dispatch(
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Receive, body).await?;
+    let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);
+    let body = context.timed_async(Stage::Parse, body).await?;
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
     (found.route.handler)(app, call).await
 }

@@ -10,11 +10,12 @@ use serve_features::BreakerState;
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
-use crate::routes::{App, listed};
+use crate::routes::{self, App};
 
 /// What this is, and what it has.
 pub(crate) async fn index(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let endpoints: Vec<String> = listed().map(|(method, path)| format!("{method} {path}")).collect();
+    let endpoints: Vec<String> =
+        routes::all().map(|route| format!("{} {}", route.method, route.path)).collect();
     let body = json!({
         "name": app.config.server_name,
         "version": env!("CARGO_PKG_VERSION"),

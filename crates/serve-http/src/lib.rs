@@ -10,14 +10,17 @@
 //! | [`call`] | one request as handlers see it |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
+//! | `encoding` | gzip and deflate, both ways |
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
 //! | [`feast`] | Feast's online features |
 //! | [`oip`] | the Open Inference Protocol |
+//! | `openapi` | the OpenAPI document, and the pages that show it |
 
 pub mod admin;
 pub mod batch;
 pub mod call;
 pub mod config;
+mod encoding;
 mod exchange;
 pub mod failure;
 pub mod feast;
@@ -27,6 +30,7 @@ pub mod ingest;
 pub mod limits;
 pub mod models;
 pub mod oip;
+mod openapi;
 mod patience;
 pub mod predict;
 mod predict_body;
