@@ -70,18 +70,14 @@ fn share(id: u64, most: u32) -> Arc<Share> {
     Arc::new(Share::new(id, Bounds { most, queue: 4 }))
 }
 
-/// Three who want the only permit.
+/// Two who want the only permit.
 fn one_at_a_time(most: u32, of_share: u32) {
-    bounded(2, move || {
+    bounded(3, move || {
         let (gate, share, inside) = (gate(most), share(0, of_share), Count::default());
-        let others: Vec<_> = (0..2)
-            .map(|_| {
-                let (gate, share, inside) = (gate.clone(), share.clone(), inside.clone());
-                thread::spawn(move || pass(&gate, &share, &inside))
-            })
-            .collect();
+        let (other, its, within) = (gate.clone(), share.clone(), inside.clone());
+        let passes = thread::spawn(move || pass(&other, &its, &within));
         pass(&gate, &share, &inside);
-        others.into_iter().for_each(|other| other.join().unwrap());
+        passes.join().unwrap();
         is_empty(&gate, &[&share]);
     });
 }
@@ -99,17 +95,16 @@ fn a_full_share_lets_in_one_at_a_time() {
 #[test]
 fn a_place_that_is_left_is_free() {
     bounded(2, || {
-        let (gate, share, inside) = (gate(1), share(0, 1), Count::default());
+        let (gate, share) = (gate(1), share(0, 1));
+        let held = enter(&gate, &share);
         let (other, its) = (gate.clone(), share.clone());
         let leaves = thread::spawn(move || {
             // Whether it was its turn or not.
             drop(other.enter(Shares::One(its), 1));
         });
-        let (other, its, within) = (gate.clone(), share.clone(), inside.clone());
-        let passes = thread::spawn(move || pass(&other, &its, &within));
-        pass(&gate, &share, &inside);
+        drop(held);
+        drop(enter(&gate, &share));
         leaves.join().unwrap();
-        passes.join().unwrap();
         is_empty(&gate, &[&share]);
     });
 }
@@ -118,19 +113,15 @@ fn a_place_that_is_left_is_free() {
 fn a_permit_of_two_shares_waits_for_both() {
     bounded(2, || {
         let (gate, a, b) = (gate(2), share(0, 1), share(1, 1));
-        let others: Vec<_> = [&a, &b]
-            .map(|share| {
-                let (gate, share) = (gate.clone(), share.clone());
-                thread::spawn(move || drop(enter(&gate, &share)))
-            })
-            .into();
+        let (other, its) = (gate.clone(), b.clone());
+        let passes = thread::spawn(move || drop(enter(&other, &its)));
         let both = Shares::Several([a.clone(), b.clone()].into());
         match gate.enter(both, 5) {
             Ok(Entry::Admitted(permit)) => drop(permit),
             Ok(Entry::Waits(place)) => drop(wait(place)),
             Err(full) => unreachable!("there is room to wait: {full:?}"),
         }
-        others.into_iter().for_each(|other| other.join().unwrap());
+        passes.join().unwrap();
         is_empty(&gate, &[&a, &b]);
     });
 }
