@@ -298,7 +298,7 @@ impl Service {
 }
 
 /// Infers where it is, or, where that takes long, on a thread for such work; not at all once nobody waits for it.
-async fn run<T: Send + 'static>(
+pub(crate) async fn run<T: Send + 'static>(
     context: &Context,
     cost: Duration,
     work: impl FnOnce() -> T + Send + 'static,

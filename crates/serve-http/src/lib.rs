@@ -11,6 +11,7 @@
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
+//! | `mlflow`, `v1` | MLflow's scoring server, TensorFlow Serving's and KServe's V1; both by `table` and `scoring` |
 //! | [`feast`] | Feast's online features |
 //! | [`oip`] | the Open Inference Protocol |
 
@@ -25,13 +26,18 @@ pub mod features;
 pub mod health;
 pub mod ingest;
 pub mod limits;
+mod mlflow;
 pub mod models;
 pub mod oip;
 pub mod predict;
 mod predict_body;
+mod reference;
 mod reply;
 pub mod routes;
+mod scoring;
 pub mod server;
+mod table;
+mod v1;
 
 pub use config::HttpConfig;
 pub use server::{BindError, Server};
