@@ -226,6 +226,18 @@ impl Client {
         self.receive()
     }
 
+    /// A request whose body is no text.
+    pub(crate) fn bytes(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let headers: String = headers.iter().flat_map(|(key, value)| [key, ": ", value, "\r\n"]).collect();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n"
+        );
+        self.send(&head).expect("the server reads");
+        self.stream.get_mut().write_all(body).expect("the server reads");
+        self.receive().expect("an answer")
+    }
+
     /// Bytes as they are, be they a request or a part of one.
     pub(crate) fn send(&mut self, bytes: &str) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes.as_bytes())

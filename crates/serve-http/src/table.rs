@@ -9,6 +9,8 @@ pub(crate) mod file;
 pub(crate) mod json;
 pub(crate) mod python;
 
+use std::collections::HashSet;
+
 use ndarray::Array2;
 use serde_json::Value as Json;
 use serve_core::{CheckedRow, Datatype, InvalidInput, MissingPolicy, Signature, Value};
@@ -122,8 +124,10 @@ impl<'a> Table<'a> {
             let message = format!("there are {} columns, and rows of {} values", columns.len(), grid.width);
             return Err(Failure::invalid("invalid_shape", message));
         }
-        if let Some(twice) = columns.iter().enumerate().find(|(at, name)| columns[..*at].contains(name)) {
-            return Err(Failure::invalid("duplicate_input", format!("column {:?} stands twice", twice.1)));
+        let mut seen = HashSet::with_capacity(columns.len());
+        if let Some(twice) = columns.iter().find(|name| !seen.insert(name.as_str())) {
+            let twice: String = twice.chars().take(80).collect();
+            return Err(Failure::invalid("duplicate_input", format!("column {twice:?} stands twice")));
         }
         let numbered = columns.iter().enumerate().all(|(at, name)| *name == at.to_string());
         if numbered && columns.iter().all(|name| signature.position(name).is_none()) {
@@ -300,7 +304,7 @@ mod tests {
     #[test]
     fn named_columns_may_stand_in_any_order_and_numbered_ones_are_positions() {
         let signature = signature();
-        let table = |json: &str| json::table(json.as_bytes(), &signature, 9).expect("reads");
+        let table = |json: &'static str| json::table(json.as_bytes(), &signature, 9).expect("reads");
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
         let matrix = |table: Result<Table<'_>, Failure>| {
             table
