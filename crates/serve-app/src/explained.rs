@@ -24,7 +24,7 @@ impl Service {
     ) -> Result<Vec<Explanation>, ServiceError> {
         self.check_rows(matrix.nrows())?;
         self.prepare_explanations(&deployment).await?;
-        let made = deployment.explanations().map(|made| made.row_cost()).unwrap_or_default();
+        let made = deployment.explanations().map(serve_registry::Explanations::row_cost).unwrap_or_default();
         let cost = made * u32::try_from(matrix.nrows()).unwrap_or(u32::MAX);
         let registry = Arc::clone(self.registry());
         let work = move || {

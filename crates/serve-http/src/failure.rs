@@ -171,7 +171,7 @@ impl Failure {
     }
 
     /// The failure as MLflow tells it: what is wrong with the content is 400, and what takes too long 504.
-    fn as_mlflow(mut self) -> (Self, Json) {
+    fn into_mlflow(mut self) -> (Self, Json) {
         self.status = match self.status {
             StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
             StatusCode::REQUEST_TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
@@ -233,7 +233,7 @@ impl Failure {
                 reply::json(self.status, &body)
             }
             Dialect::Mlflow => {
-                let (failure, body) = self.as_mlflow();
+                let (failure, body) = self.into_mlflow();
                 self = failure;
                 reply::json(self.status, &body)
             }

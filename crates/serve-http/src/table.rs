@@ -221,13 +221,11 @@ fn check_columns(signature: &Signature, given: &[bool], unknown: &[String]) -> R
         return Ok(());
     }
     let more = absent.len().saturating_sub(LISTED);
-    let mut message = format!("the model is missing inputs {:?}", &absent[..absent.len() - more]);
-    if more > 0 {
-        message.push_str(&format!(" and {more} more"));
-    }
-    if !unknown.is_empty() {
-        message.push_str(&format!("; there were extra inputs {unknown:?}"));
-    }
+    let named = &absent[..absent.len() - more];
+    let and = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let extra =
+        if unknown.is_empty() { String::new() } else { format!("; there were extra inputs {unknown:?}") };
+    let message = format!("the model is missing inputs {named:?}{and}{extra}");
     Err(Failure::invalid("invalid_features", message))
 }
 

@@ -73,7 +73,7 @@ pub(super) fn number(text: &str) -> Option<Value<'_>> {
 }
 
 /// A cell that is what it says, a text or nothing.
-pub(super) fn text<'a>(text: &'a str, known: impl Fn(&str) -> bool) -> Value<'a> {
+pub(super) fn text(text: &str, known: impl Fn(&str) -> bool) -> Value<'_> {
     if is_missing(text) && !known(text) { Value::Missing } else { Value::Text(Cow::Borrowed(text)) }
 }
 
