@@ -12,7 +12,7 @@ fn infer(server: &Server, path: &str, request: &Json, binary: &[u8]) -> Reply {
     let text = request.to_string();
     let length = text.len().to_string();
     let body = [text.as_bytes(), binary].concat();
-    server.connect().post_bytes(path, &[("inference-header-content-length", &length)], &body)
+    server.connect().bytes("POST", path, &[("inference-header-content-length", &length)], &body)
 }
 
 fn bytes(rows: &[Vec<f64>]) -> Vec<u8> {
@@ -90,8 +90,12 @@ fn binary_rows_get_the_bits_that_rows_in_json_get() {
     assert_eq!(told["outputs"][1]["data"], in_json["outputs"][0]["data"]);
 
     // Raw: one row, nothing but its bytes.
-    let reply =
-        server.connect().post_bytes(INFER, &[("inference-header-content-length", "0")], &bytes(&rows[..1]));
+    let reply = server.connect().bytes(
+        "POST",
+        INFER,
+        &[("inference-header-content-length", "0")],
+        &bytes(&rows[..1]),
+    );
     let (told, binary) = split(&reply);
     assert_eq!(told["outputs"][1]["shape"], json!([1, 2]));
     assert_eq!(floats(&binary[8..]), scores[..2]);
@@ -181,7 +185,8 @@ fn binary_data_that_does_not_fit_is_refused() {
     }
     let body = json!({"inputs": [matrix(&[vec![0.5; 30]])]}).to_string();
     for length in ["99999999999", "99999999999999999999999", "-5", "+5", "x", "", "1e2"] {
-        let reply = server.connect().post_bytes(
+        let reply = server.connect().bytes(
+            "POST",
             INFER,
             &[("inference-header-content-length", length)],
             body.as_bytes(),
@@ -192,7 +197,8 @@ fn binary_data_that_does_not_fit_is_refused() {
             "{length}: {told}"
         );
     }
-    let reply = server.connect().post_bytes(INFER, &[("inference-header-content-length", "0")], &row[..239]);
+    let reply =
+        server.connect().bytes("POST", INFER, &[("inference-header-content-length", "0")], &row[..239]);
     assert_eq!(error(&reply), (400, "input \"input\": FP64 of shape [1, 30] takes 240 bytes, got 239"));
     assert_eq!(server.get("/v2/models/cells/ready").status, 200);
 }
@@ -223,7 +229,7 @@ fn hostile_json_is_refused() {
         ("{\"inputs\": []}".to_owned(), "there are no inputs"),
         (String::new(), "EOF"),
     ] {
-        let reply = server.connect().post_bytes(INFER, &[], body.as_bytes());
+        let reply = server.connect().bytes("POST", INFER, &[], body.as_bytes());
         let (status, told) = error(&reply);
         assert!(
             status == 400 && told.contains(expected),

@@ -63,7 +63,7 @@ fn texts_come_as_json_and_as_binary() {
         let body = json!({"inputs": inputs}).to_string();
         let length = body.len().to_string();
         let body = [body.as_bytes(), binary].concat();
-        server.connect().post_bytes(path, &[("inference-header-content-length", &length)], &body)
+        server.connect().bytes("POST", path, &[("inference-header-content-length", &length)], &body)
     };
     assert_eq!(send(&element(colour.as_bytes())).ok()["outputs"], in_json["outputs"]);
     for (binary, expected) in [

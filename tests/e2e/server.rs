@@ -254,12 +254,14 @@ impl Client {
     }
 
     /// A request whose body is no text.
-    pub(crate) fn post_bytes(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+    pub(crate) fn bytes(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
         let headers: String = headers.iter().flat_map(|(key, value)| [key, ": ", value, "\r\n"]).collect();
         let length = body.len();
-        let head =
-            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n");
-        self.stream.get_mut().write_all(&[head.as_bytes(), body].concat()).expect("the server reads");
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n"
+        );
+        self.send(&head).expect("the server reads");
+        self.stream.get_mut().write_all(body).expect("the server reads");
         self.receive().expect("an answer")
     }
 

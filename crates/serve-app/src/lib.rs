@@ -32,6 +32,7 @@ pub mod config;
 pub mod context;
 pub mod error;
 pub mod exit;
+mod explained;
 pub mod features;
 pub mod gather;
 mod guarded;

@@ -16,6 +16,9 @@ use crate::routes::App;
 /// Who changes the registry over HTTP, in the aliases' history, where callers are not told apart.
 const BY: &str = "http";
 
+const FILE_PATH: &str = "file_path and config: nothing is loaded from a path that a request names, only from the registry; \
+                         publish the file with `serve-ctl import`, then name it by model and model_version";
+
 /// Which models an administrative request means. The query may say the same.
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +29,11 @@ struct Asked {
     model_type: Option<String>,
     #[serde(default)]
     dry_run: bool,
+    /// Another server's word for `model_version`.
+    version: Option<String>,
+    /// Other servers load from a path that a request names, with settings for it.
+    file_path: Option<Json>,
+    config: Option<Json>,
 }
 
 const QUERY: [&str; 5] = ["model", "model_version", "feature_set", "model_type", "dry_run"];
@@ -33,6 +41,15 @@ const QUERY: [&str; 5] = ["model", "model_version", "feature_set", "model_type",
 impl Asked {
     fn read(call: &Call) -> Result<Self, Failure> {
         let mut asked: Self = call.json()?.unwrap_or_default();
+        if asked.file_path.is_some() || asked.config.is_some() {
+            return Err(Failure::invalid("not_supported", FILE_PATH));
+        }
+        if let Some(version) = asked.version.take()
+            && *asked.model_version.get_or_insert_with(|| version.clone()) != version
+        {
+            let message = format!("version is {version:?} and model_version says another");
+            return Err(Failure::invalid("conflicting_request", message));
+        }
         for (key, value) in call.query(&QUERY)? {
             let place = match &*key {
                 "model" => &mut asked.model,

@@ -13,6 +13,7 @@
 //! | [`limits`] | body size and time |
 //! | `encoding` | gzip and deflate, both ways |
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
+//! | `mlflow`, `v1` | MLflow's scoring server, TensorFlow Serving's and KServe's V1; both by `table` and `scoring` |
 //! | [`feast`] | Feast's online features |
 //! | [`websocket`] | predictions on a socket |
 //! | [`oip`] | the Open Inference Protocol |
@@ -32,15 +33,20 @@ pub mod forwarded;
 pub mod health;
 pub mod ingest;
 pub mod limits;
+mod mlflow;
 pub mod models;
 pub mod oip;
 mod openapi;
 mod patience;
 pub mod predict;
 mod predict_body;
+mod reference;
 mod reply;
 pub mod routes;
+mod scoring;
 pub mod server;
+mod table;
+mod v1;
 pub mod websocket;
 
 pub use config::HttpConfig;
