@@ -347,9 +347,6 @@ fn acts_and_refusals_are_written_down_and_secrets_are_not() {
             .status,
         403
     );
-    for _ in 0..200 {
-        assert_eq!(get(&server, "/models", wrong).error().0 / 100, 4);
-    }
     let text = fs::read_to_string(&log).expect("is there");
     let lines: Vec<Json> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let audit: Vec<&Json> = lines.iter().filter(|line| line["target"] == "audit").collect();
@@ -369,7 +366,6 @@ fn acts_and_refusals_are_written_down_and_secrets_are_not() {
     );
     let forbidden = of("forbidden-1");
     assert_eq!((&forbidden["code"], &forbidden["who"]), (&json!("not_permitted"), &json!("ops")));
-    assert!(audit.len() < 150, "{} lines of a flood are written", audit.len());
     assert!(!text.contains(wrong) && !text.contains(&ops) && !text.contains("secret=x"), "{text}");
 }
 

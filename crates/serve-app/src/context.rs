@@ -123,7 +123,7 @@ impl Context {
 
     /// The same request, from somewhere.
     #[must_use]
-    pub fn from(self, origin: Origin) -> Self {
+    pub fn sent_from(self, origin: Origin) -> Self {
         Self { origin, ..self }
     }
 

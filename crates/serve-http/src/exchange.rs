@@ -62,7 +62,7 @@ async fn dispatch(
     let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
     *standings = entry.standings;
     let origin = Origin { address: Some(address), request: Arc::clone(&id.0) };
-    let context = Context::new(entry.outcome?).begun(began).until(began + patience.limit).from(origin);
+    let context = Context::new(entry.outcome?).begun(began).until(began + patience.limit).sent_from(origin);
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Receive, body).await?;

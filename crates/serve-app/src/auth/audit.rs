@@ -118,3 +118,27 @@ impl Act<'_> {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn a_flood_of_refusals_is_counted_and_not_written() {
+        let refusals = Refusals::default();
+        let error = ServiceError::new(Code::InvalidKey, "the key is not known here");
+        let refusal = Refusal { who: None, from: None, request: "r", what: ("GET", "/"), error: &error };
+        for _ in 0..10_000 {
+            refusals.write(refusal);
+        }
+        // In the time that this takes, a few more than the burst may be written.
+        assert!(refusals.unwritten.load(Ordering::Relaxed) > 1_000);
+    }
+
+    #[test]
+    fn what_a_client_says_breaks_no_line() {
+        assert_eq!(shortened("/a\nb\u{1b}[2J"), "/a b [2J");
+        assert_eq!(shortened(&"x".repeat(1_000)).len(), LONGEST);
+    }
+}

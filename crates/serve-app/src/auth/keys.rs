@@ -113,15 +113,9 @@ impl KeyRing {
             let mut wrong = |problem: String| {
                 mistakes.push(Mistake { setting: format!("auth.keys[{at}]"), problem });
             };
+            own_mistakes(key).for_each(&mut wrong);
             if !is_name(&key.id) {
-                wrong(format!("the id is no name: expected 1 to {LONGEST_NAME} printable characters"));
                 continue;
-            }
-            if key.permissions.is_empty() {
-                wrong(format!("{:?} may do nothing; expected some of predict, read, admin", key.id));
-            }
-            if key.sha256.is_empty() {
-                wrong(format!("{:?} has no sha256", key.id));
             }
             if *rates.entry(&key.id).or_insert(key.rate) != key.rate {
                 wrong(format!(
@@ -175,6 +169,20 @@ impl KeyRing {
         }
         self.clients.get(usize::try_from(found).ok()?)
     }
+}
+
+/// What a key's line shows to be wrong by itself.
+fn own_mistakes(key: &KeyConfig) -> impl Iterator<Item = String> {
+    let unnamed = !is_name(&key.id);
+    let name = || format!("the id is no name: expected 1 to {LONGEST_NAME} printable characters");
+    let idle = || format!("{:?} may do nothing; expected some of predict, read, admin", key.id);
+    let keyless = || format!("{:?} has no sha256", key.id);
+    let told = [
+        unnamed.then(name),
+        (!unnamed && key.permissions.is_empty()).then(idle),
+        (!unnamed && key.sha256.is_empty()).then(keyless),
+    ];
+    told.into_iter().flatten()
 }
 
 fn words(digest: &Digest) -> [u64; 4] {

@@ -53,19 +53,7 @@ impl State {
     ) -> Result<Self, Vec<Mistake>> {
         let mut mistakes = config.own_mistakes();
         let mode = config.mode();
-        let mut ring = KeyRing::default();
-        if mode.keys() {
-            let mut listed = config.keys.clone();
-            if let Some(path) = &config.keys_file {
-                listed.extend(keys::read_file(path, &mut mistakes));
-            }
-            // Later on a file without a key is somebody's way to lock everyone out.
-            if listed.is_empty() && before.is_none() && mistakes.is_empty() {
-                let problem = "mode asks for keys, and there are none".to_owned();
-                mistakes.push(Mistake { setting: "auth.keys".to_owned(), problem });
-            }
-            ring = KeyRing::new(&listed, before.map(|before| &before.ring), usages, &mut mistakes);
-        }
+        let ring = if mode.keys() { ring(config, before, usages, &mut mistakes) } else { KeyRing::default() };
         let tokens = mode.jwt().then(|| Tokens::new(&config.jwt, &mut mistakes));
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -179,6 +167,25 @@ impl State {
             None => error,
         }
     }
+}
+
+/// The keys of a configuration and of its file.
+fn ring(
+    config: &AuthConfig,
+    before: Option<&State>,
+    usages: &Usages,
+    mistakes: &mut Vec<Mistake>,
+) -> KeyRing {
+    let mut listed = config.keys.clone();
+    if let Some(path) = &config.keys_file {
+        listed.extend(keys::read_file(path, mistakes));
+    }
+    // Later on a file without a key is somebody's way to lock everyone out.
+    if listed.is_empty() && before.is_none() && mistakes.is_empty() {
+        let problem = "mode asks for keys, and there are none".to_owned();
+        mistakes.push(Mistake { setting: "auth.keys".to_owned(), problem });
+    }
+    KeyRing::new(&listed, before.map(|before| &before.ring), usages, mistakes)
 }
 
 fn too_many_failures(wait: Duration) -> ServiceError {
