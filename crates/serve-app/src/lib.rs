@@ -4,6 +4,8 @@
 //! | module | concept |
 //! |---|---|
 //! | [`service`] | the service and what it is made of |
+//! | [`auth`] | who may ask: keys, tokens, rates, and the audit trail |
+//! | [`rate`] | how often somebody may ask |
 //! | [`caller`] | who asks, and what they may |
 //! | [`changes`] | who waits for new features |
 //! | [`context`] | what goes with a request whatever it asks for |
@@ -23,12 +25,14 @@
 
 pub mod admin;
 pub mod admission;
+pub mod auth;
 pub mod caller;
 pub mod changes;
 pub mod config;
 pub mod context;
 pub mod error;
 pub mod exit;
+mod explained;
 pub mod features;
 pub mod gather;
 mod guarded;
@@ -37,6 +41,7 @@ pub mod metrics;
 pub mod poll;
 pub mod predict;
 pub mod prediction_cache;
+pub mod rate;
 pub mod request;
 pub mod service;
 pub mod statistics;
@@ -46,14 +51,16 @@ mod workers;
 
 pub use admin::Author;
 pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};
+pub use auth::{AuthConfig, AuthMode, Locks};
 pub use caller::{Caller, Permission};
 pub use config::{ConfigError, Layers};
-pub use context::{Context, Priority, Stage};
+pub use context::{Context, Origin, Priority, Stage};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
 pub use prediction_cache::{CacheConfig, PredictionCache, PredictionCacheStats};
+pub use rate::Rate;
 pub use request::{Features, ModelQuery, PredictRequest};
 pub use service::{Service, ServiceParts};
 pub use statistics::Statistics;

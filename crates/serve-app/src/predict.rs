@@ -72,7 +72,7 @@ impl Service {
             Err(error) if error.code.may_fall_back() => error,
             answered => return answered,
         };
-        let Some((asked, instead)) = self.fallback(request) else { return Err(error) };
+        let Some((asked, instead)) = self.fallback(context, request) else { return Err(error) };
         let answered = self.predict_alone(context, &instead).await;
         self.count_rows(context, slice::from_ref(&instead), slice::from_ref(&answered));
         fallen_back(asked, error, answered)
@@ -80,12 +80,19 @@ impl Service {
 
     /// The request as it is put to a model's fallback, with the model's name. A version that was asked for by its number has
     /// none: who says so means that version. A fallback without a feature set answers from what the request has.
-    fn fallback<'r>(&self, request: &PredictRequest<'r>) -> Option<(ModelName, PredictRequest<'r>)> {
-        let asked = self.reference(&request.model).ok()?;
+    fn fallback<'r>(
+        &self,
+        context: &Context,
+        request: &PredictRequest<'r>,
+    ) -> Option<(ModelName, PredictRequest<'r>)> {
+        let asked = self.reference(context, &request.model).ok()?;
         if matches!(asked.selector, Selector::Version(_)) {
             return None;
         }
         let fallback = self.registry().options().models.get(&asked.name)?.fallback.clone()?;
+        if !context.caller().may_use(&fallback.name) {
+            return None;
+        }
         let served = self.registry().model(fallback.name.as_str());
         let served =
             served.is_some_and(|model| model.summary().is_some_and(|about| about.feature_set.is_some()));
@@ -137,7 +144,7 @@ impl Service {
         for (at, (answer, request)) in answers.iter().zip(requests).enumerate() {
             if let Err(error) = answer
                 && error.code.may_fall_back()
-                && let Some((asked, request)) = self.fallback(request)
+                && let Some((asked, request)) = self.fallback(context, request)
             {
                 failed.push((at, asked, error.clone()));
                 instead.push(request);
@@ -210,7 +217,7 @@ impl Service {
         query: &ModelQuery,
         meant: &mut HashMap<ModelRef, Arc<Deployment>>,
     ) -> Result<Arc<Deployment>, ServiceError> {
-        let reference = self.reference(query)?;
+        let reference = self.reference(context, query)?;
         if let Some(deployment) = meant.get(&reference) {
             agree(query, deployment)?;
             return Ok(Arc::clone(deployment));

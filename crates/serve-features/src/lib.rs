@@ -39,7 +39,8 @@ pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{
-    ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features, read_raw,
+    Cell, CellReader, ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features,
+    read_raw,
 };
 pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with};
 pub use memory::MemoryStore;

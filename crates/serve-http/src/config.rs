@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serve_core::ByteSize;
 
+use crate::forwarded::Network;
 use crate::websocket::WebSocketConfig;
 
 /// Where the server listens, and what it allows a client.
@@ -32,6 +33,8 @@ pub struct HttpConfig {
     pub server_name: String,
     /// The feature sets that `/predict/both` compares.
     pub compare: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// Which pages of other origins may call from a browser.
     pub cors: CorsConfig,
     /// Sockets.
@@ -57,6 +60,7 @@ impl Default for HttpConfig {
             drain_timeout: Duration::from_secs(30),
             server_name: "serve".to_owned(),
             compare: Vec::new(),
+            trusted_proxies: Vec::new(),
             cors: CorsConfig::default(),
             websocket: WebSocketConfig::default(),
         }

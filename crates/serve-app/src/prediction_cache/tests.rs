@@ -37,6 +37,7 @@ fn service(registry: &Arc<Registry>, predictions: PredictionsConfig) -> Service 
         default_model: None,
         compare: Vec::new(),
         limits: LimitsConfig::default(),
+        locks: Arc::default(),
         clock,
     })
     .with_prediction_cache(PredictionCache::open(&cache).expect("opens"))
