@@ -107,7 +107,14 @@ fn run_build(
     if built.rejected > 0 {
         eprintln!("{} rows were left out: a feature with `missing: reject` had no value", built.rejected);
     }
-    Ok(())
+    built.unreadable.iter().for_each(|unreadable| eprintln!("{unreadable}"));
+    match built.unreadable.len() {
+        0 => Ok(()),
+        left_out => {
+            let message = format!("{left_out} entities were left out: a raw row of theirs cannot be read");
+            Err(Exit::told(ExitReason::Data, message))
+        }
+    }
 }
 
 /// A set whose first table has no rows at all is a mistake: another store, or nothing ingested yet.

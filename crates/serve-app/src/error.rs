@@ -44,6 +44,7 @@ pub enum Code {
     FeaturesStale,
     OnDemandUnavailable,
     FeaturesNotComputed,
+    StoredRowUnreadable,
     FeatureStoreUnavailable,
     UnknownFeatureSet,
     UnknownEntity,
@@ -84,6 +85,7 @@ impl Code {
             Self::FeaturesStale => "features_stale",
             Self::OnDemandUnavailable => "on_demand_unavailable",
             Self::FeaturesNotComputed => "features_not_computed",
+            Self::StoredRowUnreadable => "stored_row_unreadable",
             Self::FeatureStoreUnavailable => "feature_store_unavailable",
             Self::UnknownFeatureSet => "unknown_feature_set",
             Self::UnknownEntity => "unknown_entity",
@@ -109,6 +111,7 @@ impl Code {
             | Self::FeaturesStale
             | Self::OnDemandUnavailable
             | Self::FeaturesNotComputed
+            | Self::StoredRowUnreadable
             | Self::FeatureStoreUnavailable => true,
             code => code.fault() != Fault::Client,
         }
@@ -123,7 +126,7 @@ impl Code {
             | Self::CacheFull
             | Self::FeatureStoreUnavailable
             | Self::RegistryUnavailable => Fault::Upstream,
-            Self::Internal | Self::FeaturesNotComputed => Fault::Ours,
+            Self::Internal | Self::FeaturesNotComputed | Self::StoredRowUnreadable => Fault::Ours,
             _ => Fault::Client,
         }
     }

@@ -138,6 +138,7 @@ fn rows(families: &mut Vec<MetricFamily>, told: &RetrievalCounters) {
         ("last_known_good", told.last_known_good),
         ("stale", told.stale),
         ("store_failed", told.store_failed),
+        ("unreadable", told.unreadable),
         ("unavailable", told.unavailable),
     ];
     counters(

@@ -58,7 +58,7 @@ pub use row::FeatureRow;
 pub use sqlite::{Durability, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows,
-    RawStore, RetrieveError, StoredState, WriteError,
+    RawSlot, RawStore, RetrieveError, SampledRow, Slot, StoreError, StoredState, Unreadable, WriteError,
 };
 pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};

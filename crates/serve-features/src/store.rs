@@ -12,9 +12,9 @@ use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 
 pub(crate) use error::Cause;
-pub use error::{Fault, RetrieveError, WriteError};
+pub use error::{Fault, RetrieveError, StoreError, Unreadable, WriteError};
 pub use open::OpenError;
-pub use raw::{Depth, RawRequest, RawRows, RawStore, StoredState};
+pub use raw::{Depth, RawRequest, RawRows, RawSlot, RawStore, StoredState};
 pub(crate) use raw::{check_raw, earliest};
 
 mod error;
@@ -23,6 +23,13 @@ mod raw;
 
 /// What a store's calls return: object-safe, and needing no particular runtime.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One entity's part of a fetch: its row, `None` where there is none, or why the row cannot be read. An entity whose row cannot
+/// be read fails alone.
+pub type Slot = Result<Option<FeatureRow>, Unreadable>;
+
+/// One entity's part of a sample.
+pub type SampledRow = Result<FeatureRow, Unreadable>;
 
 /// Which rows are wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -86,7 +93,7 @@ pub struct HistoryRequest {
 /// store.write(set, vec![row]).await?;
 ///
 /// let request = FetchRequest::newest("vader".parse()?, ["BTC/USD".parse()?, "DOGE/XYZ".parse()?]);
-/// let rows = store.fetch(request).await?;
+/// let rows = store.fetch(request).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
 /// assert_eq!(rows[0].as_ref().and_then(|row| row.get("mood")), Some(&0.25.into()));
 /// assert_eq!(rows[1], None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -102,7 +109,7 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     ///
     /// Work begins at the call or at the first poll; dropping the future abandons it. `deadline` keeps the store from working
     /// for nobody; how long the caller itself waits is the caller's to bound.
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>>;
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>>;
 
     /// Stores rows, all or none; a row of the same set, entity and timestamp is replaced. Whether the rows of a dropped
     /// future are stored is not known.
@@ -114,7 +121,7 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>>;
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>>;
 
     /// One entity's rows from `from` on and before `to`, oldest first, at most `limit` of them.
     fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>>;

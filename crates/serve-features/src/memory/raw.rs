@@ -11,8 +11,8 @@ use serve_core::Value;
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable, merge};
 use crate::store::{
-    BoxFuture, Depth, RawRequest, RawRows, RawStore, RetrieveError, StoredState, WriteError, check_raw,
-    earliest,
+    BoxFuture, Depth, RawRequest, RawRows, RawSlot, RawStore, RetrieveError, StoredState, Unreadable,
+    WriteError, check_raw, earliest,
 };
 
 /// A row's values by the moment and digest that name it.
@@ -26,7 +26,7 @@ type States = HashMap<Entity, HashMap<FeatureSetName, BTreeMap<Timestamp, Stored
 pub(super) struct RawMemory(RwLock<(Tables, States)>);
 
 impl RawMemory {
-    fn read(&self, request: &RawRequest) -> Result<Vec<RawRows>, RetrieveError> {
+    fn read(&self, request: &RawRequest) -> Result<Vec<RawSlot>, RetrieveError> {
         let guard = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let table = guard.0.get(&request.table);
         let one = |entity: &Entity| {
@@ -34,12 +34,8 @@ impl RawMemory {
             let rows = table.and_then(|entities| entities.get(entity));
             let (known, complete) = newest(rows, request.until.unwrap_or(Timestamp::MAX), request.depth);
             let frame = request.table.columns(known.into_iter());
-            let frame = frame.map_err(|source| RetrieveError::Corrupt {
-                table: request.table.to_string(),
-                entity: entity.clone(),
-                source: Box::new(source),
-            })?;
-            Ok(RawRows { frame, complete })
+            let rows = frame.map(|frame| RawRows { frame, complete });
+            Ok(rows.map_err(|source| Unreadable::new(request.table.name(), entity, source.into())))
         };
         request.entities.iter().map(one).collect()
     }
@@ -106,7 +102,7 @@ fn newest(rows: Option<&Rows>, until: Timestamp, depth: Depth) -> (Vec<Known<'_>
 }
 
 impl RawStore for RawMemory {
-    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
         Box::pin(future::ready(self.read(&request)))
     }
 

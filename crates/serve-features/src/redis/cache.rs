@@ -24,9 +24,9 @@ use crate::location::RedisUrl;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::runtime::StoreRuntime;
-use crate::store::OpenError;
 use crate::store::{
-    BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
+    BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawStore, RetrieveError,
+    SampledRow, Slot, StoreError, WriteError,
 };
 use crate::stored::Layouts;
 
@@ -153,17 +153,17 @@ impl RedisCache {
         }
     }
 
-    async fn newest(&self, mut request: FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+    async fn newest(&self, mut request: FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
         request.check_deadline()?;
-        let mut rows = self.near.get(&request).await;
-        let missing: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].is_none()).collect();
+        let mut rows: Vec<Slot> = self.near.get(&request).await.into_iter().map(Ok).collect();
+        let missing: Vec<usize> = (0..rows.len()).filter(|i| matches!(rows[*i], Ok(None))).collect();
         if missing.is_empty() {
             return Ok(rows);
         }
         let set = request.set.clone();
         request.entities = missing.iter().map(|i| request.entities[*i].clone()).collect();
         let found = self.inner.fetch(request).await?;
-        self.near.fill(set, found.iter().flatten().cloned().collect());
+        self.near.fill(set, found.iter().flatten().flatten().cloned().collect());
         for (i, row) in missing.into_iter().zip(found) {
             rows[i] = row;
         }
@@ -326,7 +326,7 @@ impl FeatureStore for RedisCache {
         self.inner.kind()
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         if request.as_of.is_some() || request.entities.is_empty() {
             return self.inner.fetch(request);
         }
@@ -356,7 +356,7 @@ impl FeatureStore for RedisCache {
         });
         let patience = self.near.options.timeout;
         self.runtime.run(async move {
-            let stopped = |_| Err(WriteError::Stopped { store: super::KIND });
+            let stopped = |_| Err(StoreError::Stopped { store: super::KIND }.into());
             let written = told.await.unwrap_or_else(stopped);
             // A reader finds the new row at once, unless Redis is slow.
             let _ = tokio::time::timeout(patience, task).await;
@@ -368,7 +368,7 @@ impl FeatureStore for RedisCache {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         self.inner.sample(set, limit)
     }
 

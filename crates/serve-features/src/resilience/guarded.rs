@@ -20,7 +20,8 @@ use crate::config::FeaturesConfig;
 use crate::name::FeatureSetName;
 use crate::row::FeatureRow;
 use crate::store::{
-    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, SampledRow, Slot,
+    StoreError, WriteError,
 };
 
 use failure::{Failure, Tells};
@@ -175,11 +176,11 @@ impl Guarded {
         let latest = Instant::now() + bounds.timeout;
         let end = bounds.deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)));
         if let Some(retry_after) = self.breaker.refuses(Instant::now().into_std()) {
-            return Err(self.refused_open(retry_after));
+            return Err(self.refused_open(retry_after).into());
         }
         let _place = self.bulkhead.enter(end).await.map_err(|full| {
             count(&self.counters.refused_busy);
-            E::busy(self.kind, full.waiting)
+            StoreError::Busy { store: self.kind, waiting: full.waiting }.into()
         })?;
         self.budget.pay_in();
         count(&self.counters.calls);
@@ -218,12 +219,13 @@ impl Guarded {
                 return Ok(value);
             }
             Ok(Err(error)) => error,
-            Err(_) => {
-                count(&self.counters.timeouts);
-                E::timed_out(self.kind, now - begun)
-            }
+            Err(_) => StoreError::TimedOut { store: self.kind, waited: now - begun }.into(),
         };
-        match error.tells() {
+        let tells = error.tells();
+        if tells == Tells::Late {
+            count(&self.counters.timeouts);
+        }
+        match tells {
             Tells::Answered => permit.answered(now.into_std()),
             Tells::Failed => permit.failed(now.into_std(), error.chain()),
             Tells::Late if had_time => permit.failed(now.into_std(), error.chain()),
@@ -237,9 +239,9 @@ impl Guarded {
         Err(error)
     }
 
-    fn refused_open<E: Failure>(&self, retry_after: Duration) -> E {
+    fn refused_open(&self, retry_after: Duration) -> StoreError {
         count(&self.counters.refused_open);
-        E::open(self.kind, retry_after)
+        StoreError::BreakerOpen { store: self.kind, retry_after }
     }
 }
 
@@ -248,16 +250,21 @@ impl FeatureStore for Guarded {
         self.kind
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         let near = request.clone();
         let asked = self.call(self.reading(request.deadline), move |end| {
             self.store.fetch(FetchRequest { deadline: Some(end), ..request.clone() })
         });
         Box::pin(async move {
             match asked.await {
-                Err(error @ RetrieveError::BreakerOpen { .. }) => {
-                    let known: Option<Vec<_>> =
-                        self.store.near(near).await.into_iter().map(|row| row.map(Some)).collect();
+                Err(error @ RetrieveError::Store(StoreError::BreakerOpen { .. })) => {
+                    let known: Option<Vec<Slot>> = self
+                        .store
+                        .near(near)
+                        .await
+                        .into_iter()
+                        .map(|row| row.map(|row| Ok(Some(row))))
+                        .collect();
                     known.ok_or(error)
                 }
                 answer => answer,
@@ -273,7 +280,7 @@ impl FeatureStore for Guarded {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         Box::pin(self.call(self.reading_slowly(None), move |_| self.store.sample(set.clone(), limit)))
     }
 

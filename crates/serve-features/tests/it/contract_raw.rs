@@ -9,7 +9,7 @@ use serve_features::{
 };
 
 use super::contract;
-use super::{at, block_on, entity, set};
+use super::{at, block_on, entity, readable, set};
 
 /// Runs a check against an empty store of each kind that keeps raw rows.
 fn every_store(check: impl Fn(&dyn FeatureStore)) {
@@ -53,7 +53,7 @@ fn request(table: &RawTable, names: &[&str], depth: Depth) -> RawRequest {
 }
 
 fn read(store: &dyn FeatureStore, request: RawRequest) -> Vec<RawRows> {
-    block_on(raw(store).read_raw(request)).expect("reads")
+    readable(block_on(raw(store).read_raw(request)).expect("reads"))
 }
 
 fn whole(store: &dyn FeatureStore, table: &RawTable, name: &str) -> Frame {
