@@ -10,4 +10,5 @@ mod outage;
 mod predict;
 mod registry;
 mod server;
+mod stores;
 mod swap;

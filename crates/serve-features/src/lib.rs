@@ -20,7 +20,7 @@
 //! tokio's timers.
 
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
+pub use self::redis::{RedisCache, RedisCacheOptions, RedisStore};
 pub use compute::{
     BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
     OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,
@@ -58,7 +58,8 @@ pub use row::FeatureRow;
 pub use sqlite::{Durability, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows,
-    RawSlot, RawStore, RetrieveError, SampledRow, Slot, StoreError, StoredState, Unreadable, WriteError,
+    RawSlot, RawStore, RetrieveError, SampledRow, SharedCacheCounters, Slot, StoreError, StoredState,
+    Unreadable, WriteError,
 };
 pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};

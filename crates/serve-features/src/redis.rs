@@ -11,7 +11,7 @@ use ::redis::RedisError;
 
 use crate::store::StoreError;
 
-pub use cache::{RedisCache, RedisCacheCounts, RedisCacheOptions};
+pub use cache::{RedisCache, RedisCacheOptions};
 pub use store::RedisStore;
 
 mod breaker;

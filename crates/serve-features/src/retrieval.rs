@@ -272,7 +272,8 @@ impl Retriever {
     /// What happened since the start.
     #[must_use]
     pub fn counters(&self) -> RetrievalCounters {
-        self.counters.read(self.store_counters(), self.cache.counters())
+        let shared = self.store.as_ref().and_then(FeatureStore::shared_cache);
+        self.counters.read(self.store_counters(), self.cache.counters(), shared)
     }
 
     /// The store as the retriever asks it, guarded.

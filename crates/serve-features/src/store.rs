@@ -60,6 +60,25 @@ impl FetchRequest {
     }
 }
 
+/// What became of requests in a cache that stands before a store and that several servers share: in entities, but for
+/// `failures`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SharedCacheCounters {
+    /// Answered from the cache.
+    pub hits: u64,
+    /// Not in the cache.
+    pub misses: u64,
+    /// In the cache in a form that no row has; misses too.
+    pub corrupt: u64,
+    /// The cache was not asked, because it had failed before.
+    pub skipped: u64,
+    /// The cache was asked, and failed or took too long.
+    pub failed: u64,
+    /// Calls that failed or took too long, those behind an answer included.
+    pub failures: u64,
+}
+
 /// Which part of one entity's past is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRequest {
@@ -130,6 +149,11 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// it. Answers while the store is left alone.
     fn near(&self, request: FetchRequest) -> BoxFuture<'_, Vec<Option<FeatureRow>>> {
         Box::pin(std::future::ready(vec![None; request.entities.len()]))
+    }
+
+    /// What became of requests in a cache that stands before the store, where there is one.
+    fn shared_cache(&self) -> Option<SharedCacheCounters> {
+        None
     }
 
     /// The raw rows, where the store keeps them too.

@@ -26,7 +26,7 @@ use crate::row::FeatureRow;
 use crate::runtime::StoreRuntime;
 use crate::store::{
     BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawStore, RetrieveError,
-    SampledRow, Slot, StoreError, WriteError,
+    SampledRow, SharedCacheCounters, Slot, StoreError, WriteError,
 };
 use crate::stored::Layouts;
 
@@ -66,24 +66,6 @@ impl Default for RedisCacheOptions {
         let (timeout, connect_timeout) = (Duration::from_millis(10), Duration::from_secs(1));
         Self { ttl: Duration::from_mins(1), timeout, connect_timeout }
     }
-}
-
-/// What became of requests, in entities but for `failures`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct RedisCacheCounts {
-    /// Answered from Redis.
-    pub hits: u64,
-    /// Not in Redis.
-    pub misses: u64,
-    /// In Redis in a form that no row has; misses too.
-    pub corrupt: u64,
-    /// Redis was not asked, because it had failed before.
-    pub skipped: u64,
-    /// Redis was asked, and failed or took too long.
-    pub failed: u64,
-    /// Calls that failed or took too long, those behind an answer included.
-    pub failures: u64,
 }
 
 #[derive(Debug, Default)]
@@ -140,10 +122,10 @@ impl RedisCache {
 
     /// What became of requests so far.
     #[must_use]
-    pub fn counts(&self) -> RedisCacheCounts {
+    pub fn counts(&self) -> SharedCacheCounters {
         let Counters { hits, misses, corrupt, skipped, failed, failures } = &self.near.counters;
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RedisCacheCounts {
+        SharedCacheCounters {
             hits: now(hits),
             misses: now(misses),
             corrupt: now(corrupt),
@@ -378,6 +360,10 @@ impl FeatureStore for RedisCache {
 
     fn raw(&self) -> Option<&dyn RawStore> {
         self.inner.raw()
+    }
+
+    fn shared_cache(&self) -> Option<SharedCacheCounters> {
+        Some(self.counts())
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {

@@ -20,8 +20,8 @@ use crate::config::FeaturesConfig;
 use crate::name::FeatureSetName;
 use crate::row::FeatureRow;
 use crate::store::{
-    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, SampledRow, Slot,
-    StoreError, WriteError,
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, SampledRow,
+    SharedCacheCounters, Slot, StoreError, WriteError,
 };
 
 use failure::{Failure, Tells};
@@ -171,7 +171,7 @@ impl Guarded {
     async fn call<'a, T, E: Failure>(
         &'a self,
         bounds: Bounds,
-        ask: impl Fn(std::time::Instant) -> BoxFuture<'a, Result<T, E>> + Send + 'a,
+        ask: impl Fn(std::time::Instant) -> BoxFuture<'a, Result<T, E>> + Send,
     ) -> Result<T, E> {
         let latest = Instant::now() + bounds.timeout;
         let end = bounds.deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)));
@@ -206,7 +206,7 @@ impl Guarded {
         &'a self,
         bounds: Bounds,
         end: Instant,
-        ask: &(impl Fn(std::time::Instant) -> BoxFuture<'a, Result<T, E>> + Send + 'a),
+        ask: &(impl Fn(std::time::Instant) -> BoxFuture<'a, Result<T, E>> + Send),
     ) -> Result<T, E> {
         let begun = Instant::now();
         let permit = self.breaker.acquire(begun.into_std()).map_err(|after| self.refused_open(after))?;
@@ -251,20 +251,12 @@ impl FeatureStore for Guarded {
     }
 
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
-        let near = request.clone();
-        let asked = self.call(self.reading(request.deadline), move |end| {
-            self.store.fetch(FetchRequest { deadline: Some(end), ..request.clone() })
-        });
         Box::pin(async move {
-            match asked.await {
+            let ask = |end| self.store.fetch(FetchRequest { deadline: Some(end), ..request.clone() });
+            match self.call(self.reading(request.deadline), ask).await {
                 Err(error @ RetrieveError::Store(StoreError::BreakerOpen { .. })) => {
-                    let known: Option<Vec<Slot>> = self
-                        .store
-                        .near(near)
-                        .await
-                        .into_iter()
-                        .map(|row| row.map(|row| Ok(Some(row))))
-                        .collect();
+                    let near = self.store.near(request).await.into_iter();
+                    let known: Option<Vec<Slot>> = near.map(|row| row.map(|row| Ok(Some(row)))).collect();
                     known.ok_or(error)
                 }
                 answer => answer,
@@ -286,6 +278,10 @@ impl FeatureStore for Guarded {
 
     fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
         Box::pin(self.call(self.reading_slowly(None), move |_| self.store.history(request.clone())))
+    }
+
+    fn shared_cache(&self) -> Option<SharedCacheCounters> {
+        self.store.shared_cache()
     }
 
     fn raw(&self) -> Option<&dyn RawStore> {

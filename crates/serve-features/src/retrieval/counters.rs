@@ -7,6 +7,7 @@ use tracing::warn;
 use super::{Origin, Retrieved, Unavailable};
 use crate::feature_cache::CacheCounters;
 use crate::resilience::StoreCounters;
+use crate::store::SharedCacheCounters;
 
 /// What happened since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,6 +45,8 @@ pub struct RetrievalCounters {
     pub store: StoreCounters,
     /// The cache.
     pub cache: CacheCounters,
+    /// The cache that servers share, where there is one.
+    pub shared_cache: Option<SharedCacheCounters>,
 }
 
 #[derive(Default)]
@@ -110,7 +113,12 @@ impl Counters {
         add(&self.invalid, row.invalid.len());
     }
 
-    pub(super) fn read(&self, store: StoreCounters, cache: CacheCounters) -> RetrievalCounters {
+    pub(super) fn read(
+        &self,
+        store: StoreCounters,
+        cache: CacheCounters,
+        shared_cache: Option<SharedCacheCounters>,
+    ) -> RetrievalCounters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RetrievalCounters {
             cached: read(&self.cached),
@@ -129,6 +137,7 @@ impl Counters {
             refused: read(&self.refused),
             store,
             cache,
+            shared_cache,
         }
     }
 }

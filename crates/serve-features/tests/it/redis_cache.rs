@@ -128,7 +128,7 @@ fn requests_as_of_then_go_past_it() {
     request.as_of = Some(at("2024-01-01"));
     let found = readable(block_on(cache.fetch(request)).expect("fetches"));
     assert_eq!(x(found[0].as_ref()), Some(Value::Number(1.0)));
-    assert_eq!(cache.counts(), serve_features::RedisCacheCounts::default());
+    assert_eq!(cache.counts(), serve_features::SharedCacheCounters::default());
 }
 
 #[test]
