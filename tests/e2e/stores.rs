@@ -143,7 +143,7 @@ fn a_model_takes_its_features_from_two_sets() {
     );
     import(folder.path(), "plain", "v1", &[]);
     let file = folder.path().join("features.db").display().to_string();
-    let url = format!("sqlite:{file}");
+    let url = format!("sqlite://{file}");
     ctl_ok(["features", "migrate", "--features", &url]);
     let server = serve(folder.path(), &format!("url: '{url}', max_age: none"));
     // A name that another set has too is not taken from it.

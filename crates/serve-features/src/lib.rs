@@ -41,7 +41,7 @@ pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{
     ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features, read_raw,
 };
-pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with};
+pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with, tables_of};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
 pub use options::StoreOptions;

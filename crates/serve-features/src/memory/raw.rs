@@ -40,24 +40,30 @@ impl RawMemory {
         request.entities.iter().map(one).collect()
     }
 
-    fn insert(&self, table: &RawTable, rows: Vec<RawRow>) -> Result<(), WriteError> {
+    fn insert(&self, table: &RawTable, rows: &[RawRow]) -> Result<(), WriteError> {
         rows.iter().try_for_each(|row| check_raw(table, row))?;
         // Digests take longer than insertions: before the lock.
         let digests: Vec<String> = rows.iter().map(|row| row.digest(table)).collect();
         let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (tables, states) = &mut *guard;
-        for (entity, first) in earliest(&rows) {
-            for known in states.get_mut(entity).into_iter().flat_map(HashMap::values_mut) {
-                drop(known.split_off(&first));
+        let entities = tables.entry(table.clone()).or_default();
+        let mut changed = Vec::new();
+        for (row, digest) in rows.iter().zip(digests) {
+            let stored = entities.entry(row.entity.clone()).or_default();
+            let before = stored.get(&(row.timestamp, digest.clone()));
+            let mut values = before.cloned().unwrap_or_default();
+            match table {
+                RawTable::Sentiment => merge(&mut values, row.values.iter().cloned()),
+                RawTable::Price | RawTable::Events(_) => values.clone_from(&row.values),
+            }
+            if before != Some(&values) {
+                changed.push(row);
+                stored.insert((row.timestamp, digest), values);
             }
         }
-        let entities = tables.entry(table.clone()).or_default();
-        for (row, digest) in rows.into_iter().zip(digests) {
-            let key = (row.timestamp, digest);
-            let stored = entities.entry(row.entity).or_default().entry(key).or_default();
-            match table {
-                RawTable::Sentiment => merge(stored, row.values),
-                RawTable::Price | RawTable::Events(_) => *stored = row.values,
+        for (entity, first) in earliest(changed) {
+            for known in states.get_mut(entity).into_iter().flat_map(HashMap::values_mut) {
+                drop(known.split_off(&first));
             }
         }
         Ok(())
@@ -107,7 +113,7 @@ impl RawStore for RawMemory {
     }
 
     fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>> {
-        Box::pin(future::ready(self.insert(&table, rows)))
+        Box::pin(future::ready(self.insert(&table, &rows)))
     }
 
     fn raw_entities(

@@ -104,8 +104,8 @@ impl SqliteDatabase {
     /// [`WriteError`]; nothing was written.
     pub fn write_raw(&mut self, table: &RawTable, rows: &[RawRow]) -> Result<(), WriteError> {
         self.transact("write raw rows", |transaction| {
-            raw::write(transaction, table, rows)?;
-            state::forget(transaction, rows)
+            let changed = raw::write(transaction, table, rows)?;
+            state::forget(transaction, changed)
         })
     }
 

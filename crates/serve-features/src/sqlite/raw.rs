@@ -19,26 +19,29 @@ use crate::stored;
 use crate::timestamp::to_micros;
 
 const PRICE_UPSERT: &str = "INSERT INTO price_data VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
-    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume";
+    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume
+    WHERE (open, high, low, close, volume) IS NOT
+        (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)";
 
 /// `?7` tells whether the row names `score` at all; one that does not leaves the stored score alone, as `json_patch` does
 /// with the other scores.
 const SENTIMENT_UPSERT: &str =
     "INSERT INTO sentiment_data VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
     score = CASE WHEN ?7 THEN excluded.score ELSE score END,
-    scores = json_patch(scores, excluded.scores)";
+    scores = json_patch(scores, excluded.scores)
+    WHERE ?7 AND score IS NOT excluded.score OR scores IS NOT json_patch(scores, excluded.scores)";
 
 const EVENT_INSERT: &str = "INSERT INTO raw_data VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
 
 /// One row's values by column.
 type Values = Vec<(Arc<str>, Value<'static>)>;
 
-/// Inserts or replaces every row.
-pub(super) fn write(
+/// Inserts or replaces every row; those that were not there already as they are.
+pub(super) fn write<'a>(
     transaction: &Transaction<'_>,
     table: &RawTable,
-    rows: &[RawRow],
-) -> Result<(), WriteError> {
+    rows: &'a [RawRow],
+) -> Result<Vec<&'a RawRow>, WriteError> {
     let failed = failing("write raw rows");
     let sql = match table {
         RawTable::Price => PRICE_UPSERT,
@@ -46,6 +49,7 @@ pub(super) fn write(
         RawTable::Events(_) => EVENT_INSERT,
     };
     let mut statement = transaction.prepare_cached(sql).map_err(&failed)?;
+    let mut changed = Vec::new();
     for row in rows {
         check_raw(table, row)?;
         let written = match table {
@@ -53,9 +57,11 @@ pub(super) fn write(
             RawTable::Sentiment => write_sentiment(&mut statement, row, table),
             RawTable::Events(name) => write_event(&mut statement, row, table, name),
         };
-        written.map_err(&failed)?;
+        if written.map_err(&failed)? > 0 {
+            changed.push(row);
+        }
     }
-    Ok(())
+    Ok(changed)
 }
 
 fn write_price(statement: &mut Statement<'_>, row: &RawRow) -> rusqlite::Result<usize> {

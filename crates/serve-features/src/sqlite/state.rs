@@ -60,7 +60,7 @@ pub(super) fn write(
 }
 
 /// Forgets what does not know these rows.
-pub(super) fn forget(transaction: &Transaction<'_>, rows: &[RawRow]) -> Result<(), WriteError> {
+pub(super) fn forget(transaction: &Transaction<'_>, rows: Vec<&RawRow>) -> Result<(), WriteError> {
     let failed = failing("forget states");
     let sql = "DELETE FROM feature_state WHERE entity = ?1 AND timestamp >= ?2";
     let mut statement = transaction.prepare_cached(sql).map_err(&failed)?;

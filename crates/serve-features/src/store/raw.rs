@@ -91,7 +91,8 @@ pub trait RawStore: fmt::Debug + Send + Sync {
 
     /// Stores raw rows, all or none. A candle of the same symbol and timestamp is replaced; a sentiment row of the same text
     /// keeps the scores that the new one does not name; an event that is there already stays. States of these entities that
-    /// have taken in something as late as the earliest of these rows are forgotten: they do not know it.
+    /// have taken in something as late as the earliest of these rows are forgotten: they do not know it. A row that is there
+    /// already as it is sent is none of these.
     fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>>;
 
     /// The entities of which a table has rows, in order of their names, beginning after the given one.
@@ -141,7 +142,7 @@ pub(crate) fn check_raw(table: &RawTable, row: &RawRow) -> Result<(), WriteError
 }
 
 /// The earliest moment of each entity: states that are as late do not know the rows.
-pub(crate) fn earliest(rows: &[RawRow]) -> BTreeMap<&Entity, Timestamp> {
+pub(crate) fn earliest<'a>(rows: impl IntoIterator<Item = &'a RawRow>) -> BTreeMap<&'a Entity, Timestamp> {
     let mut earliest: BTreeMap<&Entity, Timestamp> = BTreeMap::new();
     for row in rows {
         earliest
