@@ -19,6 +19,7 @@ mod reference;
 mod registry;
 mod remote;
 mod server;
+mod stores;
 mod swap;
 mod v1;
 mod websocket;

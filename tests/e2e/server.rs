@@ -285,7 +285,8 @@ impl Client {
         let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        let json = serde_json::from_slice(&body).unwrap_or_default();
+        let text = || if body.is_empty() { Json::Null } else { String::from_utf8_lossy(&body).into() };
+        let json = serde_json::from_slice(&body).unwrap_or_else(|_| text());
         Ok(Reply { status: code, headers, body: json, bytes: body })
     }
 

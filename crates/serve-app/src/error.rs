@@ -44,6 +44,7 @@ pub enum Code {
     FeaturesStale,
     OnDemandUnavailable,
     FeaturesNotComputed,
+    StoredRowUnreadable,
     FeatureStoreUnavailable,
     UnknownFeatureSet,
     UnknownEntity,
@@ -92,6 +93,7 @@ impl Code {
             Self::FeaturesStale => "features_stale",
             Self::OnDemandUnavailable => "on_demand_unavailable",
             Self::FeaturesNotComputed => "features_not_computed",
+            Self::StoredRowUnreadable => "stored_row_unreadable",
             Self::FeatureStoreUnavailable => "feature_store_unavailable",
             Self::UnknownFeatureSet => "unknown_feature_set",
             Self::UnknownEntity => "unknown_entity",
@@ -127,6 +129,7 @@ impl Code {
             | Self::FeaturesStale
             | Self::OnDemandUnavailable
             | Self::FeaturesNotComputed
+            | Self::StoredRowUnreadable
             | Self::FeatureStoreUnavailable => true,
             code => code.fault() != Fault::Client,
         }
@@ -141,7 +144,9 @@ impl Code {
             | Self::CacheFull
             | Self::FeatureStoreUnavailable
             | Self::RegistryUnavailable => Fault::Upstream,
-            Self::Internal | Self::FeaturesNotComputed | Self::Overloaded => Fault::Ours,
+            Self::Internal | Self::FeaturesNotComputed | Self::StoredRowUnreadable | Self::Overloaded => {
+                Fault::Ours
+            }
             _ => Fault::Client,
         }
     }

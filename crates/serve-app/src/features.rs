@@ -111,6 +111,7 @@ impl Service {
             Unavailable::Stale { .. } => Code::FeaturesStale,
             Unavailable::OnDemand { .. } => Code::OnDemandUnavailable,
             Unavailable::Computing { .. } => Code::FeaturesNotComputed,
+            Unavailable::Unreadable { .. } => Code::StoredRowUnreadable,
             Unavailable::Store { .. } => Code::FeatureStoreUnavailable,
             _ => Code::FeaturesUnavailable,
         };

@@ -10,10 +10,10 @@
 
 use ::redis::RedisError;
 
-use crate::store::{Cause, RetrieveError, WriteError};
+use crate::store::StoreError;
 
 pub use bytes::RedisBytes;
-pub use cache::{RedisCache, RedisCacheCounts, RedisCacheOptions};
+pub use cache::{RedisCache, RedisCacheOptions};
 pub use store::RedisStore;
 
 mod aside;
@@ -61,26 +61,12 @@ impl Failure {
     }
 }
 
-/// For `map_err` on a read without a deadline of its own.
-fn reading(operation: &'static str) -> impl Fn(Failure) -> RetrieveError {
-    move |failure| RetrieveError::Backend {
+/// For `map_err`, without a deadline of its own.
+fn failing(operation: &'static str) -> impl Fn(Failure) -> StoreError {
+    move |failure| StoreError::Backend {
         store: KIND,
         operation,
         transient: failure.is_transient(),
-        source: cause(failure),
+        source: Box::new(failure),
     }
-}
-
-/// For `map_err` on a write.
-fn writing(operation: &'static str) -> impl Fn(Failure) -> WriteError {
-    move |failure| WriteError::Backend {
-        store: KIND,
-        operation,
-        transient: failure.is_transient(),
-        source: cause(failure),
-    }
-}
-
-fn cause(failure: Failure) -> Cause {
-    Box::new(failure)
 }

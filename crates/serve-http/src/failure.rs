@@ -65,7 +65,9 @@ fn status(code: Code) -> StatusCode {
         | Code::Overloaded
         | Code::FeatureStoreUnavailable
         | Code::RegistryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Internal | Code::FeaturesNotComputed => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Internal | Code::FeaturesNotComputed | Code::StoredRowUnreadable => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
         Code::InvalidName
         | Code::ModelRequired
         | Code::AmbiguousModel

@@ -190,7 +190,11 @@ async fn fetch(
     let rows = app.service.retriever().retrieve(request).await;
     let rows = rows.map_err(|error| app.service.unavailable(&error))?;
     let mut broken = rows.iter().filter_map(|row| row.as_ref().err());
-    match broken.find(|error| error.fault() != serve_features::Fault::Client) {
+    // A row that cannot be read is one entity's, and told in its column.
+    let everyones = |error: &&Unavailable| {
+        error.fault() != serve_features::Fault::Client && !matches!(error, Unavailable::Unreadable { .. })
+    };
+    match broken.find(everyones) {
         Some(error) => Err(app.service.unavailable(error).into()),
         None => Ok(rows),
     }
@@ -236,6 +240,7 @@ fn column<'a>(rows: &'a [Result<Retrieved, Unavailable>], feature: &str, now: Ti
                 let at = age.and_then(|age| now.checked_sub(age).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
                 (NONE, "OUTSIDE_MAX_AGE", at)
             }
+            Err(Unavailable::Unreadable { .. }) => (NONE, "INVALID", Timestamp::UNIX_EPOCH),
             Err(_) => (NONE, "NOT_FOUND", Timestamp::UNIX_EPOCH),
         };
         vector.values.push(value);

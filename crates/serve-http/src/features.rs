@@ -130,7 +130,10 @@ fn chosen(lineage: &Lineage, asked: Option<Mode>) -> Result<(&Retrieved, bool), 
         (Err(error), Some(Mode::Cached)) => Err(error),
         // As for a prediction: what the store lacks, unless computing failed for a reason that somebody can mend.
         (Err(error), _) => computed().map_err(|other| match other {
-            Unavailable::Store { .. } | Unavailable::Computing { .. } | Unavailable::Rejected { .. } => other,
+            Unavailable::Store { .. }
+            | Unavailable::Computing { .. }
+            | Unavailable::Unreadable { .. }
+            | Unavailable::Rejected { .. } => other,
             _ => error,
         }),
     }

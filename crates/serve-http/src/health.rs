@@ -59,7 +59,8 @@ async fn feature_store(app: &App) -> Json {
         let ahead = jiff::SignedDuration::try_from(ahead).ok();
         ahead.and_then(|ahead| now.checked_add(ahead).ok()).map(reply::timestamp)
     };
-    let cache = retriever.counters().cache;
+    let counters = retriever.counters();
+    let cache = counters.cache;
     let asked = cache.hits + cache.misses + cache.joined;
     let hit_rate = (asked > 0).then(|| (cache.hits + cache.joined) as f64 / asked as f64);
     let status = match (health.reachable, breaker.state) {
@@ -82,6 +83,12 @@ async fn feature_store(app: &App) -> Json {
         "cache": { "hit_rate": hit_rate, "rows": cache.rows, "bytes": cache.bytes },
         "last_error": breaker.last_error.as_ref().map(|(error, when)| json!({ "error": error, "at": ago(*when) })),
     });
+    if let (Some(shared), Some(object)) = (counters.shared_cache, told.as_object_mut()) {
+        let (hits, misses, failures) = (shared.hits, shared.misses, shared.failures);
+        let skipped = shared.skipped;
+        let shared = json!({ "hits": hits, "misses": misses, "skipped": skipped, "failures": failures });
+        object.insert("shared_cache".to_owned(), shared);
+    }
     if let (Some(error), Some(object)) = (error, told.as_object_mut()) {
         object.insert("error".to_owned(), json!(error));
     }

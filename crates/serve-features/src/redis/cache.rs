@@ -22,9 +22,9 @@ use crate::location::RedisUrl;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::runtime::StoreRuntime;
-use crate::store::OpenError;
 use crate::store::{
-    BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
+    BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawStore, RetrieveError,
+    SampledRow, SharedCacheCounters, Slot, StoreError, WriteError,
 };
 use crate::stored::Layouts;
 
@@ -60,24 +60,6 @@ impl Default for RedisCacheOptions {
         let (timeout, connect_timeout) = (Duration::from_millis(10), Duration::from_secs(1));
         Self { ttl: Duration::from_mins(1), timeout, connect_timeout }
     }
-}
-
-/// What became of requests, in entities but for `failures`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct RedisCacheCounts {
-    /// Answered from Redis.
-    pub hits: u64,
-    /// Not in Redis.
-    pub misses: u64,
-    /// In Redis in a form that no row has; misses too.
-    pub corrupt: u64,
-    /// Redis was not asked, because it had failed before.
-    pub skipped: u64,
-    /// Redis was asked, and failed or took too long.
-    pub failed: u64,
-    /// Calls that failed or took too long, those behind an answer included.
-    pub failures: u64,
 }
 
 #[derive(Debug, Default)]
@@ -129,10 +111,10 @@ impl RedisCache {
 
     /// What became of requests so far.
     #[must_use]
-    pub fn counts(&self) -> RedisCacheCounts {
+    pub fn counts(&self) -> SharedCacheCounters {
         let Counters { hits, misses, corrupt, skipped, failed } = &self.near.counters;
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RedisCacheCounts {
+        SharedCacheCounters {
             hits: now(hits),
             misses: now(misses),
             corrupt: now(corrupt),
@@ -142,17 +124,17 @@ impl RedisCache {
         }
     }
 
-    async fn newest(&self, mut request: FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+    async fn newest(&self, mut request: FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
         request.check_deadline()?;
-        let mut rows = self.near.get(&request).await;
-        let missing: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].is_none()).collect();
+        let mut rows: Vec<Slot> = self.near.get(&request).await.into_iter().map(Ok).collect();
+        let missing: Vec<usize> = (0..rows.len()).filter(|i| matches!(rows[*i], Ok(None))).collect();
         if missing.is_empty() {
             return Ok(rows);
         }
         let set = request.set.clone();
         request.entities = missing.iter().map(|i| request.entities[*i].clone()).collect();
         let found = self.inner.fetch(request).await?;
-        self.near.fill(set, found.iter().flatten().cloned().collect());
+        self.near.fill(set, found.iter().flatten().flatten().cloned().collect());
         for (i, row) in missing.into_iter().zip(found) {
             rows[i] = row;
         }
@@ -283,7 +265,7 @@ impl FeatureStore for RedisCache {
         self.inner.kind()
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         if request.as_of.is_some() || request.entities.is_empty() {
             return self.inner.fetch(request);
         }
@@ -313,7 +295,7 @@ impl FeatureStore for RedisCache {
         });
         let patience = self.near.options.timeout;
         self.runtime.run(async move {
-            let stopped = |_| Err(WriteError::Stopped { store: super::KIND });
+            let stopped = |_| Err(StoreError::Stopped { store: super::KIND }.into());
             let written = told.await.unwrap_or_else(stopped);
             // A reader finds the new row at once, unless Redis is slow.
             let _ = tokio::time::timeout(patience, task).await;
@@ -325,7 +307,7 @@ impl FeatureStore for RedisCache {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         self.inner.sample(set, limit)
     }
 
@@ -335,6 +317,10 @@ impl FeatureStore for RedisCache {
 
     fn raw(&self) -> Option<&dyn RawStore> {
         self.inner.raw()
+    }
+
+    fn shared_cache(&self) -> Option<SharedCacheCounters> {
+        Some(self.counts())
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
