@@ -340,7 +340,10 @@ mod tests {
         let job = |name: char, parts: usize| {
             let (workers, order) = (Arc::clone(&workers), Arc::clone(&order));
             async move {
-                let work = move |(), _: &Wanted| Some(order.lock().expect("whole").push(name));
+                let work = move |(), _: &Wanted| {
+                    order.lock().expect("whole").push(name);
+                    Some(())
+                };
                 workers.run(&Context::internal(), vec![(); parts], work).await.map(drop)
             }
         };
@@ -377,7 +380,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_the_request_s_alone() {
         let workers = Workers::new(1);
-        let fails = |part: usize| assert_ne!(part, 1, "this is a test's");
+        let fails = |part: usize| {
+            assert_ne!(part, 1, "this is a test's");
+            part
+        };
         let work = move |part: usize, _: &Wanted| Some(fails(part));
         let failed = workers.run(&Context::internal(), vec![0, 1, 2], work).await;
         assert_eq!(failed.expect_err("a part panicked").code, Code::Internal);
