@@ -1,5 +1,6 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
+mod cache;
 mod encoding;
 mod errors;
 mod explain;
@@ -17,3 +18,4 @@ mod registry;
 mod remote;
 mod server;
 mod swap;
+mod websocket;

@@ -67,7 +67,7 @@ mod tests {
     fn the_line_reads_as_what_was_asked_for() {
         let model: ModelName = "m".parse().expect("is a name");
         let at = "2027-01-01T00:00:00Z".parse().expect("is a time");
-        let rate = "600/m burst 50".parse().expect("is a rate");
+        let rate: serve_app::Rate = "600/m burst 50".parse().expect("is a rate");
         let text = line(
             "a: \"b\"",
             &"0e".repeat(32),

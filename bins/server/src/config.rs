@@ -1,7 +1,7 @@
 //! The server's configuration: every section is a type of the crate that it configures.
 
 use serde::{Deserialize, Serialize};
-use serve_app::{AuthConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig};
+use serve_app::{AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig};
 use serve_features::{Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
@@ -16,6 +16,7 @@ pub(crate) struct ServerConfig {
     pub(crate) auth: AuthConfig,
     pub(crate) registry: RegistryConfig,
     pub(crate) features: FeaturesConfig,
+    pub(crate) cache: CacheConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serve_app::{ConfigError, Exit, ExitReason, Layers, Locks, Service, ServiceParts};
+use serve_app::{ConfigError, Exit, ExitReason, Layers, Locks, PredictionCache, Service, ServiceParts};
 use serve_features::{Declarations, FeatureStore, Retriever, RetrieverParts};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
@@ -64,6 +64,9 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
         locks: Arc::clone(&locks),
         clock,
     });
+    let cache =
+        PredictionCache::open(&config.cache).map_err(|error| Exit::because(ExitReason::Config, error))?;
+    let service = service.with_prediction_cache(cache);
     let app = App::new(Arc::new(service), config.http.clone());
     // From here on a stop is heard, also one that comes before the first request.
     let stop = stop_signal()?;

@@ -188,7 +188,10 @@ impl Service {
             entities.iter().for_each(|entity| self.retriever().written(set.name(), entity, &stored));
         }
         match stored {
-            Ok(()) => Ok(written),
+            Ok(()) => {
+                self.raw_arrived(table, &entities);
+                Ok(written)
+            }
             Err(error) if error.fault() == serve_features::Fault::Client => {
                 Err(ServiceError::new(Code::InvalidRows, error.to_string()))
             }

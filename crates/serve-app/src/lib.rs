@@ -7,10 +7,12 @@
 //! | [`auth`] | who may ask: keys, tokens, rates, and the audit trail |
 //! | [`rate`] | how often somebody may ask |
 //! | [`caller`] | who asks, and what they may |
+//! | [`changes`] | who waits for new features |
 //! | [`context`] | what goes with a request whatever it asks for |
 //! | [`admission`] | who may go on, who waits, who is refused |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
+//! | [`prediction_cache`] | answers to rows that were asked before |
 //! | [`gather`] | features from the request, stored or computed, with their age |
 //! | [`features`] | feature sets, raw rows, and why there are no features |
 //! | [`statistics`] | what each version was asked, and how long that took |
@@ -25,6 +27,7 @@ pub mod admin;
 pub mod admission;
 pub mod auth;
 pub mod caller;
+pub mod changes;
 pub mod config;
 pub mod context;
 pub mod error;
@@ -37,6 +40,7 @@ pub mod metrics;
 mod parts;
 pub mod poll;
 pub mod predict;
+pub mod prediction_cache;
 pub mod rate;
 pub mod request;
 pub mod service;
@@ -55,6 +59,7 @@ pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
+pub use prediction_cache::{CacheConfig, PredictionCache, PredictionCacheStats};
 pub use rate::Rate;
 pub use request::{Features, ModelQuery, PredictRequest};
 pub use service::{Service, ServiceParts};

@@ -13,7 +13,6 @@ use crate::gather::{Ask, Fetched, Gathered};
 use crate::infer::Row;
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
-use crate::workers::LONGEST_ON_WORKER;
 
 /// Rows of a batch that are read before others get their turn on the thread.
 const ROWS_A_TURN: usize = 128;
@@ -29,6 +28,8 @@ pub struct Answered {
     pub gathered: Gathered,
     /// What each feature contributed, where that was asked for.
     pub explanation: Option<Explanation>,
+    /// Whether an earlier request had it computed.
+    pub cached: bool,
     /// In whose place it answered, where it is a fallback.
     pub fallback: Option<Fallback>,
 }
@@ -111,12 +112,7 @@ impl Service {
         let fetched = self.fetch_in(context, &wanted).await?;
         let gathered = self.gathered(&deployment, request, fetched)?;
         let row = Row { deployment, gathered, explain: request.explain };
-        if row.cost() <= LONGEST_ON_WORKER {
-            return self.workers.here(context, 1, || row.answer(&self.parts.registry))?;
-        }
-        let answers = self.infer_apart(context, vec![Ok(row)]).await?;
-        let lost = || Err(ServiceError::new(Code::Internal, "a row was computed and not answered"));
-        answers.into_iter().next().unwrap_or_else(lost)
+        self.answer(context, row).await
     }
 
     /// Fetches what is asked for, where anything is.
@@ -190,7 +186,7 @@ impl Service {
                 Ok(Row { deployment, gathered, explain: request.explain })
             }));
         }
-        self.infer_all(context, rows).await
+        self.answer_all(context, rows).await
     }
 
     /// The version that answers each request, and what has to be fetched for it.

@@ -10,9 +10,11 @@ use serve_registry::{Deployment, DeploymentError, Registry};
 use crate::admission::{Admission, LimitsConfig, Load};
 use crate::auth::Locks;
 use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
+use crate::prediction_cache::PredictionCache;
 use crate::request::ModelQuery;
 use crate::statistics::{Statistics, VersionStatistics};
 use crate::workers::Workers;
@@ -42,6 +44,8 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    pub(crate) changes: Arc<Changes>,
+    prediction_cache: Option<PredictionCache>,
     statistics: Statistics,
     pub(crate) admission: Admission,
     pub(crate) workers: Workers,
@@ -61,8 +65,21 @@ impl Service {
         let started = (parts.clock)();
         let admission = Admission::new(parts.limits.clone());
         let workers = Workers::new(parts.limits.threads());
-        let statistics = Statistics::default();
-        Self { parts, metrics: FeatureMetrics::new(), statistics, admission, workers, started }
+        let (metrics, statistics, changes) = (FeatureMetrics::new(), Statistics::default(), Arc::default());
+        let prediction_cache = None;
+        Self { parts, metrics, changes, prediction_cache, statistics, admission, workers, started }
+    }
+
+    /// The same service with answers kept for a while, or none.
+    #[must_use]
+    pub fn with_prediction_cache(self, cache: Option<PredictionCache>) -> Self {
+        Self { prediction_cache: cache, ..self }
+    }
+
+    /// Where answers are kept for a while.
+    #[must_use]
+    pub fn prediction_cache(&self) -> Option<&PredictionCache> {
+        self.prediction_cache.as_ref()
     }
 
     /// The models.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serve_core::ByteSize;
 
 use crate::forwarded::Network;
+use crate::websocket::WebSocketConfig;
 
 /// Where the server listens, and what it allows a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +37,8 @@ pub struct HttpConfig {
     pub trusted_proxies: Vec<Network>,
     /// Which pages of other origins may call from a browser.
     pub cors: CorsConfig,
+    /// Sockets.
+    pub websocket: WebSocketConfig,
 }
 
 /// Cross-origin requests.
@@ -59,6 +62,7 @@ impl Default for HttpConfig {
             compare: Vec::new(),
             trusted_proxies: Vec::new(),
             cors: CorsConfig::default(),
+            websocket: WebSocketConfig::default(),
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::patience::{self, Patience};
 use crate::reply::Reply;
 use crate::routes::{App, dialect};
+use crate::websocket;
 
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
@@ -55,7 +56,8 @@ async fn dispatch(
     patience: Patience,
     standings: &mut Standings,
 ) -> Result<Reply, Failure> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
     let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
     *standings = entry.standings;

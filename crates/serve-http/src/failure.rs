@@ -83,6 +83,11 @@ impl Failure {
         Self { status, code, message: message.into(), details: None, allow: None, retry_after: None }
     }
 
+    /// Any other.
+    pub(crate) fn of(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(status, code, message)
+    }
+
     /// 400: the request cannot be read.
     pub fn unreadable(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)

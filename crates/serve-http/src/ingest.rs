@@ -105,7 +105,10 @@ pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
     }
     let stored = app.service.ingest(&call.context, IngestRequest { set, rows, partial: false }).await;
     match stored {
-        Ok(ingested) => Ok(written(app, &call, ingested.written)),
+        Ok(ingested) => {
+            app.service.features_arrived();
+            Ok(written(app, &call, ingested.written))
+        }
         Err(error) => {
             let failure = Failure::from(app.service.not_ingested(&error));
             let IngestError::Refused { refused, .. } = &error else { return Err(failure) };

@@ -14,6 +14,7 @@
 //! | `encoding` | gzip and deflate, both ways |
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
 //! | [`feast`] | Feast's online features |
+//! | [`websocket`] | predictions on a socket |
 //! | [`oip`] | the Open Inference Protocol |
 //! | `openapi` | the OpenAPI document, and the pages that show it |
 
@@ -40,6 +41,7 @@ mod predict_body;
 mod reply;
 pub mod routes;
 pub mod server;
+pub mod websocket;
 
 pub use config::HttpConfig;
 pub use server::{BindError, Server};

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
-use serve_app::{Code, ServiceError};
+use serve_app::{Code, PredictionCache, PredictionCacheStats, ServiceError};
 use serve_core::{Manifest, ModelName};
 use serve_registry::snapshot::Published;
 use serve_registry::summary::VersionSummary;
-use serve_registry::{Explanations, Guard, Lifecycle, ModelSnapshot, Registry, VersionState};
+use serve_registry::{CacheStats, Explanations, Guard, Lifecycle, ModelSnapshot, Registry, VersionState};
 
 use crate::call::Call;
 use crate::failure::Failure;
@@ -70,7 +70,18 @@ pub(crate) async fn types(app: &App, call: Call) -> Result<Reply, Failure> {
 
 /// `GET /models/cache/stats`.
 pub(crate) async fn cache_stats(app: &App, _call: Call) -> Result<Reply, Failure> {
-    Ok(reply::json(StatusCode::OK, &json!(app.service.registry().cache_stats())))
+    let predictions = app.service.prediction_cache().map(PredictionCache::stats);
+    let body = CacheStatsBody { models: app.service.registry().cache_stats(), predictions };
+    Ok(reply::json(StatusCode::OK, &body))
+}
+
+#[derive(Serialize)]
+struct CacheStatsBody {
+    #[serde(flatten)]
+    models: CacheStats,
+    /// Answers that are kept, where any are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predictions: Option<PredictionCacheStats>,
 }
 
 /// `GET /models/{name}`.

@@ -14,7 +14,8 @@ use crate::call::Call;
 use crate::config::HttpConfig;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
-use crate::{admin, batch, feast, features, health, ingest, models, oip, openapi, predict};
+use crate::websocket::Sockets;
+use crate::{admin, batch, feast, features, health, ingest, models, oip, openapi, predict, websocket};
 
 /// Under which every path stands a second time.
 const PREFIX: &str = "/api/v1";
@@ -28,6 +29,7 @@ pub struct App {
     pub config: HttpConfig,
     /// Set once the server stops taking requests.
     pub draining: AtomicBool,
+    pub(crate) sockets: Arc<Sockets>,
     /// The OpenAPI document, once somebody asked for it.
     pub(crate) document: OnceLock<Bytes>,
     table: Table,
@@ -108,6 +110,7 @@ const ROUTES: &[Route] = routes! {
     POST "/models/warmup" admin => admin::warm_up;
     POST "/models/{name}/rollback" admin => admin::rollback;
     PUT "/models/{name}/aliases/{alias}" admin => admin::point_alias;
+    GET "/ws/predict" predict => websocket::connect;
     GET "/v2" open => oip::metadata::server;
     GET "/v2/" open => oip::metadata::server;
     GET "/v2/health/live" open => oip::metadata::live;
@@ -191,6 +194,7 @@ impl App {
     #[must_use]
     pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
         Self {
+            sockets: Sockets::new(&config.websocket),
             service,
             config,
             draining: AtomicBool::new(false),
