@@ -38,6 +38,7 @@ pub mod gather;
 mod guarded;
 mod infer;
 pub mod metrics;
+mod parts;
 pub mod poll;
 pub mod predict;
 pub mod prediction_cache;
