@@ -23,8 +23,9 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let began = Instant::now();
     let id = request_id(&request);
     let dialect = dialect(request.uri().path());
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let limit = app.config.request_timeout;
-    let mut reply = match tokio::time::timeout(limit, dispatch(&app, peer, request, id.clone(), began)).await
+    let mut reply = match tokio::time::timeout(limit, dispatch(&app, peer.clone(), request, id.clone(), began)).await
     {
         Ok(Ok(reply)) => reply,
         Ok(Err(failure)) => failure.reply(dialect, &id.0),
@@ -33,6 +34,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
+    app.doorway.finish(&peer, origin.as_ref(), &mut reply);
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -47,6 +49,9 @@ async fn dispatch(
     began: Instant,
 ) -> Result<Reply, Failure> {
     let (parts, body) = request.into_parts();
+    if let Some(reply) = app.doorway.admit(&peer, &parts)? {
+        return Ok(reply);
+    }
     let found = app.find(&parts.method, parts.uri.path())?;
     let caller = Arc::clone(&app.anyone);
     permit(&caller, found.route)?;

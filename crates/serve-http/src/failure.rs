@@ -70,6 +70,11 @@ impl Failure {
         Self { status, code, message: message.into(), details: None, allow: None, retry_after: None }
     }
 
+    /// Any other.
+    pub(crate) fn of(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(status, code, message)
+    }
+
     /// 400: the request cannot be read.
     pub fn unreadable(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
@@ -104,6 +109,20 @@ impl Failure {
     pub fn too_large(limit: serve_core::ByteSize) -> Self {
         let message = format!("the body is over the limit of {limit} (http.max_body_bytes)");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+    }
+
+    /// 414.
+    #[must_use]
+    pub(crate) fn uri_too_long(limit: usize) -> Self {
+        let message = format!("the path with its query is over the limit of {limit} bytes (http.max_uri_bytes)");
+        Self::new(StatusCode::URI_TOO_LONG, "uri_too_long", message)
+    }
+
+    /// 431.
+    #[must_use]
+    pub(crate) fn headers_too_large(limit: usize) -> Self {
+        let message = format!("the request's head is over the limit of {limit} bytes (http.max_header_bytes)");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
     }
 
     /// 408.

@@ -11,8 +11,11 @@ use serve_app::{Caller, Permission, Service};
 
 use crate::call::Call;
 use crate::config::HttpConfig;
+use crate::doorway::Doorway;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
+use crate::tls::Tls;
+use crate::watchman::{ConnectionCounts, Watchman};
 use crate::{admin, batch, feast, features, health, ingest, models, oip, predict};
 
 /// Under which every path stands a second time.
@@ -27,6 +30,10 @@ pub struct App {
     pub config: HttpConfig,
     /// Set once the server stops taking requests.
     pub draining: AtomicBool,
+    pub(crate) watchman: Arc<Watchman>,
+    pub(crate) doorway: Doorway,
+    /// TLS, once the server listens with it.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Who asks where nobody is asked who they are.
     pub(crate) anyone: Arc<Caller>,
     table: Table,
@@ -178,6 +185,9 @@ impl App {
     pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
         Self {
             service,
+            watchman: Arc::new(Watchman::new(&config)),
+            doorway: Doorway::new(&config),
+            tls: None,
             config,
             draining: AtomicBool::new(false),
             anyone: Arc::new(Caller::anyone()),
@@ -188,6 +198,12 @@ impl App {
     /// The line of the table that a request means.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Found, Failure> {
         self.table.find(method, path)
+    }
+
+    /// How many connections there are, and were.
+    #[must_use]
+    pub fn connections(&self) -> ConnectionCounts {
+        self.watchman.counts()
     }
 
     /// Whether the server is stopping.
