@@ -83,7 +83,9 @@ impl ServerConfig {
         let config: Self = layers.read().map_err(config_error)?;
         config.check_exposure()?;
         config.check_features()?;
-        Ok((config, layers.notes().to_vec()))
+        let warnings = config.http.check();
+        let warnings = warnings.map_err(|mistakes| Exit::told(ExitReason::Config, mistakes.join("; ")))?;
+        Ok((config, [layers.notes(), &warnings].concat()))
     }
 
     /// Beyond loopback, everyone may ask only if the configuration says so.

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tower::{Service as _, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error};
@@ -33,6 +34,9 @@ use crate::wire::{HeadLimits, Wire};
 /// How long somebody who is turned away at the door gets to hear why.
 const TURNED_AWAY: Duration = Duration::from_millis(500);
 
+/// How many of them hear it at a time; others are let go without a word.
+const FAREWELLS: usize = 64;
+
 /// Answers that one HTTP/2 stream may have under way; more waits with the body.
 const STREAM_BUFFER: usize = 64 << 10;
 
@@ -42,6 +46,7 @@ pub(crate) struct Accepted {
     app: Arc<App>,
     builder: auto::Builder<TokioExecutor>,
     limits: HeadLimits,
+    farewells: Arc<Semaphore>,
 }
 
 impl Accepted {
@@ -56,8 +61,7 @@ impl Accepted {
             .http1()
             .timer(TokioTimer::new())
             // The watchman's limits come first; this one holds where bytes come that are no request at all.
-            .header_read_timeout(config.connections.idle_timeout + config.header_timeout * 2)
-            .half_close(true);
+            .header_read_timeout(config.connections.idle_timeout + config.header_timeout * 2);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -69,7 +73,7 @@ impl Accepted {
             .max_send_buf_size(STREAM_BUFFER)
             .keep_alive_interval(Some(config.http2.ping_interval))
             .keep_alive_timeout(config.http2.ping_interval);
-        Self { app: Arc::clone(app), builder, limits }
+        Self { app: Arc::clone(app), builder, limits, farewells: Arc::new(Semaphore::new(FAREWELLS)) }
     }
 
     /// Serves a connection in a task of its own, or turns it away.
@@ -80,7 +84,19 @@ impl Accepted {
                 let accepted = self.clone();
                 tokio::spawn(async move { accepted.serve(socket, address, place).await });
             }
-            Err(full) => turn_away(socket, full, self.app.tls.is_none()),
+            Err(full) => self.turn_away(socket, full),
+        }
+    }
+
+    /// Says that there is no place, to a few at a time: there is no end to who can be turned away.
+    fn turn_away(&self, socket: TcpStream, full: Full) {
+        debug!(?full, "a connection is refused");
+        let Ok(turn) = Arc::clone(&self.farewells).try_acquire_owned() else { return };
+        if self.app.tls.is_none() {
+            tokio::spawn(async move {
+                tell(socket, no_place(full)).await;
+                drop(turn);
+            });
         }
     }
 
@@ -196,19 +212,14 @@ async fn tell(mut socket: TcpStream, failure: Failure) {
     drop(tokio::time::timeout(TURNED_AWAY, farewell).await);
 }
 
-/// Says that there is no place, where that can be said without much ado.
-fn turn_away(socket: TcpStream, full: Full, plain: bool) {
+/// Why there is no place, to be told.
+fn no_place(full: Full) -> Failure {
     let (setting, of) = match full {
         Full::Server => ("http.connections.max", "this server"),
         Full::Address => ("http.connections.max_per_address", "your address"),
     };
-    debug!(setting, "a connection is refused");
-    if plain {
-        let message = format!("{of} has as many connections as are allowed ({setting})");
-        let failure = Failure::of(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message);
-        // At once and without a task: there is no end to who can be turned away.
-        drop(socket.try_write(&reply::on_the_wire(failure, Dialect::Native)));
-    }
+    let message = format!("{of} has as many connections as are allowed ({setting})");
+    Failure::of(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message)
 }
 
 /// A panic of ours is logged by the panic hook; the client gets our error body.

@@ -151,11 +151,17 @@ impl HttpConfig {
             ("max_uri_bytes", self.max_uri_bytes.0, 256, 60 << 10),
             ("connections.max", self.connections.max as u64, 1, 1 << 24),
             ("connections.max_per_address", self.connections.max_per_address.unwrap_or(1) as u64, 1, 1 << 24),
-            ("connections.min_bytes_per_second", u64::from(self.connections.min_bytes_per_second), 1, 1 << 30),
+            (
+                "connections.min_bytes_per_second",
+                u64::from(self.connections.min_bytes_per_second),
+                1,
+                1 << 30,
+            ),
             ("http2.max_streams", u64::from(self.http2.max_streams), 1, 1 << 16),
         ];
         let wrong = sizes.into_iter().filter(|(_, got, least, most)| got < least || got > most);
-        let sizes = wrong.map(|(name, got, least, most)| format!("http.{name} is {got}; expected {least} to {most}"));
+        let sizes =
+            wrong.map(|(name, got, least, most)| format!("http.{name} is {got}; expected {least} to {most}"));
         let times = [
             ("request_timeout", self.request_timeout),
             ("header_timeout", self.header_timeout),
@@ -164,7 +170,11 @@ impl HttpConfig {
             ("http2.ping_interval", self.http2.ping_interval),
         ];
         let none = times.into_iter().filter(|(_, time)| time.is_zero());
-        sizes.chain(none.map(|(name, _)| format!("http.{name} is 0s, in which nothing happens; expected more"))).collect()
+        sizes
+            .chain(
+                none.map(|(name, _)| format!("http.{name} is 0s, in which nothing happens; expected more")),
+            )
+            .collect()
     }
 }
 

@@ -62,7 +62,8 @@ impl Doorway {
         if uri > self.max_uri_bytes {
             return Err(Failure::uri_too_long(self.max_uri_bytes));
         }
-        let headers: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let headers: usize =
+            parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         if uri + headers > self.max_header_bytes {
             return Err(Failure::headers_too_large(self.max_header_bytes));
         }
@@ -72,7 +73,10 @@ impl Doorway {
     /// Gives an answer the headers that all answers have.
     pub(crate) fn finish(&self, peer: &Peer, origin: Option<&HeaderValue>, reply: &mut Reply) {
         let page = reply.status() != StatusCode::SWITCHING_PROTOCOLS
-            && reply.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+            && reply
+                .headers()
+                .get(header::CONTENT_TYPE)
+                .is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         let headers = reply.headers_mut();
         self.origins.finish(origin, headers);
         headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

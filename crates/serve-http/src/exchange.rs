@@ -10,6 +10,7 @@ use serve_app::{Caller, Code, Context, ServiceError, Stage};
 use crate::call::{Call, Peer, RequestId};
 use crate::failure::Failure;
 use crate::limits;
+use crate::patience::Patience;
 use crate::reply::Reply;
 use crate::routes::{App, Route, dialect};
 
@@ -25,12 +26,12 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let dialect = dialect(request.uri().path());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let limit = app.config.request_timeout;
-    let mut reply = match tokio::time::timeout(limit, dispatch(&app, peer.clone(), request, id.clone(), began)).await
-    {
-        Ok(Ok(reply)) => reply,
-        Ok(Err(failure)) => failure.reply(dialect, &id.0),
-        Err(_) => Failure::timeout(limit).reply(dialect, &id.0),
-    };
+    let mut reply =
+        match tokio::time::timeout(limit, dispatch(&app, peer.clone(), request, id.clone(), began)).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(failure)) => failure.reply(dialect, &id.0),
+            Err(_) => Failure::timeout(limit).reply(dialect, &id.0),
+        };
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
@@ -56,7 +57,12 @@ async fn dispatch(
     let caller = Arc::clone(&app.anyone);
     permit(&caller, found.route)?;
     let context = Context::new(caller).begun(began).until(began + app.config.request_timeout);
-    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
+    let body = limits::read_body(
+        body,
+        &parts.headers,
+        app.config.max_body_bytes,
+        Patience::new(&app.config.connections),
+    );
     let body = context.timed_async(Stage::Receive, body).await?;
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
     (found.route.handler)(app, call).await

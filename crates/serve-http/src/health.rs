@@ -9,6 +9,7 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
 use crate::routes::{App, listed};
+use crate::tls::TlsStatus;
 
 /// What this is, and what it has.
 pub(crate) async fn index(app: &App, _call: Call) -> Result<Reply, Failure> {
@@ -38,7 +39,8 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 
 /// What there is to tell a monitoring system.
 pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
-    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, app.service.metrics()))
+    let page = app.service.metrics() + &app.connections().page();
+    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, page))
 }
 
 /// The feature store and what stands around it. It is asked for a sign of life within its own time-out, and not while its
@@ -85,6 +87,17 @@ async fn feature_store(app: &App) -> Json {
     told
 }
 
+/// The certificate that is served, and what is the matter with it or with the one that should follow.
+fn tls_component(tls: &TlsStatus) -> Json {
+    let status = if tls.trouble.is_some() { "degraded" } else { "healthy" };
+    let mut told =
+        json!({ "status": status, "subject": tls.subject, "not_after": reply::timestamp(tls.not_after) });
+    if let (Some(trouble), Some(object)) = (&tls.trouble, told.as_object_mut()) {
+        object.insert("error".to_owned(), json!(trouble));
+    }
+    told
+}
+
 /// Everything at a glance.
 pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let models = app.service.registry().models();
@@ -97,7 +110,9 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let store = feature_store(app).await;
     let trouble = app.service.registry().trouble();
     let stored = store["status"] == "healthy" || store["status"] == "not_configured";
-    let whole = degraded.is_empty() && trouble.is_none() && stored;
+    let tls = app.tls.as_ref().map(|tls| tls.status());
+    let secured = tls.as_ref().is_none_or(|tls| tls.trouble.is_none());
+    let whole = degraded.is_empty() && trouble.is_none() && stored && secured;
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
@@ -113,10 +128,14 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     if let (Some(trouble), Some(object)) = (&trouble, registry.as_object_mut()) {
         object.insert("error".to_owned(), json!(trouble.as_ref()));
     }
+    let mut components = json!({ "registry": registry, "feature_store": store });
+    if let (Some(tls), Some(object)) = (&tls, components.as_object_mut()) {
+        object.insert("tls".to_owned(), tls_component(tls));
+    }
     let body = json!({
         "status": status,
         "models_loaded": live,
-        "components": { "registry": registry, "feature_store": store },
+        "components": components,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": uptime,
         "timestamp": reply::timestamp(app.service.now()),

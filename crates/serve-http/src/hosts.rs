@@ -47,7 +47,9 @@ impl Hosts {
             Self::Loopback => is_loopback(host),
             Self::Listed(patterns) => {
                 patterns.iter().any(|pattern| pattern.takes(host))
-                    || host.parse().is_ok_and(|address: IpAddr| address.to_canonical() == local.ip().to_canonical())
+                    || host
+                        .parse()
+                        .is_ok_and(|address: IpAddr| address.to_canonical() == local.ip().to_canonical())
             }
         }
     }
@@ -87,12 +89,17 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     let name = text.trim_end_matches('.').to_ascii_lowercase();
     let plain = name.strip_prefix("*.").unwrap_or(&name);
     let plain = plain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(plain);
-    let is_name = !plain.is_empty() && plain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let is_name = !plain.is_empty()
+        && plain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     if !is_name && plain.parse::<IpAddr>().is_err() {
         let expected = "expected a name such as models.example.com, *.example.com, an address, or *, without port or scheme";
         return Err(format!("http.trusted_hosts: {text:?}: {expected}"));
     }
-    Ok(if name.starts_with("*.") { Pattern::Below(name[1..].to_owned()) } else { Pattern::Exact(plain.to_owned()) })
+    Ok(if name.starts_with("*.") {
+        Pattern::Below(name[1..].to_owned())
+    } else {
+        Pattern::Exact(plain.to_owned())
+    })
 }
 
 /// The host that a request names, with its port.
@@ -130,10 +137,25 @@ mod tests {
     #[test]
     fn loopback_answers_to_its_own_names() {
         let hosts = Hosts::new(&[], "127.0.0.1".parse().expect("an address")).expect("no mistakes");
-        for host in ["localhost", "LOCALHOST:8000", "127.0.0.1:80", "[::1]:8000", "127.1.2.3", "app.localhost", "localhost."] {
+        for host in [
+            "localhost",
+            "LOCALHOST:8000",
+            "127.0.0.1:80",
+            "[::1]:8000",
+            "127.1.2.3",
+            "app.localhost",
+            "localhost.",
+        ] {
             assert!(answered(&hosts, host), "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.7", "xlocalhost", "0.0.0.0"] {
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "10.0.0.7",
+            "xlocalhost",
+            "0.0.0.0",
+        ] {
             assert!(!answered(&hosts, host), "{host}");
         }
     }
@@ -148,13 +170,20 @@ mod tests {
         for host in ["internal", ".internal", "example.com", "xmodels.example.com", "10.0.0.8", "localhost"] {
             assert!(!answered(&hosts, host), "{host}");
         }
-        assert!(answered(&Hosts::new(&["*".to_owned()], "127.0.0.1".parse().expect("one")).expect("any"), "x"));
+        assert!(answered(
+            &Hosts::new(&["*".to_owned()], "127.0.0.1".parse().expect("one")).expect("any"),
+            "x"
+        ));
         assert!(Hosts::new(&["a:80".to_owned()], "127.0.0.1".parse().expect("one")).is_err());
     }
 
     #[test]
     fn a_request_names_some_host() {
-        let none = Hosts::Loopback.check(&Uri::from_static("/"), &HeaderMap::new(), "127.0.0.1:1".parse().expect("one"));
+        let none = Hosts::Loopback.check(
+            &Uri::from_static("/"),
+            &HeaderMap::new(),
+            "127.0.0.1:1".parse().expect("one"),
+        );
         assert_eq!(none.expect_err("no host").entry()["code"], "missing_host");
     }
 }

@@ -82,7 +82,8 @@ impl Origins {
 
     /// The answer to a browser that asks what a page may send, where this is such a question.
     pub(crate) fn preflight(&self, parts: &Parts) -> Option<Reply> {
-        let asks = parts.method == Method::OPTIONS && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let asks = parts.method == Method::OPTIONS
+            && parts.headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let origin = parts.headers.get(header::ORIGIN).filter(|_| asks)?;
         let mut reply = reply::raw(StatusCode::NO_CONTENT, bytes::Bytes::new());
         let headers = reply.headers_mut();
@@ -147,8 +148,16 @@ mod tests {
         for origins in [&own, &app, &any] {
             assert!(passes(origins, "POST", &[]), "a program");
             assert!(passes(origins, "POST", &[("origin", "http://localhost:8000")]));
-            assert!(passes(origins, "POST", &[("origin", "http://localhost:8000"), ("sec-fetch-site", "same-origin")]));
-            assert!(passes(origins, "GET", &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")]));
+            assert!(passes(
+                origins,
+                "POST",
+                &[("origin", "http://localhost:8000"), ("sec-fetch-site", "same-origin")]
+            ));
+            assert!(passes(
+                origins,
+                "GET",
+                &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site")]
+            ));
         }
         let evil = [("origin", "https://evil.example")];
         let socket = [("origin", "https://evil.example"), ("upgrade", "websocket")];
@@ -161,7 +170,9 @@ mod tests {
             assert!(!passes(&app, method, headers), "{headers:?}");
         }
         let friend = [("origin", "https://app.example.com"), ("sec-fetch-site", "cross-site")];
-        assert!(passes(&app, "PUT", &friend) && passes(&any, "POST", &evil) && !passes(&own, "POST", &friend));
+        assert!(
+            passes(&app, "PUT", &friend) && passes(&any, "POST", &evil) && !passes(&own, "POST", &friend)
+        );
     }
 
     #[test]

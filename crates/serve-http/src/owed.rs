@@ -36,7 +36,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Owed<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         if !this.rest.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(this.piece()))));

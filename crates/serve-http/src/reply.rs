@@ -43,8 +43,11 @@ pub(crate) fn on_the_wire(failure: Failure, dialect: Dialect) -> Bytes {
     let id = uuid::Uuid::now_v7().hyphenated().to_string();
     let (parts, body) = failure.reply(dialect, &id).into_parts();
     let body = whole(body);
-    let mut bytes = format!("HTTP/1.1 {}\r\nconnection: close\r\nx-request-id: {id}\r\n", parts.status).into_bytes();
-    bytes.extend_from_slice(format!("x-content-type-options: nosniff\r\ncontent-length: {}\r\n", body.len()).as_bytes());
+    let mut bytes =
+        format!("HTTP/1.1 {}\r\nconnection: close\r\nx-request-id: {id}\r\n", parts.status).into_bytes();
+    bytes.extend_from_slice(
+        format!("x-content-type-options: nosniff\r\ncontent-length: {}\r\n", body.len()).as_bytes(),
+    );
     for (name, value) in &parts.headers {
         for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             bytes.extend_from_slice(piece);

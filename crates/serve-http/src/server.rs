@@ -82,9 +82,6 @@ impl Server {
     pub async fn bind(mut app: App) -> Result<Self, BindError> {
         app.config.check().map_err(|mistakes| BindError::Config { mistakes })?;
         app.tls = app.config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
-        if let Some(trouble) = app.tls.as_ref().and_then(|tls| tls.status().trouble) {
-            warn!("{trouble}");
-        }
         let address = SocketAddr::new(app.config.host, app.config.port);
         let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::InUse { address },
@@ -157,15 +154,20 @@ async fn accept(listener: &TcpListener, app: &Arc<App>, stop: impl Future<Output
     }
 }
 
-/// Options that the sockets of connections have from this one. A system that lacks one does without.
+/// Options that the sockets of connections have from this one.
 fn set_options(listener: &TcpListener) {
-    // Answers are small and wanted at once.
-    drop(sockopt::set_tcp_nodelay(listener, true));
-    drop(sockopt::set_socket_keepalive(listener, true));
-    drop(sockopt::set_tcp_keepidle(listener, KEEP_ALIVE));
-    drop(sockopt::set_tcp_keepintvl(listener, KEEP_ALIVE / 4));
-    drop(sockopt::set_tcp_keepcnt(listener, 3));
-    drop(sockopt::set_tcp_user_timeout(listener, UNACKNOWLEDGED));
+    let set = || {
+        // Answers are small and wanted at once.
+        sockopt::set_tcp_nodelay(listener, true)?;
+        sockopt::set_socket_keepalive(listener, true)?;
+        sockopt::set_tcp_keepidle(listener, KEEP_ALIVE)?;
+        sockopt::set_tcp_keepintvl(listener, KEEP_ALIVE / 4)?;
+        sockopt::set_tcp_keepcnt(listener, 3)?;
+        sockopt::set_tcp_user_timeout(listener, UNACKNOWLEDGED)
+    };
+    if let Err(error) = set() {
+        warn!(%error, "the system refuses an option of TCP; clients that vanish are noticed later");
+    }
 }
 
 /// Looks at the files of TLS again and again.

@@ -51,6 +51,45 @@ pub struct ConnectionCounts {
     pub handshakes_failed: u64,
 }
 
+impl ConnectionCounts {
+    /// As lines of Prometheus' text format.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let lines = [
+            ("http_connections", "gauge", "Connections that are open.", self.open),
+            ("http_connections_accepted_total", "counter", "Connections taken.", self.accepted),
+            (
+                "http_connections_refused_total",
+                "counter",
+                "Connections refused for want of a place.",
+                self.refused,
+            ),
+            (
+                "http_connections_cut_off_total",
+                "counter",
+                "Connections cut off: the client did not take its answer, or did not agree on TLS in time.",
+                self.cut_off,
+            ),
+            (
+                "http_heads_refused_total",
+                "counter",
+                "Requests whose head is not HTTP, too large or too slow.",
+                self.heads_refused,
+            ),
+            (
+                "http_tls_handshakes_failed_total",
+                "counter",
+                "TLS handshakes that came to nothing.",
+                self.handshakes_failed,
+            ),
+        ];
+        let line = |(name, kind, help, value): (&str, &str, &str, u64)| {
+            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
+        };
+        lines.into_iter().map(line).collect()
+    }
+}
+
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Full {
@@ -132,11 +171,12 @@ impl Watchman {
     pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, phase: Phase) -> Result<Place, Full> {
         let mut connections = self.lock();
         let taken = connections.by_address.get(&address).copied().unwrap_or(0);
-        let full = match (connections.all.len() >= self.max, self.max_per_address.is_some_and(|max| taken >= max)) {
-            (true, _) => Some(Full::Server),
-            (false, true) => Some(Full::Address),
-            (false, false) => None,
-        };
+        let full =
+            match (connections.all.len() >= self.max, self.max_per_address.is_some_and(|max| taken >= max)) {
+                (true, _) => Some(Full::Server),
+                (false, true) => Some(Full::Address),
+                (false, false) => None,
+            };
         if let Some(full) = full {
             self.counts.refused.fetch_add(1, Relaxed);
             return Err(full);
@@ -213,7 +253,9 @@ impl Watchman {
         }
         let rest = connection.at_rest();
         let overstayed = |since: u64| self.now().saturating_sub(since) > milliseconds(LINGER);
-        if watched.finishing.is_some_and(|since| rest && overstayed(since)) && connection.phase() != Phase::Upgraded {
+        if watched.finishing.is_some_and(|since| rest && overstayed(since))
+            && connection.phase() != Phase::Upgraded
+        {
             return Order::Cut;
         }
         match connection.phase() {

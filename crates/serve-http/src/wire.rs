@@ -80,7 +80,16 @@ pub(crate) struct Wire {
 impl Wire {
     pub(crate) fn new(transport: Transport, place: Place, limits: HeadLimits) -> Self {
         let (connection, framing) = (Arc::clone(&place.0), Framing::default());
-        Self { transport, connection, _place: place, limits, framing, refusal: None, last_words: None, closed: false }
+        Self {
+            transport,
+            connection,
+            _place: place,
+            limits,
+            framing,
+            refusal: None,
+            last_words: None,
+            closed: false,
+        }
     }
 
     /// Follows what was read, and spoils it where it offends.
@@ -112,12 +121,14 @@ impl Wire {
 
     /// The parser's refusal, if these bytes are one: all answers of ours have an id.
     fn replace(&mut self, bytes: &[u8]) -> bool {
-        let theirs = bytes.starts_with(b"HTTP/1.1 4")
+        let theirs = bytes.starts_with(b"HTTP/1.")
+            && bytes.get(9) == Some(&b'4')
             && bytes.len() < 256
             && !bytes.windows(12).any(|window| window == b"x-request-id");
         if theirs && self.last_words.is_none() {
             let status = bytes.get(9..12).and_then(|text| StatusCode::from_bytes(text).ok());
             self.last_words = Some(self.words(status.unwrap_or(StatusCode::BAD_REQUEST)));
+            self.connection.enter(Phase::Refused);
         }
         theirs
     }
@@ -230,7 +241,7 @@ impl AsyncWrite for Wire {
             ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
             this.closed = true;
         }
-        if this.last_words.is_none() {
+        if this.last_words.is_none() && this.refusal.is_none() {
             return Poll::Ready(Ok(()));
         }
         let mut scratch = [0; 4096];

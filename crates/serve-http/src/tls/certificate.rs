@@ -49,7 +49,8 @@ pub(super) struct Validity {
 
 impl Validity {
     pub(super) fn read(certificate: &CertificateDer<'_>) -> Result<Self, String> {
-        let read = Certificate::from_der(certificate).map_err(|error| format!("is no X.509 certificate: {error}"))?;
+        let read = Certificate::from_der(certificate)
+            .map_err(|error| format!("is no X.509 certificate: {error}"))?;
         let validity = &read.tbs_certificate.validity;
         let at = |time: &Time| {
             let seconds = i64::try_from(time.to_unix_duration().as_secs()).unwrap_or(i64::MAX);

@@ -79,9 +79,15 @@ impl TlsConfig {
         let nothing = |path: &PathBuf| path.as_os_str().is_empty();
         let problem = match (&self.client_ca, self.client_auth) {
             _ if nothing(&self.cert) || nothing(&self.key) => "expected both cert and key",
-            _ if self.handshake_timeout.is_zero() => "handshake_timeout is 0s, in which nobody agrees; expected more",
-            (Some(_), ClientAuth::None) => "client_ca is given and client_auth is none; expected optional or required",
-            (None, ClientAuth::Optional | ClientAuth::Required) => "client_auth asks for certificates; expected client_ca",
+            _ if self.handshake_timeout.is_zero() => {
+                "handshake_timeout is 0s, in which nobody agrees; expected more"
+            }
+            (Some(_), ClientAuth::None) => {
+                "client_ca is given and client_auth is none; expected optional or required"
+            }
+            (None, ClientAuth::Optional | ClientAuth::Required) => {
+                "client_auth asks for certificates; expected client_ca"
+            }
             _ => return Ok(()),
         };
         Err(TlsError::Setting { problem })

@@ -13,7 +13,9 @@ const CHUNK_LINE: usize = 256;
 #[derive(Debug)]
 pub(crate) enum Framing {
     Head(Head),
-    Body { left: u64 },
+    Body {
+        left: u64,
+    },
     Chunk(Chunk),
     /// What comes is no request any more.
     Tunnel,
@@ -23,12 +25,25 @@ pub(crate) enum Framing {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Chunk {
     /// In the line of a chunk's size.
-    Size { size: u64, line: usize, extension: bool, cr: bool },
-    Data { left: u64 },
+    Size {
+        size: u64,
+        line: usize,
+        extension: bool,
+        cr: bool,
+    },
+    Data {
+        left: u64,
+    },
     /// Before the CR, or the LF, after a chunk's data.
-    DataEnd { cr: bool },
+    DataEnd {
+        cr: bool,
+    },
     /// In the trailers: length so far, and of the line under way.
-    Trailers { bytes: usize, line: usize, cr: bool },
+    Trailers {
+        bytes: usize,
+        line: usize,
+        cr: bool,
+    },
 }
 
 const SIZE: Chunk = Chunk::Size { size: 0, line: 0, extension: false, cr: false };
@@ -67,7 +82,9 @@ impl Framing {
                     }
                     taken
                 }
-                Self::Head(_) => self.head(&bytes[at..], limits).map_err(|(offset, refusal)| (at + offset, refusal))?,
+                Self::Head(_) => {
+                    self.head(&bytes[at..], limits).map_err(|(offset, refusal)| (at + offset, refusal))?
+                }
                 Self::Chunk(chunk) => {
                     let (taken, ended) = chunk
                         .follow(&bytes[at..], limits.header_bytes)
@@ -139,7 +156,8 @@ impl Chunk {
             b';' if *line > 0 => *extension = true,
             _ if *extension => {}
             _ => {
-                let digit = char::from(byte).to_digit(16).ok_or("a chunk's size is not a hexadecimal number")?;
+                let digit =
+                    char::from(byte).to_digit(16).ok_or("a chunk's size is not a hexadecimal number")?;
                 // 15 digits are more than any body has, and no overflow.
                 if *line >= 15 {
                     return Err("a chunk's size has too many digits");
@@ -216,7 +234,10 @@ mod tests {
         }
         let long = format!("GET / HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(3000));
         assert_eq!(verdict(long.as_bytes()), Ok(true));
-        for bytes in [&b"GET / HTTP/1.1\r\nHost: a\r\n"[..], b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nab"] {
+        for bytes in [
+            &b"GET / HTTP/1.1\r\nHost: a\r\n"[..],
+            b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nab",
+        ] {
             assert_eq!(verdict(bytes), Ok(false));
         }
     }

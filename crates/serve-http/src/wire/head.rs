@@ -101,7 +101,12 @@ impl Head {
         Ok(None)
     }
 
-    fn request_line(&mut self, line: &[u8], bytes: usize, limits: &HeadLimits) -> Result<Option<Length>, Refusal> {
+    fn request_line(
+        &mut self,
+        line: &[u8],
+        bytes: usize,
+        limits: &HeadLimits,
+    ) -> Result<Option<Length>, Refusal> {
         if line.is_empty() {
             // Some clients send an empty line after a body.
             *self = Self::default();
@@ -122,10 +127,14 @@ impl Head {
 
     fn header(&mut self, line: &[u8]) -> Result<(), Refusal> {
         if matches!(line[0], b' ' | b'\t') {
-            return Err(Refusal::Malformed("a header goes on in a second line, which has been given up (obs-fold)"));
+            return Err(Refusal::Malformed(
+                "a header goes on in a second line, which has been given up (obs-fold)",
+            ));
         }
         let Some(colon) = line.iter().position(|b| *b == b':') else {
-            return Err(Refusal::Malformed("a line of the head is no header: it has no colon, or a very long name"));
+            return Err(Refusal::Malformed(
+                "a line of the head is no header: it has no colon, or a very long name",
+            ));
         };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
         if name.last().is_none_or(u8::is_ascii_whitespace) {
