@@ -34,7 +34,9 @@ pub(crate) struct Head {
     line_bytes: usize,
     bytes: usize,
     lines: u32,
+    /// HTTP/1.0, and HTTP/1.1; neither where the request line is none, or came in pieces and is too long to be kept.
     old: bool,
+    usual: bool,
     hosts: u8,
     length: Option<u64>,
     chunked: bool,
@@ -117,6 +119,7 @@ impl Head {
         }
         self.lines = 1;
         self.old = line.ends_with(b" HTTP/1.0");
+        self.usual = line.ends_with(b" HTTP/1.1");
         let method = line.iter().position(|b| *b == b' ').unwrap_or(0);
         let uri = bytes.saturating_sub(method + 1 + " HTTP/1.1\r\n".len());
         if uri > limits.uri_bytes {
@@ -178,7 +181,7 @@ impl Head {
             (Some(_), true) => Err(Refusal::Malformed("both Content-Length and Transfer-Encoding")),
             (None, true) if head.old => Err(Refusal::Malformed("Transfer-Encoding in HTTP/1.0")),
             _ if head.hosts > 1 => Err(Refusal::Malformed("several Host headers")),
-            _ if head.hosts == 0 && !head.old => Err(Refusal::MissingHost),
+            _ if head.hosts == 0 && head.usual => Err(Refusal::MissingHost),
             (None | Some(0), false) if head.upgrade && !head.old => Ok(Length::Tunnel),
             (length, false) => Ok(Length::Bytes(length.unwrap_or(0))),
             (None, true) => Ok(Length::Chunked),
