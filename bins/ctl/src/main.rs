@@ -11,12 +11,17 @@ mod import;
 mod ingest;
 mod inspect;
 mod join;
+mod key;
+mod load;
 mod person;
 mod push;
 mod registry;
+mod remote;
+mod row;
 mod shown;
 mod signing;
 mod sink;
+mod smoke;
 mod table;
 mod train;
 mod verify;
@@ -27,7 +32,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use serve_app::{Exit, ExitReason};
 
-use args::{Args, Command};
+use args::{Args, Command, Key};
 use config::CtlConfig;
 
 /// What waits for a feature store; one thread is enough for one file.
@@ -70,10 +75,13 @@ fn run(args: Args) -> Result<(), Exit> {
         Command::Prune(prune) => deletion::prune(&config, &prune),
         Command::Push(push) => push::run(&config, &push),
         Command::Keygen { out } => signing::keygen(&out),
+        Command::Key(Key::New(new)) => key::new(new),
         Command::Sign { version, key } => signing::sign(&config, &version, &key),
         Command::Inspect { file, format, json } => inspect::run(&file, format, json),
         Command::Bench { model, json } => bench::run(&config, &model, json),
         Command::Features(command) => features::run(&config, command),
+        Command::Smoke(options) => smoke::run(&options),
+        Command::Load(options) => load::run(&options),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The server's configuration: every section is a type of the crate that it configures.
 
 use serde::{Deserialize, Serialize};
-use serve_app::{ConfigError, Exit, ExitReason, Layers, LimitsConfig};
+use serve_app::{AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig};
 use serve_features::{Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
@@ -16,24 +16,9 @@ pub(crate) struct ServerConfig {
     pub(crate) auth: AuthConfig,
     pub(crate) registry: RegistryConfig,
     pub(crate) features: FeaturesConfig,
+    pub(crate) cache: CacheConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
-}
-
-/// Who may ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct AuthConfig {
-    /// `none`, in so many words, lets everyone in who reaches the port. Keys and tokens come with a later release.
-    pub(crate) mode: Option<AuthMode>,
-}
-
-/// The ways to tell who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AuthMode {
-    /// Nobody is asked who they are.
-    None,
 }
 
 /// What is written to standard error.
@@ -81,6 +66,7 @@ impl ServerConfig {
             layers.set("http.port", port);
         }
         let config: Self = layers.read().map_err(config_error)?;
+        config.check_auth()?;
         config.check_exposure()?;
         config.check_features()?;
         let warnings = config.http.check();
@@ -88,14 +74,20 @@ impl ServerConfig {
         Ok((config, [layers.notes(), &warnings].concat()))
     }
 
+    /// What is wrong with who may ask, and with the files that say so.
+    fn check_auth(&self) -> Result<(), Exit> {
+        let mistakes = self.auth.mistakes();
+        if mistakes.is_empty() { Ok(()) } else { Err(config_error(ConfigError::Mistakes { mistakes })) }
+    }
+
     /// Beyond loopback, everyone may ask only if the configuration says so.
     fn check_exposure(&self) -> Result<(), Exit> {
-        if self.http.host.is_loopback() || self.auth.mode == Some(AuthMode::None) {
+        if self.http.host.is_loopback() || self.auth.mode.is_some() {
             return Ok(());
         }
         let message = format!(
-            "http.host is {}, which others can reach, and there is no authentication; listen on 127.0.0.1, or say \
-             `auth: {{ mode: none }}` if everyone who reaches the port may use it",
+            "http.host is {}, which others can reach, and there is no authentication; listen on 127.0.0.1, ask \
+             for keys with `auth: {{ mode: keys }}`, or say `auth: {{ mode: none }}` if everyone who reaches the port may use it",
             self.http.host
         );
         Err(Exit::told(ExitReason::Config, message))

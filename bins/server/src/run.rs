@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use serve_app::{Exit, ExitReason, Layers, Service, ServiceParts};
+use serve_app::{ConfigError, Exit, ExitReason, Layers, Locks, PredictionCache, Service, ServiceParts};
 use serve_features::{Declarations, FeatureStore, Retriever, RetrieverParts};
 use serve_http::descriptors;
 use serve_http::routes::App;
@@ -53,14 +53,22 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     // The first connection is made before the first request needs it, and what is wrong with the store is told at once.
     let first = Arc::clone(&retriever);
     tokio::spawn(async move { first.probe().await });
+    let locks = Locks::new(&config.auth);
+    let locks = Arc::new(
+        locks.map_err(|mistakes| Exit::because(ExitReason::Config, ConfigError::Mistakes { mistakes }))?,
+    );
     let service = Service::new(ServiceParts {
         registry: Arc::clone(&registry),
         retriever: Arc::clone(&retriever),
         default_model: config.registry.default_model.clone(),
         compare: config.http.compare.clone(),
-        limits: config.limits,
+        limits: config.limits.clone(),
+        locks: Arc::clone(&locks),
         clock,
     });
+    let cache =
+        PredictionCache::open(&config.cache).map_err(|error| Exit::because(ExitReason::Config, error))?;
+    let service = service.with_prediction_cache(cache);
     raise_descriptors(config.http.connections.max);
     let app = App::new(Arc::new(service), config.http.clone());
     // From here on a stop is heard, also one that comes before the first request.
@@ -71,8 +79,10 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let folder = config.registry.url.folder().filter(|_| config.registry.watch);
     let folder = folder.map(std::path::Path::to_owned);
     let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period, folder));
+    let looking = locks.follow();
     announce(server.scheme(), address, demo.as_ref())?;
     let stopped = server.run(stop).await;
+    looking.abort();
     if let Some(poll) = poll {
         poll.abort();
     }
@@ -167,7 +177,9 @@ fn bind_error(error: BindError) -> Exit {
 }
 
 fn start_log(config: &LogConfig) -> Result<(), Exit> {
-    let filter = EnvFilter::try_new(&config.level)
+    // The audit trail is no matter of taste: it is written whatever the level, unless the filter names it.
+    let audited = if config.level.contains("audit") { String::new() } else { ",audit=info".to_owned() };
+    let filter = EnvFilter::try_new(config.level.clone() + &audited)
         .map_err(|error| Exit::told(ExitReason::Config, format!("log.level {:?}: {error}", config.level)))?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)

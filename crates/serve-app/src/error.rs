@@ -56,7 +56,15 @@ pub enum Code {
     NothingToRollBack,
     RegistryUnavailable,
     NotPermitted,
+    Unauthenticated,
+    InvalidKey,
+    KeyExpired,
+    InvalidToken,
+    TokenExpired,
+    AmbiguousCredentials,
+    RateLimited,
     DeadlineExceeded,
+    Overloaded,
     Internal,
 }
 
@@ -94,7 +102,15 @@ impl Code {
             Self::NothingToRollBack => "nothing_to_roll_back",
             Self::RegistryUnavailable => "registry_unavailable",
             Self::NotPermitted => "not_permitted",
+            Self::Unauthenticated => "unauthenticated",
+            Self::InvalidKey => "invalid_key",
+            Self::KeyExpired => "key_expired",
+            Self::InvalidToken => "invalid_token",
+            Self::TokenExpired => "token_expired",
+            Self::AmbiguousCredentials => "ambiguous_credentials",
+            Self::RateLimited => "rate_limited",
             Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         }
     }
@@ -104,6 +120,8 @@ impl Code {
     pub fn may_fall_back(self) -> bool {
         match self {
             Self::NonFiniteOutput => true,
+            // To ask twice is no help.
+            Self::Overloaded => false,
             // The other model may need fewer features, or those of another set.
             Self::FeaturesUnavailable
             | Self::FeaturesStale
@@ -123,7 +141,7 @@ impl Code {
             | Self::CacheFull
             | Self::FeatureStoreUnavailable
             | Self::RegistryUnavailable => Fault::Upstream,
-            Self::Internal | Self::FeaturesNotComputed => Fault::Ours,
+            Self::Internal | Self::FeaturesNotComputed | Self::Overloaded => Fault::Ours,
             _ => Fault::Client,
         }
     }

@@ -84,9 +84,8 @@ impl FeatureMetrics {
         }
     }
 
-    /// The page.
-    pub(crate) fn text(&self, retriever: &Retriever) -> String {
-        let mut families = Vec::new();
+    /// The page, with families of others.
+    pub(crate) fn text(&self, retriever: &Retriever, mut families: Vec<MetricFamily>) -> String {
         families.extend(self.latency.collect());
         families.extend(self.age.collect());
         families.extend(self.values.collect());

@@ -1,20 +1,21 @@
 //! One prediction, many, or the same question put to several feature sets.
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serve_core::{BatchPrediction, Explanation, InvalidInput, ModelName, ModelRef, Prediction, Selector};
-use serve_registry::{Deployment, Registry};
+use serve_core::{Explanation, ModelName, ModelRef, Prediction, Selector};
+use serve_registry::Deployment;
 
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 use crate::gather::{Ask, Fetched, Gathered};
+use crate::infer::Row;
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
 
-/// Work that is expected to take longer than this leaves the thread that serves connections.
-const LONGEST_ON_WORKER: Duration = Duration::from_micros(200);
+/// Rows of a batch that are read before others get their turn on the thread.
+const ROWS_A_TURN: usize = 128;
 
 /// A prediction with all that has to be told about it.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Answered {
     pub gathered: Gathered,
     /// What each feature contributed, where that was asked for.
     pub explanation: Option<Explanation>,
+    /// Whether an earlier request had it computed.
+    pub cached: bool,
     /// In whose place it answered, where it is a fallback.
     pub fallback: Option<Fallback>,
 }
@@ -63,24 +66,33 @@ impl Service {
         context: &Context,
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
-        let error = match self.predict_alone(context, request).await {
+        let answered = self.predict_alone(context, request).await;
+        self.count_rows(context, slice::from_ref(request), slice::from_ref(&answered));
+        let error = match answered {
             Err(error) if error.code.may_fall_back() => error,
             answered => return answered,
         };
-        match self.fallback(request) {
-            Some((asked, instead)) => fallen_back(asked, error, self.predict_alone(context, &instead).await),
-            None => Err(error),
-        }
+        let Some((asked, instead)) = self.fallback(context, request) else { return Err(error) };
+        let answered = self.predict_alone(context, &instead).await;
+        self.count_rows(context, slice::from_ref(&instead), slice::from_ref(&answered));
+        fallen_back(asked, error, answered)
     }
 
     /// The request as it is put to a model's fallback, with the model's name. A version that was asked for by its number has
     /// none: who says so means that version. A fallback without a feature set answers from what the request has.
-    fn fallback<'r>(&self, request: &PredictRequest<'r>) -> Option<(ModelName, PredictRequest<'r>)> {
-        let asked = self.reference(&request.model).ok()?;
+    fn fallback<'r>(
+        &self,
+        context: &Context,
+        request: &PredictRequest<'r>,
+    ) -> Option<(ModelName, PredictRequest<'r>)> {
+        let asked = self.reference(context, &request.model).ok()?;
         if matches!(asked.selector, Selector::Version(_)) {
             return None;
         }
         let fallback = self.registry().options().models.get(&asked.name)?.fallback.clone()?;
+        if !context.caller().may_use(&fallback.name) {
+            return None;
+        }
         let served = self.registry().model(fallback.name.as_str());
         let served =
             served.is_some_and(|model| model.summary().is_some_and(|about| about.feature_set.is_some()));
@@ -95,21 +107,24 @@ impl Service {
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
         let deployment = self.deployment(context, &request.model).await?;
+        let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
         let wanted = self.wanted(&deployment, request)?;
-        let fetched = self.fetch_in(context, &wanted).await;
+        let fetched = self.fetch_in(context, &wanted).await?;
         let gathered = self.gathered(&deployment, request, fetched)?;
         let row = Row { deployment, gathered, explain: request.explain };
-        let registry = Arc::clone(&self.parts.registry);
-        let cost = row.cost();
-        run(context, cost, move || row.answer(&registry)).await?
+        self.answer(context, row).await
     }
 
     /// Fetches what is asked for, where anything is.
-    async fn fetch_in(&self, context: &Context, asks: &[Ask]) -> Vec<Result<Fetched, ServiceError>> {
+    async fn fetch_in(
+        &self,
+        context: &Context,
+        asks: &[Ask],
+    ) -> Result<Vec<Result<Fetched, ServiceError>>, ServiceError> {
         if asks.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        context.timed_async(Stage::Features, self.fetch(asks)).await
+        context.timed_async(Stage::Features, context.within(self.fetch(asks))).await
     }
 
     /// Predicts many rows; a row that fails, fails alone. Features of the same set that are asked for in the same way are
@@ -124,11 +139,12 @@ impl Service {
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         self.check_rows(requests.len())?;
         let mut answers = self.predict_all(context, requests).await?;
+        self.count_rows(context, requests, &answers);
         let (mut failed, mut instead) = (Vec::new(), Vec::new());
         for (at, (answer, request)) in answers.iter().zip(requests).enumerate() {
             if let Err(error) = answer
                 && error.code.may_fall_back()
-                && let Some((asked, request)) = self.fallback(request)
+                && let Some((asked, request)) = self.fallback(context, request)
             {
                 failed.push((at, asked, error.clone()));
                 instead.push(request);
@@ -136,6 +152,7 @@ impl Service {
         }
         if !instead.is_empty() {
             let others = self.predict_all(context, &instead).await?;
+            self.count_rows(context, &instead, &others);
             for ((at, asked, error), other) in failed.into_iter().zip(others) {
                 answers[at] = fallen_back(asked, error, other);
             }
@@ -149,18 +166,27 @@ impl Service {
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         let prepared = self.prepare(context, requests).await;
+        let mut models: Vec<_> =
+            prepared.iter().flatten().map(|(deployment, _)| Arc::clone(deployment)).collect();
+        models.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        let models: Vec<_> = models.iter().map(|deployment| &deployment.manifest().name).collect();
+        let _held = self.admission.admit(context, &models).await?;
         let asks: Vec<Ask> =
             prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
-        let mut fetched = self.fetch_in(context, &asks).await.into_iter();
+        let mut fetched = self.fetch_in(context, &asks).await?.into_iter();
         let mut rows = Vec::with_capacity(requests.len());
-        for (request, prepared) in requests.iter().zip(prepared) {
+        for (at, (request, prepared)) in requests.iter().zip(prepared).enumerate() {
+            if at % ROWS_A_TURN == ROWS_A_TURN - 1 {
+                context.check_deadline()?;
+                tokio::task::yield_now().await;
+            }
             rows.push(prepared.and_then(|(deployment, wanted)| {
                 let fetched = fetched.by_ref().take(wanted.len()).collect();
                 let gathered = self.gathered(&deployment, request, fetched)?;
                 Ok(Row { deployment, gathered, explain: request.explain })
             }));
         }
-        self.infer_all(context, rows).await
+        self.answer_all(context, rows).await
     }
 
     /// The version that answers each request, and what has to be fetched for it.
@@ -191,7 +217,7 @@ impl Service {
         query: &ModelQuery,
         meant: &mut HashMap<ModelRef, Arc<Deployment>>,
     ) -> Result<Arc<Deployment>, ServiceError> {
-        let reference = self.reference(query)?;
+        let reference = self.reference(context, query)?;
         if let Some(deployment) = meant.get(&reference) {
             agree(query, deployment)?;
             return Ok(Arc::clone(deployment));
@@ -199,51 +225,6 @@ impl Service {
         let deployment = self.deployment(context, query).await?;
         meant.insert(reference, Arc::clone(&deployment));
         Ok(deployment)
-    }
-
-    /// Refuses a batch of more rows than the configuration allows.
-    ///
-    /// # Errors
-    /// [`Code::TooManyRows`].
-    pub fn check_rows(&self, rows: usize) -> Result<(), ServiceError> {
-        let allowed = self.parts.limits.batch_rows;
-        if rows <= allowed {
-            return Ok(());
-        }
-        let message = format!("the batch has {rows} rows, limits.batch_rows allows {allowed}");
-        Err(ServiceError::new(Code::TooManyRows, message))
-    }
-
-    async fn infer_all(
-        &self,
-        context: &Context,
-        rows: Vec<Result<Row, ServiceError>>,
-    ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
-        let cost = rows.iter().flatten().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
-        let registry = Arc::clone(&self.parts.registry);
-        let work =
-            move || rows.into_iter().map(|row| row.and_then(|row| row.answer(&registry))).collect::<Vec<_>>();
-        run(context, cost, work).await
-    }
-
-    /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model.
-    ///
-    /// # Errors
-    /// When there are more rows than allowed, or the width is not the signature's.
-    pub async fn predict_matrix(
-        &self,
-        context: &Context,
-        deployment: Arc<Deployment>,
-        matrix: ndarray::Array2<f64>,
-    ) -> Result<BatchPrediction, ServiceError> {
-        self.check_rows(matrix.nrows())?;
-        let cost = deployment.row_cost() * u32::try_from(matrix.nrows()).unwrap_or(u32::MAX);
-        let work = move || -> Result<BatchPrediction, InvalidInput> {
-            let mut batch = BatchPrediction::new();
-            deployment.pipeline().predict_batch(matrix.view(), &mut batch)?;
-            Ok(batch)
-        };
-        Ok(run(context, cost, work).await??)
     }
 
     /// Puts one question to the feature sets that are compared. The model type is the one asked for, else the default
@@ -297,20 +278,6 @@ impl Service {
     }
 }
 
-/// Infers where it is, or, where that takes long, on a thread for such work; not at all once nobody waits for it.
-async fn run<T: Send + 'static>(
-    context: &Context,
-    cost: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ServiceError> {
-    context.check_deadline()?;
-    if cost <= LONGEST_ON_WORKER {
-        return Ok(context.timed(Stage::Infer, work));
-    }
-    let done = context.timed_async(Stage::Infer, tokio::task::spawn_blocking(work)).await;
-    done.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))
-}
-
 /// What a fallback answered, or why neither it nor the model that was asked did.
 fn fallen_back(
     asked: ModelName,
@@ -326,36 +293,5 @@ fn fallen_back(
             let message = format!("{error}; its fallback does not answer either: {also}");
             Err(ServiceError { message, ..error })
         }
-    }
-}
-
-/// A row that is ready to be answered.
-struct Row {
-    deployment: Arc<Deployment>,
-    gathered: Gathered,
-    explain: bool,
-}
-
-impl Row {
-    /// How long the answer is expected to take. What explains a deployment is made at its first use, which reads files.
-    fn cost(&self) -> Duration {
-        let explaining = match (self.explain, self.deployment.explanations()) {
-            (false, _) => Duration::ZERO,
-            (true, Some(made)) => made.row_cost(),
-            (true, None) => Duration::MAX,
-        };
-        self.deployment.row_cost().saturating_add(explaining)
-    }
-
-    fn answer(self, registry: &Registry) -> Result<Answered, ServiceError> {
-        let Self { deployment, gathered, explain } = self;
-        let prediction = deployment.pipeline().predict_checked(&gathered.row)?;
-        let explanation = if explain {
-            let explainer = registry.explanations(&deployment)?.explainer()?;
-            Some(explainer.explain_checked(&gathered.row)?)
-        } else {
-            None
-        };
-        Ok(Answered { deployment, prediction, gathered, explanation, fallback: None })
     }
 }

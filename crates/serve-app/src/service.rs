@@ -3,29 +3,21 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
 use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
+use crate::admission::{Admission, LimitsConfig, Load};
+use crate::auth::Locks;
+use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
+use crate::prediction_cache::PredictionCache;
 use crate::request::ModelQuery;
-
-/// Limits on what one request may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// Rows of one batch.
-    pub batch_rows: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self { batch_rows: 10_000 }
-    }
-}
+use crate::statistics::{Statistics, VersionStatistics};
+use crate::workers::Workers;
 
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -40,8 +32,10 @@ pub struct ServiceParts {
     pub default_model: Option<ModelName>,
     /// The feature sets that are compared.
     pub compare: Vec<String>,
-    /// Limits on a request.
+    /// How much is done at once.
     pub limits: LimitsConfig,
+    /// Who may ask.
+    pub locks: Arc<Locks>,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -50,6 +44,11 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    pub(crate) changes: Arc<Changes>,
+    prediction_cache: Option<PredictionCache>,
+    statistics: Statistics,
+    pub(crate) admission: Admission,
+    pub(crate) workers: Workers,
     started: Timestamp,
 }
 
@@ -64,13 +63,56 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        Self { parts, metrics: FeatureMetrics::new(), started }
+        let admission = Admission::new(parts.limits.clone());
+        let workers = Workers::new(parts.limits.threads());
+        let (metrics, statistics, changes) = (FeatureMetrics::new(), Statistics::default(), Arc::default());
+        let prediction_cache = None;
+        Self { parts, metrics, changes, prediction_cache, statistics, admission, workers, started }
+    }
+
+    /// The same service with answers kept for a while, or none.
+    #[must_use]
+    pub fn with_prediction_cache(self, cache: Option<PredictionCache>) -> Self {
+        Self { prediction_cache: cache, ..self }
+    }
+
+    /// Where answers are kept for a while.
+    #[must_use]
+    pub fn prediction_cache(&self) -> Option<&PredictionCache> {
+        self.prediction_cache.as_ref()
     }
 
     /// The models.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.parts.registry
+    }
+
+    /// Who may ask.
+    #[must_use]
+    pub fn locks(&self) -> &Arc<Locks> {
+        &self.parts.locks
+    }
+
+    /// Refuses a model that the caller may not use, and writes that down.
+    ///
+    /// # Errors
+    /// [`Code::NotPermitted`].
+    pub fn check_model(&self, context: &Context, model: &ModelName) -> Result<(), ServiceError> {
+        let checked = context.caller().check_model(model);
+        checked.inspect_err(|error| self.locks().kept_from(context, error))
+    }
+
+    /// Who may go on, and who waits.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// How much is under way, waits and was refused.
+    #[must_use]
+    pub fn load_now(&self) -> Load {
+        Load { rows_total: self.workers.rows(), ..self.admission.load() }
     }
 
     /// The time now.
@@ -88,7 +130,33 @@ impl Service {
     /// What there is to tell a monitoring system, in Prometheus' text format.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.metrics.text(self.retriever())
+        self.metrics.text(self.retriever(), self.locks().families())
+    }
+
+    /// What each version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// What a version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics_of(&self, deployment: &Deployment) -> Arc<VersionStatistics> {
+        self.statistics.of(&self.parts.registry, deployment)
+    }
+
+    /// The deployment that a query means, where it is loaded.
+    ///
+    /// # Errors
+    /// As [`deployment`](Self::deployment), and [`Code::ModelLoading`] when it is not loaded.
+    pub fn loaded_deployment(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Arc<Deployment>, ServiceError> {
+        let reference = self.reference(context, query)?;
+        self.check_model(context, &reference.name)?;
+        Ok(self.parts.registry.resolve(&reference)?)
     }
 
     /// The deployment that a query means, loaded if need be.
@@ -101,10 +169,12 @@ impl Service {
         context: &Context,
         query: &ModelQuery,
     ) -> Result<Arc<Deployment>, ServiceError> {
-        let reference = self.reference(query)?;
-        context.caller().check_model(&reference.name)?;
+        let reference = self.reference(context, query)?;
+        self.check_model(context, &reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
-            Err(DeploymentError::NotLoaded { name, version }) => self.loaded(reference, name, version).await,
+            Err(DeploymentError::NotLoaded { name, version }) => {
+                context.within(self.loaded(reference, name, version)).await?
+            }
             resolved => resolved,
         }?;
         agree(query, &deployment)?;
@@ -150,28 +220,29 @@ impl Service {
         Ok(making.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))??)
     }
 
-    pub(crate) fn reference(&self, query: &ModelQuery) -> Result<ModelRef, ServiceError> {
+    pub(crate) fn reference(&self, context: &Context, query: &ModelQuery) -> Result<ModelRef, ServiceError> {
         let selector = query.selector.clone().unwrap_or_default();
         let name = match &query.name {
             Some(name) => name.clone(),
-            None => self.find(query)?,
+            None => self.find(context.caller(), query)?,
         };
         Ok(ModelRef { name, selector })
     }
 
-    /// The one model that a query without a name means.
-    fn find(&self, query: &ModelQuery) -> Result<ModelName, ServiceError> {
+    /// The one model that a query without a name means, among those that the caller may use.
+    fn find(&self, caller: &Caller, query: &ModelQuery) -> Result<ModelName, ServiceError> {
         let registry = &self.parts.registry;
         if query.is_open() {
-            return self.default_model();
+            return self.default_model(caller);
         }
-        let found = registry.find(query.feature_set.as_deref(), query.model_type.as_deref());
+        let mut found = registry.find(query.feature_set.as_deref(), query.model_type.as_deref());
+        found.retain(|name| caller.may_use(name));
         match <[ModelName; 1]>::try_from(found) {
             Ok([name]) => Ok(name),
             Err(found) if found.is_empty() => {
                 let message = format!("unknown model: there is none with {}", said(query));
                 Err(ServiceError::new(Code::UnknownModel, message)
-                    .with_details(serde_json::json!({ "models": self.names() })))
+                    .with_details(serde_json::json!({ "models": self.names(caller) })))
             }
             Err(found) => {
                 let message = format!("{} models have {}; say which by model", found.len(), said(query));
@@ -181,11 +252,11 @@ impl Service {
         }
     }
 
-    fn default_model(&self) -> Result<ModelName, ServiceError> {
+    fn default_model(&self, caller: &Caller) -> Result<ModelName, ServiceError> {
         if let Some(name) = &self.parts.default_model {
             return Ok(name.clone());
         }
-        match <[ModelName; 1]>::try_from(self.names()) {
+        match <[ModelName; 1]>::try_from(self.names(caller)) {
             Ok([name]) => Ok(name),
             Err(names) => Err(ServiceError::new(
                 Code::ModelRequired,
@@ -195,8 +266,12 @@ impl Service {
         }
     }
 
-    fn names(&self) -> Vec<ModelName> {
-        self.parts.registry.find(None, None)
+    /// The models that the caller may use.
+    #[must_use]
+    pub fn names(&self, caller: &Caller) -> Vec<ModelName> {
+        let mut names = self.parts.registry.find(None, None);
+        names.retain(|name| caller.may_use(name));
+        names
     }
 }
 

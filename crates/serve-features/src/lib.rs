@@ -20,7 +20,7 @@
 //! tokio's timers.
 
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
+pub use self::redis::{RedisBytes, RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
 pub use compute::{
     BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
     OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,

@@ -13,7 +13,7 @@ use crate::predict_body::model_query;
 use crate::reply::{self, Reply};
 use crate::routes::App;
 
-/// Who changes the registry over HTTP, in the aliases' history.
+/// Who changes the registry over HTTP, in the aliases' history, where callers are not told apart.
 const BY: &str = "http";
 
 /// Which models an administrative request means. The query may say the same.
@@ -132,9 +132,9 @@ pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn warm_up(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
     let names = if query.is_open() {
-        app.service.registry().find(None, None)
+        app.service.names(call.context.caller())
     } else {
-        app.service.all_matching(&query)?
+        app.service.all_matching(&call.context, &query)?
     };
     let alone = names.len() == 1;
     let mut entries = Vec::with_capacity(names.len());
@@ -162,7 +162,7 @@ struct WhyBody {
 pub(crate) async fn rollback(app: &App, call: Call) -> Result<Reply, Failure> {
     let name: ModelName = call.path_as("name", Code::UnknownModel)?;
     let WhyBody { why } = call.json()?.unwrap_or_default();
-    let (from, to) = app.service.rollback(&call.context, name.clone(), author(why)).await?;
+    let (from, to) = app.service.rollback(&call.context, name.clone(), author(&call, why)).await?;
     tracing::info!(model = name.as_str(), from = from.as_str(), to = to.as_str(), "rolled back");
     Ok(moved(app, &call, &name, "champion", Some(&from), &to))
 }
@@ -185,14 +185,16 @@ pub(crate) async fn point_alias(app: &App, call: Call) -> Result<Reply, Failure>
         ));
     };
     let version: ModelVersion = version.parse().map_err(ServiceError::from)?;
-    let from =
-        app.service.promote(&call.context, name.clone(), version.clone(), alias.clone(), author(why)).await?;
+    let from = app
+        .service
+        .promote(&call.context, name.clone(), version.clone(), alias.clone(), author(&call, why))
+        .await?;
     tracing::info!(model = name.as_str(), alias = alias.as_str(), version = version.as_str(), "promoted");
     Ok(moved(app, &call, &name, alias.as_str(), from.as_ref(), &version))
 }
 
-fn author(why: Option<String>) -> Author {
-    Author { by: BY.to_owned(), why }
+fn author(call: &Call, why: Option<String>) -> Author {
+    Author::of(&call.context, BY, why)
 }
 
 fn moved(

@@ -7,9 +7,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serve_core::ByteSize;
 
+use crate::forwarded::Network;
 use crate::hosts::Hosts;
 use crate::origins::Origins;
 use crate::tls::{Tls, TlsConfig};
+use crate::websocket::WebSocketConfig;
 
 /// Where the server listens, and what it allows a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,8 +48,12 @@ pub struct HttpConfig {
     pub server_name: String,
     /// The feature sets that `/predict/both` compares.
     pub compare: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// Which pages of other origins may call from a browser.
     pub cors: CorsConfig,
+    /// Sockets.
+    pub websocket: WebSocketConfig,
 }
 
 /// Connections, and clients that take their time.
@@ -105,7 +111,9 @@ impl Default for HttpConfig {
             trusted_hosts: Vec::new(),
             server_name: "serve".to_owned(),
             compare: Vec::new(),
+            trusted_proxies: Vec::new(),
             cors: CorsConfig::default(),
+            websocket: WebSocketConfig::default(),
         }
     }
 }

@@ -2,11 +2,16 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
 use serve_app::{Code, ServiceError};
 
+use crate::doors;
+use crate::encoding;
 use crate::reply::{self, Reply};
+
+/// Also the code of the refusal that tells which encodings are known.
+const UNSUPPORTED_ENCODING: &str = "unsupported_encoding";
 
 /// A request that is answered with an error.
 #[derive(Debug)]
@@ -40,11 +45,19 @@ fn status(code: Code) -> StatusCode {
         | Code::UnknownEntity
         | Code::UnknownTable => StatusCode::NOT_FOUND,
         Code::NotPermitted => StatusCode::FORBIDDEN,
+        Code::Unauthenticated
+        | Code::InvalidKey
+        | Code::KeyExpired
+        | Code::InvalidToken
+        | Code::TokenExpired => StatusCode::UNAUTHORIZED,
+        Code::AmbiguousCredentials => StatusCode::BAD_REQUEST,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
         Code::VersionRefused
         | Code::ModelLoading
         | Code::CacheFull
+        | Code::Overloaded
         | Code::FeatureStoreUnavailable
         | Code::RegistryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal | Code::FeaturesNotComputed => StatusCode::INTERNAL_SERVER_ERROR,
@@ -142,6 +155,13 @@ impl Failure {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
     }
 
+    /// 415: the body is packed in a way that is not known, or in several.
+    #[must_use]
+    pub fn content_encoding(got: &str) -> Self {
+        let message = format!("expected a content-encoding of {} or none, got {got:?}", encoding::KNOWN);
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING, message)
+    }
+
     /// 500, told without its cause, which is for the log.
     #[must_use]
     pub fn internal() -> Self {
@@ -170,9 +190,9 @@ impl Failure {
     /// The same failure as the Open Inference Protocol wants it: what is wrong with the content is 400 there.
     #[must_use]
     pub fn as_oip(mut self) -> Self {
-        if self.status == StatusCode::UNPROCESSABLE_ENTITY
-            || self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE
-        {
+        let media_type =
+            self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE && self.code != UNSUPPORTED_ENCODING;
+        if self.status == StatusCode::UNPROCESSABLE_ENTITY || media_type {
             self.status = StatusCode::BAD_REQUEST;
         }
         self
@@ -196,6 +216,15 @@ impl Failure {
 
     /// The answer.
     pub(crate) fn reply(self, dialect: Dialect, request_id: &str) -> Reply {
+        let unsupported_encoding = self.code == UNSUPPORTED_ENCODING;
+        let mut reply = self.told(dialect, request_id);
+        if unsupported_encoding {
+            reply.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding::KNOWN));
+        }
+        reply
+    }
+
+    fn told(self, dialect: Dialect, request_id: &str) -> Reply {
         let mut reply = match dialect {
             Dialect::Native => {
                 let mut body = self.entry();
@@ -213,22 +242,28 @@ impl Failure {
                     None => failure.message.clone(),
                 };
                 let mut reply = reply::json(failure.status, &json!({ "error": text }));
-                if let Some(allow) = failure.allow {
-                    reply.headers_mut().insert(header::ALLOW, allow);
-                }
+                failure.head(reply.headers_mut());
                 return reply;
             }
         };
+        self.head(reply.headers_mut());
+        reply
+    }
+
+    /// What the answer's head says of the error.
+    fn head(self, headers: &mut HeaderMap) {
         if let Some(allow) = self.allow {
-            reply.headers_mut().insert(header::ALLOW, allow);
+            headers.insert(header::ALLOW, allow);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, doors::challenge(self.code));
+        }
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             // In whole seconds, and never sooner than it can help.
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1_000).max(1));
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        reply
     }
 }
 

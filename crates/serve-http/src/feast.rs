@@ -72,7 +72,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
         serde_json::from_slice(body)?;
     let references = match feature_service {
         Some(service) => of_model(app, &call.context, &service).await?,
-        None => features.iter().map(|text| reference(app, text)).collect::<Result<_, _>>()?,
+        None => features.iter().map(|text| reference(app, &call.context, text)).collect::<Result<_, _>>()?,
     };
     let count = entity_count(&entities)?;
     app.service.check_rows(count)?;
@@ -99,7 +99,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
 }
 
 /// `set:feature`, of a set that there is.
-fn reference(app: &App, text: &str) -> Result<Reference, Failure> {
+fn reference(app: &App, context: &Context, text: &str) -> Result<Reference, Failure> {
     let (set, feature) = text.split_once(':').ok_or_else(|| {
         Failure::invalid("invalid_request", format!("feature {text:?}: expected feature_set:feature"))
     })?;
@@ -108,6 +108,7 @@ fn reference(app: &App, text: &str) -> Result<Reference, Failure> {
     let no_such =
         |error: serve_features::NameError| ServiceError::new(Code::UnknownFeatureSet, error.to_string());
     let set: FeatureSetName = set.parse().map_err(no_such)?;
+    app.service.check_set(context, &set)?;
     if !app.service.feature_sets().contains(&set) {
         return Err(unknown(&set).into());
     }

@@ -2,22 +2,25 @@
 //! tells people what is what. A lost dependency degrades; it does not make a live process dead.
 
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
+use serve_app::{AuthMode, Load, Permission};
 use serve_features::BreakerState;
 
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
-use crate::routes::{App, listed};
+use crate::routes::{self, App};
 use crate::tls::TlsStatus;
 
 /// What this is, and what it has.
-pub(crate) async fn index(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let endpoints: Vec<String> = listed().map(|(method, path)| format!("{method} {path}")).collect();
+pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
+    let endpoints: Vec<String> =
+        routes::all().map(|route| format!("{} {}", route.method, route.path)).collect();
     let body = json!({
         "name": app.config.server_name,
         "version": env!("CARGO_PKG_VERSION"),
-        "models": app.service.registry().find(None, None),
+        "models": app.service.names(call.context.caller()),
         "endpoints": endpoints,
         "also_under": "/api/v1",
     });
@@ -98,8 +101,43 @@ fn tls_component(tls: &TlsStatus) -> Json {
     told
 }
 
-/// Everything at a glance.
-pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
+/// How callers are told apart, where they are, and whether keys that changed could be taken over.
+fn auth(app: &App) -> Option<Json> {
+    let locks = app.service.locks();
+    let mode = locks.mode();
+    if mode == AuthMode::None {
+        return None;
+    }
+    Some(match locks.trouble() {
+        None => json!({ "status": "healthy", "mode": mode }),
+        Some(error) => json!({ "status": "degraded", "mode": mode, "error": &*error }),
+    })
+}
+
+fn keep_status(component: &mut Json) {
+    let status = component["status"].take();
+    *component = json!({ "status": status });
+}
+
+/// How busy the server is.
+#[derive(Serialize)]
+struct Admission {
+    /// `healthy`, or `overloaded`: the next request for a prediction is refused.
+    status: &'static str,
+    #[serde(flatten)]
+    load: Load,
+}
+
+fn admission(app: &App) -> Admission {
+    let load = app.service.load_now();
+    let full = load.in_flight >= load.max_in_flight.into() && load.queued >= load.queue.into();
+    Admission { status: if full { "overloaded" } else { "healthy" }, load }
+}
+
+/// Everything at a glance. Who may not read sees how it is, and not why: names and errors tell of what stands behind.
+pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
+    let caller = call.context.caller();
+    let told = caller.may(Permission::Read) && caller.may_use_all();
     let models = app.service.registry().models();
     let live = models.iter().filter(|model| model.champion_deployment().is_some()).count();
     let degraded: Vec<&str> = models
@@ -112,7 +150,8 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let stored = store["status"] == "healthy" || store["status"] == "not_configured";
     let tls = app.tls.as_ref().map(|tls| tls.status());
     let secured = tls.as_ref().is_none_or(|tls| tls.trouble.is_none());
-    let whole = degraded.is_empty() && trouble.is_none() && stored && secured;
+    let locked = app.service.locks().trouble().is_none();
+    let whole = degraded.is_empty() && trouble.is_none() && stored && locked && secured;
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
@@ -128,9 +167,15 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     if let (Some(trouble), Some(object)) = (&trouble, registry.as_object_mut()) {
         object.insert("error".to_owned(), json!(trouble.as_ref()));
     }
-    let mut components = json!({ "registry": registry, "feature_store": store });
+    let mut components = json!({ "registry": registry, "feature_store": store, "admission": admission(app) });
+    if let (Some(auth), Some(object)) = (auth(app), components.as_object_mut()) {
+        object.insert("auth".to_owned(), auth);
+    }
     if let (Some(tls), Some(object)) = (&tls, components.as_object_mut()) {
         object.insert("tls".to_owned(), tls_component(tls));
+    }
+    if !told {
+        components.as_object_mut().into_iter().flatten().for_each(|(_, component)| keep_status(component));
     }
     let body = json!({
         "status": status,

@@ -93,7 +93,7 @@ impl Read {
 
 /// `POST /features/{set}`.
 pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
-    let set = set_name(&call)?;
+    let set = set_name(app, &call)?;
     let read = read(app, &call, "features")?;
     let row = |row: &RawRow| FeatureRow::new(row.entity.clone(), row.timestamp, row.values.clone());
     let rows: Vec<FeatureRow> = read.rows.iter().map(row).collect();
@@ -103,9 +103,12 @@ pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
         let values = values.collect();
         return Err(read.refused(values));
     }
-    let stored = app.service.retriever().ingest(IngestRequest { set, rows, partial: false }).await;
+    let stored = app.service.ingest(&call.context, IngestRequest { set, rows, partial: false }).await;
     match stored {
-        Ok(ingested) => Ok(written(app, &call, ingested.written)),
+        Ok(ingested) => {
+            app.service.features_arrived();
+            Ok(written(app, &call, ingested.written))
+        }
         Err(error) => {
             let failure = Failure::from(app.service.not_ingested(&error));
             let IngestError::Refused { refused, .. } = &error else { return Err(failure) };
@@ -136,7 +139,7 @@ pub(crate) async fn raw(app: &App, call: Call) -> Result<Reply, Failure> {
         let values = refused.into_iter().map(offence).collect();
         return Err(read.refused(values));
     }
-    Ok(written(app, &call, app.service.ingest_raw(&table, read.rows).await?))
+    Ok(written(app, &call, app.service.ingest_raw(&call.context, &table, read.rows).await?))
 }
 
 /// Whether a table means something: a misspelt name would be a new table that nobody reads.

@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`config`] | the `http` section |
 //! | [`server`], `accepted` | listening, connections, graceful drain |
-//! | `watchman`, `connection`, `owed`, `patience` | how many connections, and clients that take their time |
+//! | `watchman`, `connection`, `owed`, `allowance` | how many connections, and clients that take their time |
 //! | `wire`, `transport` | the bytes of a connection, held against stricter rules than the parser's |
 //! | [`tls`] | certificates, and their renewal |
 //! | `doorway`, `hosts`, `origins` | what every request meets first: known hosts, pages of other origins |
@@ -13,30 +13,39 @@
 //! | [`routes`] | every path and method, in one table |
 //! | `exchange` | one exchange, step by step |
 //! | [`call`] | one request as handlers see it |
+//! | `doors`, [`forwarded`] | who asks, and from where |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
+//! | `encoding` | gzip and deflate, both ways |
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
 //! | [`feast`] | Feast's online features |
+//! | [`websocket`] | predictions on a socket |
 //! | [`oip`] | the Open Inference Protocol |
+//! | `openapi` | the OpenAPI document, and the pages that show it |
 
 mod accepted;
 pub mod admin;
+mod allowance;
 pub mod batch;
 pub mod call;
 pub mod config;
 mod connection;
 pub mod descriptors;
+mod doors;
 mod doorway;
+mod encoding;
 mod exchange;
 pub mod failure;
 pub mod feast;
 pub mod features;
+pub mod forwarded;
 pub mod health;
 mod hosts;
 pub mod ingest;
 pub mod limits;
 pub mod models;
 pub mod oip;
+mod openapi;
 mod origins;
 mod owed;
 mod patience;
@@ -48,6 +57,7 @@ pub mod server;
 pub mod tls;
 mod transport;
 mod watchman;
+pub mod websocket;
 mod wire;
 
 pub use config::HttpConfig;

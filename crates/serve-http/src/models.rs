@@ -6,11 +6,11 @@ use std::sync::Arc;
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
-use serve_app::{Code, ServiceError};
+use serve_app::{Code, PredictionCache, PredictionCacheStats, ServiceError};
 use serve_core::{Manifest, ModelName};
 use serve_registry::snapshot::Published;
 use serve_registry::summary::VersionSummary;
-use serve_registry::{Explanations, Guard, Lifecycle, ModelSnapshot, Registry, VersionState};
+use serve_registry::{CacheStats, Explanations, Guard, Lifecycle, ModelSnapshot, Registry, VersionState};
 
 use crate::call::Call;
 use crate::failure::Failure;
@@ -18,8 +18,8 @@ use crate::reply::{self, Reply};
 use crate::routes::App;
 
 /// `GET /models`.
-pub(crate) async fn list(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let models = app.service.registry().models();
+pub(crate) async fn list(app: &App, call: Call) -> Result<Reply, Failure> {
+    let models = usable(app, &call);
     let mut available: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for about in models.iter().filter_map(|model| model.summary()) {
         if let (Some(set), Some(kind)) = (&about.feature_set, &about.model_type) {
@@ -27,6 +27,14 @@ pub(crate) async fn list(app: &App, _call: Call) -> Result<Reply, Failure> {
         }
     }
     Ok(reply::json(StatusCode::OK, &Listed { available_models: available, models: Summaries(&models) }))
+}
+
+/// The models that the caller may see.
+fn usable(app: &App, call: &Call) -> Vec<Arc<ModelSnapshot>> {
+    let caller = call.context.caller();
+    let mut models = app.service.registry().models();
+    models.retain(|model| caller.may_use(&model.name));
+    models
 }
 
 #[derive(Serialize)]
@@ -45,8 +53,8 @@ impl Serialize for Summaries<'_> {
 }
 
 /// `GET /models/types`: the feature sets and, for each, its model types.
-pub(crate) async fn types(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let models = app.service.registry().models();
+pub(crate) async fn types(app: &App, call: Call) -> Result<Reply, Failure> {
+    let models = usable(app, &call);
     let mut types: BTreeMap<&str, BTreeMap<&str, Vec<&ModelName>>> = BTreeMap::new();
     for model in &models {
         let Some(about) = model.summary() else { continue };
@@ -62,7 +70,18 @@ pub(crate) async fn types(app: &App, _call: Call) -> Result<Reply, Failure> {
 
 /// `GET /models/cache/stats`.
 pub(crate) async fn cache_stats(app: &App, _call: Call) -> Result<Reply, Failure> {
-    Ok(reply::json(StatusCode::OK, &json!(app.service.registry().cache_stats())))
+    let predictions = app.service.prediction_cache().map(PredictionCache::stats);
+    let body = CacheStatsBody { models: app.service.registry().cache_stats(), predictions };
+    Ok(reply::json(StatusCode::OK, &body))
+}
+
+#[derive(Serialize)]
+struct CacheStatsBody {
+    #[serde(flatten)]
+    models: CacheStats,
+    /// Answers that are kept, where any are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predictions: Option<PredictionCacheStats>,
 }
 
 /// `GET /models/{name}`.
@@ -155,6 +174,7 @@ pub(crate) async fn versions(app: &App, call: Call) -> Result<Reply, Failure> {
 
 fn find(app: &App, call: &Call) -> Result<Arc<ModelSnapshot>, Failure> {
     let name: ModelName = call.path_as("name", Code::UnknownModel)?;
+    app.service.check_model(&call.context, &name)?;
     let unknown = || ServiceError::new(Code::UnknownModel, format!("unknown model {:?}", name.as_str()));
     Ok(app.service.registry().model(name.as_str()).ok_or_else(unknown)?)
 }

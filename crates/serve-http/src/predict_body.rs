@@ -152,6 +152,18 @@ impl<'a> PredictBody<'a> {
         Ok(self)
     }
 
+    /// The same body without keys that are not a prediction's, as messages have them beside it.
+    pub(crate) fn without(mut self, keys: &[&str]) -> Self {
+        self.others.retain(|(key, _)| !keys.contains(&&**key));
+        self
+    }
+
+    /// The same question about somebody else.
+    pub(crate) fn about(mut self, entity: Cow<'a, str>) -> Self {
+        self.texts[4] = Some(entity);
+        self
+    }
+
     /// Whether explanations are asked for; where the body does not say, what holds for its whole batch.
     pub(crate) fn explain_by_default(&mut self, explain: bool) {
         self.switches[0].get_or_insert(explain);

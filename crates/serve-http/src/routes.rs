@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use http::Method;
 use matchit::Router;
-use serve_app::{Caller, Permission, Service};
+use serve_app::{AuthMode, Permission, Service};
 
 use crate::call::Call;
 use crate::config::HttpConfig;
@@ -16,7 +17,8 @@ use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
 use crate::tls::Tls;
 use crate::watchman::{ConnectionCounts, Watchman};
-use crate::{admin, batch, feast, features, health, ingest, models, oip, predict};
+use crate::websocket::Sockets;
+use crate::{admin, batch, feast, features, health, ingest, models, oip, openapi, predict, websocket};
 
 /// Under which every path stands a second time.
 const PREFIX: &str = "/api/v1";
@@ -34,8 +36,9 @@ pub struct App {
     pub(crate) doorway: Doorway,
     /// TLS, once the server listens with it.
     pub(crate) tls: Option<Arc<Tls>>,
-    /// Who asks where nobody is asked who they are.
-    pub(crate) anyone: Arc<Caller>,
+    pub(crate) sockets: Arc<Sockets>,
+    /// The OpenAPI document, once somebody asked for it.
+    pub(crate) document: OnceLock<Bytes>,
     table: Table,
 }
 
@@ -89,6 +92,11 @@ const ROUTES: &[Route] = routes! {
     GET "/health/live" open => health::live;
     GET "/health/ready" open => health::ready;
     GET "/metrics" read => health::metrics;
+    GET "/openapi.json" read => openapi::openapi;
+    GET "/docs" read => openapi::swagger;
+    GET "/docs/" read => openapi::swagger;
+    GET "/docs/{file}" read => openapi::swagger_file;
+    GET "/redoc" read => openapi::redoc;
     POST "/predict" predict => predict::predict;
     POST "/predict/batch" predict => batch::predict_batch;
     POST "/predict/both" predict => predict::predict_both;
@@ -109,22 +117,31 @@ const ROUTES: &[Route] = routes! {
     POST "/models/warmup" admin => admin::warm_up;
     POST "/models/{name}/rollback" admin => admin::rollback;
     PUT "/models/{name}/aliases/{alias}" admin => admin::point_alias;
+    GET "/ws/predict" predict => websocket::connect;
     GET "/v2" open => oip::metadata::server;
     GET "/v2/" open => oip::metadata::server;
     GET "/v2/health/live" open => oip::metadata::live;
     GET "/v2/health/ready" open => oip::metadata::ready;
     GET "/v2/models" read => oip::metadata::models;
+    GET "/v2/models/stats" read => oip::statistics::all;
     GET "/v2/models/{name}" read => oip::metadata::model;
     GET "/v2/models/{name}/ready" read => oip::metadata::model_ready;
     GET "/v2/models/{name}/versions/{version}" read => oip::metadata::model;
     GET "/v2/models/{name}/versions/{version}/ready" read => oip::metadata::model_ready;
+    GET "/v2/models/{name}/config" read => oip::config::config;
+    GET "/v2/models/{name}/versions/{version}/config" read => oip::config::config;
+    GET "/v2/models/{name}/stats" read => oip::statistics::model;
+    GET "/v2/models/{name}/versions/{version}/stats" read => oip::statistics::model;
+    POST "/v2/repository/index" read => oip::repository::index;
+    POST "/v2/repository/models/{name}/load" admin => oip::repository::load;
+    POST "/v2/repository/models/{name}/unload" admin => oip::repository::unload;
     POST "/v2/models/{name}/infer" predict => oip::infer::infer;
     POST "/v2/models/{name}/versions/{version}/infer" predict => oip::infer::infer;
 };
 
-/// The paths with their methods, as `GET /` lists them.
-pub(crate) fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ROUTES.iter().map(|route| (route.method.as_str(), route.path))
+/// The whole table.
+pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter()
 }
 
 /// The line of the table that a request means, and the values of its path's `{…}`.
@@ -184,13 +201,14 @@ impl App {
     #[must_use]
     pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
         Self {
+            sockets: Sockets::new(&config.websocket),
             service,
             watchman: Arc::new(Watchman::new(&config)),
             doorway: Doorway::new(&config),
             tls: None,
             config,
             draining: AtomicBool::new(false),
-            anyone: Arc::new(Caller::anyone()),
+            document: OnceLock::new(),
             table: Table::new(),
         }
     }
@@ -204,6 +222,11 @@ impl App {
     #[must_use]
     pub fn connections(&self) -> ConnectionCounts {
         self.watchman.counts()
+    }
+
+    /// Whether callers have to say who they are.
+    pub(crate) fn asks_who(&self) -> bool {
+        self.service.locks().mode() != AuthMode::None
     }
 
     /// Whether the server is stopping.

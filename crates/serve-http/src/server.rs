@@ -117,17 +117,21 @@ impl Server {
         let Self { listener, app } = self;
         let watching = Arc::clone(&app.watchman);
         let watching = tokio::spawn(async move { watching.watch().await });
+        let following = app.service.follow_features(app.config.websocket.poll);
         let renewing = app.tls.clone().filter(|tls| !tls.config().poll.is_zero()).map(renew);
         let draining = Arc::clone(&app);
         let stop = async move {
             stop.await;
             draining.draining.store(true, Ordering::Relaxed);
+            draining.sockets.close();
             tokio::time::sleep(FAREWELL.min(draining.config.drain_timeout)).await;
         };
         accept(&listener, &app, stop).await;
         drop(listener);
-        let drained = tokio::time::timeout(app.config.drain_timeout, app.watchman.dismiss()).await;
+        let ended = async { tokio::join!(app.watchman.dismiss(), app.sockets.ended()) };
+        let drained = tokio::time::timeout(app.config.drain_timeout, ended).await;
         watching.abort();
+        following.abort();
         if let Some(renewing) = renewing {
             renewing.abort();
         }

@@ -14,9 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::allowance::Allowance;
 use crate::config::HttpConfig;
 use crate::connection::{Connection, Order, Phase, Place};
-use crate::patience::Patience;
 
 /// How often the watchman goes round, which is how exact the limits are.
 const ROUND: Duration = Duration::from_millis(250);
@@ -103,7 +103,7 @@ struct Limits {
     handshake: u64,
     head: u64,
     idle: u64,
-    patience: Patience,
+    allowance: Allowance,
 }
 
 /// Who looks after connections.
@@ -129,7 +129,7 @@ struct Connections {
 #[derive(Debug)]
 struct Watched {
     connection: Arc<Connection>,
-    patience: Patience,
+    allowance: Allowance,
     written: u64,
     /// When it was told to finish.
     finishing: Option<u64>,
@@ -149,7 +149,7 @@ impl Watchman {
                 handshake: milliseconds(handshake),
                 head: milliseconds(config.header_timeout),
                 idle: milliseconds(config.connections.idle_timeout),
-                patience: Patience::new(&config.connections),
+                allowance: Allowance::new(&config.connections),
             },
             max: config.connections.max,
             max_per_address: config.connections.max_per_address,
@@ -184,8 +184,8 @@ impl Watchman {
         connections.numbers += 1;
         let number = connections.numbers;
         let connection = Arc::new(Connection::new(Arc::clone(self), number, address, phase));
-        let patience = self.limits.patience;
-        let watched = Watched { connection: Arc::clone(&connection), patience, written: 0, finishing: None };
+        let allowance = self.limits.allowance;
+        let watched = Watched { connection: Arc::clone(&connection), allowance, written: 0, finishing: None };
         connections.all.insert(number, watched);
         if self.max_per_address.is_some() {
             connections.by_address.insert(address, taken + 1);
@@ -247,8 +247,8 @@ impl Watchman {
     fn judge(&self, watched: &mut Watched, passed: Duration) -> Order {
         let connection = &watched.connection;
         let written = connection.written.load(Relaxed);
-        watched.patience.earn(written - std::mem::replace(&mut watched.written, written));
-        if connection.waits_for_reader() && !watched.patience.wait(passed) {
+        watched.allowance.earn(written - std::mem::replace(&mut watched.written, written));
+        if connection.waits_for_reader() && !watched.allowance.wait(passed) {
             return Order::Cut;
         }
         let rest = connection.at_rest();

@@ -14,12 +14,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::pipe;
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
-use super::breaker::Breaker;
+use super::aside::{Aside, millis};
+use super::key;
 use super::link::Link;
-use super::{Failure, key};
 use crate::location::RedisUrl;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
@@ -30,10 +28,6 @@ use crate::store::{
 };
 use crate::stored::Layouts;
 
-/// How long work that nobody waits for may take.
-const BEHIND: Duration = Duration::from_secs(1);
-/// So much of it may be under way; further rows are not put into Redis.
-const UNDER_WAY: usize = 64;
 /// How long an empty value bars a place: longer than a fetch takes.
 const BARRED: Duration = Duration::from_secs(10);
 
@@ -93,7 +87,6 @@ struct Counters {
     corrupt: AtomicU64,
     skipped: AtomicU64,
     failed: AtomicU64,
-    failures: AtomicU64,
 }
 
 /// A store with Redis in front.
@@ -107,14 +100,11 @@ pub struct RedisCache {
 /// Redis' side, which tasks behind an answer share.
 #[derive(Debug)]
 struct Near {
-    link: Link,
+    aside: Aside,
     options: RedisCacheOptions,
     prefix: String,
     layouts: Layouts,
-    breaker: Breaker,
     counters: Counters,
-    under_way: Arc<Semaphore>,
-    runtime: Handle,
 }
 
 impl RedisCache {
@@ -129,19 +119,18 @@ impl RedisCache {
     ) -> Result<Self, OpenError> {
         let link = Link::open(url, options.connect_timeout)?;
         let options = RedisCacheOptions { ttl: options.ttl.max(Duration::from_millis(1)), ..options };
-        let (layouts, breaker, counters) = Default::default();
-        let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+        let (layouts, counters) = Default::default();
         let prefix = url.prefix().to_owned();
         let here = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
-        let runtime = here.handle().clone();
-        let near = Near { link, options, prefix, layouts, breaker, counters, under_way, runtime };
+        let aside = Aside::new(link, here.handle().clone());
+        let near = Near { aside, options, prefix, layouts, counters };
         Ok(Self { inner, near: Arc::new(near), runtime: here })
     }
 
     /// What became of requests so far.
     #[must_use]
     pub fn counts(&self) -> RedisCacheCounts {
-        let Counters { hits, misses, corrupt, skipped, failed, failures } = &self.near.counters;
+        let Counters { hits, misses, corrupt, skipped, failed } = &self.near.counters;
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RedisCacheCounts {
             hits: now(hits),
@@ -149,7 +138,7 @@ impl RedisCache {
             corrupt: now(corrupt),
             skipped: now(skipped),
             failed: now(failed),
-            failures: now(failures),
+            failures: self.near.aside.failures(),
         }
     }
 
@@ -177,7 +166,7 @@ impl Near {
         let counted =
             |counter: &AtomicU64, entities: usize| counter.fetch_add(entities as u64, Ordering::Relaxed);
         let wanted = request.entities.len();
-        if !self.breaker.allows(Instant::now()) {
+        if !self.aside.allows() {
             counted(&self.counters.skipped, wanted);
             return vec![None; wanted];
         }
@@ -186,8 +175,8 @@ impl Near {
         for entity in &request.entities {
             command.arg(key::cached(&self.prefix, &request.set, entity));
         }
-        let answer = self.link.ask(&commands, self.patience(request), None).await;
-        let Some((values,)) = self.told::<(Vec<Option<Vec<u8>>>,)>(answer) else {
+        let answer = self.aside.ask::<(Vec<Option<Vec<u8>>>,)>(&commands, self.patience(request)).await;
+        let Some((values,)) = answer else {
             counted(&self.counters.failed, wanted);
             return vec![None; wanted];
         };
@@ -222,28 +211,13 @@ impl Near {
         request.entities.iter().zip(values).map(&mut row).collect()
     }
 
-    /// The answer, if there is one; the breaker and the counter learn of it.
-    fn told<T>(&self, answer: Result<T, Failure>) -> Option<T> {
-        match answer {
-            Ok(answer) => {
-                self.breaker.succeeded();
-                Some(answer)
-            }
-            Err(_) => {
-                self.breaker.failed(Instant::now());
-                self.counters.failures.fetch_add(1, Ordering::Relaxed);
-                None
-            }
-        }
-    }
-
     /// Puts rows where nothing is, behind the answer.
     fn fill(self: &Arc<Self>, set: FeatureSetName, rows: Vec<FeatureRow>) {
         if rows.is_empty() {
             return;
         }
         let near = Arc::clone(self);
-        self.behind(async move {
+        self.aside.behind(async move {
             let mut commands = pipe();
             for row in &rows {
                 let Ok(value) = key::encode(row) else { continue };
@@ -251,30 +225,17 @@ impl Near {
                     commands.cmd("SET").arg(key::cached(&near.prefix, &set, row.entity())).arg(value);
                 command.arg("PX").arg(millis(near.options.ttl)).arg("NX").ignore();
             }
-            near.told::<()>(near.link.ask(&commands, BEHIND, None).await);
+            near.aside.tell(&commands).await;
         });
     }
 
     fn discard(self: &Arc<Self>, key: String, value: Vec<u8>) {
         let near = Arc::clone(self);
-        self.behind(async move {
+        self.aside.behind(async move {
             let mut commands = pipe();
             commands.cmd("EVAL").arg(DISCARD).arg(1).arg(key).arg(value).ignore();
-            near.told::<()>(near.link.ask(&commands, BEHIND, None).await);
+            near.aside.tell(&commands).await;
         });
-    }
-
-    /// Work that nobody waits for, if Redis is well and there is not too much of it already.
-    fn behind(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if !self.breaker.allows(Instant::now()) {
-            return;
-        }
-        if let Ok(permit) = Arc::clone(&self.under_way).try_acquire_owned() {
-            self.runtime.spawn(async move {
-                work.await;
-                drop(permit);
-            });
-        }
     }
 
     /// Replaces what Redis has of these entities by what was just written. Where the write failed, the rows may be there
@@ -295,17 +256,13 @@ impl Near {
                 commands.cmd("SET").arg(key).arg("").arg("PX").arg(millis(BARRED)).ignore();
             }
         }
-        self.told::<()>(self.link.ask(&commands, BEHIND, None).await);
+        self.aside.tell(&commands).await;
     }
 }
 
 /// Whether nothing can have been written.
 fn refused(error: &WriteError) -> bool {
     error.fault() == Fault::Client
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX.cast_unsigned() / 4)
 }
 
 /// The newest row of each entity; of one moment the last, which is the one that a store keeps.
