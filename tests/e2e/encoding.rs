@@ -40,7 +40,7 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 fn packed_requests_are_answered_as_others() {
     let (_folder, server) = cells();
     let body = json!({"model": "cells", "data": vec![0.5; 30]}).to_string();
-    let plain = server.connect().post_bytes("/predict", &[JSON], body.as_bytes()).ok();
+    let plain = server.connect().bytes("POST", "/predict", &[JSON], body.as_bytes()).ok();
     for (encoding, packed) in [
         ("gzip", gzip(body.as_bytes())),
         ("x-gzip", gzip(body.as_bytes())),
@@ -49,7 +49,7 @@ fn packed_requests_are_answered_as_others() {
         ("identity", body.clone().into_bytes()),
     ] {
         let answer =
-            server.connect().post_bytes("/predict", &[JSON, ("content-encoding", encoding)], &packed).ok();
+            server.connect().bytes("POST", "/predict", &[JSON, ("content-encoding", encoding)], &packed).ok();
         assert_eq!(answer["prediction"], plain["prediction"], "{encoding}");
     }
 }
@@ -58,7 +58,7 @@ fn packed_requests_are_answered_as_others() {
 fn what_does_not_unpack_is_refused() {
     let (_folder, server) = cells();
     let post = |encoding: &str, body: &[u8]| {
-        server.connect().post_bytes("/predict", &[JSON, ("content-encoding", encoding)], body)
+        server.connect().bytes("POST", "/predict", &[JSON, ("content-encoding", encoding)], body)
     };
     for encoding in ["br", "zstd", "gzip, gzip", "gzip, br"] {
         let reply = post(encoding, b"{}");
@@ -71,7 +71,7 @@ fn what_does_not_unpack_is_refused() {
         let reply = post("gzip", broken);
         assert_eq!((reply.error().0, reply.error().1), (400, "malformed_encoding"), "{broken:?}");
     }
-    let oip = server.connect().post_bytes("/v2/models/cells/infer", &[("content-encoding", "br")], b"{}");
+    let oip = server.connect().bytes("POST", "/v2/models/cells/infer", &[("content-encoding", "br")], b"{}");
     assert_eq!((oip.status, oip.header("accept-encoding")), (415, Some("gzip, deflate")));
     assert!(oip.body["error"].is_string());
 }
@@ -85,7 +85,7 @@ fn a_bomb_is_too_large_and_the_next_request_is_answered() {
     (0..1024).for_each(|_| encoder.write_all(&spaces).expect("writes"));
     let bomb = encoder.finish().expect("ends");
     for _ in 0..3 {
-        let reply = server.connect().post_bytes("/predict", &[JSON, ("content-encoding", "gzip")], &bomb);
+        let reply = server.connect().bytes("POST", "/predict", &[JSON, ("content-encoding", "gzip")], &bomb);
         assert_eq!((reply.error().0, reply.error().1), (413, "body_too_large"));
     }
     assert!(server.peak_memory_kib().is_none_or(|kib| kib < 400 << 10), "{:?} KiB", server.peak_memory_kib());
@@ -133,9 +133,9 @@ fn binary_answers_keep_the_length_of_their_json() {
     let input = json!({"name": "x", "datatype": "FP64", "shape": [200, 30], "data": vec![0.5; 6000]});
     let body = json!({"inputs": [input], "parameters": {"binary_data_output": true}}).to_string();
     let path = "/v2/models/cells/infer";
-    let plain = server.connect().post_bytes(path, &[], body.as_bytes());
+    let plain = server.connect().bytes("POST", path, &[], body.as_bytes());
     let asked = [("accept-encoding", "gzip"), ("content-encoding", "gzip")];
-    let packed = server.connect().post_bytes(path, &asked, &gzip(body.as_bytes()));
+    let packed = server.connect().bytes("POST", path, &asked, &gzip(body.as_bytes()));
     assert_eq!((packed.status, packed.header("content-encoding")), (200, Some("gzip")));
     let length = packed.header("inference-header-content-length");
     assert_eq!(length, plain.header("inference-header-content-length"));

@@ -69,7 +69,9 @@ impl ServerConfig {
         config.check_auth()?;
         config.check_exposure()?;
         config.check_features()?;
-        Ok((config, layers.notes().to_vec()))
+        let warnings = config.http.check();
+        let warnings = warnings.map_err(|mistakes| Exit::told(ExitReason::Config, mistakes.join("; ")))?;
+        Ok((config, [layers.notes(), &warnings].concat()))
     }
 
     /// What is wrong with who may ask, and with the files that say so.

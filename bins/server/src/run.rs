@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serve_app::{ConfigError, Exit, ExitReason, Layers, Locks, PredictionCache, Service, ServiceParts};
 use serve_features::{Declarations, FeatureStore, Retriever, RetrieverParts};
+use serve_http::descriptors;
 use serve_http::routes::App;
 use serve_http::server::Stopped;
 use serve_http::{BindError, Server};
@@ -22,7 +23,8 @@ const BLOCKING_THREADS: usize = 16;
 
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if args.check_config {
-        let (config, _) = ServerConfig::load(&args, Layers::new())?;
+        let (config, notes) = ServerConfig::load(&args, Layers::new())?;
+        notes.iter().try_for_each(|note| writeln!(std::io::stderr(), "{note}")).ok();
         return print(
             &serde_json::to_string_pretty(&config).map_err(|e| Exit::because(ExitReason::Software, e))?,
         );
@@ -67,6 +69,7 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let cache =
         PredictionCache::open(&config.cache).map_err(|error| Exit::because(ExitReason::Config, error))?;
     let service = service.with_prediction_cache(cache);
+    raise_descriptors(config.http.connections.max);
     let app = App::new(Arc::new(service), config.http.clone());
     // From here on a stop is heard, also one that comes before the first request.
     let stop = stop_signal()?;
@@ -77,7 +80,7 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let folder = folder.map(std::path::Path::to_owned);
     let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period, folder));
     let looking = locks.follow();
-    announce(address, demo.as_ref())?;
+    announce(server.scheme(), address, demo.as_ref())?;
     let stopped = server.run(stop).await;
     looking.abort();
     if let Some(poll) = poll {
@@ -167,7 +170,7 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Exit> {
 fn bind_error(error: BindError) -> Exit {
     let code = match &error {
         BindError::InUse { .. } => ExitReason::Unavailable,
-        BindError::Origin { .. } => ExitReason::Config,
+        BindError::Config { .. } | BindError::Tls(_) => ExitReason::Config,
         _ => ExitReason::System,
     };
     Exit::because(code, error)
@@ -189,11 +192,22 @@ fn start_log(config: &LogConfig) -> Result<(), Exit> {
     Ok(())
 }
 
-fn announce(address: SocketAddr, demo: Option<&Demo>) -> Result<(), Exit> {
-    info!(%address, "listening");
+/// Every connection takes a descriptor.
+fn raise_descriptors(connections: usize) {
+    let wanted = descriptors::wanted(connections);
+    if let Some(limit) = descriptors::raise_limit().filter(|limit| *limit < wanted) {
+        warn!(
+            limit,
+            wanted, "the system lets this process open few files; http.connections.max cannot be reached"
+        );
+    }
+}
+
+fn announce(scheme: &str, address: SocketAddr, demo: Option<&Demo>) -> Result<(), Exit> {
+    info!(%address, scheme, "listening");
     match demo {
-        Some(demo) => print(&demo.welcome(address)),
-        None => print(&format!("serve-server listens on http://{address}")),
+        Some(demo) => print(&demo.welcome(address).replace("http://", &format!("{scheme}://"))),
+        None => print(&format!("serve-server listens on {scheme}://{address}")),
     }
 }
 

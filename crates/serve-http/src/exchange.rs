@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use serve_app::auth::Standings;
 use serve_app::{Context, Origin, Stage};
 
+use crate::allowance::Allowance;
 use crate::call::{Call, Peer, RequestId};
 use crate::doors;
 use crate::encoding;
@@ -28,12 +29,13 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let began = Instant::now();
     let id = request_id(&request);
     let dialect = dialect(request.uri().path());
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
     let answered = async {
         let patience = Patience::of(request.headers(), app.config.request_timeout)?;
-        let answer = dispatch(&app, peer, request, id.clone(), began, patience, &mut standings);
+        let answer = dispatch(&app, peer.clone(), request, id.clone(), began, patience, &mut standings);
         tokio::time::timeout(patience.limit, answer).await.unwrap_or_else(|_| Err(patience.over()))
     };
     let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
@@ -41,6 +43,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
+    app.doorway.finish(&peer, origin.as_ref(), &mut reply);
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -57,14 +60,18 @@ async fn dispatch(
     standings: &mut Standings,
 ) -> Result<Reply, Failure> {
     let (mut parts, body) = request.into_parts();
+    if let Some(reply) = app.doorway.admit(&peer, &parts)? {
+        return Ok(reply);
+    }
     websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
-    let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
+    let (address, entry) = doors::enter(app, &peer, &parts, found.route, &id);
     *standings = entry.standings;
     let origin = Origin { address: Some(address), request: Arc::clone(&id.0) };
     let context = Context::new(entry.outcome?).begun(began).until(began + patience.limit).sent_from(origin);
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
-    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
+    let allowance = Allowance::new(&app.config.connections);
+    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes, allowance);
     let body = context.timed_async(Stage::Receive, body).await?;
     let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Parse, body).await?;

@@ -134,6 +134,22 @@ impl Failure {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
     }
 
+    /// 414.
+    #[must_use]
+    pub(crate) fn uri_too_long(limit: usize) -> Self {
+        let message =
+            format!("the path with its query is over the limit of {limit} bytes (http.max_uri_bytes)");
+        Self::new(StatusCode::URI_TOO_LONG, "uri_too_long", message)
+    }
+
+    /// 431.
+    #[must_use]
+    pub(crate) fn headers_too_large(limit: usize) -> Self {
+        let message =
+            format!("the request's head is over the limit of {limit} bytes (http.max_header_bytes)");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+    }
+
     /// 408.
     #[must_use]
     pub fn timeout(limit: std::time::Duration) -> Self {

@@ -11,6 +11,7 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
 use crate::routes::{self, App};
+use crate::tls::TlsStatus;
 
 /// What this is, and what it has.
 pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
@@ -41,7 +42,8 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 
 /// What there is to tell a monitoring system.
 pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
-    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, app.service.metrics()))
+    let page = app.service.metrics() + &app.connections().page();
+    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, page))
 }
 
 /// The feature store and what stands around it. It is asked for a sign of life within its own time-out, and not while its
@@ -95,6 +97,17 @@ async fn feature_store(app: &App) -> Json {
     told
 }
 
+/// The certificate that is served, and what is the matter with it or with the one that should follow.
+fn tls_component(tls: &TlsStatus) -> Json {
+    let status = if tls.trouble.is_some() { "degraded" } else { "healthy" };
+    let mut told =
+        json!({ "status": status, "subject": tls.subject, "not_after": reply::timestamp(tls.not_after) });
+    if let (Some(trouble), Some(object)) = (&tls.trouble, told.as_object_mut()) {
+        object.insert("error".to_owned(), json!(trouble));
+    }
+    told
+}
+
 /// How callers are told apart, where they are, and whether keys that changed could be taken over.
 fn auth(app: &App) -> Option<Json> {
     let locks = app.service.locks();
@@ -142,8 +155,10 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     let store = feature_store(app).await;
     let trouble = app.service.registry().trouble();
     let stored = store["status"] == "healthy" || store["status"] == "not_configured";
+    let tls = app.tls.as_ref().map(|tls| tls.status());
+    let secured = tls.as_ref().is_none_or(|tls| tls.trouble.is_none());
     let locked = app.service.locks().trouble().is_none();
-    let whole = degraded.is_empty() && trouble.is_none() && stored && locked;
+    let whole = degraded.is_empty() && trouble.is_none() && stored && locked && secured;
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
@@ -162,6 +177,9 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     let mut components = json!({ "registry": registry, "feature_store": store, "admission": admission(app) });
     if let (Some(auth), Some(object)) = (auth(app), components.as_object_mut()) {
         object.insert("auth".to_owned(), auth);
+    }
+    if let (Some(tls), Some(object)) = (&tls, components.as_object_mut()) {
+        object.insert("tls".to_owned(), tls_component(tls));
     }
     if !told {
         components.as_object_mut().into_iter().flatten().for_each(|(_, component)| keep_status(component));
