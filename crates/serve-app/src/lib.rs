@@ -16,6 +16,9 @@
 //! | [`exit`] | how programs end |
 //! | [`poll`] | following the registry's folder |
 //! | [`config`] | defaults, file, environment, flags |
+//! | [`reload`] | noticing that the configuration changed, and what came of it |
+//! | [`log`] | the log on standard error |
+//! | [`payloads`] | bodies of some requests and answers, for those who look for a mistake |
 
 pub mod admin;
 pub mod caller;
@@ -26,9 +29,12 @@ pub mod exit;
 pub mod features;
 pub mod gather;
 mod guarded;
+pub mod log;
 pub mod metrics;
+pub mod payloads;
 pub mod poll;
 pub mod predict;
+pub mod reload;
 pub mod request;
 pub mod service;
 mod unusable;
@@ -36,7 +42,7 @@ mod watch;
 
 pub use admin::Author;
 pub use caller::{Caller, Permission};
-pub use config::{ConfigError, Layers};
+pub use config::{ConfigError, Layers, Mistake};
 pub use context::{Context, Priority, Stage};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};

@@ -11,6 +11,8 @@ use serve_registry::{Deployment, DeploymentError, Registry};
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::metrics::FeatureMetrics;
+use crate::payloads::Payloads;
+use crate::reload::Reloads;
 use crate::request::ModelQuery;
 
 /// Limits on what one request may ask for.
@@ -50,6 +52,8 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    payloads: Payloads,
+    reloads: Reloads,
     started: Timestamp,
 }
 
@@ -64,7 +68,13 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
-        Self { parts, metrics: FeatureMetrics::new(), started }
+        Self {
+            parts,
+            metrics: FeatureMetrics::new(),
+            payloads: Payloads::default(),
+            reloads: Reloads::default(),
+            started,
+        }
     }
 
     /// The models.
@@ -83,6 +93,18 @@ impl Service {
     #[must_use]
     pub fn started(&self) -> Timestamp {
         self.started
+    }
+
+    /// What picks requests whose bodies are kept.
+    #[must_use]
+    pub fn payloads(&self) -> &Payloads {
+        &self.payloads
+    }
+
+    /// What came of reading the configuration again.
+    #[must_use]
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
     }
 
     /// What there is to tell a monitoring system, in Prometheus' text format.

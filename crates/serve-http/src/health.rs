@@ -85,6 +85,16 @@ async fn feature_store(app: &App) -> Json {
     told
 }
 
+/// Whether the configuration that works is the newest one, and what of it waits for the next start.
+fn configuration(reloads: &serve_app::reload::State) -> Json {
+    json!({
+        "status": if reloads.error.is_none() { "healthy" } else { "stale" },
+        "reloaded": reloads.last.map(reply::timestamp),
+        "error": reloads.error,
+        "waiting_for_restart": reloads.waiting,
+    })
+}
+
 /// Everything at a glance.
 pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let models = app.service.registry().models();
@@ -97,7 +107,8 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let store = feature_store(app).await;
     let trouble = app.service.registry().trouble();
     let stored = store["status"] == "healthy" || store["status"] == "not_configured";
-    let whole = degraded.is_empty() && trouble.is_none() && stored;
+    let reloads = app.service.reloads().state();
+    let whole = degraded.is_empty() && trouble.is_none() && stored && reloads.error.is_none();
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
@@ -116,7 +127,7 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let body = json!({
         "status": status,
         "models_loaded": live,
-        "components": { "registry": registry, "feature_store": store },
+        "components": { "registry": registry, "feature_store": store, "configuration": configuration(&reloads) },
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": uptime,
         "timestamp": reply::timestamp(app.service.now()),
