@@ -9,5 +9,6 @@ mod oip;
 mod outage;
 mod predict;
 mod registry;
+mod remote;
 mod server;
 mod swap;

@@ -1,5 +1,7 @@
 //! The program's arguments.
 
+pub(crate) mod remote;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
@@ -137,6 +139,10 @@ pub(crate) enum Command {
     /// Fill a feature store, or compute features
     #[command(subcommand)]
     Features(Features),
+    /// Try every endpoint of a running server, and say what fails; changes nothing
+    Smoke(remote::Smoke),
+    /// Measure how fast a running server answers
+    Load(remote::Load),
 }
 
 #[derive(Debug, Default, ClapArgs)]

@@ -11,12 +11,16 @@ mod import;
 mod ingest;
 mod inspect;
 mod join;
+mod load;
 mod person;
 mod push;
 mod registry;
+mod remote;
+mod row;
 mod shown;
 mod signing;
 mod sink;
+mod smoke;
 mod table;
 mod train;
 mod verify;
@@ -74,6 +78,8 @@ fn run(args: Args) -> Result<(), Exit> {
         Command::Inspect { file, format, json } => inspect::run(&file, format, json),
         Command::Bench { model, json } => bench::run(&config, &model, json),
         Command::Features(command) => features::run(&config, command),
+        Command::Smoke(options) => smoke::run(&options),
+        Command::Load(options) => load::run(&options),
     }
 }
 

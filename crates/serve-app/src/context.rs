@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::caller::Caller;
@@ -45,13 +45,20 @@ impl Stage {
     }
 }
 
-/// How urgent a request is: 1 before 2, and so on. Nothing said is [`Priority::USUAL`].
+/// How urgent a request is: 1 before 2, and so on. Nothing said is [`Priority::USUAL`]. Who waits longest is not passed
+/// without end, whatever the others' priority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Priority(pub u8);
 
 impl Priority {
     /// Of a request that says nothing.
     pub const USUAL: Self = Self(5);
+
+    /// As protocols write it: 0 is nothing said, 1 the most urgent.
+    #[must_use]
+    pub fn of(said: u8) -> Self {
+        if said == 0 { Self::USUAL } else { Self(said) }
+    }
 }
 
 impl Default for Priority {
@@ -60,12 +67,18 @@ impl Default for Priority {
     }
 }
 
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
 /// What goes with one request.
 #[derive(Debug)]
 pub struct Context {
     caller: Arc<Caller>,
     began: Instant,
-    deadline: Option<Instant>,
+    made: Instant,
+    /// In nanoseconds since it was made; [`NEVER`], where there is none.
+    deadline: AtomicU64,
+    priority: AtomicU8,
     spent: [AtomicU64; Stage::ALL.len()],
 }
 
@@ -73,7 +86,15 @@ impl Context {
     /// A request that begins now, without a deadline.
     #[must_use]
     pub fn new(caller: Arc<Caller>) -> Self {
-        Self { caller, began: Instant::now(), deadline: None, spent: Default::default() }
+        let now = Instant::now();
+        Self {
+            caller,
+            began: now,
+            made: now,
+            deadline: AtomicU64::new(NEVER),
+            priority: AtomicU8::new(Priority::USUAL.0),
+            spent: Default::default(),
+        }
     }
 
     /// A request of this process itself: everything is allowed, and it may take its time.
@@ -91,7 +112,26 @@ impl Context {
     /// The same request with a moment after which nobody waits for its answer.
     #[must_use]
     pub fn until(self, deadline: Instant) -> Self {
-        Self { deadline: Some(deadline), ..self }
+        self.tighten(deadline);
+        self
+    }
+
+    /// Sets a deadline that was read later, where it is earlier than the one that holds.
+    pub fn tighten(&self, deadline: Instant) {
+        let nanoseconds = deadline.saturating_duration_since(self.made).as_nanos();
+        let nanoseconds = u64::try_from(nanoseconds).unwrap_or(NEVER);
+        self.deadline.fetch_min(nanoseconds, Ordering::Relaxed);
+    }
+
+    /// How urgent it is.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        Priority(self.priority.load(Ordering::Relaxed))
+    }
+
+    /// Sets how urgent it is, which is read with the request.
+    pub fn set_priority(&self, priority: Priority) {
+        self.priority.store(priority.0, Ordering::Relaxed);
     }
 
     /// Who asks.
@@ -109,7 +149,10 @@ impl Context {
     /// After which nobody waits for the answer.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        match self.deadline.load(Ordering::Relaxed) {
+            NEVER => None,
+            nanoseconds => self.made.checked_add(Duration::from_nanos(nanoseconds)),
+        }
     }
 
     /// Refuses work that nobody waits for any more. Called before each costly step.
@@ -117,14 +160,25 @@ impl Context {
     /// # Errors
     /// [`Code::DeadlineExceeded`].
     pub fn check_deadline(&self) -> Result<(), ServiceError> {
-        match self.deadline {
-            Some(deadline) if Instant::now() >= deadline => {
-                let limit = deadline.saturating_duration_since(self.began).as_secs_f64() * 1e3;
-                let message = format!("the request's deadline of {limit:.0} ms has passed");
-                Err(ServiceError::new(Code::DeadlineExceeded, message))
-            }
+        match self.deadline() {
+            Some(deadline) if Instant::now() >= deadline => Err(self.expired(deadline)),
             _ => Ok(()),
         }
+    }
+
+    /// Waits for `work` until the deadline, and drops it then.
+    ///
+    /// # Errors
+    /// [`Code::DeadlineExceeded`].
+    pub async fn within<T>(&self, work: impl Future<Output = T>) -> Result<T, ServiceError> {
+        let Some(deadline) = self.deadline() else { return Ok(work.await) };
+        tokio::time::timeout_at(deadline.into(), work).await.map_err(|_| self.expired(deadline))
+    }
+
+    fn expired(&self, deadline: Instant) -> ServiceError {
+        let limit = deadline.saturating_duration_since(self.began).as_secs_f64() * 1e3;
+        let message = format!("the request's deadline of {limit:.0} ms has passed");
+        ServiceError::new(Code::DeadlineExceeded, message)
     }
 
     /// Notes that `stage` took a further `time`.
@@ -179,5 +233,11 @@ mod tests {
         assert!(Context::internal().check_deadline().is_ok());
         let passed = Context::internal().begun(began).until(began);
         assert_eq!(passed.check_deadline().expect_err("has passed").code, Code::DeadlineExceeded);
+        open.tighten(began + Duration::from_hours(1));
+        assert!(open.check_deadline().is_ok());
+        open.tighten(began);
+        assert!(open.check_deadline().is_err());
+        open.tighten(began + Duration::from_hours(1));
+        assert!(open.check_deadline().is_err(), "a deadline is never put off");
     }
 }

@@ -10,6 +10,7 @@
 //! | [`predict`] | one prediction, many, or one per feature set |
 //! | [`gather`] | features from the request, stored or computed, with their age |
 //! | [`features`] | feature sets, raw rows, and why there are no features |
+//! | [`statistics`] | what each version was asked, and how long that took |
 //! | [`metrics`] | what happened to features, for a monitoring system |
 //! | [`admin`] | reload, promote, rollback |
 //! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
@@ -37,6 +38,7 @@ pub mod predict;
 pub mod reload;
 pub mod request;
 pub mod service;
+pub mod statistics;
 mod unusable;
 mod watch;
 
@@ -50,3 +52,4 @@ pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
 pub use request::{Features, ModelQuery, PredictRequest};
 pub use service::{LimitsConfig, Service, ServiceParts};
+pub use statistics::Statistics;

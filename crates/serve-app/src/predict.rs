@@ -1,6 +1,7 @@
 //! One prediction, many, or the same question put to several feature sets.
 
 use std::collections::HashMap;
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,14 +64,16 @@ impl Service {
         context: &Context,
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
-        let error = match self.predict_alone(context, request).await {
+        let answered = self.predict_alone(context, request).await;
+        self.count_rows(context, slice::from_ref(request), slice::from_ref(&answered));
+        let error = match answered {
             Err(error) if error.code.may_fall_back() => error,
             answered => return answered,
         };
-        match self.fallback(request) {
-            Some((asked, instead)) => fallen_back(asked, error, self.predict_alone(context, &instead).await),
-            None => Err(error),
-        }
+        let Some((asked, instead)) = self.fallback(request) else { return Err(error) };
+        let answered = self.predict_alone(context, &instead).await;
+        self.count_rows(context, slice::from_ref(&instead), slice::from_ref(&answered));
+        fallen_back(asked, error, answered)
     }
 
     /// The request as it is put to a model's fallback, with the model's name. A version that was asked for by its number has
@@ -124,6 +127,7 @@ impl Service {
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         self.check_rows(requests.len())?;
         let mut answers = self.predict_all(context, requests).await?;
+        self.count_rows(context, requests, &answers);
         let (mut failed, mut instead) = (Vec::new(), Vec::new());
         for (at, (answer, request)) in answers.iter().zip(requests).enumerate() {
             if let Err(error) = answer
@@ -136,6 +140,7 @@ impl Service {
         }
         if !instead.is_empty() {
             let others = self.predict_all(context, &instead).await?;
+            self.count_rows(context, &instead, &others);
             for ((at, asked, error), other) in failed.into_iter().zip(others) {
                 answers[at] = fallen_back(asked, error, other);
             }
@@ -201,6 +206,12 @@ impl Service {
         Ok(deployment)
     }
 
+    /// Rows that one request may have.
+    #[must_use]
+    pub fn batch_rows(&self) -> usize {
+        self.parts.limits.batch_rows
+    }
+
     /// Refuses a batch of more rows than the configuration allows.
     ///
     /// # Errors
@@ -226,7 +237,8 @@ impl Service {
         run(context, cost, work).await
     }
 
-    /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model.
+    /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model. Whether that answers a request, and when, the
+    /// caller [counts](crate::statistics::VersionStatistics::answered).
     ///
     /// # Errors
     /// When there are more rows than allowed, or the width is not the signature's.
@@ -237,13 +249,16 @@ impl Service {
         matrix: ndarray::Array2<f64>,
     ) -> Result<BatchPrediction, ServiceError> {
         self.check_rows(matrix.nrows())?;
-        let cost = deployment.row_cost() * u32::try_from(matrix.nrows()).unwrap_or(u32::MAX);
+        let (rows, statistics) = (matrix.nrows(), self.statistics_of(&deployment));
+        let cost = deployment.row_cost() * u32::try_from(rows).unwrap_or(u32::MAX);
         let work = move || -> Result<BatchPrediction, InvalidInput> {
             let mut batch = BatchPrediction::new();
             deployment.pipeline().predict_batch(matrix.view(), &mut batch)?;
             Ok(batch)
         };
-        Ok(run(context, cost, work).await??)
+        let batch = run(context, cost, work).await??;
+        statistics.executed(self.now(), rows, context.spent(Stage::Infer));
+        Ok(batch)
     }
 
     /// Puts one question to the feature sets that are compared. The model type is the one asked for, else the default

@@ -14,6 +14,7 @@ use crate::metrics::FeatureMetrics;
 use crate::payloads::Payloads;
 use crate::reload::Reloads;
 use crate::request::ModelQuery;
+use crate::statistics::{Statistics, VersionStatistics};
 
 /// Limits on what one request may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +55,7 @@ pub struct Service {
     pub(crate) metrics: FeatureMetrics,
     payloads: Payloads,
     reloads: Reloads,
+    statistics: Statistics,
     started: Timestamp,
 }
 
@@ -73,6 +75,7 @@ impl Service {
             metrics: FeatureMetrics::new(),
             payloads: Payloads::default(),
             reloads: Reloads::default(),
+            statistics: Statistics::default(),
             started,
         }
     }
@@ -111,6 +114,32 @@ impl Service {
     #[must_use]
     pub fn metrics(&self) -> String {
         self.metrics.text(self.retriever())
+    }
+
+    /// What each version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// What a version was asked, and how long that took.
+    #[must_use]
+    pub fn statistics_of(&self, deployment: &Deployment) -> Arc<VersionStatistics> {
+        self.statistics.of(&self.parts.registry, deployment)
+    }
+
+    /// The deployment that a query means, where it is loaded.
+    ///
+    /// # Errors
+    /// As [`deployment`](Self::deployment), and [`Code::ModelLoading`] when it is not loaded.
+    pub fn loaded_deployment(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Arc<Deployment>, ServiceError> {
+        let reference = self.reference(query)?;
+        context.caller().check_model(&reference.name)?;
+        Ok(self.parts.registry.resolve(&reference)?)
     }
 
     /// The deployment that a query means, loaded if need be.

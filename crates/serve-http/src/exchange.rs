@@ -8,6 +8,7 @@ use hyper::body::Incoming;
 use serve_app::{Caller, Code, Context, ServiceError, Stage};
 
 use crate::call::{Call, Peer, RequestId};
+use crate::encoding;
 use crate::failure::Failure;
 use crate::limits;
 use crate::reply::Reply;
@@ -23,6 +24,8 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let began = Instant::now();
     let id = request_id(&request);
     let dialect = dialect(request.uri().path());
+    let packing = encoding::accepted(request.headers());
+    let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let limit = app.config.request_timeout;
     let mut reply = match tokio::time::timeout(limit, dispatch(&app, peer, request, id.clone(), began)).await
     {
@@ -36,7 +39,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    reply
+    encoding::encoded(reply, dialect, packing).await
 }
 
 async fn dispatch(
@@ -53,6 +56,8 @@ async fn dispatch(
     let context = Context::new(caller).begun(began).until(began + app.config.request_timeout);
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Receive, body).await?;
+    let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);
+    let body = context.timed_async(Stage::Parse, body).await?;
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
     (found.route.handler)(app, call).await
 }

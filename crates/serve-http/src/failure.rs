@@ -6,7 +6,11 @@ use http::{HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
 use serve_app::{Code, ServiceError};
 
+use crate::encoding;
 use crate::reply::{self, Reply};
+
+/// Also the code of the refusal that tells which encodings are known.
+const UNSUPPORTED_ENCODING: &str = "unsupported_encoding";
 
 /// A request that is answered with an error.
 #[derive(Debug)]
@@ -121,6 +125,13 @@ impl Failure {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
     }
 
+    /// 415: the body is packed in a way that is not known, or in several.
+    #[must_use]
+    pub fn content_encoding(got: &str) -> Self {
+        let message = format!("expected a content-encoding of {} or none, got {got:?}", encoding::KNOWN);
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING, message)
+    }
+
     /// 500, told without its cause, which is for the log.
     #[must_use]
     pub fn internal() -> Self {
@@ -149,9 +160,9 @@ impl Failure {
     /// The same failure as the Open Inference Protocol wants it: what is wrong with the content is 400 there.
     #[must_use]
     pub fn as_oip(mut self) -> Self {
-        if self.status == StatusCode::UNPROCESSABLE_ENTITY
-            || self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE
-        {
+        let media_type =
+            self.status == StatusCode::UNSUPPORTED_MEDIA_TYPE && self.code != UNSUPPORTED_ENCODING;
+        if self.status == StatusCode::UNPROCESSABLE_ENTITY || media_type {
             self.status = StatusCode::BAD_REQUEST;
         }
         self
@@ -175,6 +186,15 @@ impl Failure {
 
     /// The answer.
     pub(crate) fn reply(self, dialect: Dialect, request_id: &str) -> Reply {
+        let unsupported_encoding = self.code == UNSUPPORTED_ENCODING;
+        let mut reply = self.told(dialect, request_id);
+        if unsupported_encoding {
+            reply.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding::KNOWN));
+        }
+        reply
+    }
+
+    fn told(self, dialect: Dialect, request_id: &str) -> Reply {
         let mut reply = match dialect {
             Dialect::Native => {
                 let mut body = self.entry();

@@ -10,6 +10,7 @@
 //! | [`call`] | one request as handlers see it |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
+//! | `encoding` | gzip and deflate, both ways |
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
 //! | [`feast`] | Feast's online features |
 //! | [`oip`] | the Open Inference Protocol |
@@ -18,6 +19,7 @@ pub mod admin;
 pub mod batch;
 pub mod call;
 pub mod config;
+mod encoding;
 mod exchange;
 pub mod failure;
 pub mod feast;

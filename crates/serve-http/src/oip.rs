@@ -1,14 +1,30 @@
-//! The Open Inference Protocol (version 2) over REST with JSON tensors: metadata, readiness and inference, for a model or
-//! an explicit version of it.
+//! The Open Inference Protocol (version 2) over REST, for a model or an explicit version of it, with these of its
+//! extensions: binary tensors, classification, statistics, the model's configuration, the model repository, and of the
+//! schedule policy `priority` and `timeout`.
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`metadata`], [`config`] | what the server and its models are |
+//! | [`infer`] | inference: `request`, `tensor`, `datatype`, `flat` read it, `matrix` makes rows of tensors, `outputs` answers |
+//! | [`statistics`] | what was asked, and how long that took |
+//! | [`repository`] | what there is; load and unload |
 //!
 //! A model whose inputs are all numbers shows one input `input`, FP64, `[-1, n]`; one with text inputs shows an input per
 //! feature. `infer` takes either form for every model: one two-dimensional numeric tensor of any name, or one tensor per
-//! feature. `null` is a missing value.
+//! feature. `null` and NaN are missing values.
 
+pub mod config;
+mod datatype;
+mod flat;
 mod guarded;
 pub mod infer;
+mod matrix;
 pub mod metadata;
-pub mod tensor;
+mod outputs;
+pub mod repository;
+mod request;
+pub mod statistics;
+mod tensor;
 
 use serve_app::{Code, ModelQuery, ServiceError};
 use serve_core::{DecisionPolicy, Manifest, ModelName, Selector, Task};
@@ -43,6 +59,11 @@ fn failure(call: &Call, error: ServiceError) -> Failure {
         Code::UnknownVersion | Code::UnknownAlias => unknown(call.path("name"), Some(call.path("version"))),
         _ => Failure::from(error),
     }
+}
+
+/// What made the model, as the protocol's `platform`.
+fn platform(manifest: &Manifest) -> String {
+    format!("serve_{}", manifest.source.library)
 }
 
 /// What the output `predict` holds.

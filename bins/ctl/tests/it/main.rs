@@ -5,6 +5,7 @@ mod features;
 mod history;
 mod importing;
 mod moving;
+mod remote;
 mod shop;
 mod signing;
 mod verify;

@@ -4,7 +4,7 @@
 use serve_registry::Deployment;
 use serve_registry::guard::Reply;
 
-use super::infer::matrix;
+use super::matrix::matrix;
 use super::tensor::Tensor;
 
 /// Keeps the first row of a request for the guard of the version that answers it, if there is one with room for it.
@@ -20,7 +20,7 @@ pub(super) fn offer(deployment: &Deployment, inputs: &[Tensor<'_>]) {
 
 fn reply(deployment: &Deployment, kept: &[Tensor<'static>]) -> Reply {
     let pipeline = deployment.pipeline();
-    let Ok(rows) = matrix(kept.to_vec(), pipeline.signature()) else { return Reply::Error };
+    let Ok(rows) = matrix(kept.to_vec(), pipeline.signature(), &|_| Ok(())) else { return Reply::Error };
     match rows.rows().into_iter().next().as_ref().and_then(|row| row.as_slice()) {
         Some(row) => pipeline.predict(row).map_or(Reply::Error, Reply::Answer),
         None => Reply::Unknown,

@@ -1,0 +1,323 @@
+//! What each version was asked and how long that took, counted as the Open Inference Protocol's statistics extension
+//! counts. Whoever tells a monitoring system reads the same numbers.
+//!
+//! Counting takes no lock: a version's counts are found through a pointer that is swapped when a version is first asked
+//! for, and are atomics. They are kept by the version's digest for as long as the process runs or until the registry no
+//! longer has the version, so unloading and loading again loses nothing.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serve_core::{Digest, ModelName, ModelVersion};
+use serve_registry::{Deployment, Registry, Slot};
+
+use crate::context::{Context, Stage};
+use crate::error::ServiceError;
+use crate::predict::Answered;
+use crate::request::PredictRequest;
+use crate::service::Service;
+
+/// Batches of at most this many rows are counted by their size; larger ones by the power of two that they reach up to.
+const LARGEST_EXACT: usize = 128;
+
+/// Powers of two above [`LARGEST_EXACT`]; the last takes all that are larger.
+const POWERS: usize = 24;
+
+/// How often something happened, and how long it took all together.
+#[derive(Debug, Default)]
+pub struct Tally {
+    count: AtomicU64,
+    ns: AtomicU64,
+}
+
+/// A [`Tally`] at one moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Total {
+    /// How often.
+    pub count: u64,
+    /// How long all together, in nanoseconds.
+    pub ns: u64,
+}
+
+impl Tally {
+    fn add(&self, time: Duration) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        self.ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// What it says now.
+    #[must_use]
+    pub fn total(&self) -> Total {
+        Total { count: self.count.load(Ordering::Relaxed), ns: self.ns.load(Ordering::Relaxed) }
+    }
+}
+
+/// Counts of one version.
+#[derive(Debug)]
+pub struct VersionStatistics {
+    /// The model.
+    pub name: ModelName,
+    /// The version.
+    pub version: ModelVersion,
+    last_inference: AtomicU64,
+    inferences: AtomicU64,
+    executions: AtomicU64,
+    /// Requests that were answered, from their first byte to their answer.
+    pub success: Tally,
+    /// Requests that reached the version and were refused or failed.
+    pub fail: Tally,
+    /// Waiting of requests that were answered.
+    pub queue: Tally,
+    /// Making sense of them.
+    pub compute_input: Tally,
+    /// Inference, once an execution.
+    pub compute_infer: Tally,
+    /// Writing answers.
+    pub compute_output: Tally,
+    batches: [OnceLock<Box<Stages>>; LARGEST_EXACT + POWERS],
+}
+
+/// Stages of the executions of one batch size.
+#[derive(Debug, Default)]
+struct Stages {
+    input: Tally,
+    infer: Tally,
+    output: Tally,
+}
+
+/// Stages of the executions of one batch size at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchTotals {
+    /// Rows; above 128 the power of two that the batches reached up to.
+    pub size: u64,
+    /// Making sense of requests.
+    pub input: Total,
+    /// Inference.
+    pub infer: Total,
+    /// Writing answers.
+    pub output: Total,
+}
+
+impl VersionStatistics {
+    fn new(name: ModelName, version: ModelVersion) -> Self {
+        Self {
+            name,
+            version,
+            last_inference: AtomicU64::new(0),
+            inferences: AtomicU64::new(0),
+            executions: AtomicU64::new(0),
+            success: Tally::default(),
+            fail: Tally::default(),
+            queue: Tally::default(),
+            compute_input: Tally::default(),
+            compute_infer: Tally::default(),
+            compute_output: Tally::default(),
+            batches: [const { OnceLock::new() }; LARGEST_EXACT + POWERS],
+        }
+    }
+
+    /// Rows that were inferred.
+    #[must_use]
+    pub fn inferences(&self) -> u64 {
+        self.inferences.load(Ordering::Relaxed)
+    }
+
+    /// Executions of the model, each of one row or many.
+    #[must_use]
+    pub fn executions(&self) -> u64 {
+        self.executions.load(Ordering::Relaxed)
+    }
+
+    /// When a row was last inferred, in milliseconds since 1970; 0 for never.
+    #[must_use]
+    pub fn last_inference_ms(&self) -> u64 {
+        self.last_inference.load(Ordering::Relaxed)
+    }
+
+    /// The model ran once, over `rows` rows. No rows are no execution.
+    pub(crate) fn executed(&self, now: Timestamp, rows: usize, time: Duration) {
+        if rows == 0 {
+            return;
+        }
+        let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
+        self.last_inference.store(now, Ordering::Relaxed);
+        self.inferences.fetch_add(rows as u64, Ordering::Relaxed);
+        self.executions.fetch_add(1, Ordering::Relaxed);
+        self.compute_infer.add(time);
+        self.batch(rows).infer.add(time);
+    }
+
+    /// A request of `rows` rows has its answer.
+    pub fn answered(&self, context: &Context, rows: usize) {
+        let (input, output) = (context.spent(Stage::Parse), context.spent(Stage::Write));
+        self.success.add(context.began().elapsed());
+        self.queue.add(context.spent(Stage::Queue));
+        self.compute_input.add(input);
+        self.compute_output.add(output);
+        if rows > 0 {
+            let batch = self.batch(rows);
+            batch.input.add(input);
+            batch.output.add(output);
+        }
+    }
+
+    /// A request reached the version and got no answer.
+    pub fn failed(&self, context: &Context) {
+        self.fail.add(context.began().elapsed());
+    }
+
+    fn batch(&self, rows: usize) -> &Stages {
+        self.batches[place(rows)].get_or_init(Box::default)
+    }
+
+    /// The batch sizes that there were, from the smallest.
+    pub fn batches(&self) -> impl Iterator<Item = BatchTotals> {
+        self.batches.iter().enumerate().filter_map(|(at, stages)| {
+            let Stages { input, infer, output } = &**stages.get()?;
+            let (input, infer, output) = (input.total(), infer.total(), output.total());
+            Some(BatchTotals { size: size(at), input, infer, output })
+        })
+    }
+}
+
+/// Where a batch of `rows`, at least 1, is counted.
+fn place(rows: usize) -> usize {
+    if rows <= LARGEST_EXACT {
+        return rows.max(1) - 1;
+    }
+    // 129 to 256 is the first.
+    let power = (usize::BITS - (rows - 1).leading_zeros()) as usize - LARGEST_EXACT.ilog2() as usize - 1;
+    LARGEST_EXACT + power.min(POWERS - 1)
+}
+
+/// The batch size that a place stands for.
+fn size(place: usize) -> u64 {
+    if place < LARGEST_EXACT {
+        return place as u64 + 1;
+    }
+    (2 * LARGEST_EXACT as u64) << (place - LARGEST_EXACT)
+}
+
+/// Counts of all versions.
+#[derive(Debug)]
+pub struct Statistics {
+    versions: Slot<HashMap<Digest, Arc<VersionStatistics>>>,
+    /// Invariant: held while `versions` is replaced, so that it has one writer.
+    adding: Mutex<()>,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self { versions: Slot::new(HashMap::new()), adding: Mutex::default() }
+    }
+}
+
+impl Statistics {
+    /// The counts of a version, found or begun. `registry` says which versions of the model need none any more.
+    pub(crate) fn of(&self, registry: &Registry, deployment: &Deployment) -> Arc<VersionStatistics> {
+        let digest = deployment.digest();
+        match self.versions.with(|versions| versions.get(&digest).cloned()) {
+            Some(found) => found,
+            None => self.add(registry, deployment),
+        }
+    }
+
+    fn add(&self, registry: &Registry, deployment: &Deployment) -> Arc<VersionStatistics> {
+        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut versions = HashMap::clone(&self.versions.load());
+        let manifest = deployment.manifest();
+        let published = registry.model(manifest.name.as_str());
+        let known = |version: &ModelVersion| {
+            published.as_ref().is_some_and(|model| model.versions.iter().any(|one| one.version == *version))
+        };
+        versions.retain(|_, counts| counts.name != manifest.name || known(&counts.version));
+        let begin = || Arc::new(VersionStatistics::new(manifest.name.clone(), manifest.version.clone()));
+        let counts = Arc::clone(versions.entry(deployment.digest()).or_insert_with(begin));
+        self.versions.store(versions);
+        counts
+    }
+
+    /// The counts of all versions that were asked for, by model and version.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<VersionStatistics>> {
+        let mut all: Vec<_> = self.versions.with(|versions| versions.values().cloned().collect());
+        all.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
+        all
+    }
+}
+
+impl Service {
+    /// Counts rows that a model answers one by one, each as a request of one row.
+    pub(crate) fn count_rows(
+        &self,
+        context: &Context,
+        requests: &[PredictRequest<'_>],
+        answers: &[Result<Answered, ServiceError>],
+    ) {
+        let (now, rows) = (self.now(), u32::try_from(answers.len()).unwrap_or(u32::MAX));
+        let time = context.spent(Stage::Infer) / rows.max(1);
+        let mut last: Option<(&Arc<Deployment>, Arc<VersionStatistics>)> = None;
+        for (request, answer) in requests.iter().zip(answers) {
+            let Ok(Answered { deployment, .. }) = answer else {
+                self.count_failure(context, request);
+                continue;
+            };
+            let counts = match &last {
+                Some((known, counts)) if Arc::ptr_eq(known, deployment) => counts,
+                _ => &last.insert((deployment, self.statistics_of(deployment))).1,
+            };
+            counts.executed(now, 1, time);
+            counts.answered(context, 1);
+        }
+    }
+
+    /// Counts a request that was refused, where a version was there to refuse it.
+    fn count_failure(&self, context: &Context, request: &PredictRequest<'_>) {
+        if let Ok(deployment) = self.loaded_deployment(context, &request.model) {
+            self.statistics_of(&deployment).failed(context);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batch_sizes_are_exact_and_then_powers_of_two() {
+        for (rows, expected) in [
+            (1, 1),
+            (2, 2),
+            (128, 128),
+            (129, 256),
+            (256, 256),
+            (257, 512),
+            (10_000, 16_384),
+            (usize::MAX, 1 << 31),
+        ] {
+            assert_eq!(size(place(rows)), expected, "{rows}");
+        }
+        assert_eq!(place(0), 0);
+    }
+
+    #[test]
+    fn an_execution_counts_its_rows_and_a_request_its_stages() {
+        let version = VersionStatistics::new("m".parse().expect("a name"), "v1".parse().expect("a version"));
+        let context = Context::internal();
+        context.spend(Stage::Parse, Duration::from_nanos(5));
+        version.executed(Timestamp::UNIX_EPOCH + Duration::from_secs(7), 3, Duration::from_nanos(11));
+        version.answered(&context, 3);
+        version.executed(Timestamp::UNIX_EPOCH, 0, Duration::from_nanos(11));
+        version.failed(&context);
+        assert_eq!((version.inferences(), version.executions(), version.last_inference_ms()), (3, 1, 7_000));
+        assert_eq!(version.compute_infer.total(), Total { count: 1, ns: 11 });
+        assert_eq!((version.success.total().count, version.fail.total().count), (1, 1));
+        let (input, infer) = (Total { count: 1, ns: 5 }, Total { count: 1, ns: 11 });
+        let batch = BatchTotals { size: 3, input, infer, output: Total { count: 1, ns: 0 } };
+        assert_eq!(version.batches().collect::<Vec<_>>(), [batch]);
+    }
+}

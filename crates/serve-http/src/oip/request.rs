@@ -1,0 +1,177 @@
+//! An inference request as it comes: JSON alone, JSON followed by binary tensors, or binary data alone. The header
+//! `Inference-Header-Content-Length` tells them apart: none, the length of the JSON, or 0.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::HeaderMap;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serve_core::Signature;
+
+use super::datatype::Datatype;
+use super::tensor::Tensor;
+use crate::failure::Failure;
+
+/// The length of the JSON of a body that goes on after it.
+pub(super) const HEADER_LENGTH: &str = "inference-header-content-length";
+
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct InferRequest<'a> {
+    pub(super) id: Option<String>,
+    #[serde(default)]
+    parameters: Option<RequestParameters>,
+    #[serde(borrow)]
+    pub(super) inputs: Vec<Tensor<'a>>,
+    #[serde(borrow, default)]
+    pub(super) outputs: Option<Vec<RequestedOutput<'a>>>,
+}
+
+/// The parameters of a request that mean something here; others are ignored.
+#[derive(Debug, Default, Deserialize)]
+struct RequestParameters {
+    binary_data_output: Option<bool>,
+    /// Microseconds; 0 is none.
+    timeout: Option<u64>,
+    /// 1 is the most urgent; 0 says nothing.
+    priority: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct RequestedOutput<'a> {
+    #[serde(borrow)]
+    pub(super) name: Cow<'a, str>,
+    #[serde(default)]
+    pub(super) parameters: Option<OutputParameters>,
+}
+
+/// The parameters of a requested output that mean something here; others are ignored.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct OutputParameters {
+    pub(super) binary_data: Option<bool>,
+    pub(super) classification: Option<u64>,
+    pub(super) shared_memory_region: Option<IgnoredAny>,
+}
+
+impl<'a> InferRequest<'a> {
+    /// Reads a body. `signature` says what a raw request's one input is.
+    pub(super) fn read(
+        headers: &HeaderMap,
+        body: &'a [u8],
+        signature: &'a Signature,
+    ) -> Result<Self, Failure> {
+        let Some(length) = header_length(headers, body.len())? else {
+            return Self::parse(body, &[]);
+        };
+        if length == 0 {
+            return Self::raw(body, signature);
+        }
+        let (json, binary) = body.split_at(length);
+        Self::parse(json, binary)
+    }
+
+    fn parse(json: &'a [u8], binary: &'a [u8]) -> Result<Self, Failure> {
+        let mut request: Self = serde_json::from_slice(json)?;
+        let mut rest = binary;
+        for tensor in &mut request.inputs {
+            rest = tensor.take_binary(rest)?;
+        }
+        if rest.is_empty() {
+            return Ok(request);
+        }
+        let message = format!(
+            "{} of {} bytes after the JSON belong to no input: their binary_data_size says so",
+            rest.len(),
+            binary.len()
+        );
+        Err(Failure::invalid("invalid_tensor", message))
+    }
+
+    /// A body that is one row of the model's one input, of the datatype that the metadata tells.
+    fn raw(body: &'a [u8], signature: &'a Signature) -> Result<Self, Failure> {
+        let inputs = signature.inputs();
+        let text = |input: &serve_core::Input| input.datatype == serve_core::Datatype::Bytes;
+        let tensor = match inputs {
+            [input] if text(input) => {
+                // The whole body is the text, without the length that texts have else.
+                let length = u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes();
+                let element = [&length[..], body].concat();
+                Tensor::raw(&input.name, vec![1, 1], Datatype::Bytes, Cow::Owned(element))
+            }
+            _ if inputs.iter().any(text) => {
+                let message = "a raw request is for a model of one input; send one tensor per feature";
+                return Err(Failure::invalid("invalid_request", message));
+            }
+            _ => {
+                let columns = i64::try_from(inputs.len()).unwrap_or(i64::MAX);
+                Tensor::raw("input", vec![1, columns], Datatype::Fp64, Cow::Borrowed(body))
+            }
+        };
+        let parameters =
+            Some(RequestParameters { binary_data_output: Some(true), ..RequestParameters::default() });
+        Ok(Self { parameters, inputs: vec![tensor], ..Self::default() })
+    }
+
+    /// Whether outputs are binary that do not say so themselves.
+    pub(super) fn binary_output(&self) -> bool {
+        self.parameters.as_ref().is_some_and(|parameters| parameters.binary_data_output == Some(true))
+    }
+
+    /// How long the client waits, from the beginning of the request, where it says so.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        let timeout = self.parameters.as_ref()?.timeout.filter(|timeout| *timeout > 0)?;
+        Some(Duration::from_micros(timeout))
+    }
+
+    /// How urgent it is, where it says so.
+    pub(super) fn priority(&self) -> Option<u8> {
+        let priority = self.parameters.as_ref()?.priority?;
+        Some(u8::try_from(priority).unwrap_or(u8::MAX))
+    }
+}
+
+/// The length of the JSON in a body of `longest` bytes, where the request says it.
+fn header_length(headers: &HeaderMap, longest: usize) -> Result<Option<usize>, Failure> {
+    let mut values = headers.get_all(HEADER_LENGTH).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    match digits.and_then(|text| text.parse::<usize>().ok()).filter(|length| *length <= longest) {
+        Some(length) if values.next().is_none() => Ok(Some(length)),
+        _ => {
+            let message = format!(
+                "Inference-Header-Content-Length: expected one number of at most the body's {longest} bytes, got {value:?}"
+            );
+            Err(Failure::unreadable("invalid_header_length", message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(values: &[&str]) -> Result<Option<usize>, String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(HEADER_LENGTH, value.parse().expect("a header"));
+        }
+        header_length(&headers, 10).map_err(|failure| failure.entry()["error"].to_string())
+    }
+
+    #[test]
+    fn the_header_length_is_one_number_within_the_body() {
+        assert_eq!((of(&[]), of(&["0"]), of(&["10"])), (Ok(None), Ok(Some(0)), Ok(Some(10))));
+        for wrong in [
+            &["11"][..],
+            &["99999999999"],
+            &["99999999999999999999999"],
+            &["+5"],
+            &["-1"],
+            &["x"],
+            &[""],
+            &["5", "5"],
+        ] {
+            assert!(of(wrong).is_err_and(|told| told.contains("at most the body's 10 bytes")), "{wrong:?}");
+        }
+    }
+}
