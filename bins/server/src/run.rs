@@ -71,6 +71,7 @@ async fn serve(start: Start) -> Result<(), Exit> {
         clock,
     });
     let service = Arc::new(service);
+    service.tell_log(Arc::clone(log.written()));
     service.payloads().reconfigure(&config.log.payloads);
     let app = App::new(Arc::clone(&service), config.http.clone());
     // From here on a stop is heard, also one that comes before the first request.

@@ -11,7 +11,8 @@
 //! | [`gather`] | features from the request, stored or computed, with their age |
 //! | [`features`] | feature sets, raw rows, and why there are no features |
 //! | [`statistics`] | what each version was asked, and how long that took |
-//! | [`metrics`] | what happened to features, for a monitoring system |
+//! | [`metrics`] | what there is to tell a monitoring system |
+//! | [`trace`] | where a request stands in a trace |
 //! | [`admin`] | reload, promote, rollback |
 //! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
 //! | [`exit`] | how programs end |
@@ -39,6 +40,7 @@ pub mod reload;
 pub mod request;
 pub mod service;
 pub mod statistics;
+pub mod trace;
 mod unusable;
 mod watch;
 

@@ -64,6 +64,7 @@ impl Service {
         context: &Context,
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
+        context.add_rows(1);
         let answered = self.predict_alone(context, request).await;
         self.count_rows(context, slice::from_ref(request), slice::from_ref(&answered));
         let error = match answered {
@@ -126,6 +127,7 @@ impl Service {
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         self.check_rows(requests.len())?;
+        context.add_rows(requests.len());
         let mut answers = self.predict_all(context, requests).await?;
         self.count_rows(context, requests, &answers);
         let (mut failed, mut instead) = (Vec::new(), Vec::new());
@@ -249,6 +251,7 @@ impl Service {
         matrix: ndarray::Array2<f64>,
     ) -> Result<BatchPrediction, ServiceError> {
         self.check_rows(matrix.nrows())?;
+        context.add_rows(matrix.nrows());
         let (rows, statistics) = (matrix.nrows(), self.statistics_of(&deployment));
         let cost = deployment.row_cost() * u32::try_from(rows).unwrap_or(u32::MAX);
         let work = move || -> Result<BatchPrediction, InvalidInput> {

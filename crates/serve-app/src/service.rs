@@ -1,6 +1,6 @@
 //! The service and what it is made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,8 @@ use serve_registry::{Deployment, DeploymentError, Registry};
 
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
-use crate::metrics::FeatureMetrics;
+use crate::log::Written;
+use crate::metrics::{FeatureMetrics, Predictions};
 use crate::payloads::Payloads;
 use crate::reload::Reloads;
 use crate::request::ModelQuery;
@@ -56,6 +57,9 @@ pub struct Service {
     payloads: Payloads,
     reloads: Reloads,
     statistics: Statistics,
+    /// Requests for models that there are not.
+    pub(crate) unknown: Predictions,
+    log_written: OnceLock<Arc<Written>>,
     started: Timestamp,
 }
 
@@ -76,6 +80,8 @@ impl Service {
             payloads: Payloads::default(),
             reloads: Reloads::default(),
             statistics: Statistics::default(),
+            unknown: Predictions::default(),
+            log_written: OnceLock::new(),
             started,
         }
     }
@@ -110,10 +116,16 @@ impl Service {
         &self.reloads
     }
 
-    /// What there is to tell a monitoring system, in Prometheus' text format.
+    /// Counts of the log's lines, once it is known what writes them.
     #[must_use]
-    pub fn metrics(&self) -> String {
-        self.metrics.text(self.retriever())
+    pub fn log_written(&self) -> Option<&Arc<Written>> {
+        self.log_written.get()
+    }
+
+    /// Says what writes the log.
+    pub fn tell_log(&self, written: Arc<Written>) {
+        // A process has one log.
+        drop(self.log_written.set(written));
     }
 
     /// What each version was asked, and how long that took.
@@ -159,6 +171,7 @@ impl Service {
             resolved => resolved,
         }?;
         agree(query, &deployment)?;
+        context.resolved(&deployment);
         Ok(deployment)
     }
 

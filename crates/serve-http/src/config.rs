@@ -30,6 +30,8 @@ pub struct HttpConfig {
     pub server_name: String,
     /// The feature sets that `/predict/both` compares.
     pub compare: Vec<String>,
+    /// Whether answers say, as `Server-Timing`, where their time went.
+    pub server_timing: bool,
     /// Which pages of other origins may call from a browser.
     pub cors: CorsConfig,
 }
@@ -53,6 +55,7 @@ impl Default for HttpConfig {
             drain_timeout: Duration::from_secs(30),
             server_name: "serve".to_owned(),
             compare: Vec::new(),
+            server_timing: true,
             cors: CorsConfig::default(),
         }
     }

@@ -7,6 +7,7 @@ use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
 use serve_app::{Caller, Code, Context, ServiceError, Stage};
 
+use crate::access::Seen;
 use crate::call::{Call, Peer, RequestId};
 use crate::encoding;
 use crate::failure::Failure;
@@ -23,23 +24,25 @@ const LONGEST_ID: usize = 128;
 pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Reply {
     let began = Instant::now();
     let id = request_id(&request);
+    let seen = Seen::new(&app, &request, peer, &id, began);
     let dialect = dialect(request.uri().path());
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let limit = app.config.request_timeout;
-    let mut reply = match tokio::time::timeout(limit, dispatch(&app, peer, request, id.clone(), began)).await
-    {
-        Ok(Ok(reply)) => reply,
-        Ok(Err(failure)) => failure.reply(dialect, &id.0),
-        Err(_) => Failure::timeout(limit).reply(dialect, &id.0),
-    };
+    let mut reply =
+        match tokio::time::timeout(limit, dispatch(&app, peer, request, id.clone(), began, &seen)).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(failure)) => failure.reply(dialect, &id.0),
+            Err(_) => Failure::timeout(limit).reply(dialect, &id.0),
+        };
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    encoding::encoded(reply, dialect, packing).await
+    seen.sample(&reply).await;
+    seen.told(encoding::encoded(reply, dialect, packing).await, dialect)
 }
 
 async fn dispatch(
@@ -48,6 +51,7 @@ async fn dispatch(
     request: Request<Incoming>,
     id: RequestId,
     began: Instant,
+    seen: &Seen,
 ) -> Result<Reply, Failure> {
     let (parts, body) = request.into_parts();
     let found = app.find(&parts.method, parts.uri.path())?;
@@ -59,6 +63,7 @@ async fn dispatch(
     let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Parse, body).await?;
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
+    seen.enter(found.route, &call);
     (found.route.handler)(app, call).await
 }
 

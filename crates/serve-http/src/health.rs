@@ -38,7 +38,9 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 
 /// What there is to tell a monitoring system.
 pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
-    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, app.service.metrics()))
+    let mut page = app.service.metrics();
+    app.traffic.tell(&mut page);
+    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, page.text()))
 }
 
 /// The feature store and what stands around it. It is asked for a sign of life within its own time-out, and not while its

@@ -7,6 +7,8 @@
 //! | [`server`] | listening, connections, graceful drain |
 //! | [`routes`] | every path and method, in one table |
 //! | `exchange` | one exchange, step by step |
+//! | `access` | what is told of an exchange: the log's line, Server-Timing, its trace |
+//! | `traffic` | exchanges in numbers |
 //! | [`call`] | one request as handlers see it |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
@@ -15,6 +17,7 @@
 //! | [`feast`] | Feast's online features |
 //! | [`oip`] | the Open Inference Protocol |
 
+mod access;
 pub mod admin;
 pub mod batch;
 pub mod call;
@@ -34,6 +37,7 @@ mod predict_body;
 mod reply;
 pub mod routes;
 pub mod server;
+mod traffic;
 
 pub use config::HttpConfig;
 pub use server::{BindError, Server};

@@ -13,6 +13,7 @@ use crate::call::Call;
 use crate::config::HttpConfig;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
+use crate::traffic::Traffic;
 use crate::{admin, batch, feast, features, health, ingest, models, oip, predict};
 
 /// Under which every path stands a second time.
@@ -29,6 +30,7 @@ pub struct App {
     pub draining: AtomicBool,
     /// Who asks where nobody is asked who they are.
     pub(crate) anyone: Arc<Caller>,
+    pub(crate) traffic: Traffic,
     table: Table,
 }
 
@@ -189,6 +191,7 @@ impl App {
             config,
             draining: AtomicBool::new(false),
             anyone: Arc::new(Caller::anyone()),
+            traffic: Traffic::default(),
             table: Table::new(),
         }
     }
