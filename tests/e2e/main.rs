@@ -9,6 +9,7 @@ mod oip;
 mod outage;
 mod predict;
 mod registry;
+mod seen;
 mod remote;
 mod server;
 mod swap;

@@ -166,6 +166,32 @@ mod tests {
         config.mistakes().iter().map(ToString::to_string).collect()
     }
 
+    /// Every setting's name. What is a list, or has names of the user's, is one setting.
+    fn names(settings: &serde_json::Value, name: &str, found: &mut Vec<String>) {
+        match settings.as_object().filter(|map| !map.is_empty()) {
+            Some(map) => map.iter().for_each(|(key, value)| names(value, &format!("{name}.{key}"), found)),
+            None => found.push(name.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_example_has_every_setting_with_its_default() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/serve.example.yaml");
+        let mut layers = Layers::new();
+        layers.file(path.as_ref()).expect("is YAML");
+        let listed = |settings: &serde_json::Value| {
+            let mut found = Vec::new();
+            names(settings, "", &mut found);
+            found.sort();
+            found
+        };
+        let written: serde_json::Value = layers.read().expect("settings");
+        let defaults = serde_json::to_value(ServerConfig::default()).expect("serialises");
+        assert_eq!(listed(&written), listed(&defaults), "the example's keys, and the types'");
+        let read: ServerConfig = layers.read().expect("a configuration");
+        assert_eq!(serde_json::to_value(read).expect("serialises"), defaults);
+    }
+
     #[test]
     fn features_that_no_store_could_answer_are_refused() {
         assert!(told(|_| ()).is_empty());
