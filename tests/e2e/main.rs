@@ -9,7 +9,7 @@ mod oip;
 mod outage;
 mod predict;
 mod registry;
-mod seen;
 mod remote;
+mod seen;
 mod server;
 mod swap;

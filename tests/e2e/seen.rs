@@ -32,7 +32,8 @@ impl Observed {
     fn with(config: &str, read: bool) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("serve.yaml");
-        fs::write(&path, config.replace("FOLDER", &folder.path().display().to_string())).expect("can be written");
+        fs::write(&path, config.replace("FOLDER", &folder.path().display().to_string()))
+            .expect("can be written");
         let log = File::create(folder.path().join("log")).expect("can be made");
         let mut child = command("serve-server")
             .args(["--demo", "--port", "0", "--config"])
@@ -115,7 +116,8 @@ fn sum(page: &str, family: &str, labels: &[&str]) -> f64 {
     let of = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, rest) = series.split_once('{').unwrap_or((series, ""));
-        (name == family && labels.iter().all(|label| rest.contains(label))).then(|| value.parse::<f64>().ok())?
+        (name == family && labels.iter().all(|label| rest.contains(label)))
+            .then(|| value.parse::<f64>().ok())?
     };
     page.lines().filter_map(of).sum()
 }
@@ -140,7 +142,11 @@ fn metrics_tell_the_traffic_that_there_was() {
     assert_eq!(told("prediction_requests_total", &[vader, r#"outcome="refused""#]), 1.0, "{page}");
     assert_eq!(told("prediction_requests_total", &[finbert, r#"outcome="success""#]), 1.0);
     assert_eq!(told("prediction_rows_total", &[finbert]), 2.0);
-    assert_eq!(told("prediction_errors_total", &[r#"code="unknown_model""#, r#"model="unknown""#]), 1.0, "{page}");
+    assert_eq!(
+        told("prediction_errors_total", &[r#"code="unknown_model""#, r#"model="unknown""#]),
+        1.0,
+        "{page}"
+    );
     assert_eq!(told("prediction_latency_seconds_count", &[vader]), 4.0);
     assert_eq!(told("http_requests_total", &[r#"protocol="native""#, r#"status="200""#]), 4.0);
     assert_eq!(told("http_requests_total", &[r#"status="404""#]), 2.0);
@@ -159,7 +165,8 @@ fn every_request_is_a_line_of_json() {
     server.ask("POST", PREDICT, &id, "").ok();
     server.ask("POST", "/predict?model=none", &[("x-request-id", "mine-2")], "");
     let log = until("the log's line", || Some(server.text("log")).filter(|log| log.contains("mine-2")));
-    let lines: Vec<Json> = log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
+    let lines: Vec<Json> =
+        log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     let find = |id: &str| lines.iter().find(|line| line["request_id"] == id).expect("has a line");
     let line = find("mine-1");
     for (key, value) in [
@@ -176,7 +183,10 @@ fn every_request_is_a_line_of_json() {
     ] {
         assert_eq!(line[key], value, "{key} of {line}");
     }
-    assert!(line["ms"].as_f64() >= line["infer_ms"].as_f64() && line["infer_ms"].as_f64() > Some(0.0), "{line}");
+    assert!(
+        line["ms"].as_f64() >= line["infer_ms"].as_f64() && line["infer_ms"].as_f64() > Some(0.0),
+        "{line}"
+    );
     assert!(line["bytes_out"].as_u64() > Some(100) && line["peer"].is_string(), "{line}");
     let failed = find("mine-2");
     assert_eq!((&failed["status"], &failed["code"]), (&json!(404), &json!("unknown_model")), "{failed}");
@@ -243,6 +253,56 @@ fn bodies_of_picked_requests_are_kept_without_what_is_secret() {
     assert_eq!(line["request"]["entity"], "***");
     assert_eq!(line["response"]["success"], true, "{line}");
     assert!(!kept.contains("s3cr3t") && !kept.contains("BTC/USD"), "{kept}");
+}
+
+/// Takes one request, answers it, and returns its body.
+fn collect(listener: &std::net::TcpListener) -> Json {
+    let (mut stream, _) = listener.accept().expect("somebody connects");
+    let mut reader = BufReader::new(stream.try_clone().expect("can be cloned"));
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("text");
+        if let Some(value) = line.strip_prefix("content-length: ") {
+            length = value.trim().parse().expect("a number");
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).expect("the body");
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}").expect("can be sent");
+    serde_json::from_slice(&body).expect("JSON")
+}
+
+#[test]
+fn spans_go_to_a_collector() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let at = listener.local_addr().expect("an address");
+    let telemetry = format!("{{ otlp: 'http://{at}/v1/traces', sample: 0, interval: 50ms }}");
+    let server = Observed::start(&format!("log: {{ level: error }}\ntelemetry: {telemetry}"));
+    server.ask("POST", PREDICT, &[], "").ok();
+    server.ask("POST", PREDICT, &[("traceparent", &TRACEPARENT.replace("-01", "-00"))], "").ok();
+    let reply = server.ask("POST", PREDICT, &[("traceparent", TRACEPARENT)], "");
+    let sent = collect(&listener);
+    let spans = sent["resourceSpans"][0]["scopeSpans"][0]["spans"].as_array().expect("spans").clone();
+    assert_eq!(spans.len(), 1, "only what its caller samples: {sent}");
+    let span = &spans[0];
+    let parent = (&span["traceId"], &span["parentSpanId"]);
+    assert_eq!(parent, (&json!(&TRACEPARENT[3..35]), &json!(&TRACEPARENT[36..52])));
+    assert_eq!(span["spanId"].as_str(), reply.header("traceparent").map(|told| &told[36..52]));
+    assert_eq!(span["name"], "POST /predict");
+    let attribute = |key: &str| {
+        let all = span["attributes"].as_array().expect("attributes");
+        all.iter().find(|one| one["key"] == key).map(|one| one["value"].clone())
+    };
+    assert_eq!(attribute("http.response.status_code"), Some(json!({ "intValue": "200" })));
+    assert_eq!(attribute("serve.model"), Some(json!({ "stringValue": "vader-random-forest" })));
+    assert!(
+        span["events"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "infer")),
+        "{span}"
+    );
 }
 
 #[test]

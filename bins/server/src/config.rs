@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serve_app::log::LogConfig;
+use serve_app::telemetry::TelemetryConfig;
 use serve_app::{ConfigError, Exit, ExitReason, Layers, LimitsConfig, Mistake};
 use serve_features::{Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
@@ -25,6 +26,7 @@ pub(crate) struct ServerConfig {
     pub(crate) features: FeaturesConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
+    pub(crate) telemetry: TelemetryConfig,
 }
 
 /// Who may ask.
@@ -68,8 +70,8 @@ impl ServerConfig {
     fn mistakes(&self) -> Vec<Mistake> {
         let mut found = self.exposure();
         found.extend(self.features_mistakes());
-        found
-            .extend(self.log.mistakes().into_iter().map(|(setting, problem)| Mistake::new(setting, problem)));
+        let sections = self.log.mistakes().into_iter().chain(self.telemetry.mistakes());
+        found.extend(sections.map(|(setting, problem)| Mistake::new(setting, problem)));
         found
     }
 

@@ -72,6 +72,7 @@ async fn serve(start: Start) -> Result<(), Exit> {
     });
     let service = Arc::new(service);
     service.tell_log(Arc::clone(log.written()));
+    service.telemetry().start(&config.telemetry);
     service.payloads().reconfigure(&config.log.payloads);
     let app = App::new(Arc::clone(&service), config.http.clone());
     // From here on a stop is heard, also one that comes before the first request.
@@ -82,10 +83,12 @@ async fn serve(start: Start) -> Result<(), Exit> {
     let folder = config.registry.url.folder().filter(|_| config.registry.watch);
     let folder = folder.map(std::path::Path::to_owned);
     let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period, folder));
+    let telemetry = Arc::clone(service.telemetry());
     let reloads = Reloading { args, base, log, service, config }.follow()?;
     announce(address, demo.as_ref())?;
     let stopped = server.run(stop).await;
     reloads.abort();
+    telemetry.flush().await;
     if let Some(poll) = poll {
         poll.abort();
     }

@@ -12,6 +12,7 @@
 //! | [`features`] | feature sets, raw rows, and why there are no features |
 //! | [`statistics`] | what each version was asked, and how long that took |
 //! | [`metrics`] | what there is to tell a monitoring system |
+//! | [`telemetry`] | spans of requests, for a collector |
 //! | [`trace`] | where a request stands in a trace |
 //! | [`admin`] | reload, promote, rollback |
 //! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
@@ -40,6 +41,7 @@ pub mod reload;
 pub mod request;
 pub mod service;
 pub mod statistics;
+pub mod telemetry;
 pub mod trace;
 mod unusable;
 mod watch;

@@ -16,6 +16,7 @@ use crate::payloads::Payloads;
 use crate::reload::Reloads;
 use crate::request::ModelQuery;
 use crate::statistics::{Statistics, VersionStatistics};
+use crate::telemetry::Telemetry;
 
 /// Limits on what one request may ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +56,7 @@ pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
     payloads: Payloads,
+    telemetry: Arc<Telemetry>,
     reloads: Reloads,
     statistics: Statistics,
     /// Requests for models that there are not.
@@ -78,6 +80,7 @@ impl Service {
             parts,
             metrics: FeatureMetrics::new(),
             payloads: Payloads::default(),
+            telemetry: Arc::default(),
             reloads: Reloads::default(),
             statistics: Statistics::default(),
             unknown: Predictions::default(),
@@ -108,6 +111,12 @@ impl Service {
     #[must_use]
     pub fn payloads(&self) -> &Payloads {
         &self.payloads
+    }
+
+    /// What takes spans of requests.
+    #[must_use]
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
     }
 
     /// What came of reading the configuration again.

@@ -12,6 +12,7 @@ use hyper::body::{Body as _, Incoming};
 use serve_app::error::Fault;
 use serve_app::log::ACCESS;
 use serve_app::payloads::Sample;
+use serve_app::telemetry::{Attribute, Span};
 use serve_app::trace::Trace;
 use serve_app::{Context, Permission, Stage};
 use tracing::{Level, debug, enabled, info, warn};
@@ -67,7 +68,10 @@ impl Seen {
         app.traffic.begin();
         let headers = request.headers();
         let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
-        let trace = parent.map(|parent| Trace::of(parent).unwrap_or_else(|| Trace::begin(false)));
+        let trace = match parent {
+            Some(parent) => Some(Trace::of(parent).unwrap_or_else(|| Trace::begin(false))),
+            None => app.service.telemetry().begin(),
+        };
         // Without its parent a state says nothing.
         let goes_on = trace.is_some_and(|trace| trace.parent_id != 0);
         let state = headers.get(TRACESTATE).filter(|state| goes_on && state.len() <= LONGEST_STATE).cloned();
@@ -115,6 +119,7 @@ impl Seen {
         let told = reply.extensions_mut().remove::<Told>();
         self.count(dialect, reply.status(), told.as_ref(), took);
         self.line(&reply, told.as_ref(), took);
+        self.span(&reply, took);
         let headers = reply.headers_mut();
         if let Some(trace) = self.trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
             headers.insert(TRACEPARENT, trace);
@@ -139,6 +144,45 @@ impl Seen {
             let failed = (!status.is_success()).then(|| (told.map_or("other", |told| told.code), fault));
             self.app.service.predicted(&entered.context, failed);
         }
+    }
+
+    /// Hands the exchange's span on, where somebody wants it.
+    fn span(&self, reply: &Reply, took: Duration) {
+        let telemetry = self.app.service.telemetry();
+        let Some(trace) = self.trace.filter(|trace| trace.sampled && telemetry.is_on()) else { return };
+        let context = self.entered.get().map(|entered| &entered.context);
+        let stages = context.map(|context| Stage::ALL.map(|stage| (stage.as_str(), context.spent(stage))));
+        let route = self.entered.get().map_or("", |entered| entered.route.path);
+        telemetry.record(Span {
+            trace,
+            name: format!("{} {route}", self.method),
+            began: serve_app::telemetry::began(took),
+            took,
+            stages: stages.into_iter().flatten().filter(|(_, took)| !took.is_zero()).collect(),
+            attributes: self.attributes(reply.status()),
+            failed: reply.status().is_server_error(),
+        });
+    }
+
+    /// What a span tells.
+    fn attributes(&self, status: StatusCode) -> Vec<(&'static str, Attribute)> {
+        let entered = self.entered.get();
+        let context = entered.map(|entered| &entered.context);
+        let manifest =
+            context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
+        let text = |text: &str| Attribute::Text(text.to_owned());
+        let known = [
+            ("http.request.method", Some(text(self.method.as_str()))),
+            ("http.route", entered.map(|entered| text(entered.route.path))),
+            ("http.response.status_code", Some(Attribute::Whole(status.as_u16().into()))),
+            ("url.path", Some(text(cut(self.uri.path())))),
+            ("client.address", Some(Attribute::Text(self.peer.address.ip().to_string()))),
+            ("serve.request_id", Some(text(&self.id.0))),
+            ("serve.model", manifest.map(|manifest| text(manifest.name.as_str()))),
+            ("serve.version", manifest.map(|manifest| text(manifest.version.as_str()))),
+            ("serve.rows", context.map(|context| Attribute::Whole(context.rows()))),
+        ];
+        known.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }
 
     /// The log's line: of health and metrics at debug, of what failed at warn, and of all else at info.

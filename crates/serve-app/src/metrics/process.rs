@@ -24,6 +24,13 @@ pub(super) fn tell(page: &mut Page, service: &Service) {
         let help = "Lines of the log that were dropped, because they came faster than they were read.";
         page.counter("log_lines_dropped_total", help, &[], written.dropped());
     }
+    let telemetry = service.telemetry();
+    if telemetry.is_on() {
+        for (outcome, count) in [("sent", telemetry.exported()), ("lost", telemetry.lost())] {
+            let help = "Spans of requests, by whether a collector took them.";
+            page.counter("telemetry_spans_total", help, &[("outcome", outcome)], count);
+        }
+    }
     page.extend(ProcessCollector::for_self().collect());
 }
 
