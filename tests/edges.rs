@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 24] = [
+const CONFINED: [&str; 25] = [
     "hyper",
     "arc-swap",
     "rusqlite",
@@ -27,6 +27,7 @@ const CONFINED: [&str; 24] = [
     "tokio-postgres",
     "tokio-postgres-rustls",
     "prometheus",
+    "aide",
     "flate2",
     "governor",
     "jsonwebtoken",

@@ -5,6 +5,7 @@ mod explain;
 mod features;
 mod guard;
 mod lifecycle;
+mod load;
 mod oip;
 mod outage;
 mod predict;

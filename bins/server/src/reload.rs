@@ -17,7 +17,15 @@ use crate::args::Args;
 use crate::config::ServerConfig;
 
 /// Settings, or all of a section's or group's, that change while the server runs.
-const LIVE: [&str; 2] = ["log.level", "log.payloads"];
+const LIVE: [&str; 7] = [
+    "limits.max_in_flight",
+    "limits.queue",
+    "limits.batch_rows",
+    "limits.per_model",
+    "limits.models",
+    "log.level",
+    "log.payloads",
+];
 
 /// What a reload needs.
 pub(crate) struct Reloading {
@@ -112,6 +120,9 @@ impl Reloading {
     /// what it is given. Whatever can fail stands first, so that a configuration is taken as a whole or not at all.
     fn apply(&self, config: &ServerConfig) -> Result<(), String> {
         self.log.set_level(&config.log.level).map_err(|error| error.to_string())?;
+        if config.limits != self.config.limits {
+            self.service.admission().reconfigure(config.limits.clone());
+        }
         if config.log.payloads != self.config.log.payloads {
             self.service.payloads().reconfigure(&config.log.payloads);
         }

@@ -67,7 +67,7 @@ async fn serve(start: Start) -> Result<(), Exit> {
         retriever: Arc::clone(&retriever),
         default_model: config.registry.default_model.clone(),
         compare: config.http.compare.clone(),
-        limits: config.limits,
+        limits: config.limits.clone(),
         clock,
     });
     let service = Arc::new(service);

@@ -57,6 +57,7 @@ pub enum Code {
     RegistryUnavailable,
     NotPermitted,
     DeadlineExceeded,
+    Overloaded,
     Internal,
 }
 
@@ -95,6 +96,7 @@ impl Code {
             Self::RegistryUnavailable => "registry_unavailable",
             Self::NotPermitted => "not_permitted",
             Self::DeadlineExceeded => "deadline_exceeded",
+            Self::Overloaded => "overloaded",
             Self::Internal => "internal",
         }
     }
@@ -104,6 +106,8 @@ impl Code {
     pub fn may_fall_back(self) -> bool {
         match self {
             Self::NonFiniteOutput => true,
+            // To ask twice is no help.
+            Self::Overloaded => false,
             // The other model may need fewer features, or those of another set.
             Self::FeaturesUnavailable
             | Self::FeaturesStale
@@ -123,7 +127,7 @@ impl Code {
             | Self::CacheFull
             | Self::FeatureStoreUnavailable
             | Self::RegistryUnavailable => Fault::Upstream,
-            Self::Internal | Self::FeaturesNotComputed => Fault::Ours,
+            Self::Internal | Self::FeaturesNotComputed | Self::Overloaded => Fault::Ours,
             _ => Fault::Client,
         }
     }

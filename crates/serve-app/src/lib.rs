@@ -6,6 +6,7 @@
 //! | [`service`] | the service and what it is made of |
 //! | [`caller`] | who asks, and what they may |
 //! | [`context`] | what goes with a request whatever it asks for |
+//! | [`admission`] | who may go on, who waits, who is refused |
 //! | [`request`] | what is asked, in no protocol's words |
 //! | [`predict`] | one prediction, many, or one per feature set |
 //! | [`gather`] | features from the request, stored or computed, with their age |
@@ -24,6 +25,7 @@
 //! | [`payloads`] | bodies of some requests and answers, for those who look for a mistake |
 
 pub mod admin;
+pub mod admission;
 pub mod caller;
 pub mod config;
 pub mod context;
@@ -32,6 +34,7 @@ pub mod exit;
 pub mod features;
 pub mod gather;
 mod guarded;
+mod infer;
 pub mod log;
 pub mod metrics;
 pub mod payloads;
@@ -45,8 +48,10 @@ pub mod telemetry;
 pub mod trace;
 mod unusable;
 mod watch;
+mod workers;
 
 pub use admin::Author;
+pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};
 pub use caller::{Caller, Permission};
 pub use config::{ConfigError, Layers, Mistake};
 pub use context::{Context, Priority, Stage};
@@ -55,5 +60,5 @@ pub use exit::{Exit, ExitReason};
 pub use gather::{Fetched, Gathered};
 pub use predict::{Answered, Compared};
 pub use request::{Features, ModelQuery, PredictRequest};
-pub use service::{LimitsConfig, Service, ServiceParts};
+pub use service::{Service, ServiceParts};
 pub use statistics::Statistics;

@@ -9,10 +9,12 @@
 //! | `page` | families of metrics, written as text |
 //! | `latency` | a histogram of durations |
 //! | `predictions` | predictions by model, version and outcome |
+//! | `admission` | places for predictions, and who waits for one |
 //! | `models` | what is published, loaded and proven |
 //! | `process` | this process, its runtime, its log and its configuration |
 //! | `features` | features, their store and their cache |
 
+mod admission;
 mod features;
 mod latency;
 mod models;
@@ -36,6 +38,7 @@ impl Service {
     pub fn metrics(&self) -> Page {
         let mut page = Page::default();
         predictions::tell(&mut page, self);
+        admission::tell(&mut page, &self.load_now());
         models::tell(&mut page, self);
         self.metrics.tell(&mut page, self.retriever());
         process::tell(&mut page, self);

@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 use std::slice;
 use std::sync::Arc;
-use std::time::Duration;
 
-use serve_core::{BatchPrediction, Explanation, InvalidInput, ModelName, ModelRef, Prediction, Selector};
-use serve_registry::{Deployment, Registry};
+use serve_core::{Explanation, ModelName, ModelRef, Prediction, Selector};
+use serve_registry::Deployment;
 
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 use crate::gather::{Ask, Fetched, Gathered};
+use crate::infer::Row;
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
+use crate::workers::LONGEST_ON_WORKER;
 
-/// Work that is expected to take longer than this leaves the thread that serves connections.
-const LONGEST_ON_WORKER: Duration = Duration::from_micros(200);
+/// Rows of a batch that are read before others get their turn on the thread.
+const ROWS_A_TURN: usize = 128;
 
 /// A prediction with all that has to be told about it.
 #[derive(Debug)]
@@ -99,21 +100,29 @@ impl Service {
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
         let deployment = self.deployment(context, &request.model).await?;
+        let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
         let wanted = self.wanted(&deployment, request)?;
-        let fetched = self.fetch_in(context, &wanted).await;
+        let fetched = self.fetch_in(context, &wanted).await?;
         let gathered = self.gathered(&deployment, request, fetched)?;
         let row = Row { deployment, gathered, explain: request.explain };
-        let registry = Arc::clone(&self.parts.registry);
-        let cost = row.cost();
-        run(context, cost, move || row.answer(&registry)).await?
+        if row.cost() <= LONGEST_ON_WORKER {
+            return self.workers.here(context, 1, || row.answer(&self.parts.registry))?;
+        }
+        let answers = self.infer_apart(context, vec![Ok(row)]).await?;
+        let lost = || Err(ServiceError::new(Code::Internal, "a row was computed and not answered"));
+        answers.into_iter().next().unwrap_or_else(lost)
     }
 
     /// Fetches what is asked for, where anything is.
-    async fn fetch_in(&self, context: &Context, asks: &[Ask]) -> Vec<Result<Fetched, ServiceError>> {
+    async fn fetch_in(
+        &self,
+        context: &Context,
+        asks: &[Ask],
+    ) -> Result<Vec<Result<Fetched, ServiceError>>, ServiceError> {
         if asks.is_empty() {
-            return Vec::new();
+            return Ok(Vec::new());
         }
-        context.timed_async(Stage::Features, self.fetch(asks)).await
+        context.timed_async(Stage::Features, context.within(self.fetch(asks))).await
     }
 
     /// Predicts many rows; a row that fails, fails alone. Features of the same set that are asked for in the same way are
@@ -156,11 +165,20 @@ impl Service {
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         let prepared = self.prepare(context, requests).await;
+        let mut models: Vec<_> =
+            prepared.iter().flatten().map(|(deployment, _)| Arc::clone(deployment)).collect();
+        models.dedup_by(|a, b| Arc::ptr_eq(a, b));
+        let models: Vec<_> = models.iter().map(|deployment| &deployment.manifest().name).collect();
+        let _held = self.admission.admit(context, &models).await?;
         let asks: Vec<Ask> =
             prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
-        let mut fetched = self.fetch_in(context, &asks).await.into_iter();
+        let mut fetched = self.fetch_in(context, &asks).await?.into_iter();
         let mut rows = Vec::with_capacity(requests.len());
-        for (request, prepared) in requests.iter().zip(prepared) {
+        for (at, (request, prepared)) in requests.iter().zip(prepared).enumerate() {
+            if at % ROWS_A_TURN == ROWS_A_TURN - 1 {
+                context.check_deadline()?;
+                tokio::task::yield_now().await;
+            }
             rows.push(prepared.and_then(|(deployment, wanted)| {
                 let fetched = fetched.by_ref().take(wanted.len()).collect();
                 let gathered = self.gathered(&deployment, request, fetched)?;
@@ -206,62 +224,6 @@ impl Service {
         let deployment = self.deployment(context, query).await?;
         meant.insert(reference, Arc::clone(&deployment));
         Ok(deployment)
-    }
-
-    /// Rows that one request may have.
-    #[must_use]
-    pub fn batch_rows(&self) -> usize {
-        self.parts.limits.batch_rows
-    }
-
-    /// Refuses a batch of more rows than the configuration allows.
-    ///
-    /// # Errors
-    /// [`Code::TooManyRows`].
-    pub fn check_rows(&self, rows: usize) -> Result<(), ServiceError> {
-        let allowed = self.parts.limits.batch_rows;
-        if rows <= allowed {
-            return Ok(());
-        }
-        let message = format!("the batch has {rows} rows, limits.batch_rows allows {allowed}");
-        Err(ServiceError::new(Code::TooManyRows, message))
-    }
-
-    async fn infer_all(
-        &self,
-        context: &Context,
-        rows: Vec<Result<Row, ServiceError>>,
-    ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
-        let cost = rows.iter().flatten().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
-        let registry = Arc::clone(&self.parts.registry);
-        let work =
-            move || rows.into_iter().map(|row| row.and_then(|row| row.answer(&registry))).collect::<Vec<_>>();
-        run(context, cost, work).await
-    }
-
-    /// Predicts a matrix of numbers, row-major `[rows, inputs]`, with one model. Whether that answers a request, and when, the
-    /// caller [counts](crate::statistics::VersionStatistics::answered).
-    ///
-    /// # Errors
-    /// When there are more rows than allowed, or the width is not the signature's.
-    pub async fn predict_matrix(
-        &self,
-        context: &Context,
-        deployment: Arc<Deployment>,
-        matrix: ndarray::Array2<f64>,
-    ) -> Result<BatchPrediction, ServiceError> {
-        self.check_rows(matrix.nrows())?;
-        context.add_rows(matrix.nrows());
-        let (rows, statistics) = (matrix.nrows(), self.statistics_of(&deployment));
-        let cost = deployment.row_cost() * u32::try_from(rows).unwrap_or(u32::MAX);
-        let work = move || -> Result<BatchPrediction, InvalidInput> {
-            let mut batch = BatchPrediction::new();
-            deployment.pipeline().predict_batch(matrix.view(), &mut batch)?;
-            Ok(batch)
-        };
-        let batch = run(context, cost, work).await??;
-        statistics.executed(self.now(), rows, context.spent(Stage::Infer));
-        Ok(batch)
     }
 
     /// Puts one question to the feature sets that are compared. The model type is the one asked for, else the default
@@ -315,20 +277,6 @@ impl Service {
     }
 }
 
-/// Infers where it is, or, where that takes long, on a thread for such work; not at all once nobody waits for it.
-async fn run<T: Send + 'static>(
-    context: &Context,
-    cost: Duration,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ServiceError> {
-    context.check_deadline()?;
-    if cost <= LONGEST_ON_WORKER {
-        return Ok(context.timed(Stage::Infer, work));
-    }
-    let done = context.timed_async(Stage::Infer, tokio::task::spawn_blocking(work)).await;
-    done.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))
-}
-
 /// What a fallback answered, or why neither it nor the model that was asked did.
 fn fallen_back(
     asked: ModelName,
@@ -344,36 +292,5 @@ fn fallen_back(
             let message = format!("{error}; its fallback does not answer either: {also}");
             Err(ServiceError { message, ..error })
         }
-    }
-}
-
-/// A row that is ready to be answered.
-struct Row {
-    deployment: Arc<Deployment>,
-    gathered: Gathered,
-    explain: bool,
-}
-
-impl Row {
-    /// How long the answer is expected to take. What explains a deployment is made at its first use, which reads files.
-    fn cost(&self) -> Duration {
-        let explaining = match (self.explain, self.deployment.explanations()) {
-            (false, _) => Duration::ZERO,
-            (true, Some(made)) => made.row_cost(),
-            (true, None) => Duration::MAX,
-        };
-        self.deployment.row_cost().saturating_add(explaining)
-    }
-
-    fn answer(self, registry: &Registry) -> Result<Answered, ServiceError> {
-        let Self { deployment, gathered, explain } = self;
-        let prediction = deployment.pipeline().predict_checked(&gathered.row)?;
-        let explanation = if explain {
-            let explainer = registry.explanations(&deployment)?.explainer()?;
-            Some(explainer.explain_checked(&gathered.row)?)
-        } else {
-            None
-        };
-        Ok(Answered { deployment, prediction, gathered, explanation, fallback: None })
     }
 }

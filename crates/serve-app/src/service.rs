@@ -3,11 +3,11 @@
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
 use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
+use crate::admission::{Admission, LimitsConfig, Load};
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::log::Written;
@@ -17,20 +17,7 @@ use crate::reload::Reloads;
 use crate::request::ModelQuery;
 use crate::statistics::{Statistics, VersionStatistics};
 use crate::telemetry::Telemetry;
-
-/// Limits on what one request may ask for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// Rows of one batch.
-    pub batch_rows: usize,
-}
-
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self { batch_rows: 10_000 }
-    }
-}
+use crate::workers::Workers;
 
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -45,7 +32,7 @@ pub struct ServiceParts {
     pub default_model: Option<ModelName>,
     /// The feature sets that are compared.
     pub compare: Vec<String>,
-    /// Limits on a request.
+    /// How much is done at once.
     pub limits: LimitsConfig,
     /// Tells the time.
     pub clock: Clock,
@@ -62,6 +49,8 @@ pub struct Service {
     /// Requests for models that there are not.
     pub(crate) unknown: Predictions,
     log_written: OnceLock<Arc<Written>>,
+    pub(crate) admission: Admission,
+    pub(crate) workers: Workers,
     started: Timestamp,
 }
 
@@ -76,6 +65,8 @@ impl Service {
     #[must_use]
     pub fn new(parts: ServiceParts) -> Self {
         let started = (parts.clock)();
+        let admission = Admission::new(parts.limits.clone());
+        let workers = Workers::new(parts.limits.threads());
         Self {
             parts,
             metrics: FeatureMetrics::new(),
@@ -85,6 +76,8 @@ impl Service {
             statistics: Statistics::default(),
             unknown: Predictions::default(),
             log_written: OnceLock::new(),
+            admission,
+            workers,
             started,
         }
     }
@@ -93,6 +86,18 @@ impl Service {
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.parts.registry
+    }
+
+    /// Who may go on, and who waits.
+    #[must_use]
+    pub fn admission(&self) -> &Admission {
+        &self.admission
+    }
+
+    /// How much is under way, waits and was refused.
+    #[must_use]
+    pub fn load_now(&self) -> Load {
+        Load { rows_total: self.workers.rows(), ..self.admission.load() }
     }
 
     /// The time now.
@@ -176,7 +181,9 @@ impl Service {
         let reference = self.reference(query)?;
         context.caller().check_model(&reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
-            Err(DeploymentError::NotLoaded { name, version }) => self.loaded(reference, name, version).await,
+            Err(DeploymentError::NotLoaded { name, version }) => {
+                context.within(self.loaded(reference, name, version)).await?
+            }
             resolved => resolved,
         }?;
         agree(query, &deployment)?;

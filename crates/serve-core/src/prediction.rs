@@ -92,6 +92,13 @@ impl BatchPrediction {
         Self::default()
     }
 
+    /// Adds the rows of another batch of the same model after its own.
+    pub fn append(&mut self, mut other: Self) {
+        (self.width, self.classification) = (other.width, other.classification);
+        self.scores.append(&mut other.scores);
+        self.rows.append(&mut other.rows);
+    }
+
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {

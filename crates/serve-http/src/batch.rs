@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use http::StatusCode;
 use serde::ser::{SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
-use serve_app::{Answered, Context, ModelQuery, PredictRequest, ServiceError};
+use serve_app::{Answered, Context, ModelQuery, PredictRequest, Priority, ServiceError};
 
 use crate::call::Call;
 use crate::failure::Failure;
@@ -24,9 +24,8 @@ struct BatchBody<'a> {
     model_type: Option<Cow<'a, str>>,
     model_version: Option<Cow<'a, str>>,
     explain: Option<bool>,
-    /// Taken and without effect until requests queue.
-    #[serde(rename = "priority")]
-    _priority: Option<i64>,
+    /// 1 goes first; 0 is nothing said.
+    priority: Option<u8>,
 }
 
 /// Answers per row; a bad row fails alone.
@@ -34,8 +33,9 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable("malformed_json", "the body is empty; expected {\"requests\": […]}"));
     };
-    let BatchBody { mut requests, model, feature_set, model_type, model_version, explain, .. } =
+    let BatchBody { mut requests, model, feature_set, model_type, model_version, explain, priority } =
         serde_json::from_slice(body)?;
+    priority.into_iter().for_each(|said| call.context.set_priority(Priority::of(said)));
     requests.iter_mut().for_each(|request| request.explain_by_default(explain == Some(true)));
     app.service.check_rows(requests.len())?;
     let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;

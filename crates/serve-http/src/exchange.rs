@@ -12,6 +12,7 @@ use crate::call::{Call, Peer, RequestId};
 use crate::encoding;
 use crate::failure::Failure;
 use crate::limits;
+use crate::patience::{self, Patience};
 use crate::reply::Reply;
 use crate::routes::{App, Route, dialect};
 
@@ -28,13 +29,12 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let dialect = dialect(request.uri().path());
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
-    let limit = app.config.request_timeout;
-    let mut reply =
-        match tokio::time::timeout(limit, dispatch(&app, peer, request, id.clone(), began, &seen)).await {
-            Ok(Ok(reply)) => reply,
-            Ok(Err(failure)) => failure.reply(dialect, &id.0),
-            Err(_) => Failure::timeout(limit).reply(dialect, &id.0),
-        };
+    let answered = async {
+        let patience = Patience::of(request.headers(), app.config.request_timeout)?;
+        let answer = dispatch(&app, peer, request, id.clone(), began, patience, &seen);
+        tokio::time::timeout(patience.limit, answer).await.unwrap_or_else(|_| Err(patience.over()))
+    };
+    let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
@@ -51,13 +51,15 @@ async fn dispatch(
     request: Request<Incoming>,
     id: RequestId,
     began: Instant,
+    patience: Patience,
     seen: &Seen,
 ) -> Result<Reply, Failure> {
     let (parts, body) = request.into_parts();
     let found = app.find(&parts.method, parts.uri.path())?;
     let caller = Arc::clone(&app.anyone);
     permit(&caller, found.route)?;
-    let context = Context::new(caller).begun(began).until(began + app.config.request_timeout);
+    let context = Context::new(caller).begun(began).until(began + patience.limit);
+    patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Receive, body).await?;
     let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);

@@ -71,6 +71,7 @@ fn status(code: Code) -> StatusCode {
         Code::VersionRefused
         | Code::ModelLoading
         | Code::CacheFull
+        | Code::Overloaded
         | Code::FeatureStoreUnavailable
         | Code::RegistryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::Internal | Code::FeaturesNotComputed => StatusCode::INTERNAL_SERVER_ERROR,

@@ -2,17 +2,20 @@
 //! tells people what is what. A lost dependency degrades; it does not make a live process dead.
 
 use http::StatusCode;
+use serde::Serialize;
 use serde_json::{Value as Json, json};
+use serve_app::Load;
 use serve_features::BreakerState;
 
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
-use crate::routes::{App, listed};
+use crate::routes::{self, App};
 
 /// What this is, and what it has.
 pub(crate) async fn index(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let endpoints: Vec<String> = listed().map(|(method, path)| format!("{method} {path}")).collect();
+    let endpoints: Vec<String> =
+        routes::all().map(|route| format!("{} {}", route.method, route.path)).collect();
     let body = json!({
         "name": app.config.server_name,
         "version": env!("CARGO_PKG_VERSION"),
@@ -97,6 +100,21 @@ fn configuration(reloads: &serve_app::reload::State) -> Json {
     })
 }
 
+/// How busy the server is.
+#[derive(Serialize)]
+struct Admission {
+    /// `healthy`, or `overloaded`: the next request for a prediction is refused.
+    status: &'static str,
+    #[serde(flatten)]
+    load: Load,
+}
+
+fn admission(app: &App) -> Admission {
+    let load = app.service.load_now();
+    let full = load.in_flight >= load.max_in_flight.into() && load.queued >= load.queue.into();
+    Admission { status: if full { "overloaded" } else { "healthy" }, load }
+}
+
 /// Everything at a glance.
 pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let models = app.service.registry().models();
@@ -129,7 +147,12 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let body = json!({
         "status": status,
         "models_loaded": live,
-        "components": { "registry": registry, "feature_store": store, "configuration": configuration(&reloads) },
+        "components": {
+            "registry": registry,
+            "feature_store": store,
+            "admission": admission(app),
+            "configuration": configuration(&reloads),
+        },
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": uptime,
         "timestamp": reply::timestamp(app.service.now()),

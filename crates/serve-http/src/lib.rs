@@ -16,6 +16,7 @@
 //! | [`predict`], [`batch`], [`features`], [`ingest`], [`models`], [`admin`], [`health`] | handlers of our own API |
 //! | [`feast`] | Feast's online features |
 //! | [`oip`] | the Open Inference Protocol |
+//! | `openapi` | the OpenAPI document, and the pages that show it |
 
 mod access;
 pub mod admin;
@@ -32,6 +33,8 @@ pub mod ingest;
 pub mod limits;
 pub mod models;
 pub mod oip;
+mod openapi;
+mod patience;
 pub mod predict;
 mod predict_body;
 mod reply;

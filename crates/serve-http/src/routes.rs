@@ -2,9 +2,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
+use bytes::Bytes;
 use http::Method;
 use matchit::Router;
 use serve_app::{Caller, Permission, Service};
@@ -14,7 +15,7 @@ use crate::config::HttpConfig;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
 use crate::traffic::Traffic;
-use crate::{admin, batch, feast, features, health, ingest, models, oip, predict};
+use crate::{admin, batch, feast, features, health, ingest, models, oip, openapi, predict};
 
 /// Under which every path stands a second time.
 const PREFIX: &str = "/api/v1";
@@ -31,6 +32,8 @@ pub struct App {
     /// Who asks where nobody is asked who they are.
     pub(crate) anyone: Arc<Caller>,
     pub(crate) traffic: Traffic,
+    /// The OpenAPI document, once somebody asked for it.
+    pub(crate) document: OnceLock<Bytes>,
     table: Table,
 }
 
@@ -84,6 +87,11 @@ const ROUTES: &[Route] = routes! {
     GET "/health/live" open => health::live;
     GET "/health/ready" open => health::ready;
     GET "/metrics" read => health::metrics;
+    GET "/openapi.json" read => openapi::openapi;
+    GET "/docs" read => openapi::swagger;
+    GET "/docs/" read => openapi::swagger;
+    GET "/docs/{file}" read => openapi::swagger_file;
+    GET "/redoc" read => openapi::redoc;
     POST "/predict" predict => predict::predict;
     POST "/predict/batch" predict => batch::predict_batch;
     POST "/predict/both" predict => predict::predict_both;
@@ -125,9 +133,9 @@ const ROUTES: &[Route] = routes! {
     POST "/v2/models/{name}/versions/{version}/infer" predict => oip::infer::infer;
 };
 
-/// The paths with their methods, as `GET /` lists them.
-pub(crate) fn listed() -> impl Iterator<Item = (&'static str, &'static str)> {
-    ROUTES.iter().map(|route| (route.method.as_str(), route.path))
+/// The whole table.
+pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter()
 }
 
 /// The line of the table that a request means, and the values of its path's `{…}`.
@@ -192,6 +200,7 @@ impl App {
             draining: AtomicBool::new(false),
             anyone: Arc::new(Caller::anyone()),
             traffic: Traffic::default(),
+            document: OnceLock::new(),
             table: Table::new(),
         }
     }
@@ -199,6 +208,11 @@ impl App {
     /// The line of the table that a request means.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Found, Failure> {
         self.table.find(method, path)
+    }
+
+    /// Whether callers have to say who they are.
+    pub(crate) fn asks_who(&self) -> bool {
+        !Permission::ALL.iter().all(|permission| self.anyone.may(*permission))
     }
 
     /// Whether the server is stopping.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 mod coalesce;
 mod drain;
+mod gate;
 mod single_flight;
 
 /// Runs a model with so many preemptions at most: as many as keep it within seconds. `LOOM_MAX_PREEMPTIONS` in the

@@ -1,8 +1,9 @@
-//! loom's locks and threads, in the shape of the registry's `sync/primitives.rs`.
+//! loom's locks and threads, in the shape of the registry's `sync/primitives.rs` and of `admission/primitives.rs`.
 
 use std::sync::PoisonError;
 use std::time::Duration;
 
+pub(crate) use loom::sync::atomic::{AtomicU64, Ordering};
 pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 pub(crate) use loom::thread::{Builder, JoinHandle, current};
 

@@ -1,0 +1,180 @@
+//! The OpenAPI 3.1 document of every path in the table, made from the types of bodies, and the pages that show it: Swagger UI
+//! at `/docs`, ReDoc at `/redoc`. Pages and scripts come from the binary.
+//!
+//! Each line of the table is described once, in the module of its tag; [`document`] adds what follows from the line itself:
+//! path parameters, who may ask, and the errors that any such request may be answered with.
+
+mod described;
+mod errors;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod features;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod oip;
+mod pages;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod predictions;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod registry;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod server;
+
+pub(crate) use pages::{openapi, redoc, swagger, swagger_file};
+
+use http::Method;
+use utoipa::openapi::path::{HttpMethod, PathItem, Paths};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{
+    Components, Info, License, OpenApi, OpenApiBuilder, Server as ServerUrl, tag::Tag as DocumentTag,
+};
+
+use crate::routes::{self, Route};
+use described::{Described, Tag};
+
+/// Names of the two ways to bring a key.
+const BEARER: &str = "bearer";
+const API_KEY: &str = "api_key";
+
+/// The document. `secured` says whether callers have to say who they are.
+pub(crate) fn document(secured: bool) -> OpenApi {
+    let mut paths = Paths::new();
+    let mut components = Components::new();
+    errors::add(&mut components);
+    for route in routes::all() {
+        let Some(described) = describe(route) else { continue };
+        let (operation, schemas) = described.operation(route, secured);
+        components.schemas.extend(schemas);
+        let item = PathItem::new(method(&route.method), operation);
+        match paths.paths.get_mut(route.path) {
+            Some(known) => known.merge_operations(item),
+            None => drop(paths.paths.insert(route.path.to_owned(), item)),
+        }
+    }
+    if secured {
+        add_security(&mut components);
+    }
+    let tags = Tag::ALL.map(|tag| {
+        let mut told = DocumentTag::new(tag.name());
+        told.description = Some(tag.about().to_owned());
+        told
+    });
+    OpenApiBuilder::new()
+        .info(info())
+        .servers(Some([ServerUrl::new("/"), ServerUrl::new("/api/v1")]))
+        .paths(paths)
+        .components(Some(components))
+        .tags(Some(tags))
+        .build()
+}
+
+fn info() -> Info {
+    let mut info = Info::new("serve-server", env!("CARGO_PKG_VERSION"));
+    info.description = Some(
+        "Predictions of tabular models: versioned, proven before they serve, swapped without losing a request. Every \
+         path also answers under `/api/v1`, and `HEAD` wherever `GET` does."
+            .to_owned(),
+    );
+    let mut license = License::new("MIT OR Apache-2.0");
+    license.identifier = Some("MIT OR Apache-2.0".to_owned());
+    info.license = Some(license);
+    info
+}
+
+fn add_security(components: &mut Components) {
+    let bearer = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("An API key, or a JSON Web Token."))
+        .build();
+    let key = ApiKey::Header(ApiKeyValue::with_description("X-API-Key", "An API key."));
+    components.add_security_scheme(BEARER, SecurityScheme::Http(bearer));
+    components.add_security_scheme(API_KEY, SecurityScheme::ApiKey(key));
+}
+
+/// What the document says of a line of the table.
+fn describe(route: &Route) -> Option<Described> {
+    let (method, path) = (route.method.as_str(), route.path);
+    // A path that differs by its last slash alone is no other path.
+    if path == "/v2/" || path == "/docs/" {
+        return None;
+    }
+    server::describe(method, path)
+        .or_else(|| predictions::describe(method, path))
+        .or_else(|| features::describe(method, path))
+        .or_else(|| registry::describe(method, path))
+        .or_else(|| oip::describe(method, path))
+}
+
+fn method(method: &Method) -> HttpMethod {
+    match *method {
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::DELETE => HttpMethod::Delete,
+        _ => HttpMethod::Get,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value as Json;
+
+    use super::*;
+
+    #[test]
+    fn every_path_is_in_the_document() {
+        let document = serde_json::to_value(document(true)).expect("is JSON");
+        assert_eq!(document["openapi"], "3.1.0");
+        let documented: BTreeSet<(String, String)> = document["paths"]
+            .as_object()
+            .expect("is an object")
+            .iter()
+            .flat_map(|(path, item)| {
+                let methods = item.as_object().expect("is an object").keys();
+                methods.map(|method| (method.to_uppercase(), path.clone()))
+            })
+            .collect();
+        let slashed = |path: &&str| !matches!(*path, "/v2/" | "/docs/");
+        let table: BTreeSet<(String, String)> = routes::all()
+            .filter(|route| slashed(&route.path))
+            .map(|route| (route.method.as_str().to_owned(), route.path.to_owned()))
+            .collect();
+        assert_eq!(documented, table);
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own_a_summary_and_examples() {
+        let document = serde_json::to_value(document(true)).expect("is JSON");
+        let mut names = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().expect("is an object") {
+            for (method, operation) in item.as_object().expect("is an object") {
+                let name = operation["operationId"].as_str().expect("has a name");
+                assert!(names.insert(name.to_owned()), "{name} names two operations");
+                assert!(operation["summary"].is_string(), "{method} {path} has no summary");
+                let body = &operation["requestBody"]["content"];
+                for (media, content) in body.as_object().into_iter().flatten() {
+                    let shown = content.get("example").or_else(|| content.get("examples"));
+                    assert!(shown.is_some(), "{method} {path} has no example of {media}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document = serde_json::to_value(document(true)).expect("is JSON");
+        let mut open = vec![&document];
+        while let Some(value) = open.pop() {
+            match value {
+                Json::Object(object) => {
+                    if let Some(reference) = object.get("$ref").and_then(Json::as_str) {
+                        let pointer = reference.strip_prefix('#').expect("is in this document");
+                        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+                    }
+                    open.extend(object.values());
+                }
+                Json::Array(list) => open.extend(list),
+                _ => {}
+            }
+        }
+    }
+}

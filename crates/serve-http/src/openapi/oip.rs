@@ -1,0 +1,251 @@
+//! The chapter of the Open Inference Protocol.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use utoipa::ToSchema;
+
+use super::described::{Described, Tag};
+
+/// What the server is.
+#[derive(Serialize, ToSchema)]
+struct ServerMetadata {
+    name: String,
+    version: String,
+    extensions: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OipLive {
+    live: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OipReady {
+    name: Option<String>,
+    ready: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OipModels {
+    models: Vec<String>,
+}
+
+/// What a model takes and answers.
+#[derive(Serialize, ToSchema)]
+struct ModelMetadata {
+    name: String,
+    versions: Option<Vec<String>>,
+    platform: String,
+    inputs: Vec<TensorMetadata>,
+    outputs: Vec<TensorMetadata>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TensorMetadata {
+    name: String,
+    datatype: String,
+    /// -1 is any number.
+    shape: Vec<i64>,
+    parameters: Option<BTreeMap<String, Json>>,
+}
+
+/// Rows as tensors: one of two dimensions, or one a feature.
+#[derive(Serialize, ToSchema)]
+struct InferRequest {
+    id: Option<String>,
+    parameters: Option<BTreeMap<String, Json>>,
+    inputs: Vec<InputTensor>,
+    outputs: Option<Vec<RequestedOutput>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct InputTensor {
+    name: String,
+    shape: Vec<u64>,
+    datatype: Datatype,
+    parameters: Option<BTreeMap<String, Json>>,
+    /// Row-major, nested or flat; `null` is a missing value.
+    data: Option<Vec<Json>>,
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Datatype {
+    Bool,
+    Uint8,
+    Uint16,
+    Uint32,
+    Uint64,
+    Int8,
+    Int16,
+    Int32,
+    Int64,
+    Fp16,
+    Fp32,
+    Fp64,
+    Bytes,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RequestedOutput {
+    /// `predict` or `predict_proba`.
+    name: String,
+    parameters: Option<BTreeMap<String, Json>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct InferAnswer {
+    model_name: String,
+    model_version: String,
+    id: String,
+    parameters: Option<BTreeMap<String, Json>>,
+    outputs: Vec<OutputTensor>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct OutputTensor {
+    name: String,
+    shape: Vec<u64>,
+    datatype: Datatype,
+    parameters: Option<BTreeMap<String, Json>>,
+    data: Option<Vec<Json>>,
+}
+
+/// Which versions are listed.
+#[derive(Serialize, ToSchema)]
+struct IndexRequest {
+    /// Only versions that are loaded.
+    ready: Option<bool>,
+}
+
+/// One version in the index.
+#[derive(Serialize, ToSchema)]
+struct IndexEntry {
+    name: String,
+    version: Option<String>,
+    /// `READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`.
+    state: String,
+    reason: String,
+}
+
+/// The versions.
+#[derive(Serialize, ToSchema)]
+struct RepositoryIndex(Vec<IndexEntry>);
+
+/// Loading and unloading take parameters that change nothing here.
+#[derive(Serialize, ToSchema)]
+struct ChangeRequest {
+    parameters: Option<BTreeMap<String, Json>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct LoadAnswer {
+    name: String,
+    load: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+struct UnloadAnswer {
+    name: String,
+    unload: bool,
+}
+
+/// What each version was asked, and how long that took.
+#[derive(Serialize, ToSchema)]
+struct StatisticsAnswer {
+    model_stats: Vec<ModelStatistics>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ModelStatistics {
+    name: String,
+    version: String,
+    /// Milliseconds since 1970; 0 for never.
+    last_inference: u64,
+    inference_count: u64,
+    execution_count: u64,
+    /// By stage, `{"count", "ns"}` each.
+    inference_stats: BTreeMap<String, Total>,
+    batch_stats: Vec<Json>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Total {
+    count: u64,
+    ns: u64,
+}
+
+pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
+    let new = |id, summary| Described::new(Tag::Oip, id, summary);
+    let infer = |id, summary| {
+        new(id, summary)
+            .text("Any bad row refuses the request, as the protocol has no place for errors of rows.")
+            .takes::<InferRequest>(
+                true,
+                &[(
+                    "One row of two features",
+                    json!({ "inputs": [
+                    { "name": "input", "shape": [1, 2], "datatype": "FP64", "data": [0.5, 1.0] } ] }),
+                )],
+            )
+            .answers::<InferAnswer>("Tensors of answers.", None)
+    };
+    Some(match (method, path) {
+        ("GET", "/v2") => {
+            new("oip_server", "Name, version, extensions").answers::<ServerMetadata>("The server.", None)
+        }
+        ("GET", "/v2/health/live") => new("oip_live", "The process is up").answers::<OipLive>("It is.", None),
+        ("GET", "/v2/health/ready") => {
+            new("oip_ready", "Models can answer").answers::<OipReady>("They can.", None)
+        }
+        ("GET", "/v2/models") => {
+            new("oip_models", "The models' names").answers::<OipModels>("Their names.", None)
+        }
+        ("GET", "/v2/models/{name}") => {
+            new("oip_model", "A model's inputs and outputs").answers::<ModelMetadata>("The model.", None)
+        }
+        ("GET", "/v2/models/{name}/versions/{version}") => {
+            new("oip_version", "A version's inputs and outputs")
+                .answers::<ModelMetadata>("The version.", None)
+        }
+        ("GET", "/v2/models/{name}/ready") => {
+            new("oip_model_ready", "The model can answer").answers::<OipReady>("It can.", None)
+        }
+        ("GET", "/v2/models/{name}/versions/{version}/ready") => {
+            new("oip_version_ready", "The version can answer").answers::<OipReady>("It can.", None)
+        }
+        ("GET", "/v2/models/{name}/config") => {
+            new("oip_config", "A model's configuration, as tritonclient asks for it")
+                .answers::<Json>("It.", None)
+        }
+        ("GET", "/v2/models/{name}/versions/{version}/config") => {
+            new("oip_version_config", "A version's configuration").answers::<Json>("It.", None)
+        }
+        ("GET", "/v2/models/stats") => {
+            new("oip_stats", "What every version was asked, and how long that took")
+                .answers::<StatisticsAnswer>("Counts and nanoseconds.", None)
+        }
+        ("GET", "/v2/models/{name}/stats") => new("oip_model_stats", "What a model's versions were asked")
+            .answers::<StatisticsAnswer>("Counts and nanoseconds.", None),
+        ("GET", "/v2/models/{name}/versions/{version}/stats") => {
+            new("oip_version_stats", "What a version was asked")
+                .answers::<StatisticsAnswer>("Counts and nanoseconds.", None)
+        }
+        ("POST", "/v2/repository/index") => new("oip_index", "Which versions there are")
+            .takes::<IndexRequest>(false, &[("Loaded ones", json!({ "ready": true }))])
+            .answers::<RepositoryIndex>("The versions.", None),
+        ("POST", "/v2/repository/models/{name}/load") => new("oip_load", "Load a model")
+            .takes::<ChangeRequest>(false, &[("Nothing more", json!({}))])
+            .answers::<LoadAnswer>("It is loaded.", None),
+        ("POST", "/v2/repository/models/{name}/unload") => new("oip_unload", "Unload a model")
+            .takes::<ChangeRequest>(false, &[("Nothing more", json!({}))])
+            .answers::<UnloadAnswer>("It is unloaded.", None),
+        ("POST", "/v2/models/{name}/infer") => infer("oip_infer", "Predictions of a tensor of rows"),
+        ("POST", "/v2/models/{name}/versions/{version}/infer") => {
+            infer("oip_version_infer", "Predictions of a tensor of rows, by a version")
+        }
+        _ => return None,
+    })
+}

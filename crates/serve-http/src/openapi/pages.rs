@@ -1,0 +1,79 @@
+//! `/openapi.json`, and the pages that show it.
+
+use std::sync::{Arc, OnceLock};
+
+use aide::redoc::Redoc;
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use utoipa_swagger_ui::{Config, SwaggerFile};
+
+use super::document;
+use crate::call::Call;
+use crate::failure::Failure;
+use crate::reply::{self, Reply};
+use crate::routes::App;
+
+/// What a page may load: what comes from here, nothing else. Swagger UI and ReDoc style elements where they stand, and
+/// ReDoc starts from a script in its page.
+const POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; \
+                      img-src 'self' data:; font-src 'self' data:; worker-src 'self' blob:; connect-src 'self'; \
+                      frame-ancestors 'none'";
+
+/// The document.
+pub(crate) async fn openapi(app: &App, _call: Call) -> Result<Reply, Failure> {
+    let text = app.document.get_or_init(|| {
+        let text = document(app.asks_who()).to_json();
+        Bytes::from(text.unwrap_or_default())
+    });
+    Ok(reply::raw(StatusCode::OK, text.clone()))
+}
+
+/// Swagger UI. Its files lie below `docs/`, wherever the page itself was found.
+pub(crate) async fn swagger(_app: &App, call: Call) -> Result<Reply, Failure> {
+    let page = found("index.html")?;
+    let text = String::from_utf8_lossy(&page.bytes);
+    let base = if call.parts.uri.path().ends_with('/') { "./" } else { "docs/" };
+    Ok(html(text.replacen("<head>", &format!("<head>\n    <base href=\"{base}\">"), 1)))
+}
+
+/// A file of Swagger UI.
+pub(crate) async fn swagger_file(_app: &App, call: Call) -> Result<Reply, Failure> {
+    let file = found(call.path("file"))?;
+    let mut reply = reply::raw(StatusCode::OK, file.bytes.into_owned().into());
+    if let Ok(media) = HeaderValue::from_str(&file.content_type) {
+        reply.headers_mut().insert(header::CONTENT_TYPE, media);
+    }
+    if file.gzpipped {
+        reply.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    protect(&mut reply);
+    Ok(reply)
+}
+
+fn found(name: &str) -> Result<SwaggerFile<'static>, Failure> {
+    static CONFIG: OnceLock<Arc<Config<'static>>> = OnceLock::new();
+    let config = CONFIG.get_or_init(|| {
+        // Found from the page, so that it is right below a prefix too.
+        let config = Config::new(["../openapi.json"]).validator_url("none").try_it_out_enabled(true);
+        Arc::new(config.persist_authorization(true).display_request_duration(true).filter(true))
+    });
+    let file = utoipa_swagger_ui::serve(name, Arc::clone(config)).ok().flatten();
+    file.ok_or_else(|| Failure::unknown_path(name))
+}
+
+/// ReDoc.
+pub(crate) async fn redoc(_app: &App, _call: Call) -> Result<Reply, Failure> {
+    static PAGE: OnceLock<String> = OnceLock::new();
+    let page = PAGE.get_or_init(|| Redoc::new("openapi.json").with_title("serve-server").html());
+    Ok(html(page.clone()))
+}
+
+fn html(text: String) -> Reply {
+    let mut reply = reply::text("text/html; charset=utf-8", text);
+    protect(&mut reply);
+    reply
+}
+
+fn protect(reply: &mut Reply) {
+    reply.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+}
