@@ -7,8 +7,8 @@
 mod otlp;
 mod post;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -97,13 +97,13 @@ pub struct Telemetry {
 
 impl Telemetry {
     /// Sends spans from now on, where the configuration says to whom. The task ends with the runtime that this is called in.
-    pub fn start(self: &std::sync::Arc<Self>, config: &TelemetryConfig) {
+    pub fn start(self: &Arc<Self>, config: &TelemetryConfig) {
         let Some(Ok(endpoint)) = config.otlp.as_deref().map(Endpoint::of) else { return };
         let (sender, spans) = channel(config.queue.max(1));
         if self.sender.set(sender).is_ok() {
             // Saturates: a share of 1 is all but one in 2^64.
             self.below.store((config.sample.clamp(0.0, 1.0) * u64::MAX as f64) as u64, Ordering::Relaxed);
-            tokio::spawn(send(std::sync::Arc::clone(self), endpoint, config.clone(), spans));
+            tokio::spawn(send(Arc::clone(self), endpoint, config.clone(), spans));
         }
     }
 
@@ -156,7 +156,7 @@ impl Telemetry {
 }
 
 async fn send(
-    telemetry: std::sync::Arc<Telemetry>,
+    telemetry: Arc<Telemetry>,
     endpoint: Endpoint,
     config: TelemetryConfig,
     mut spans: Receiver<Message>,

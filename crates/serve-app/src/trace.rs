@@ -23,7 +23,7 @@ impl Trace {
     /// A trace that begins here.
     #[must_use]
     pub fn begin(sampled: bool) -> Self {
-        let trace_id = u128::from(fresh()) << 64 | u128::from(fresh());
+        let trace_id = (u128::from(fresh()) << 64) | u128::from(fresh());
         Self { trace_id, span_id: fresh(), parent_id: 0, sampled }
     }
 
