@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use serve_core::{CheckedRow, Signature};
 use serve_features::{
     BoxFuture, Column, Declarations, Entity, FeatureRow, FeatureSet, FeatureSetName, Frame, OnDemandRequest,
-    RawRequest, RawRow, RawRows, RawStore, RawTable, RetrieveError, SourceFrames, StoredState, WriteError,
-    on_demand,
+    RawRequest, RawRow, RawRows, RawSlot, RawStore, RawTable, RetrieveError, SourceFrames, StoredState,
+    WriteError, on_demand,
 };
 
 const DECLARED: &str = include_str!("../../models/features.yaml");
@@ -23,10 +23,10 @@ const DECLARED: &str = include_str!("../../models/features.yaml");
 struct Ready(SourceFrames);
 
 impl RawStore for Ready {
-    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
         let source = if request.table == RawTable::Price { "price" } else { "sentiment" };
         let frame = self.0[source].clone();
-        Box::pin(std::future::ready(Ok(vec![RawRows { frame, complete: true }])))
+        Box::pin(std::future::ready(Ok(vec![Ok(RawRows { frame, complete: true })])))
     }
 
     fn write_raw(&self, _: RawTable, _: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>> {

@@ -101,7 +101,7 @@ fn features_that_cannot_be_had_are_422() {
     let (status, code, message) = stale.error();
     assert_eq!((status, code), (422, "features_stale"));
     assert!(message.starts_with("features of entity \"OLD\" in feature set \"cells\" are "), "{message}");
-    assert!(message.ends_with(" s old, older than 15m"), "{message}");
+    assert!(message.ends_with(" old, older than 15m"), "{message}");
     assert_eq!(stale.body["details"]["max_age_seconds"], 900.0);
 
     let body = json!({"model": "cells", "entity": "OLD", "use_cached_features": false});

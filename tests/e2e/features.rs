@@ -93,7 +93,7 @@ fn sent_rows_answer_at_once() {
 
     let candle = |day: u32, close: f64| {
         let values = json!({"open": close, "high": close, "low": close, "close": close, "volume": 1.0});
-        json!({"symbol": "RAW/ONE", "timestamp": format!("2025-09-{day:02}"), "values": values})
+        json!({"symbol": "RAW/ONE", "timestamp": format!("2025-09-{day:02}T00:00:00Z"), "values": values})
     };
     let candles: Vec<Json> = (1..=9).map(|day| candle(day, 100.0 + f64::from(day))).collect();
     server.post("/raw/price_data", &json!({"rows": candles})).ok();
@@ -106,9 +106,9 @@ fn sent_rows_answer_at_once() {
 fn every_offending_row_and_field_is_told_and_nothing_is_stored() {
     let server = Server::demo();
     let rows = json!({"rows": [
-        {"entity": "E", "timestamp": "2025-10-01", "features": {"return_1": "0.5", "nope": 1}},
-        {"entity": "E", "timestamp": "2025-10-02", "features": {"return_1": 0.5}},
-        {"entity": "E", "timestamp": "2999-10-01", "features": {"return_1": true}},
+        {"entity": "E", "timestamp": "2025-10-01T00:00:00Z", "features": {"return_1": "0.5", "nope": 1}},
+        {"entity": "E", "timestamp": "2025-10-02T00:00:00Z", "features": {"return_1": 0.5}},
+        {"entity": "E", "timestamp": "2999-10-01T00:00:00Z", "features": {"return_1": true}},
     ]});
     let reply = server.post("/features/vader", &rows);
     assert_eq!((reply.error().0, reply.error().1), (422, "invalid_rows"));
@@ -132,8 +132,10 @@ fn every_offending_row_and_field_is_told_and_nothing_is_stored() {
         .filter_map(|o| o["field"].as_str())
         .collect();
     assert_eq!(fields, ["entity", "timestamp", "features"]);
-    let reply = server
-        .post("/raw/price_data", &json!({"entity": "E", "timestamp": "2025-10-01", "values": {"opne": 1}}));
+    let reply = server.post(
+        "/raw/price_data",
+        &json!({"entity": "E", "timestamp": "2025-10-01T00:00:00Z", "values": {"opne": 1}}),
+    );
     assert_eq!((reply.error().1, &reply.body["details"][0]["field"]), ("invalid_rows", &json!("opne")));
     assert_eq!(server.post("/raw/elsewhere", &json!({})).error().1, "unknown_table");
     assert_eq!(server.get("/features/nope").error().1, "unknown_feature_set");
@@ -147,12 +149,12 @@ fn a_row_that_cannot_be_shown_says_why() {
     let path = server.get("/features/vader/%ff%fe");
     assert_eq!((path.error().0, path.error().1), (400, "malformed_path"));
     let rows = json!({"rows": [
-        {"entity": "E", "timestamp": "2025-10-01", "features": {"return_1": [1]}},
-        {"entity": "E", "timestamp": "2025-10-02", "features": {"return_1": "0.5"}},
+        {"entity": "E", "timestamp": "2025-10-01T00:00:00Z", "features": {"return_1": [1]}},
+        {"entity": "E", "timestamp": "2025-10-02T00:00:00Z", "features": {"return_1": "0.5"}},
     ]});
     let refused = server.post("/features/vader", &rows);
     assert_eq!(refused.body["details"].as_array().map(Vec::len), Some(2), "{}", refused.body);
-    let raw = server.post("/raw/price_data", &json!({"entity": "E", "timestamp": "2025-10-01"}));
+    let raw = server.post("/raw/price_data", &json!({"entity": "E", "timestamp": "2025-10-01T00:00:00Z"}));
     assert_eq!(raw.body["details"][0]["field"], "values");
 }
 

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::registry::{golden, import};
 use crate::server::Server;
 
-fn cells() -> (TempDir, Server) {
+pub(crate) fn cells() -> (TempDir, Server) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     import(folder.path(), "cells", "v1", &[]);
     let server = Server::of(&folder.path().join("registry"));
@@ -16,7 +16,7 @@ fn cells() -> (TempDir, Server) {
 }
 
 /// The first rows without empty cells of LightGBM's own answers: names of the features, rows, and probabilities.
-fn answers() -> (Vec<String>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
+pub(crate) fn answers() -> (Vec<String>, Vec<Vec<f64>>, Vec<Vec<f64>>) {
     let text = fs::read_to_string(golden("golden.csv")).expect("golden answers");
     let mut lines = text.lines();
     let names = lines.next().expect("a header").split(',').take(30).map(str::to_owned).collect();
@@ -107,5 +107,6 @@ fn an_unknown_model_is_told_in_the_protocols_words() {
     let reply = server.get("/v2/models/cells/versions/v9/ready");
     let expected = json!({"error": "Request for unknown model: \"cells\" version \"v9\" is not found"});
     assert_eq!((reply.status, &reply.body), (404, &expected));
-    assert_eq!(server.get("/v2/repository/index").status, 404);
+    assert_eq!(server.get("/v2/repository/index").status, 405);
+    assert_eq!(server.get("/v2/trace/setting").status, 404);
 }

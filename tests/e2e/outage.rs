@@ -14,19 +14,19 @@ use serde_json::{Value as Json, json};
 use crate::registry::import;
 use crate::server::{Server, ctl_ok};
 
-const PASS: u8 = 0;
-const HANG: u8 = 1;
+pub(crate) const PASS: u8 = 0;
+pub(crate) const HANG: u8 = 1;
 const REFUSE: u8 = 2;
 
 /// Stands before a database and does as it is told.
-struct Proxy {
-    address: SocketAddr,
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
     mode: Arc<AtomicU8>,
     open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Proxy {
-    fn before(database: SocketAddr) -> Self {
+    pub(crate) fn before(database: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("it listens");
         let (mode, open) = (Arc::new(AtomicU8::new(PASS)), Arc::new(Mutex::new(Vec::new())));
@@ -53,7 +53,7 @@ impl Proxy {
         proxy
     }
 
-    fn set(&self, mode: u8) {
+    pub(crate) fn set(&self, mode: u8) {
         self.mode.store(mode, Ordering::SeqCst);
         if mode == REFUSE {
             let open = std::mem::take(&mut *self.open.lock().expect("not poisoned"));
@@ -81,7 +81,7 @@ fn relay(from: &TcpStream, to: &TcpStream, mode: &Arc<AtomicU8>) {
 }
 
 /// `postgres://user:password@address/database` with another address.
-fn elsewhere(url: &str, address: SocketAddr) -> (SocketAddr, String) {
+pub(crate) fn elsewhere(url: &str, address: SocketAddr) -> (SocketAddr, String) {
     let (start, rest) = url.split_once('@').expect("a user");
     let (host, end) = rest.split_once('/').expect("a database");
     (host.parse().expect("an address"), format!("{start}@{address}/{end}"))

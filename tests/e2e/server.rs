@@ -82,6 +82,23 @@ impl Server {
         args: impl IntoIterator<Item = S>,
         environment: &[(&str, &str)],
     ) -> Self {
+        Self::start_to(Stdio::inherit(), args, environment)
+    }
+
+    /// Starts `serve-server` with its log in a file.
+    pub(crate) fn logging_to<S: AsRef<OsStr>>(
+        log: &Path,
+        args: impl IntoIterator<Item = S>,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        Self::start_to(std::fs::File::create(log).expect("a log").into(), args, environment)
+    }
+
+    fn start_to<S: AsRef<OsStr>>(
+        log: Stdio,
+        args: impl IntoIterator<Item = S>,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let temporary = tempfile::tempdir().expect("a temporary folder");
         let mut command = command("serve-server");
         command
@@ -91,6 +108,7 @@ impl Server {
             .envs(environment.iter().copied());
         let mut child = command
             .env("SERVE__LOG__LEVEL", "error")
+            .stderr(log)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
             .spawn()
@@ -139,6 +157,13 @@ impl Server {
         assert!(sent.expect("kill starts").success());
     }
 
+    /// The most memory that it has held, where the system tells.
+    pub(crate) fn peak_memory_kib(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    }
+
     /// How the server ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let until = Instant::now() + PATIENCE;
@@ -165,6 +190,8 @@ pub(crate) struct Reply {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
     pub(crate) body: Json,
+    /// The body as it came.
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Reply {
@@ -226,6 +253,18 @@ impl Client {
         self.receive()
     }
 
+    /// A request whose body is no text.
+    pub(crate) fn bytes(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
+        let headers: String = headers.iter().flat_map(|(key, value)| [key, ": ", value, "\r\n"]).collect();
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n{headers}\r\n"
+        );
+        self.send(&head).expect("the server reads");
+        self.stream.get_mut().write_all(body).expect("the server reads");
+        self.receive().expect("an answer")
+    }
+
     /// Bytes as they are, be they a request or a part of one.
     pub(crate) fn send(&mut self, bytes: &str) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes.as_bytes())
@@ -246,8 +285,9 @@ impl Client {
         let length = length.and_then(|(_, value)| value.parse().ok()).unwrap_or(0);
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body)?;
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        Ok(Reply { status: code, headers, body })
+        let text = || if body.is_empty() { Json::Null } else { String::from_utf8_lossy(&body).into() };
+        let json = serde_json::from_slice(&body).unwrap_or_else(|_| text());
+        Ok(Reply { status: code, headers, body: json, bytes: body })
     }
 
     fn line(&mut self) -> io::Result<String> {

@@ -123,7 +123,7 @@ async fn cost(calls: usize, call: &mut impl AsyncFnMut(usize) -> Outcome) -> Out
 /// One row through the seam, held against what has to come.
 async fn fetch(store: &dyn FeatureStore, set: &FeatureSetName, entity: &Entity) -> Outcome {
     let found = store.fetch(FetchRequest::newest(set.clone(), [entity.clone()])).await?;
-    let features = found.first().and_then(Option::as_ref).map_or(0, |row| row.features().len());
+    let features = found.iter().flatten().flatten().next().map_or(0, |row| row.features().len());
     black_box(&found);
     if features == FEATURES { Ok(()) } else { Err(format!("{features} features of {entity}").into()) }
 }

@@ -5,6 +5,7 @@ pub(crate) mod remote;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use serve_app::{Permission, Rate};
 use serve_core::{Alias, Direction, ModelName, ModelVersion};
 use serve_formats::Format;
 use serve_registry::RegistryUrl;
@@ -109,6 +110,9 @@ pub(crate) enum Command {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Make keys for callers of a server
+    #[command(subcommand)]
+    Key(Key),
     /// Sign a published version
     Sign {
         /// The version: NAME@VERSION or NAME@ALIAS
@@ -143,6 +147,36 @@ pub(crate) enum Command {
     Smoke(remote::Smoke),
     /// Measure how fast a running server answers
     Load(remote::Load),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Print a new key, once, and its line for the server's auth.keys
+    New(NewKey),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NewKey {
+    /// The client's name, as logs and metrics have it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) id: String,
+    /// What the client may do: predict, read, admin
+    #[arg(long, value_name = "PERMISSIONS", value_delimiter = ',', default_value = "predict", value_parser = permission)]
+    pub(crate) permissions: Vec<Permission>,
+    /// The models that it may use and see [default: all]
+    #[arg(long, value_name = "MODELS", value_delimiter = ',')]
+    pub(crate) models: Option<Vec<ModelName>>,
+    /// How often it may ask, e.g. 100/s, 600/m or 600/m burst 50
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<Rate>,
+    /// Until when the key holds, e.g. 90d
+    #[arg(long, value_name = "TIME", value_parser = serve_core::duration::parse)]
+    pub(crate) expires_in: Option<std::time::Duration>,
+}
+
+fn permission(text: &str) -> Result<Permission, String> {
+    let found = Permission::ALL.into_iter().find(|permission| permission.as_str() == text);
+    found.ok_or_else(|| "expected predict, read or admin".to_owned())
 }
 
 #[derive(Debug, Default, ClapArgs)]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
     BuildError, BuildRequest, ColumnKind, Declarations, FeatureSet, FeatureStore, StoreOptions, StoreUrl,
-    TableFile, build, migrate_store, parse_timestamp,
+    TableFile, build, migrate_store, parse_timestamp, tables_of,
 };
 
 use crate::args::{Args, Features};
@@ -25,7 +25,10 @@ pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
             }
             migrate_store(url, StoreOptions::default())
                 .map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
-            print(&format!("{url} is up to date"))
+            match tables_of(url) {
+                [] => print(&format!("{url} needs no tables")),
+                tables => print(&format!("{url} is up to date: it has the tables {}", tables.join(", "))),
+            }
         }
         Features::Ingest { table, set, declarations, file } => {
             let destination = Destination::of(table.as_deref(), set.as_deref())?;
@@ -107,7 +110,14 @@ fn run_build(
     if built.rejected > 0 {
         eprintln!("{} rows were left out: a feature with `missing: reject` had no value", built.rejected);
     }
-    Ok(())
+    built.unreadable.iter().for_each(|unreadable| eprintln!("{unreadable}"));
+    match built.unreadable.len() {
+        0 => Ok(()),
+        left_out => {
+            let message = format!("{left_out} entities were left out: a raw row of theirs cannot be read");
+            Err(Exit::told(ExitReason::Data, message))
+        }
+    }
 }
 
 /// A set whose first table has no rows at all is a mistake: another store, or nothing ingested yet.

@@ -11,6 +11,7 @@ mod import;
 mod ingest;
 mod inspect;
 mod join;
+mod key;
 mod load;
 mod person;
 mod push;
@@ -31,7 +32,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use serve_app::{Exit, ExitReason};
 
-use args::{Args, Command};
+use args::{Args, Command, Key};
 use config::CtlConfig;
 
 /// What waits for a feature store; one thread is enough for one file.
@@ -74,6 +75,7 @@ fn run(args: Args) -> Result<(), Exit> {
         Command::Prune(prune) => deletion::prune(&config, &prune),
         Command::Push(push) => push::run(&config, &push),
         Command::Keygen { out } => signing::keygen(&out),
+        Command::Key(Key::New(new)) => key::new(new),
         Command::Sign { version, key } => signing::sign(&config, &version, &key),
         Command::Inspect { file, format, json } => inspect::run(&file, format, json),
         Command::Bench { model, json } => bench::run(&config, &model, json),

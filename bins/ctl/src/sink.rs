@@ -92,7 +92,7 @@ async fn has_raw(store: &dyn RawStore, table: &RawTable, row: &RawRow) -> bool {
     };
     let Ok(found) = store.read_raw(request).await else { return false };
     let same = |frame: &Frame, i: usize| row.values.iter().all(|(name, value)| has(frame, i, name, value));
-    found.iter().any(|rows| (0..rows.frame.len()).any(|i| same(&rows.frame, i)))
+    found.iter().flatten().any(|rows| (0..rows.frame.len()).any(|i| same(&rows.frame, i)))
 }
 
 /// A frame has no −0 and booleans as 0 and 1; what the row does not say is missing.
@@ -115,7 +115,7 @@ async fn has_ready(store: &dyn FeatureStore, set: &FeatureSetName, row: &Feature
         let mut values = row.features().iter().map(|(name, value)| (name, value, known.get(name)));
         known.timestamp() == row.timestamp() && values.all(equal)
     };
-    found.iter().flatten().any(same)
+    found.iter().flatten().flatten().any(same)
 }
 
 fn equal((_, value, known): (&Arc<str>, &Value<'_>, Option<&Value<'_>>)) -> bool {

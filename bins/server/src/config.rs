@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serve_app::log::LogConfig;
 use serve_app::telemetry::TelemetryConfig;
-use serve_app::{ConfigError, Exit, ExitReason, Layers, LimitsConfig, Mistake};
+use serve_app::{
+    AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig, Mistake,
+};
 use serve_features::{Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
@@ -24,25 +26,12 @@ pub(crate) struct ServerConfig {
     pub(crate) auth: AuthConfig,
     pub(crate) registry: RegistryConfig,
     pub(crate) features: FeaturesConfig,
+    pub(crate) cache: CacheConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
     pub(crate) telemetry: TelemetryConfig,
 }
 
-/// Who may ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct AuthConfig {
-    /// `none`, in so many words, lets everyone in who reaches the port. Keys and tokens come with a later release.
-    pub(crate) mode: Option<AuthMode>,
-}
-
-/// The ways to tell who asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum AuthMode {
-    /// Nobody is asked who they are.
-    None,
 }
 
 impl ServerConfig {
@@ -69,6 +58,7 @@ impl ServerConfig {
     /// Everything that is wrong with settings that can be read, files that they name included.
     fn mistakes(&self) -> Vec<Mistake> {
         let mut found = self.exposure();
+        found.extend(self.auth.mistakes());
         found.extend(self.features_mistakes());
         let sections = self.log.mistakes().into_iter().chain(self.telemetry.mistakes());
         found.extend(sections.map(|(setting, problem)| Mistake::new(setting, problem)));
@@ -81,14 +71,20 @@ impl ServerConfig {
         Vec::new()
     }
 
+    /// What is wrong with who may ask, and with the files that say so.
+    fn check_auth(&self) -> Result<(), Exit> {
+        let mistakes = self.auth.mistakes();
+        if mistakes.is_empty() { Ok(()) } else { Err(config_error(ConfigError::Mistakes { mistakes })) }
+    }
+
     /// Beyond loopback, everyone may ask only if the configuration says so.
     fn exposure(&self) -> Vec<Mistake> {
-        if self.http.host.is_loopback() || self.auth.mode == Some(AuthMode::None) {
+        if self.http.host.is_loopback() || self.auth.mode.is_some() {
             return Vec::new();
         }
         let problem = format!(
-            "http.host is {}, which others can reach, and there is no authentication; listen on 127.0.0.1, or say \
-             `auth: {{ mode: none }}` if everyone who reaches the port may use it",
+            "http.host is {}, which others can reach, and there is no authentication; listen on 127.0.0.1, ask \
+             for keys with `auth: {{ mode: keys }}`, or say `auth: {{ mode: none }}` if everyone who reaches the port may use it",
             self.http.host
         );
         vec![Mistake::new("http.host", problem)]

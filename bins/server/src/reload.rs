@@ -8,7 +8,7 @@ use serde_json::Value;
 use serve_app::config::changes;
 use serve_app::log::Log;
 use serve_app::reload::{Files, PERIOD};
-use serve_app::{Exit, ExitReason, Layers, Service};
+use serve_app::{ConfigError, Exit, ExitReason, Layers, Mistake, Service};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -17,7 +17,8 @@ use crate::args::Args;
 use crate::config::ServerConfig;
 
 /// Settings, or all of a section's or group's, that change while the server runs.
-const LIVE: [&str; 7] = [
+const LIVE: [&str; 8] = [
+    "auth",
     "limits.max_in_flight",
     "limits.queue",
     "limits.batch_rows",
@@ -119,6 +120,8 @@ impl Reloading {
     /// Puts to work what can change. Files that a section reads may have changed where the section has not, so each takes
     /// what it is given. Whatever can fail stands first, so that a configuration is taken as a whole or not at all.
     fn apply(&self, config: &ServerConfig) -> Result<(), String> {
+        let listed = |mistakes: Vec<Mistake>| ConfigError::Mistakes { mistakes }.to_string();
+        self.service.locks().reconfigure(&config.auth).map_err(listed)?;
         self.log.set_level(&config.log.level).map_err(|error| error.to_string())?;
         if config.limits != self.config.limits {
             self.service.admission().reconfigure(config.limits.clone());

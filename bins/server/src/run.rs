@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serve_app::config::masked;
 use serve_app::log::Log;
-use serve_app::{Exit, ExitReason, Layers, Service, ServiceParts};
+use serve_app::{ConfigError, Exit, ExitReason, Layers, Locks, PredictionCache, Service, ServiceParts};
 use serve_features::{Declarations, FeatureStore, Retriever, RetrieverParts};
 use serve_http::routes::App;
 use serve_http::server::Stopped;
@@ -62,15 +62,22 @@ async fn serve(start: Start) -> Result<(), Exit> {
     // The first connection is made before the first request needs it, and what is wrong with the store is told at once.
     let first = Arc::clone(&retriever);
     tokio::spawn(async move { first.probe().await });
+    let locks = Locks::new(&config.auth);
+    let locks = Arc::new(
+        locks.map_err(|mistakes| Exit::because(ExitReason::Config, ConfigError::Mistakes { mistakes }))?,
+    );
     let service = Service::new(ServiceParts {
         registry: Arc::clone(&registry),
         retriever: Arc::clone(&retriever),
         default_model: config.registry.default_model.clone(),
         compare: config.http.compare.clone(),
         limits: config.limits.clone(),
+        locks: Arc::clone(&locks),
         clock,
     });
-    let service = Arc::new(service);
+    let cache =
+        PredictionCache::open(&config.cache).map_err(|error| Exit::because(ExitReason::Config, error))?;
+    let service = Arc::new(service.with_prediction_cache(cache));
     service.tell_log(Arc::clone(log.written()));
     service.telemetry().start(&config.telemetry);
     service.payloads().reconfigure(&config.log.payloads);
@@ -83,10 +90,12 @@ async fn serve(start: Start) -> Result<(), Exit> {
     let folder = config.registry.url.folder().filter(|_| config.registry.watch);
     let folder = folder.map(std::path::Path::to_owned);
     let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period, folder));
+    let looking = locks.follow();
     let telemetry = Arc::clone(service.telemetry());
     let reloads = Reloading { args, base, log, service, config }.follow()?;
     announce(address, demo.as_ref())?;
     let stopped = server.run(stop).await;
+    looking.abort();
     reloads.abort();
     telemetry.flush().await;
     if let Some(poll) = poll {

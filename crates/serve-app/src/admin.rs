@@ -5,6 +5,8 @@ use std::sync::Arc;
 use serve_core::{Alias, ModelName, ModelVersion};
 use serve_registry::{Deployment, DeploymentError, Registry, ReloadOutcome, Unloaded};
 
+use crate::auth::Act;
+use crate::caller::Caller;
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::request::ModelQuery;
@@ -20,6 +22,14 @@ pub struct Author {
 }
 
 impl Author {
+    /// The caller, by name where callers are told apart, else by the way that the request came.
+    #[must_use]
+    pub fn of(context: &Context, way: &str, why: Option<String>) -> Self {
+        let caller = context.caller();
+        let by = if **caller == Caller::anyone() { way } else { caller.name() };
+        Self { by: by.to_owned(), why }
+    }
+
     fn as_ref(&self) -> serve_registry::Author<'_> {
         serve_registry::Author { by: &self.by, why: self.why.as_deref() }
     }
@@ -40,12 +50,18 @@ impl Service {
         let names = match &query.name {
             Some(name) => Some(vec![name.clone()]),
             None if query.is_open() && caller.may_use_all() => None,
-            None => Some(self.matching(query)?.into_iter().filter(|name| caller.may_use(name)).collect()),
+            None => Some(self.matching(context, query)?),
         };
-        if let Some([name]) = names.as_deref() {
-            caller.check_model(name)?;
+        let act = Act {
+            what: if dry_run { "rehearse" } else { "reload" },
+            model: query.name.as_ref(),
+            ..Act::default()
+        };
+        let allowed = names.iter().flatten().try_for_each(|name| self.check_model(context, name));
+        if let Err(error) = allowed {
+            return act.written(context, Err(error));
         }
-        self.on_thread(move |registry| match names {
+        let reloaded = self.on_thread(move |registry| match names {
             None if dry_run => Ok(registry.rehearse(None)?),
             None => Ok(registry.reload()?),
             Some(names) if dry_run => {
@@ -54,8 +70,8 @@ impl Service {
                 Ok(rehearsed?.into_iter().flatten().collect())
             }
             Some(names) => names.iter().map(|name| Ok(registry.reload_model(name)?)).collect(),
-        })
-        .await
+        });
+        act.written(context, reloaded.await)
     }
 
     /// Loads what a query means, if it is not loaded.
@@ -63,7 +79,8 @@ impl Service {
     /// # Errors
     /// As for a prediction.
     pub async fn load(&self, context: &Context, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
-        self.deployment(context, query).await
+        let act = Act { what: "load", model: query.name.as_ref(), ..Act::default() };
+        act.written(context, self.deployment(context, query).await)
     }
 
     /// Unloads a version: the one that a query means, without loading it first. Answers with it, and what came of it.
@@ -75,8 +92,17 @@ impl Service {
         context: &Context,
         query: &ModelQuery,
     ) -> Result<(ModelName, ModelVersion, Unloaded), ServiceError> {
-        let reference = self.reference(query)?;
-        context.caller().check_model(&reference.name)?;
+        let act = Act { what: "unload", model: query.name.as_ref(), ..Act::default() };
+        act.written(context, self.unload_unwritten(context, query).await)
+    }
+
+    async fn unload_unwritten(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<(ModelName, ModelVersion, Unloaded), ServiceError> {
+        let reference = self.reference(context, query)?;
+        self.check_model(context, &reference.name)?;
         let (name, version) = match self.registry().resolve(&reference) {
             Ok(deployment) => (reference.name, deployment.manifest().version.clone()),
             Err(DeploymentError::NotLoaded { name, version }) => {
@@ -100,25 +126,35 @@ impl Service {
         context: &Context,
         query: &ModelQuery,
     ) -> Result<Arc<Deployment>, ServiceError> {
-        let deployment = self.deployment(context, query).await?;
-        let warmed = Arc::clone(&deployment);
-        self.on_thread(move |registry| Ok(warmed.warm(registry.storage())?)).await?;
-        Ok(deployment)
+        let act = Act { what: "warm_up", model: query.name.as_ref(), ..Act::default() };
+        let warmed = async {
+            let deployment = self.deployment(context, query).await?;
+            let warmed = Arc::clone(&deployment);
+            self.on_thread(move |registry| Ok(warmed.warm(registry.storage())?)).await?;
+            Ok(deployment)
+        };
+        act.written(context, warmed.await)
     }
 
     /// The names of all models that a query without a name may mean.
     ///
     /// # Errors
     /// When it means none.
-    pub fn all_matching(&self, query: &ModelQuery) -> Result<Vec<ModelName>, ServiceError> {
+    pub fn all_matching(
+        &self,
+        context: &Context,
+        query: &ModelQuery,
+    ) -> Result<Vec<ModelName>, ServiceError> {
         match &query.name {
             Some(name) => Ok(vec![name.clone()]),
-            None => self.matching(query),
+            None => self.matching(context, query),
         }
     }
 
-    fn matching(&self, query: &ModelQuery) -> Result<Vec<ModelName>, ServiceError> {
-        let found = self.registry().find(query.feature_set.as_deref(), query.model_type.as_deref());
+    /// Those that match among the models that the caller may use.
+    fn matching(&self, context: &Context, query: &ModelQuery) -> Result<Vec<ModelName>, ServiceError> {
+        let mut found = self.registry().find(query.feature_set.as_deref(), query.model_type.as_deref());
+        found.retain(|name| context.caller().may_use(name));
         if found.is_empty() {
             return Err(ServiceError::new(Code::UnknownModel, "unknown model: none matches the query"));
         }
@@ -137,15 +173,20 @@ impl Service {
         alias: Alias,
         author: Author,
     ) -> Result<Option<ModelVersion>, ServiceError> {
-        context.caller().check_model(&name)?;
-        self.on_thread(move |registry| {
+        let (to, at, of) = (version.clone(), alias.clone(), name.clone());
+        let act =
+            Act { what: "promote", model: Some(&of), version: Some(&to), alias: Some(&at), ..Act::default() };
+        if let Err(error) = self.check_model(context, &name) {
+            return act.written(context, Err(error));
+        }
+        let promoted = self.on_thread(move |registry| {
             let promoted = registry.promote(&name, &version, &alias, author.as_ref());
             if let Err(error) = &promoted {
                 tracing::warn!(model = name.as_str(), version = version.as_str(), %error, "not promoted");
             }
             Ok(promoted?)
-        })
-        .await
+        });
+        act.written(context, promoted.await)
     }
 
     /// Points the champion to the version it replaced: from, to.
@@ -158,8 +199,15 @@ impl Service {
         name: ModelName,
         author: Author,
     ) -> Result<(ModelVersion, ModelVersion), ServiceError> {
-        context.caller().check_model(&name)?;
-        self.on_thread(move |registry| Ok(registry.rollback(&name, author.as_ref())?)).await
+        let of = name.clone();
+        let act = Act { what: "rollback", model: Some(&of), ..Act::default() };
+        if let Err(error) = self.check_model(context, &name) {
+            return act.written(context, Err(error));
+        }
+        act.written(
+            context,
+            self.on_thread(move |registry| Ok(registry.rollback(&name, author.as_ref())?)).await,
+        )
     }
 
     pub(crate) async fn on_thread<T: Send + 'static>(

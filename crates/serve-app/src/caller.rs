@@ -76,6 +76,11 @@ impl Caller {
         &self.name
     }
 
+    /// The name, to be kept.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        Arc::clone(&self.name)
+    }
+
     /// Whether that is allowed.
     #[must_use]
     pub fn may(&self, permission: Permission) -> bool {

@@ -2,6 +2,7 @@
 //! where its time went. An adapter makes one for each request; everything that the service does is done in one.
 
 use std::future::Future;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -69,6 +70,15 @@ impl Default for Priority {
     }
 }
 
+/// Where a request came from, for the audit trail.
+#[derive(Debug, Clone, Default)]
+pub struct Origin {
+    /// The client's address, where it came over a network.
+    pub address: Option<IpAddr>,
+    /// The request's id.
+    pub request: Arc<str>,
+}
+
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
@@ -76,6 +86,7 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug)]
 pub struct Context {
     caller: Arc<Caller>,
+    origin: Origin,
     began: Instant,
     made: Instant,
     /// In nanoseconds since it was made; [`NEVER`], where there is none.
@@ -93,6 +104,7 @@ impl Context {
         let now = Instant::now();
         Self {
             caller,
+            origin: Origin::default(),
             began: now,
             made: now,
             deadline: AtomicU64::new(NEVER),
@@ -113,6 +125,12 @@ impl Context {
     #[must_use]
     pub fn begun(self, began: Instant) -> Self {
         Self { began, ..self }
+    }
+
+    /// The same request, from somewhere.
+    #[must_use]
+    pub fn sent_from(self, origin: Origin) -> Self {
+        Self { origin, ..self }
     }
 
     /// The same request with a moment after which nobody waits for its answer.
@@ -144,6 +162,12 @@ impl Context {
     #[must_use]
     pub fn caller(&self) -> &Arc<Caller> {
         &self.caller
+    }
+
+    /// Where it came from.
+    #[must_use]
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// When it began.

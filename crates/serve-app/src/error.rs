@@ -44,6 +44,7 @@ pub enum Code {
     FeaturesStale,
     OnDemandUnavailable,
     FeaturesNotComputed,
+    StoredRowUnreadable,
     FeatureStoreUnavailable,
     UnknownFeatureSet,
     UnknownEntity,
@@ -56,6 +57,13 @@ pub enum Code {
     NothingToRollBack,
     RegistryUnavailable,
     NotPermitted,
+    Unauthenticated,
+    InvalidKey,
+    KeyExpired,
+    InvalidToken,
+    TokenExpired,
+    AmbiguousCredentials,
+    RateLimited,
     DeadlineExceeded,
     Overloaded,
     Internal,
@@ -85,6 +93,7 @@ impl Code {
             Self::FeaturesStale => "features_stale",
             Self::OnDemandUnavailable => "on_demand_unavailable",
             Self::FeaturesNotComputed => "features_not_computed",
+            Self::StoredRowUnreadable => "stored_row_unreadable",
             Self::FeatureStoreUnavailable => "feature_store_unavailable",
             Self::UnknownFeatureSet => "unknown_feature_set",
             Self::UnknownEntity => "unknown_entity",
@@ -95,6 +104,13 @@ impl Code {
             Self::NothingToRollBack => "nothing_to_roll_back",
             Self::RegistryUnavailable => "registry_unavailable",
             Self::NotPermitted => "not_permitted",
+            Self::Unauthenticated => "unauthenticated",
+            Self::InvalidKey => "invalid_key",
+            Self::KeyExpired => "key_expired",
+            Self::InvalidToken => "invalid_token",
+            Self::TokenExpired => "token_expired",
+            Self::AmbiguousCredentials => "ambiguous_credentials",
+            Self::RateLimited => "rate_limited",
             Self::DeadlineExceeded => "deadline_exceeded",
             Self::Overloaded => "overloaded",
             Self::Internal => "internal",
@@ -113,6 +129,7 @@ impl Code {
             | Self::FeaturesStale
             | Self::OnDemandUnavailable
             | Self::FeaturesNotComputed
+            | Self::StoredRowUnreadable
             | Self::FeatureStoreUnavailable => true,
             code => code.fault() != Fault::Client,
         }
@@ -127,7 +144,9 @@ impl Code {
             | Self::CacheFull
             | Self::FeatureStoreUnavailable
             | Self::RegistryUnavailable => Fault::Upstream,
-            Self::Internal | Self::FeaturesNotComputed | Self::Overloaded => Fault::Ours,
+            Self::Internal | Self::FeaturesNotComputed | Self::StoredRowUnreadable | Self::Overloaded => {
+                Fault::Ours
+            }
             _ => Fault::Client,
         }
     }

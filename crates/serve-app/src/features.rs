@@ -8,10 +8,13 @@ use jiff::Timestamp;
 use serde_json::json;
 use serve_core::Value;
 use serve_features::{
-    FeatureSet, FeatureSetName, FeatureStore as _, IngestError, MaxAge, NameError, RawRow, RawTable,
-    Retriever, Source, SourceColumn, Unavailable,
+    FeatureSet, FeatureSetName, FeatureStore as _, IngestError, IngestRequest, Ingested, MaxAge, NameError,
+    RawRow, RawTable, Retriever, Source, SourceColumn, Unavailable,
 };
 
+use crate::auth::Act;
+use crate::caller::Caller;
+use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::service::Service;
 
@@ -54,6 +57,53 @@ impl Service {
         declared.chain(served).collect()
     }
 
+    /// The feature sets that the caller may see: all, or those that the models they may use are served from.
+    #[must_use]
+    pub fn usable_sets(&self, caller: &Caller) -> BTreeSet<FeatureSetName> {
+        if caller.may_use_all() {
+            return self.feature_sets();
+        }
+        let mut sets = BTreeSet::new();
+        for model in self.registry().models().iter().filter(|model| caller.may_use(&model.name)) {
+            let served = model.summary().and_then(|about| about.feature_set.clone());
+            let loaded = model.champion_deployment();
+            let joined = loaded.iter().flat_map(|loaded| loaded.manifest().signature.inputs());
+            let joined = joined.filter_map(|input| input.feature_set.clone());
+            sets.extend(
+                served.into_iter().chain(joined).filter_map(|set| set.parse::<FeatureSetName>().ok()),
+            );
+        }
+        sets
+    }
+
+    /// Refuses a feature set that the caller may not see, and writes that down.
+    ///
+    /// # Errors
+    /// [`Code::NotPermitted`].
+    pub fn check_set(&self, context: &Context, set: &FeatureSetName) -> Result<(), ServiceError> {
+        let caller = context.caller();
+        if caller.may_use_all() || self.usable_sets(caller).contains(set) {
+            return Ok(());
+        }
+        let message = format!("{:?} may not use feature set \"{set}\"", caller.name());
+        let error = ServiceError::new(Code::NotPermitted, message);
+        self.locks().kept_from(context, &error);
+        Err(error)
+    }
+
+    /// Stores ready rows.
+    ///
+    /// # Errors
+    /// Why they are not stored; [`not_ingested`](Self::not_ingested) tells it.
+    pub async fn ingest(&self, context: &Context, request: IngestRequest) -> Result<Ingested, IngestError> {
+        let set = request.set.clone();
+        let stored = self.retriever().ingest(request).await;
+        let told = stored.as_ref().map(|_| ()).map_err(|error| self.not_ingested(error));
+        let act = Act { what: "ingest", target: Some(set.as_str()), ..Act::default() };
+        drop(act.written(context, told));
+        stored
+    }
+
     /// Why there are no features.
     #[must_use]
     pub fn unavailable(&self, error: &Unavailable) -> ServiceError {
@@ -61,6 +111,7 @@ impl Service {
             Unavailable::Stale { .. } => Code::FeaturesStale,
             Unavailable::OnDemand { .. } => Code::OnDemandUnavailable,
             Unavailable::Computing { .. } => Code::FeaturesNotComputed,
+            Unavailable::Unreadable { .. } => Code::StoredRowUnreadable,
             Unavailable::Store { .. } => Code::FeatureStoreUnavailable,
             _ => Code::FeaturesUnavailable,
         };
@@ -99,7 +150,30 @@ impl Service {
     ///
     /// # Errors
     /// Why the store does not take them. What [`raw_refusals`](Self::raw_refusals) tells of is for the caller to refuse.
-    pub async fn ingest_raw(&self, table: &RawTable, rows: Vec<RawRow>) -> Result<usize, ServiceError> {
+    pub async fn ingest_raw(
+        &self,
+        context: &Context,
+        table: &RawTable,
+        rows: Vec<RawRow>,
+    ) -> Result<usize, ServiceError> {
+        let named = table.to_string();
+        let act = Act { what: "ingest_raw", target: Some(&named), ..Act::default() };
+        act.written(context, self.ingest_raw_unwritten(context, table, rows).await)
+    }
+
+    async fn ingest_raw_unwritten(
+        &self,
+        context: &Context,
+        table: &RawTable,
+        rows: Vec<RawRow>,
+    ) -> Result<usize, ServiceError> {
+        if !context.caller().may_use_all() {
+            let message =
+                format!("{:?} may use some models only, and raw rows are for all", context.caller().name());
+            let error = ServiceError::new(Code::NotPermitted, message);
+            self.locks().kept_from(context, &error);
+            return Err(error);
+        }
         let store = self
             .retriever()
             .store()
@@ -115,7 +189,10 @@ impl Service {
             entities.iter().for_each(|entity| self.retriever().written(set.name(), entity, &stored));
         }
         match stored {
-            Ok(()) => Ok(written),
+            Ok(()) => {
+                self.raw_arrived(table, &entities);
+                Ok(written)
+            }
             Err(error) if error.fault() == serve_features::Fault::Client => {
                 Err(ServiceError::new(Code::InvalidRows, error.to_string()))
             }

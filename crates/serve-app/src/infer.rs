@@ -12,6 +12,7 @@ use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 use crate::gather::Gathered;
 use crate::predict::Answered;
+use crate::prediction_cache::{Key, Outcome};
 use crate::service::Service;
 use crate::workers::{LONGEST_ON_WORKER, Wanted, alone, cut, rows_a_part};
 
@@ -29,37 +30,44 @@ impl Service {
         Err(ServiceError::new(Code::TooManyRows, message))
     }
 
-    /// Infers rows, where that is short where it is, else on the threads for what takes long.
+    /// Infers one row, where that is short where it is, else on the threads for what takes long.
+    pub(crate) async fn infer_one(&self, context: &Context, row: Row) -> Result<Inferred, ServiceError> {
+        if row.cost() <= LONGEST_ON_WORKER {
+            let outcome = self.workers.here(context, 1, || row.outcome(&self.parts.registry))?;
+            return Ok((row, outcome));
+        }
+        let inferred = self.infer_apart(context, vec![row]).await?;
+        let lost = || ServiceError::new(Code::Internal, "a row was computed and not answered");
+        inferred.into_iter().next().ok_or_else(lost)
+    }
+
+    /// Infers rows, all where it is if that is short.
     pub(crate) async fn infer_all(
         &self,
         context: &Context,
-        rows: Vec<Result<Row, ServiceError>>,
-    ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
-        let cost = rows.iter().flatten().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
+        rows: Vec<Row>,
+    ) -> Result<Vec<Inferred>, ServiceError> {
+        let cost = rows.iter().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
         if cost > LONGEST_ON_WORKER {
             return self.infer_apart(context, rows).await;
         }
         let registry = &self.parts.registry;
-        let answer = |row: Result<Row, ServiceError>| row.and_then(|row| row.answer_alone(registry));
-        self.workers.here(context, rows.len(), || rows.into_iter().map(answer).collect())
+        let infer = |row: Row| row.infer_alone(registry);
+        self.workers.here(context, rows.len(), || rows.into_iter().map(infer).collect())
     }
 
     /// Infers on the threads for work that takes long.
-    pub(crate) async fn infer_apart(
-        &self,
-        context: &Context,
-        rows: Vec<Result<Row, ServiceError>>,
-    ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
+    async fn infer_apart(&self, context: &Context, rows: Vec<Row>) -> Result<Vec<Inferred>, ServiceError> {
         let registry = Arc::clone(&self.parts.registry);
-        let parts = cut(rows, |row| row.as_ref().map_or(Duration::ZERO, Row::cost));
-        let work = move |part: Vec<Result<Row, ServiceError>>, wanted: &Wanted| {
-            let answer = |row: Result<Row, ServiceError>| {
+        let parts = cut(rows, Row::cost);
+        let work = move |part: Vec<Row>, wanted: &Wanted| {
+            let infer = |row: Row| {
                 wanted.still().then(|| {
                     wanted.count(1);
-                    row.and_then(|row| row.answer_alone(&registry))
+                    row.infer_alone(&registry)
                 })
             };
-            part.into_iter().map(answer).collect::<Option<Vec<_>>>()
+            part.into_iter().map(infer).collect::<Option<Vec<_>>>()
         };
         Ok(self.workers.run(context, parts, work).await?.into_iter().flatten().collect())
     }
@@ -121,6 +129,9 @@ impl Service {
     }
 }
 
+/// A row and what its model says of it.
+pub(crate) type Inferred = (Row, Result<Outcome, ServiceError>);
+
 /// A row that is ready to be answered.
 pub(crate) struct Row {
     pub(crate) deployment: Arc<Deployment>,
@@ -139,20 +150,32 @@ impl Row {
         self.deployment.row_cost().saturating_add(explaining)
     }
 
-    /// The answer; a panic is this row's alone.
-    fn answer_alone(self, registry: &Registry) -> Result<Answered, ServiceError> {
-        alone(|| self.answer(registry))?
+    /// What the answer is known by.
+    pub(crate) fn key(&self) -> Key {
+        Key::new(self.deployment.digest(), self.explain, &self.gathered.row)
     }
 
-    pub(crate) fn answer(self, registry: &Registry) -> Result<Answered, ServiceError> {
-        let Self { deployment, gathered, explain } = self;
-        let prediction = deployment.pipeline().predict_checked(&gathered.row)?;
-        let explanation = if explain {
-            let explainer = registry.explanations(&deployment)?.explainer()?;
-            Some(explainer.explain_checked(&gathered.row)?)
+    /// What the model says of it; a panic is this row's alone.
+    fn infer_alone(self, registry: &Registry) -> Inferred {
+        let outcome = alone(|| self.outcome(registry)).and_then(|outcome| outcome);
+        (self, outcome)
+    }
+
+    fn outcome(&self, registry: &Registry) -> Result<Outcome, ServiceError> {
+        let row = &self.gathered.row;
+        let prediction = self.deployment.pipeline().predict_checked(row)?;
+        let explanation = if self.explain {
+            Some(registry.explanations(&self.deployment)?.explainer()?.explain_checked(row)?)
         } else {
             None
         };
-        Ok(Answered { deployment, prediction, gathered, explanation, fallback: None })
+        Ok(Outcome { prediction, explanation })
+    }
+
+    /// The answer, with what this request's own features were.
+    pub(crate) fn answered(self, outcome: Outcome, cached: bool) -> Answered {
+        let Self { deployment, gathered, .. } = self;
+        let Outcome { prediction, explanation } = outcome;
+        Answered { deployment, prediction, gathered, explanation, cached, fallback: None }
     }
 }

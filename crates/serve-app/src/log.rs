@@ -116,6 +116,8 @@ impl Log {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LevelError> {
-    EnvFilter::try_new(level)
+    // The audit trail is no matter of taste: it is written whatever the level, unless the filter names it.
+    let audited = if level.contains("audit") { "" } else { ",audit=info" };
+    EnvFilter::try_new(format!("{level}{audited}"))
         .map_err(|error| LevelError { level: level.to_owned(), problem: error.to_string() })
 }

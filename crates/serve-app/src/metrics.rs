@@ -10,6 +10,7 @@
 //! | `latency` | a histogram of durations |
 //! | `predictions` | predictions by model, version and outcome |
 //! | `admission` | places for predictions, and who waits for one |
+//! | `prediction_cache` | answers that are kept |
 //! | `models` | what is published, loaded and proven |
 //! | `process` | this process, its runtime, its log and its configuration |
 //! | `features` | features, their store and their cache |
@@ -19,6 +20,7 @@ mod features;
 mod latency;
 mod models;
 mod page;
+mod prediction_cache;
 mod predictions;
 mod process;
 
@@ -40,6 +42,10 @@ impl Service {
         predictions::tell(&mut page, self);
         admission::tell(&mut page, &self.load_now());
         models::tell(&mut page, self);
+        page.extend(self.locks().families());
+        if let Some(cache) = self.prediction_cache() {
+            prediction_cache::tell(&mut page, &cache.stats());
+        }
         self.metrics.tell(&mut page, self.retriever());
         process::tell(&mut page, self);
         page

@@ -13,7 +13,6 @@ use crate::gather::{Ask, Fetched, Gathered};
 use crate::infer::Row;
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
-use crate::workers::LONGEST_ON_WORKER;
 
 /// Rows of a batch that are read before others get their turn on the thread.
 const ROWS_A_TURN: usize = 128;
@@ -29,6 +28,8 @@ pub struct Answered {
     pub gathered: Gathered,
     /// What each feature contributed, where that was asked for.
     pub explanation: Option<Explanation>,
+    /// Whether an earlier request had it computed.
+    pub cached: bool,
     /// In whose place it answered, where it is a fallback.
     pub fallback: Option<Fallback>,
 }
@@ -72,7 +73,7 @@ impl Service {
             Err(error) if error.code.may_fall_back() => error,
             answered => return answered,
         };
-        let Some((asked, instead)) = self.fallback(request) else { return Err(error) };
+        let Some((asked, instead)) = self.fallback(context, request) else { return Err(error) };
         let answered = self.predict_alone(context, &instead).await;
         self.count_rows(context, slice::from_ref(&instead), slice::from_ref(&answered));
         fallen_back(asked, error, answered)
@@ -80,12 +81,19 @@ impl Service {
 
     /// The request as it is put to a model's fallback, with the model's name. A version that was asked for by its number has
     /// none: who says so means that version. A fallback without a feature set answers from what the request has.
-    fn fallback<'r>(&self, request: &PredictRequest<'r>) -> Option<(ModelName, PredictRequest<'r>)> {
-        let asked = self.reference(&request.model).ok()?;
+    fn fallback<'r>(
+        &self,
+        context: &Context,
+        request: &PredictRequest<'r>,
+    ) -> Option<(ModelName, PredictRequest<'r>)> {
+        let asked = self.reference(context, &request.model).ok()?;
         if matches!(asked.selector, Selector::Version(_)) {
             return None;
         }
         let fallback = self.registry().options().models.get(&asked.name)?.fallback.clone()?;
+        if !context.caller().may_use(&fallback.name) {
+            return None;
+        }
         let served = self.registry().model(fallback.name.as_str());
         let served =
             served.is_some_and(|model| model.summary().is_some_and(|about| about.feature_set.is_some()));
@@ -105,12 +113,7 @@ impl Service {
         let fetched = self.fetch_in(context, &wanted).await?;
         let gathered = self.gathered(&deployment, request, fetched)?;
         let row = Row { deployment, gathered, explain: request.explain };
-        if row.cost() <= LONGEST_ON_WORKER {
-            return self.workers.here(context, 1, || row.answer(&self.parts.registry))?;
-        }
-        let answers = self.infer_apart(context, vec![Ok(row)]).await?;
-        let lost = || Err(ServiceError::new(Code::Internal, "a row was computed and not answered"));
-        answers.into_iter().next().unwrap_or_else(lost)
+        self.answer(context, row).await
     }
 
     /// Fetches what is asked for, where anything is.
@@ -143,7 +146,7 @@ impl Service {
         for (at, (answer, request)) in answers.iter().zip(requests).enumerate() {
             if let Err(error) = answer
                 && error.code.may_fall_back()
-                && let Some((asked, request)) = self.fallback(request)
+                && let Some((asked, request)) = self.fallback(context, request)
             {
                 failed.push((at, asked, error.clone()));
                 instead.push(request);
@@ -185,7 +188,7 @@ impl Service {
                 Ok(Row { deployment, gathered, explain: request.explain })
             }));
         }
-        self.infer_all(context, rows).await
+        self.answer_all(context, rows).await
     }
 
     /// The version that answers each request, and what has to be fetched for it.
@@ -216,7 +219,7 @@ impl Service {
         query: &ModelQuery,
         meant: &mut HashMap<ModelRef, Arc<Deployment>>,
     ) -> Result<Arc<Deployment>, ServiceError> {
-        let reference = self.reference(query)?;
+        let reference = self.reference(context, query)?;
         if let Some(deployment) = meant.get(&reference) {
             agree(query, deployment)?;
             return Ok(Arc::clone(deployment));

@@ -8,11 +8,15 @@ use serve_features::Retriever;
 use serve_registry::{Deployment, DeploymentError, Registry};
 
 use crate::admission::{Admission, LimitsConfig, Load};
+use crate::auth::Locks;
+use crate::caller::Caller;
+use crate::changes::Changes;
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
 use crate::log::Written;
 use crate::metrics::{FeatureMetrics, Predictions};
 use crate::payloads::Payloads;
+use crate::prediction_cache::PredictionCache;
 use crate::reload::Reloads;
 use crate::request::ModelQuery;
 use crate::statistics::{Statistics, VersionStatistics};
@@ -34,6 +38,8 @@ pub struct ServiceParts {
     pub compare: Vec<String>,
     /// How much is done at once.
     pub limits: LimitsConfig,
+    /// Who may ask.
+    pub locks: Arc<Locks>,
     /// Tells the time.
     pub clock: Clock,
 }
@@ -45,6 +51,8 @@ pub struct Service {
     payloads: Payloads,
     telemetry: Arc<Telemetry>,
     reloads: Reloads,
+    pub(crate) changes: Arc<Changes>,
+    prediction_cache: Option<PredictionCache>,
     statistics: Statistics,
     /// Requests for models that there are not.
     pub(crate) unknown: Predictions,
@@ -73,6 +81,8 @@ impl Service {
             payloads: Payloads::default(),
             telemetry: Arc::default(),
             reloads: Reloads::default(),
+            changes: Arc::default(),
+            prediction_cache: None,
             statistics: Statistics::default(),
             unknown: Predictions::default(),
             log_written: OnceLock::new(),
@@ -82,10 +92,37 @@ impl Service {
         }
     }
 
+    /// The same service with answers kept for a while, or none.
+    #[must_use]
+    pub fn with_prediction_cache(self, cache: Option<PredictionCache>) -> Self {
+        Self { prediction_cache: cache, ..self }
+    }
+
+    /// Where answers are kept for a while.
+    #[must_use]
+    pub fn prediction_cache(&self) -> Option<&PredictionCache> {
+        self.prediction_cache.as_ref()
+    }
+
     /// The models.
     #[must_use]
     pub fn registry(&self) -> &Arc<Registry> {
         &self.parts.registry
+    }
+
+    /// Who may ask.
+    #[must_use]
+    pub fn locks(&self) -> &Arc<Locks> {
+        &self.parts.locks
+    }
+
+    /// Refuses a model that the caller may not use, and writes that down.
+    ///
+    /// # Errors
+    /// [`Code::NotPermitted`].
+    pub fn check_model(&self, context: &Context, model: &ModelName) -> Result<(), ServiceError> {
+        let checked = context.caller().check_model(model);
+        checked.inspect_err(|error| self.locks().kept_from(context, error))
     }
 
     /// Who may go on, and who waits.
@@ -163,8 +200,8 @@ impl Service {
         context: &Context,
         query: &ModelQuery,
     ) -> Result<Arc<Deployment>, ServiceError> {
-        let reference = self.reference(query)?;
-        context.caller().check_model(&reference.name)?;
+        let reference = self.reference(context, query)?;
+        self.check_model(context, &reference.name)?;
         Ok(self.parts.registry.resolve(&reference)?)
     }
 
@@ -178,8 +215,8 @@ impl Service {
         context: &Context,
         query: &ModelQuery,
     ) -> Result<Arc<Deployment>, ServiceError> {
-        let reference = self.reference(query)?;
-        context.caller().check_model(&reference.name)?;
+        let reference = self.reference(context, query)?;
+        self.check_model(context, &reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
             Err(DeploymentError::NotLoaded { name, version }) => {
                 context.within(self.loaded(reference, name, version)).await?
@@ -230,28 +267,29 @@ impl Service {
         Ok(making.await.map_err(|error| ServiceError::new(Code::Internal, error.to_string()))??)
     }
 
-    pub(crate) fn reference(&self, query: &ModelQuery) -> Result<ModelRef, ServiceError> {
+    pub(crate) fn reference(&self, context: &Context, query: &ModelQuery) -> Result<ModelRef, ServiceError> {
         let selector = query.selector.clone().unwrap_or_default();
         let name = match &query.name {
             Some(name) => name.clone(),
-            None => self.find(query)?,
+            None => self.find(context.caller(), query)?,
         };
         Ok(ModelRef { name, selector })
     }
 
-    /// The one model that a query without a name means.
-    fn find(&self, query: &ModelQuery) -> Result<ModelName, ServiceError> {
+    /// The one model that a query without a name means, among those that the caller may use.
+    fn find(&self, caller: &Caller, query: &ModelQuery) -> Result<ModelName, ServiceError> {
         let registry = &self.parts.registry;
         if query.is_open() {
-            return self.default_model();
+            return self.default_model(caller);
         }
-        let found = registry.find(query.feature_set.as_deref(), query.model_type.as_deref());
+        let mut found = registry.find(query.feature_set.as_deref(), query.model_type.as_deref());
+        found.retain(|name| caller.may_use(name));
         match <[ModelName; 1]>::try_from(found) {
             Ok([name]) => Ok(name),
             Err(found) if found.is_empty() => {
                 let message = format!("unknown model: there is none with {}", said(query));
                 Err(ServiceError::new(Code::UnknownModel, message)
-                    .with_details(serde_json::json!({ "models": self.names() })))
+                    .with_details(serde_json::json!({ "models": self.names(caller) })))
             }
             Err(found) => {
                 let message = format!("{} models have {}; say which by model", found.len(), said(query));
@@ -261,11 +299,11 @@ impl Service {
         }
     }
 
-    fn default_model(&self) -> Result<ModelName, ServiceError> {
+    fn default_model(&self, caller: &Caller) -> Result<ModelName, ServiceError> {
         if let Some(name) = &self.parts.default_model {
             return Ok(name.clone());
         }
-        match <[ModelName; 1]>::try_from(self.names()) {
+        match <[ModelName; 1]>::try_from(self.names(caller)) {
             Ok([name]) => Ok(name),
             Err(names) => Err(ServiceError::new(
                 Code::ModelRequired,
@@ -275,8 +313,12 @@ impl Service {
         }
     }
 
-    fn names(&self) -> Vec<ModelName> {
-        self.parts.registry.find(None, None)
+    /// The models that the caller may use.
+    #[must_use]
+    pub fn names(&self, caller: &Caller) -> Vec<ModelName> {
+        let mut names = self.parts.registry.find(None, None);
+        names.retain(|name| caller.may_use(name));
+        names
     }
 }
 

@@ -240,6 +240,22 @@ impl Pipeline {
         SCRATCH.with_borrow_mut(|scratch| self.infer(row.values(), &mut scratch.space))
     }
 
+    /// The prediction that has these scores, as an earlier one of the same model had: they are decided upon anew, not
+    /// inferred.
+    ///
+    /// # Errors
+    /// When there are more or fewer than the model has, or one is not finite.
+    pub fn predict_from_scores(&self, scores: &[f64]) -> Result<Prediction, PredictError> {
+        let (expected, got) = (self.compiled.outputs(), scores.len());
+        if expected != got {
+            return Err(InvalidInput::Length { expected, got }.into());
+        }
+        finite(scores)?;
+        let (answer, confidence) = self.decide.answer(scores);
+        let classification = self.target.task.is_classification();
+        Ok(Prediction { scores: scores.into(), answer, confidence, classification })
+    }
+
     fn infer(&self, row: &[f64], space: &mut Workspace) -> Result<Prediction, PredictError> {
         let mut scores = Scores::from_elem(0.0, self.compiled.outputs());
         self.compiled.row(row, &mut scores, space);

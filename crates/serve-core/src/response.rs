@@ -32,6 +32,9 @@ pub struct PredictResponse<'a> {
     pub features: FeatureInfo<'a>,
     /// How long it took.
     pub performance: Performance,
+    /// Whether an earlier request with the same row had it computed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cached: bool,
     /// Whether something that should have answered did not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub degraded: bool,

@@ -6,6 +6,7 @@
 //! a vocabulary, of texts or of their hashes, exactly where the datatype is [`Datatype::Bytes`].
 
 mod check;
+mod order;
 mod row;
 mod text_hash;
 
@@ -17,6 +18,8 @@ use thiserror::Error;
 pub use check::{InvalidInput, Problem, Violation};
 pub use row::CheckedRow;
 pub use text_hash::text_hash;
+
+use order::Order;
 
 /// An input's datatype, named as in the Open Inference Protocol. The engine computes with `f64` throughout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -163,6 +166,8 @@ pub enum InvalidSignature {
 pub struct Signature {
     inputs: Vec<Input>,
     positions: HashMap<String, u32>,
+    /// In which order names came last.
+    order: Order,
     /// Whether some input may be refused or filled in once it is a number; false for most imported models.
     needs_admission: bool,
     /// The feature sets that inputs name, each once, in the order of the inputs; none for most models.
@@ -210,7 +215,8 @@ impl Signature {
                 joined.push(set.clone());
             }
         }
-        Ok(Self { inputs, positions, needs_admission, joined })
+        let order = Order::declared(inputs.len());
+        Ok(Self { inputs, positions, order, needs_admission, joined })
     }
 
     /// A signature of numbers that all refuse missing values.

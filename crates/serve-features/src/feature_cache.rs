@@ -148,7 +148,7 @@ impl<V: Cacheable, E: Clone> FeatureCache<V, E> {
     }
 
     /// The rows of keys, one slot a key: kept, fetched by another request under way, or fetched by `fetch`, which is given
-    /// the indices of the keys that nobody else fetches and answers in their order.
+    /// the indices of the keys that nobody else fetches and answers in their order: a key may fail alone.
     pub(crate) async fn get_or_fetch<F>(
         &self,
         keys: &[CacheKey],
@@ -156,7 +156,7 @@ impl<V: Cacheable, E: Clone> FeatureCache<V, E> {
         fetch: impl Fn(Vec<usize>) -> F,
     ) -> Vec<Shared<V, E>>
     where
-        F: Future<Output = Result<Vec<Option<V>>, E>>,
+        F: Future<Output = Result<Vec<Shared<V, E>>, E>>,
     {
         let mut found: Vec<Option<Shared<V, E>>> = keys.iter().map(|_| None).collect();
         loop {
@@ -253,14 +253,14 @@ impl<V: Cacheable, E: Clone> FeatureCache<V, E> {
     fn land(
         &self,
         leads: Vec<(usize, Lead<'_, V, E>)>,
-        fetched: Result<Vec<Option<V>>, E>,
+        fetched: Result<Vec<Shared<V, E>>, E>,
         shared: &impl Fn(&E) -> bool,
         found: &mut [Option<Shared<V, E>>],
     ) {
         let mut fetched = fetched.map(Vec::into_iter);
         for (i, lead) in leads {
             let landed = match &mut fetched {
-                Ok(values) => Ok(values.next().flatten()),
+                Ok(values) => values.next().unwrap_or(Ok(None)),
                 Err(error) => Err(error.clone()),
             };
             match &landed {

@@ -87,7 +87,8 @@ pub struct Freshness {
 /// A row is older than its limit. The features' supply has stopped, which is no fault of the client.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error(
-    "features of entity \"{entity}\" in feature set \"{set}\" are {age_seconds:.1} s old, older than {}",
+    "features of entity \"{entity}\" in feature set \"{set}\" are {} old, older than {}",
+    told(*age_seconds, *limit),
     duration::format(*limit)
 )]
 pub struct Stale {
@@ -99,6 +100,21 @@ pub struct Stale {
     pub age_seconds: f64,
     /// The limit that it exceeds.
     pub limit: Duration,
+}
+
+/// An age as people say it: its two largest units, and tenths below a minute.
+fn told(age_seconds: f64, limit: Duration) -> String {
+    if age_seconds - limit.as_secs_f64() < 1.0 {
+        return format!("just over {}", duration::format(limit));
+    }
+    let seconds = age_seconds as u64;
+    if seconds < 60 {
+        return format!("{age_seconds:.1}s");
+    }
+    let (hours, minutes) = (seconds / 3_600 % 24, seconds / 60 % 60);
+    let units = [("d", seconds / 86_400), ("h", hours), ("m", minutes), ("s", seconds % 60)];
+    let said = units.iter().skip_while(|(_, n)| *n == 0).take(2).filter(|(_, n)| *n > 0);
+    said.map(|(unit, n)| format!("{n}{unit}")).collect::<Vec<_>>().join(" ")
 }
 
 /// Holds a row's age against its limit. A row of exactly the limit's age passes.
@@ -144,8 +160,17 @@ mod tests {
         assert_eq!(stale.age_seconds, 900.25);
         assert_eq!(
             stale.to_string(),
-            "features of entity \"BTC/USD\" in feature set \"vader\" are 900.2 s old, older than 15m"
+            "features of entity \"BTC/USD\" in feature set \"vader\" are just over 15m old, older than 15m"
         );
+        for (now, said) in
+            [("14:05:01", "15m 1s"), ("15:55:59", "2h 5m"), ("23:50:00", "10h"), ("13:50:12.34", "12.3s")]
+        {
+            let limit = if said == "12.3s" { "2s" } else { "15m" };
+            let stale = check(&format!("2025-10-04T{now}Z"), limit).expect_err("is stale").to_string();
+            assert!(stale.ends_with(&format!(" are {said} old, older than {limit}")), "{stale}");
+        }
+        let stale = check("2025-10-07T13:50:00Z", "15m").expect_err("is stale").to_string();
+        assert!(stale.contains(" are 3d old"), "{stale}");
     }
 
     #[test]

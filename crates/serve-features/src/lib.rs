@@ -20,7 +20,7 @@
 //! tokio's timers.
 
 #[cfg(feature = "redis")]
-pub use self::redis::{RedisCache, RedisCacheCounts, RedisCacheOptions, RedisStore};
+pub use self::redis::{RedisBytes, RedisCache, RedisCacheOptions, RedisStore};
 pub use compute::{
     BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
     OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,
@@ -39,9 +39,10 @@ pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
 pub use ingest::{
-    ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features, read_raw,
+    Cell, CellReader, ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features,
+    read_raw,
 };
-pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with};
+pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with, tables_of};
 pub use memory::MemoryStore;
 pub use name::{Entity, FeatureSetName, NameError};
 pub use options::StoreOptions;
@@ -58,7 +59,8 @@ pub use row::FeatureRow;
 pub use sqlite::{Durability, SqliteDatabase, SqliteOptions, SqliteStore};
 pub use store::{
     BoxFuture, Depth, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows,
-    RawStore, RetrieveError, StoredState, WriteError,
+    RawSlot, RawStore, RetrieveError, SampledRow, SharedCacheCounters, Slot, StoreError, StoredState,
+    Unreadable, WriteError,
 };
 pub use table::{TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};

@@ -176,6 +176,19 @@ pub fn open_store_with(url: &StoreUrl, options: StoreOptions) -> Result<Arc<dyn 
     }
 }
 
+/// The tables that [`migrate_store`] makes in a store; none where there is nothing to migrate.
+#[must_use]
+pub fn tables_of(url: &StoreUrl) -> &'static [&'static str] {
+    match url {
+        StoreUrl::Memory | StoreUrl::Redis(_) => &[],
+        StoreUrl::Sqlite { .. } => TABLES,
+        #[cfg(feature = "postgres")]
+        StoreUrl::Postgres(_) => TABLES,
+    }
+}
+
+const TABLES: &[&str] = &["feature_data", "feature_state", "price_data", "raw_data", "sentiment_data"];
+
 /// Brings a store's schema to this program's version, making its tables where there are none. Blocks; may be done by several
 /// programs at once, and again. A store in memory and Redis have nothing to migrate.
 ///

@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::store::{
-    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, SampledRow, Slot,
+    WriteError,
 };
 use crate::stored;
 
@@ -36,26 +37,26 @@ impl MemoryStore {
         Self::default()
     }
 
-    fn read(&self, request: &FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+    fn read(&self, request: &FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
         request.check_deadline()?;
         let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
         let Some(entities) = sets.get(&request.set) else {
-            return Ok(vec![None; request.entities.len()]);
+            return Ok(vec![Ok(None); request.entities.len()]);
         };
         let until = request.as_of.unwrap_or(Timestamp::MAX);
-        let newest = |entity| {
+        let newest = |entity: &Entity| {
             let history = entities.get(entity)?;
             history.range(..=until).next_back().map(|(_, row)| row.clone())
         };
-        Ok(request.entities.iter().map(newest).collect())
+        Ok(request.entities.iter().map(|entity| Ok(newest(entity))).collect())
     }
 
-    fn newest(&self, set: &FeatureSetName, limit: usize) -> Vec<FeatureRow> {
+    fn newest(&self, set: &FeatureSetName, limit: usize) -> Vec<SampledRow> {
         let sets = self.sets.read().unwrap_or_else(PoisonError::into_inner);
         let histories = sets.get(set).into_iter().flat_map(BTreeMap::values);
         histories
             .filter_map(|history| history.last_key_value())
-            .map(|(_, row)| row.clone())
+            .map(|(_, row)| Ok(row.clone()))
             .take(limit)
             .collect()
     }
@@ -85,7 +86,7 @@ impl FeatureStore for MemoryStore {
         "memory"
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         Box::pin(future::ready(self.read(&request)))
     }
 
@@ -97,7 +98,7 @@ impl FeatureStore for MemoryStore {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         Box::pin(future::ready(Ok(self.newest(&set, limit))))
     }
 

@@ -12,7 +12,7 @@ use serve_core::Value;
 use tokio_postgres::Row;
 
 use crate::name::Entity;
-use crate::store::{Cause, RetrieveError, WriteError};
+use crate::store::{Cause, RetrieveError, StoreError};
 
 use pool::Failure;
 
@@ -36,55 +36,35 @@ const KIND: &str = "postgres";
 /// How many rows one statement writes: enough that the statements cost nothing beside the rows, few enough for memory.
 const CHUNK: usize = 4096;
 
-/// For `map_err` on a read; `late` is the deadline's error.
-fn reading(
+/// For `map_err` on a call that has no deadline but the store's own.
+fn failing(operation: &'static str) -> impl FnOnce(Failure) -> StoreError {
+    let backend = move |transient, source| StoreError::Backend { store: KIND, operation, transient, source };
+    move |failure| match failure {
+        Failure::Late => backend(true, "no answer in time".into()),
+        Failure::Connecting => StoreError::Connecting { store: KIND },
+        Failure::Exhausted { connections, waiting } => {
+            StoreError::Exhausted { store: KIND, connections, waiting }
+        }
+        Failure::Backend { transient, source } => backend(transient, source),
+    }
+}
+
+/// For `map_err` on a call with a deadline of its own, whose error is `late`.
+fn failing_or(
     operation: &'static str,
     late: impl FnOnce() -> RetrieveError,
 ) -> impl FnOnce(Failure) -> RetrieveError {
     move |failure| match failure {
         Failure::Late => late(),
-        Failure::Connecting => RetrieveError::Connecting { store: KIND },
-        Failure::Exhausted { connections, waiting } => {
-            RetrieveError::Exhausted { store: KIND, connections, waiting }
-        }
-        Failure::Backend { transient, source } => {
-            RetrieveError::Backend { store: KIND, operation, transient, source }
-        }
+        failure => failing(operation)(failure).into(),
     }
-}
-
-/// The deadline's error of a call that had none but the store's own.
-fn no_answer(operation: &'static str) -> RetrieveError {
-    RetrieveError::Backend { store: KIND, operation, transient: true, source: "no answer in time".into() }
-}
-
-/// For `map_err` on a write.
-fn writing(operation: &'static str) -> impl FnOnce(Failure) -> WriteError {
-    move |failure| match failure {
-        Failure::Connecting => WriteError::Connecting { store: KIND },
-        Failure::Late => WriteError::Backend {
-            store: KIND,
-            operation,
-            transient: true,
-            source: "no answer in time".into(),
-        },
-        Failure::Exhausted { connections, waiting } => {
-            WriteError::Exhausted { store: KIND, connections, waiting }
-        }
-        Failure::Backend { transient, source } => {
-            WriteError::Backend { store: KIND, operation, transient, source }
-        }
-    }
-}
-
-fn corrupt(table: &str, entity: &Entity, source: Cause) -> RetrieveError {
-    RetrieveError::Corrupt { table: table.to_owned(), entity: entity.clone(), source }
 }
 
 /// An entity as a column has it; somebody else may have written what is none.
 fn entity(operation: &'static str, row: &Row, column: usize) -> Result<Entity, RetrieveError> {
     let read = || -> Result<Entity, Cause> { Ok(row.try_get::<_, &str>(column)?.parse()?) };
-    read().map_err(|source| RetrieveError::Backend { store: KIND, operation, transient: false, source })
+    let failed = |source| StoreError::Backend { store: KIND, operation, transient: false, source };
+    Ok(read().map_err(failed)?)
 }
 
 /// Neither `text` nor `jsonb` can hold U+0000.

@@ -1,20 +1,24 @@
-//! Feature rows in Redis, in two ways on one kind of connection:
+//! Redis, in three ways on one kind of connection:
 //!
 //! - [`RedisStore`] keeps rows there, the newest of each entity.
 //! - [`RedisCache`] keeps the newest row of each entity for a while, in front of another store that has them all.
+//! - [`RedisBytes`] keeps whatever bytes servers share for a while.
 //!
-//! Both talk through a [`link`] that connects when it is first needed and again after every failure, so a Redis that is down
+//! All talk through a [`link`] that connects when it is first needed and again after every failure, so a Redis that is down
 //! when the program starts, dies or hangs is found again without anybody's help. A single server (or one primary) is meant: the keys of a batch lie in different slots of a cluster.
 //! Only this folder knows the crate `redis`.
 
 use ::redis::RedisError;
 
-use crate::store::{Cause, RetrieveError, WriteError};
+use crate::store::StoreError;
 
-pub use cache::{RedisCache, RedisCacheCounts, RedisCacheOptions};
+pub use bytes::RedisBytes;
+pub use cache::{RedisCache, RedisCacheOptions};
 pub use store::RedisStore;
 
+mod aside;
 mod breaker;
+mod bytes;
 mod cache;
 mod key;
 mod link;
@@ -57,26 +61,12 @@ impl Failure {
     }
 }
 
-/// For `map_err` on a read without a deadline of its own.
-fn reading(operation: &'static str) -> impl Fn(Failure) -> RetrieveError {
-    move |failure| RetrieveError::Backend {
+/// For `map_err`, without a deadline of its own.
+fn failing(operation: &'static str) -> impl Fn(Failure) -> StoreError {
+    move |failure| StoreError::Backend {
         store: KIND,
         operation,
         transient: failure.is_transient(),
-        source: cause(failure),
+        source: Box::new(failure),
     }
-}
-
-/// For `map_err` on a write.
-fn writing(operation: &'static str) -> impl Fn(Failure) -> WriteError {
-    move |failure| WriteError::Backend {
-        store: KIND,
-        operation,
-        transient: failure.is_transient(),
-        source: cause(failure),
-    }
-}
-
-fn cause(failure: Failure) -> Cause {
-    Box::new(failure)
 }

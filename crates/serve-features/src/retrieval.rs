@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::config::FeaturesConfig;
 use crate::declaration::{Declarations, FeatureSet};
@@ -187,6 +188,7 @@ impl Retriever {
     #[must_use]
     pub fn new(parts: RetrieverParts) -> Self {
         let RetrieverParts { store, declarations, config, clock } = parts;
+        warn_of_depth(&declarations, &config);
         let validators = declarations.sets().iter().map(|set| (set.name().clone(), Validator::new(set)));
         Self {
             store: store.map(|store| Guarded::new(store, &config)),
@@ -272,7 +274,8 @@ impl Retriever {
     /// What happened since the start.
     #[must_use]
     pub fn counters(&self) -> RetrievalCounters {
-        self.counters.read(self.store_counters(), self.cache.counters())
+        let shared = self.store.as_ref().and_then(FeatureStore::shared_cache);
+        self.counters.read(self.store_counters(), self.cache.counters(), shared)
     }
 
     /// The store as the retriever asks it, guarded.
@@ -335,6 +338,17 @@ impl Retriever {
     /// The moment after which a row is no clock that runs ahead.
     fn latest(&self, now: Timestamp) -> Timestamp {
         crate::timestamp::later(now, self.config.clock_skew).unwrap_or(Timestamp::MAX)
+    }
+}
+
+/// Windows of more rows than are ever read: what is computed on demand is then not what the history gives.
+fn warn_of_depth(declarations: &Declarations, config: &FeaturesConfig) {
+    let max_rows = config.on_demand.max_rows;
+    for set in declarations.sets().iter().filter(|_| config.on_demand.enabled) {
+        for (source, need) in set.sources().iter().zip(set.needs()).filter(|(_, need)| need.rows > max_rows) {
+            let (set, source, rows) = (set.name().as_str(), source.name.as_str(), need.rows);
+            warn!(set, source, rows, max_rows, "windows are deeper than features.on_demand.max_rows");
+        }
     }
 }
 

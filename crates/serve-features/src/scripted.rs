@@ -12,8 +12,8 @@ use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable};
 use crate::row::FeatureRow;
 use crate::store::{
-    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore, RetrieveError,
-    StoredState, WriteError,
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawSlot, RawStore, RetrieveError,
+    SampledRow, Slot, StoreError, StoredState, Unreadable, WriteError,
 };
 
 /// What the next call does.
@@ -36,6 +36,7 @@ pub(crate) enum Act {
 pub(crate) struct Scripted {
     pub(crate) memory: MemoryStore,
     keeps_raw: bool,
+    unreadable: Mutex<Vec<(&'static str, Entity)>>,
     acts: Mutex<VecDeque<Act>>,
     otherwise: Mutex<Act>,
     calls: AtomicUsize,
@@ -48,6 +49,7 @@ impl Scripted {
         Self {
             memory: MemoryStore::new(),
             keeps_raw: true,
+            unreadable: Mutex::default(),
             acts: Mutex::default(),
             otherwise: Mutex::new(otherwise),
             calls: AtomicUsize::new(0),
@@ -70,6 +72,19 @@ impl Scripted {
         *self.otherwise.lock().unwrap_or_else(PoisonError::into_inner) = act;
     }
 
+    /// From now on the entity's rows cannot be read: its feature rows (`"t"`) or its raw ones (`"raw"`).
+    pub(crate) fn spoil(&self, which: &'static str, entity: Entity) {
+        self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).push((which, entity));
+    }
+
+    fn read<T>(&self, which: &str, entity: &Entity, read: Result<T, Unreadable>) -> Result<T, Unreadable> {
+        let unreadable = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+        if unreadable.iter().any(|(spoilt, whose)| *spoilt == which && whose == entity) {
+            return Err(Unreadable::new(which, entity, "cut off".into()));
+        }
+        read
+    }
+
     /// How often it was asked.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
@@ -88,7 +103,7 @@ impl Scripted {
         let act = next.unwrap_or(*self.otherwise.lock().unwrap_or_else(PoisonError::into_inner));
         let failed = |transient| {
             let (store, operation, source) = ("scripted", "read", "refused".into());
-            Err(RetrieveError::Backend { store, operation, transient, source })
+            Err(StoreError::Backend { store, operation, transient, source }.into())
         };
         match act {
             Act::Answer => Ok(()),
@@ -98,10 +113,10 @@ impl Scripted {
             }
             Act::Fail => failed(true),
             Act::FailForGood => failed(false),
-            Act::Busy => Err(RetrieveError::Busy { store: "scripted", waiting: 7 }),
+            Act::Busy => Err(StoreError::Busy { store: "scripted", waiting: 7 }.into()),
             Act::Corrupt => {
                 let entity = "A".parse().expect("is an entity");
-                Err(RetrieveError::Corrupt { table: "t".to_owned(), entity, source: "cut off".into() })
+                Err(Unreadable::new("t", &entity, "cut off".into()).into())
             }
             Act::Hang => std::future::pending().await,
         }
@@ -113,18 +128,20 @@ impl FeatureStore for Scripted {
         "scripted"
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         self.fetched.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
+        let entities = request.entities.clone();
         Box::pin(async move {
             self.act().await?;
             // The deadline is one of time that stands still.
-            self.memory.fetch(FetchRequest { deadline: None, ..request }).await
+            let rows = self.memory.fetch(FetchRequest { deadline: None, ..request }).await?;
+            Ok(rows.into_iter().zip(entities).map(|(row, entity)| self.read("t", &entity, row)).collect())
         })
     }
 
     fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
         Box::pin(async move {
-            let failed = |error: RetrieveError| WriteError::Backend {
+            let failed = |error: RetrieveError| StoreError::Backend {
                 store: "scripted",
                 operation: "write",
                 transient: error.retry_helps(),
@@ -139,7 +156,7 @@ impl FeatureStore for Scripted {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         Box::pin(async move {
             self.act().await?;
             self.memory.sample(set, limit).await
@@ -169,10 +186,12 @@ impl Scripted {
 }
 
 impl RawStore for Scripted {
-    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
+        let entities = request.entities.clone();
         Box::pin(async move {
             self.act().await?;
-            self.kept().read_raw(RawRequest { deadline: None, ..request }).await
+            let rows = self.kept().read_raw(RawRequest { deadline: None, ..request }).await?;
+            Ok(rows.into_iter().zip(entities).map(|(rows, entity)| self.read("raw", &entity, rows)).collect())
         })
     }
 

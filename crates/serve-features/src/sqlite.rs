@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use crate::store::{OpenError, RetrieveError, WriteError};
+use crate::store::{OpenError, StoreError};
 
 pub use database::SqliteDatabase;
 pub use serving::SqliteStore;
@@ -56,19 +56,9 @@ fn is_transient(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked | DiskFull | SystemIoFailure))
 }
 
-/// For `map_err` on a read.
-fn reading(operation: &'static str) -> impl Fn(rusqlite::Error) -> RetrieveError {
-    move |error| RetrieveError::Backend {
-        store: KIND,
-        operation,
-        transient: is_transient(&error),
-        source: Box::new(error),
-    }
-}
-
-/// For `map_err` on a write.
-fn writing(operation: &'static str) -> impl Fn(rusqlite::Error) -> WriteError {
-    move |error| WriteError::Backend {
+/// For `map_err`.
+fn failing(operation: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
+    move |error| StoreError::Backend {
         store: KIND,
         operation,
         transient: is_transient(&error),

@@ -12,9 +12,9 @@ use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 
 pub(crate) use error::Cause;
-pub use error::{Fault, RetrieveError, WriteError};
+pub use error::{Fault, RetrieveError, StoreError, Unreadable, WriteError};
 pub use open::OpenError;
-pub use raw::{Depth, RawRequest, RawRows, RawStore, StoredState};
+pub use raw::{Depth, RawRequest, RawRows, RawSlot, RawStore, StoredState};
 pub(crate) use raw::{check_raw, earliest};
 
 mod error;
@@ -23,6 +23,13 @@ mod raw;
 
 /// What a store's calls return: object-safe, and needing no particular runtime.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// One entity's part of a fetch: its row, `None` where there is none, or why the row cannot be read. An entity whose row cannot
+/// be read fails alone.
+pub type Slot = Result<Option<FeatureRow>, Unreadable>;
+
+/// One entity's part of a sample.
+pub type SampledRow = Result<FeatureRow, Unreadable>;
 
 /// Which rows are wanted.
 #[derive(Debug, Clone, PartialEq)]
@@ -51,6 +58,25 @@ impl FetchRequest {
         }
         Ok(())
     }
+}
+
+/// What became of requests in a cache that stands before a store and that several servers share: in entities, but for
+/// `failures`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SharedCacheCounters {
+    /// Answered from the cache.
+    pub hits: u64,
+    /// Not in the cache.
+    pub misses: u64,
+    /// In the cache in a form that no row has; misses too.
+    pub corrupt: u64,
+    /// The cache was not asked, because it had failed before.
+    pub skipped: u64,
+    /// The cache was asked, and failed or took too long.
+    pub failed: u64,
+    /// Calls that failed or took too long, those behind an answer included.
+    pub failures: u64,
 }
 
 /// Which part of one entity's past is wanted.
@@ -86,7 +112,7 @@ pub struct HistoryRequest {
 /// store.write(set, vec![row]).await?;
 ///
 /// let request = FetchRequest::newest("vader".parse()?, ["BTC/USD".parse()?, "DOGE/XYZ".parse()?]);
-/// let rows = store.fetch(request).await?;
+/// let rows = store.fetch(request).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
 /// assert_eq!(rows[0].as_ref().and_then(|row| row.get("mood")), Some(&0.25.into()));
 /// assert_eq!(rows[1], None);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -102,7 +128,7 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     ///
     /// Work begins at the call or at the first poll; dropping the future abandons it. `deadline` keeps the store from working
     /// for nobody; how long the caller itself waits is the caller's to bound.
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>>;
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>>;
 
     /// Stores rows, all or none; a row of the same set, entity and timestamp is replaced. Whether the rows of a dropped
     /// future are stored is not known.
@@ -114,7 +140,7 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>>;
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>>;
 
     /// One entity's rows from `from` on and before `to`, oldest first, at most `limit` of them.
     fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>>;
@@ -123,6 +149,11 @@ pub trait FeatureStore: fmt::Debug + Send + Sync {
     /// it. Answers while the store is left alone.
     fn near(&self, request: FetchRequest) -> BoxFuture<'_, Vec<Option<FeatureRow>>> {
         Box::pin(std::future::ready(vec![None; request.entities.len()]))
+    }
+
+    /// What became of requests in a cache that stands before the store, where there is one.
+    fn shared_cache(&self) -> Option<SharedCacheCounters> {
+        None
     }
 
     /// The raw rows, where the store keeps them too.

@@ -13,8 +13,11 @@ use crate::predict_body::model_query;
 use crate::reply::{self, Reply};
 use crate::routes::App;
 
-/// Who changes the registry over HTTP, in the aliases' history.
+/// Who changes the registry over HTTP, in the aliases' history, where callers are not told apart.
 const BY: &str = "http";
+
+const FILE_PATH: &str = "file_path and config: nothing is loaded from a path that a request names, only from the registry; \
+                         publish the file with `serve-ctl import`, then name it by model and model_version";
 
 /// Which models an administrative request means. The query may say the same.
 #[derive(Deserialize, Default)]
@@ -26,6 +29,11 @@ struct Asked {
     model_type: Option<String>,
     #[serde(default)]
     dry_run: bool,
+    /// Another server's word for `model_version`.
+    version: Option<String>,
+    /// Other servers load from a path that a request names, with settings for it.
+    file_path: Option<Json>,
+    config: Option<Json>,
 }
 
 const QUERY: [&str; 5] = ["model", "model_version", "feature_set", "model_type", "dry_run"];
@@ -33,6 +41,15 @@ const QUERY: [&str; 5] = ["model", "model_version", "feature_set", "model_type",
 impl Asked {
     fn read(call: &Call) -> Result<Self, Failure> {
         let mut asked: Self = call.json()?.unwrap_or_default();
+        if asked.file_path.is_some() || asked.config.is_some() {
+            return Err(Failure::invalid("not_supported", FILE_PATH));
+        }
+        if let Some(version) = asked.version.take()
+            && *asked.model_version.get_or_insert_with(|| version.clone()) != version
+        {
+            let message = format!("version is {version:?} and model_version says another");
+            return Err(Failure::invalid("conflicting_request", message));
+        }
         for (key, value) in call.query(&QUERY)? {
             let place = match &*key {
                 "model" => &mut asked.model,
@@ -132,9 +149,9 @@ pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn warm_up(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
     let names = if query.is_open() {
-        app.service.registry().find(None, None)
+        app.service.names(call.context.caller())
     } else {
-        app.service.all_matching(&query)?
+        app.service.all_matching(&call.context, &query)?
     };
     let alone = names.len() == 1;
     let mut entries = Vec::with_capacity(names.len());
@@ -162,7 +179,7 @@ struct WhyBody {
 pub(crate) async fn rollback(app: &App, call: Call) -> Result<Reply, Failure> {
     let name: ModelName = call.path_as("name", Code::UnknownModel)?;
     let WhyBody { why } = call.json()?.unwrap_or_default();
-    let (from, to) = app.service.rollback(&call.context, name.clone(), author(why)).await?;
+    let (from, to) = app.service.rollback(&call.context, name.clone(), author(&call, why)).await?;
     tracing::info!(model = name.as_str(), from = from.as_str(), to = to.as_str(), "rolled back");
     Ok(moved(app, &call, &name, "champion", Some(&from), &to))
 }
@@ -185,14 +202,16 @@ pub(crate) async fn point_alias(app: &App, call: Call) -> Result<Reply, Failure>
         ));
     };
     let version: ModelVersion = version.parse().map_err(ServiceError::from)?;
-    let from =
-        app.service.promote(&call.context, name.clone(), version.clone(), alias.clone(), author(why)).await?;
+    let from = app
+        .service
+        .promote(&call.context, name.clone(), version.clone(), alias.clone(), author(&call, why))
+        .await?;
     tracing::info!(model = name.as_str(), alias = alias.as_str(), version = version.as_str(), "promoted");
     Ok(moved(app, &call, &name, alias.as_str(), from.as_ref(), &version))
 }
 
-fn author(why: Option<String>) -> Author {
-    Author { by: BY.to_owned(), why }
+fn author(call: &Call, why: Option<String>) -> Author {
+    Author::of(&call.context, BY, why)
 }
 
 fn moved(

@@ -10,7 +10,7 @@ use serve_app::{Answered, Context, ModelQuery, PredictRequest, Priority, Service
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::predict::with_response;
-use crate::predict_body::{PredictBody, model_query};
+use crate::predict_body::{Instance, PredictBody, Text, model_query};
 use crate::reply::{self, Reply};
 use crate::routes::App;
 
@@ -18,7 +18,13 @@ use crate::routes::App;
 #[serde(deny_unknown_fields)]
 struct BatchBody<'a> {
     #[serde(borrow)]
-    requests: Vec<PredictBody<'a>>,
+    requests: Option<Vec<PredictBody<'a>>>,
+    /// Other servers' word: each a row of features, or all that a request may be.
+    instances: Option<Vec<Instance<'a>>>,
+    /// Another's: whom stored features describe.
+    symbols: Option<Vec<Text<'a>>>,
+    /// With `symbols`: each names the model `<symbol>-<horizon>`.
+    horizon: Option<Cow<'a, str>>,
     model: Option<Cow<'a, str>>,
     feature_set: Option<Cow<'a, str>>,
     model_type: Option<Cow<'a, str>>,
@@ -28,13 +34,35 @@ struct BatchBody<'a> {
     priority: Option<u8>,
 }
 
+impl<'a> BatchBody<'a> {
+    /// The rows, by whichever of the three words they came.
+    fn take_rows(&mut self) -> Result<Vec<PredictBody<'a>>, Failure> {
+        let horizon = self.horizon.take();
+        match (self.requests.take(), self.instances.take(), self.symbols.take()) {
+            (Some(requests), None, None) if horizon.is_none() => Ok(requests),
+            (None, Some(instances), None) if horizon.is_none() => {
+                Ok(instances.into_iter().map(|Instance(body)| body).collect())
+            }
+            (None, None, Some(symbols)) => {
+                let row = |Text(symbol)| PredictBody::of_symbol(symbol, horizon.clone());
+                Ok(symbols.into_iter().map(row).collect())
+            }
+            _ => Err(Failure::invalid("invalid_request", ONE_OF)),
+        }
+    }
+}
+
+const ONE_OF: &str =
+    "a batch has exactly one of requests, instances and symbols, and horizon stands with symbols only";
+
 /// Answers per row; a bad row fails alone.
 pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failure> {
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable("malformed_json", "the body is empty; expected {\"requests\": […]}"));
     };
-    let BatchBody { mut requests, model, feature_set, model_type, model_version, explain, priority } =
-        serde_json::from_slice(body)?;
+    let mut body: BatchBody<'_> = serde_json::from_slice(body)?;
+    let mut requests = body.take_rows()?;
+    let BatchBody { model, feature_set, model_type, model_version, explain, priority, .. } = body;
     priority.into_iter().for_each(|said| call.context.set_priority(Priority::of(said)));
     requests.iter_mut().for_each(|request| request.explain_by_default(explain == Some(true)));
     app.service.check_rows(requests.len())?;

@@ -7,6 +7,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use serve_core::ByteSize;
 
+use crate::forwarded::Network;
+use crate::websocket::WebSocketConfig;
+
 /// Where the server listens, and what it allows a client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -32,8 +35,12 @@ pub struct HttpConfig {
     pub compare: Vec<String>,
     /// Whether answers say, as `Server-Timing`, where their time went.
     pub server_timing: bool,
+    /// Proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<Network>,
     /// Which pages of other origins may call from a browser.
     pub cors: CorsConfig,
+    /// Sockets.
+    pub websocket: WebSocketConfig,
 }
 
 /// Cross-origin requests.
@@ -56,7 +63,9 @@ impl Default for HttpConfig {
             server_name: "serve".to_owned(),
             compare: Vec::new(),
             server_timing: true,
+            trusted_proxies: Vec::new(),
             cors: CorsConfig::default(),
+            websocket: WebSocketConfig::default(),
         }
     }
 }

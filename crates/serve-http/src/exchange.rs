@@ -5,16 +5,19 @@ use std::time::Instant;
 
 use http::{HeaderValue, Request, header};
 use hyper::body::Incoming;
-use serve_app::{Caller, Code, Context, ServiceError, Stage};
+use serve_app::auth::Standings;
+use serve_app::{Context, Origin, Stage};
 
 use crate::access::Seen;
 use crate::call::{Call, Peer, RequestId};
+use crate::doors;
 use crate::encoding;
 use crate::failure::Failure;
 use crate::limits;
 use crate::patience::{self, Patience};
 use crate::reply::Reply;
-use crate::routes::{App, Route, dialect};
+use crate::routes::{App, dialect};
+use crate::websocket;
 
 pub(crate) const REQUEST_ID: &str = "x-request-id";
 
@@ -29,12 +32,15 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let dialect = dialect(request.uri().path());
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
+    let mut standings = Standings::default();
     let answered = async {
         let patience = Patience::of(request.headers(), app.config.request_timeout)?;
-        let answer = dispatch(&app, peer, request, id.clone(), began, patience, &seen);
+        let told = Telling { seen: &seen, standings: &mut standings };
+        let answer = dispatch(&app, peer, request, id.clone(), began, patience, told);
         tokio::time::timeout(patience.limit, answer).await.unwrap_or_else(|_| Err(patience.over()))
     };
     let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
+    doors::tell(standings, reply.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
@@ -45,6 +51,12 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     seen.told(encoding::encoded(reply, dialect, packing).await, dialect)
 }
 
+/// What an exchange tells beside its answer.
+struct Telling<'a> {
+    seen: &'a Seen,
+    standings: &'a mut Standings,
+}
+
 async fn dispatch(
     app: &App,
     peer: Peer,
@@ -52,37 +64,23 @@ async fn dispatch(
     id: RequestId,
     began: Instant,
     patience: Patience,
-    seen: &Seen,
+    told: Telling<'_>,
 ) -> Result<Reply, Failure> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
+    websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
-    let caller = Arc::clone(&app.anyone);
-    permit(&caller, found.route)?;
-    let context = Context::new(caller).begun(began).until(began + patience.limit);
+    let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
+    *told.standings = entry.standings;
+    let origin = Origin { address: Some(address), request: Arc::clone(&id.0) };
+    let context = Context::new(entry.outcome?).begun(began).until(began + patience.limit).sent_from(origin);
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Receive, body).await?;
     let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Parse, body).await?;
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
-    seen.enter(found.route, &call);
+    told.seen.enter(found.route, &call);
     (found.route.handler)(app, call).await
-}
-
-/// Refuses who may not ask this.
-fn permit(caller: &Caller, route: &Route) -> Result<(), Failure> {
-    match route.permission {
-        Some(permission) if !caller.may(permission) => {
-            let message = format!(
-                "{:?} may not {} {}: it needs the permission {permission}",
-                caller.name(),
-                route.method,
-                route.path
-            );
-            Err(ServiceError::new(Code::NotPermitted, message).into())
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The client's id, if it is one that can be written to a log, else a new one.

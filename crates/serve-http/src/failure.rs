@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use http::{HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
 use serve_app::{Code, ServiceError};
 
+use crate::doors;
 use crate::encoding;
+use crate::reference::left_out;
 use crate::reply::{self, Reply};
 
 /// Also the code of the refusal that tells which encodings are known.
@@ -30,13 +32,17 @@ pub enum Dialect {
     Native,
     /// The Open Inference Protocol's `{"error": …}`.
     Oip,
+    /// MLflow's `{"error_code", "message"}`.
+    Mlflow,
+    /// TensorFlow Serving's `{"error": …}`.
+    TensorFlow,
     /// Feast's: a JSON text that holds `{"module", "class", "message"}` as JSON.
     Feast,
 }
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Native, Self::Oip, Self::Feast];
+    pub const ALL: [Self; 5] = [Self::Native, Self::Oip, Self::Mlflow, Self::TensorFlow, Self::Feast];
 
     /// The protocol's name, as metrics have it.
     #[must_use]
@@ -44,6 +50,8 @@ impl Dialect {
         match self {
             Self::Native => "native",
             Self::Oip => "oip",
+            Self::Mlflow => "mlflow",
+            Self::TensorFlow => "tensorflow",
             Self::Feast => "feast",
         }
     }
@@ -66,6 +74,13 @@ fn status(code: Code) -> StatusCode {
         | Code::UnknownEntity
         | Code::UnknownTable => StatusCode::NOT_FOUND,
         Code::NotPermitted => StatusCode::FORBIDDEN,
+        Code::Unauthenticated
+        | Code::InvalidKey
+        | Code::KeyExpired
+        | Code::InvalidToken
+        | Code::TokenExpired => StatusCode::UNAUTHORIZED,
+        Code::AmbiguousCredentials => StatusCode::BAD_REQUEST,
+        Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
         Code::VersionRefused
@@ -74,7 +89,9 @@ fn status(code: Code) -> StatusCode {
         | Code::Overloaded
         | Code::FeatureStoreUnavailable
         | Code::RegistryUnavailable => StatusCode::SERVICE_UNAVAILABLE,
-        Code::Internal | Code::FeaturesNotComputed => StatusCode::INTERNAL_SERVER_ERROR,
+        Code::Internal | Code::FeaturesNotComputed | Code::StoredRowUnreadable => {
+            StatusCode::INTERNAL_SERVER_ERROR
+        }
         Code::InvalidName
         | Code::ModelRequired
         | Code::AmbiguousModel
@@ -97,6 +114,11 @@ impl Failure {
         Self { status, code, message: message.into(), details: None, allow: None, retry_after: None }
     }
 
+    /// Any other.
+    pub(crate) fn of(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(status, code, message)
+    }
+
     /// 400: the request cannot be read.
     pub fn unreadable(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
@@ -114,7 +136,10 @@ impl Failure {
         Self::new(
             StatusCode::NOT_FOUND,
             "unknown_path",
-            format!("there is nothing at {path:?}; GET / lists the paths"),
+            left_out(&path).map_or_else(
+                || format!("there is nothing at {path:?}; GET / lists the paths"),
+                |why| format!("there is nothing at {path:?}: {why}"),
+            ),
         )
     }
 
@@ -155,6 +180,11 @@ impl Failure {
         Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, UNSUPPORTED_ENCODING, message)
     }
 
+    /// 415 in other words than ours.
+    pub(crate) fn media_type_message(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message)
+    }
+
     /// 500, told without its cause, which is for the log.
     #[must_use]
     pub fn internal() -> Self {
@@ -191,6 +221,41 @@ impl Failure {
         self
     }
 
+    /// The failure as MLflow tells it: what is wrong with the content is 400, and what takes too long 504.
+    fn into_mlflow(mut self) -> (Self, Json) {
+        self.status = match self.status {
+            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            StatusCode::REQUEST_TIMEOUT => StatusCode::GATEWAY_TIMEOUT,
+            status => status,
+        };
+        let word = match self.status {
+            StatusCode::UNAUTHORIZED => "UNAUTHENTICATED",
+            StatusCode::FORBIDDEN => "PERMISSION_DENIED",
+            StatusCode::NOT_FOUND => "RESOURCE_DOES_NOT_EXIST",
+            StatusCode::PAYLOAD_TOO_LARGE => "MAX_REQUEST_SIZE_EXCEEDED",
+            StatusCode::TOO_MANY_REQUESTS => "REQUEST_LIMIT_EXCEEDED",
+            StatusCode::INTERNAL_SERVER_ERROR => "INTERNAL_ERROR",
+            StatusCode::SERVICE_UNAVAILABLE => "TEMPORARILY_UNAVAILABLE",
+            StatusCode::GATEWAY_TIMEOUT => "DEADLINE_EXCEEDED",
+            _ => "BAD_REQUEST",
+        };
+        let body = json!({ "error_code": word, "message": self.told() });
+        (self, body)
+    }
+
+    /// The message with its details, for protocols that have a place for a text alone.
+    fn told(&self) -> String {
+        match &self.details {
+            Some(details) => format!("{}: {details}", self.message),
+            None => self.message.clone(),
+        }
+    }
+
+    /// The same failure, or another where it says that something is not there.
+    pub(crate) fn or_not_found(self, other: impl FnOnce() -> Self) -> Self {
+        if self.status == StatusCode::NOT_FOUND { other() } else { self }
+    }
+
     /// The same failure with details.
     #[must_use]
     pub fn with_details(self, details: Json) -> Self {
@@ -217,14 +282,14 @@ impl Failure {
 
     fn written(self, dialect: Dialect, request_id: &str) -> Reply {
         let unsupported_encoding = self.code == UNSUPPORTED_ENCODING;
-        let mut reply = self.told(dialect, request_id);
+        let mut reply = self.answer(dialect, request_id);
         if unsupported_encoding {
             reply.headers_mut().insert(header::ACCEPT_ENCODING, HeaderValue::from_static(encoding::KNOWN));
         }
         reply
     }
 
-    fn told(self, dialect: Dialect, request_id: &str) -> Reply {
+    fn answer(mut self, dialect: Dialect, request_id: &str) -> Reply {
         let mut reply = match dialect {
             Dialect::Native => {
                 let mut body = self.entry();
@@ -234,30 +299,35 @@ impl Failure {
                 }
                 reply::json(self.status, &body)
             }
-            Dialect::Feast => reply::json(self.status, &self.as_feast()),
-            Dialect::Oip => {
-                let failure = self.as_oip();
-                let text = match &failure.details {
-                    Some(details) => format!("{}: {details}", failure.message),
-                    None => failure.message.clone(),
-                };
-                let mut reply = reply::json(failure.status, &json!({ "error": text }));
-                if let Some(allow) = failure.allow {
-                    reply.headers_mut().insert(header::ALLOW, allow);
-                }
-                return reply;
+            Dialect::Mlflow => {
+                let (failure, body) = self.into_mlflow();
+                self = failure;
+                reply::json(self.status, &body)
             }
+            Dialect::Oip | Dialect::TensorFlow => {
+                self = self.as_oip();
+                reply::json(self.status, &json!({ "error": self.told() }))
+            }
+            Dialect::Feast => reply::json(self.status, &self.as_feast()),
         };
+        self.head(reply.headers_mut());
+        reply
+    }
+
+    /// What the answer's head says of the error.
+    fn head(self, headers: &mut HeaderMap) {
         if let Some(allow) = self.allow {
-            reply.headers_mut().insert(header::ALLOW, allow);
+            headers.insert(header::ALLOW, allow);
         }
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, doors::challenge(self.code));
+        }
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             // In whole seconds, and never sooner than it can help.
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1_000).max(1));
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-            reply.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
-        reply
     }
 }
 

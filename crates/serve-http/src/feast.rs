@@ -72,7 +72,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
         serde_json::from_slice(body)?;
     let references = match feature_service {
         Some(service) => of_model(app, &call.context, &service).await?,
-        None => features.iter().map(|text| reference(app, text)).collect::<Result<_, _>>()?,
+        None => features.iter().map(|text| reference(app, &call.context, text)).collect::<Result<_, _>>()?,
     };
     let count = entity_count(&entities)?;
     app.service.check_rows(count)?;
@@ -99,7 +99,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
 }
 
 /// `set:feature`, of a set that there is.
-fn reference(app: &App, text: &str) -> Result<Reference, Failure> {
+fn reference(app: &App, context: &Context, text: &str) -> Result<Reference, Failure> {
     let (set, feature) = text.split_once(':').ok_or_else(|| {
         Failure::invalid("invalid_request", format!("feature {text:?}: expected feature_set:feature"))
     })?;
@@ -108,6 +108,7 @@ fn reference(app: &App, text: &str) -> Result<Reference, Failure> {
     let no_such =
         |error: serve_features::NameError| ServiceError::new(Code::UnknownFeatureSet, error.to_string());
     let set: FeatureSetName = set.parse().map_err(no_such)?;
+    app.service.check_set(context, &set)?;
     if !app.service.feature_sets().contains(&set) {
         return Err(unknown(&set).into());
     }
@@ -189,7 +190,11 @@ async fn fetch(
     let rows = app.service.retriever().retrieve(request).await;
     let rows = rows.map_err(|error| app.service.unavailable(&error))?;
     let mut broken = rows.iter().filter_map(|row| row.as_ref().err());
-    match broken.find(|error| error.fault() != serve_features::Fault::Client) {
+    // A row that cannot be read is one entity's, and told in its column.
+    let everyones = |error: &&Unavailable| {
+        error.fault() != serve_features::Fault::Client && !matches!(error, Unavailable::Unreadable { .. })
+    };
+    match broken.find(everyones) {
         Some(error) => Err(app.service.unavailable(error).into()),
         None => Ok(rows),
     }
@@ -235,6 +240,7 @@ fn column<'a>(rows: &'a [Result<Retrieved, Unavailable>], feature: &str, now: Ti
                 let at = age.and_then(|age| now.checked_sub(age).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
                 (NONE, "OUTSIDE_MAX_AGE", at)
             }
+            Err(Unavailable::Unreadable { .. }) => (NONE, "INVALID", Timestamp::UNIX_EPOCH),
             Err(_) => (NONE, "NOT_FOUND", Timestamp::UNIX_EPOCH),
         };
         vector.values.push(value);

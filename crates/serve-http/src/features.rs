@@ -18,8 +18,8 @@ use crate::reply::{self, Reply};
 use crate::routes::App;
 
 /// `GET /features`: the sets that are declared, or that a model is served from.
-pub(crate) async fn list(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let sets = app.service.feature_sets();
+pub(crate) async fn list(app: &App, call: Call) -> Result<Reply, Failure> {
+    let sets = app.service.usable_sets(call.context.caller());
     let listed = sets.iter().map(|set| {
         let declared = app.service.retriever().declarations().get(set.as_str());
         let mut told = declared.map_or_else(|| json!({}), declaration);
@@ -52,7 +52,7 @@ fn declaration(set: &FeatureSet) -> Json {
 
 /// `GET /features/{set}`: its declaration, how fresh it is now, and what its values lack.
 pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
-    let set = set_name(&call)?;
+    let set = set_name(app, &call)?;
     let report = app.service.retriever().report(&set).await;
     let report = report.map_err(|error| app.service.unavailable(&error))?;
     if report.sampled == 0 && !app.service.feature_sets().contains(&set) {
@@ -98,7 +98,7 @@ fn reported(feature: &FeatureReport, declared: Option<&FeatureSet>) -> Json {
 
 /// `GET /features/{set}/{entity}`: its values, and where each comes from.
 pub(crate) async fn entity(app: &App, call: Call) -> Result<Reply, Failure> {
-    let set = set_name(&call)?;
+    let set = set_name(app, &call)?;
     let entity: Entity = call.path_as("entity", Code::UnknownEntity)?;
     let (mut as_of, mut asked) = (None, None);
     for (key, value) in call.query(&["timestamp", USE_CACHED])? {
@@ -130,7 +130,10 @@ fn chosen(lineage: &Lineage, asked: Option<Mode>) -> Result<(&Retrieved, bool), 
         (Err(error), Some(Mode::Cached)) => Err(error),
         // As for a prediction: what the store lacks, unless computing failed for a reason that somebody can mend.
         (Err(error), _) => computed().map_err(|other| match other {
-            Unavailable::Store { .. } | Unavailable::Computing { .. } | Unavailable::Rejected { .. } => other,
+            Unavailable::Store { .. }
+            | Unavailable::Computing { .. }
+            | Unavailable::Unreadable { .. }
+            | Unavailable::Rejected { .. } => other,
             _ => error,
         }),
     }
@@ -258,8 +261,10 @@ fn seconds(limit: MaxAge) -> Option<f64> {
 }
 
 /// The set that a path names.
-pub(crate) fn set_name(call: &Call) -> Result<FeatureSetName, Failure> {
-    call.path_as("set", Code::UnknownFeatureSet)
+pub(crate) fn set_name(app: &App, call: &Call) -> Result<FeatureSetName, Failure> {
+    let set = call.path_as("set", Code::UnknownFeatureSet)?;
+    app.service.check_set(&call.context, &set)?;
+    Ok(set)
 }
 
 /// Nobody declares the set, no model is served from it, and it has no rows.

@@ -4,7 +4,7 @@
 use http::StatusCode;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
-use serve_app::Load;
+use serve_app::{AuthMode, Load, Permission};
 use serve_features::BreakerState;
 
 use crate::call::Call;
@@ -13,13 +13,13 @@ use crate::reply::{self, Reply};
 use crate::routes::{self, App};
 
 /// What this is, and what it has.
-pub(crate) async fn index(app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
     let endpoints: Vec<String> =
         routes::all().map(|route| format!("{} {}", route.method, route.path)).collect();
     let body = json!({
         "name": app.config.server_name,
         "version": env!("CARGO_PKG_VERSION"),
-        "models": app.service.registry().find(None, None),
+        "models": app.service.names(call.context.caller()),
         "endpoints": endpoints,
         "also_under": "/api/v1",
     });
@@ -61,7 +61,8 @@ async fn feature_store(app: &App) -> Json {
         let ahead = jiff::SignedDuration::try_from(ahead).ok();
         ahead.and_then(|ahead| now.checked_add(ahead).ok()).map(reply::timestamp)
     };
-    let cache = retriever.counters().cache;
+    let counters = retriever.counters();
+    let cache = counters.cache;
     let asked = cache.hits + cache.misses + cache.joined;
     let hit_rate = (asked > 0).then(|| (cache.hits + cache.joined) as f64 / asked as f64);
     let status = match (health.reachable, breaker.state) {
@@ -84,6 +85,12 @@ async fn feature_store(app: &App) -> Json {
         "cache": { "hit_rate": hit_rate, "rows": cache.rows, "bytes": cache.bytes },
         "last_error": breaker.last_error.as_ref().map(|(error, when)| json!({ "error": error, "at": ago(*when) })),
     });
+    if let (Some(shared), Some(object)) = (counters.shared_cache, told.as_object_mut()) {
+        let (hits, misses, failures) = (shared.hits, shared.misses, shared.failures);
+        let skipped = shared.skipped;
+        let shared = json!({ "hits": hits, "misses": misses, "skipped": skipped, "failures": failures });
+        object.insert("shared_cache".to_owned(), shared);
+    }
     if let (Some(error), Some(object)) = (error, told.as_object_mut()) {
         object.insert("error".to_owned(), json!(error));
     }
@@ -98,6 +105,24 @@ fn configuration(reloads: &serve_app::reload::State) -> Json {
         "error": reloads.error,
         "waiting_for_restart": reloads.waiting,
     })
+}
+
+/// How callers are told apart, where they are, and whether keys that changed could be taken over.
+fn auth(app: &App) -> Option<Json> {
+    let locks = app.service.locks();
+    let mode = locks.mode();
+    if mode == AuthMode::None {
+        return None;
+    }
+    Some(match locks.trouble() {
+        None => json!({ "status": "healthy", "mode": mode }),
+        Some(error) => json!({ "status": "degraded", "mode": mode, "error": &*error }),
+    })
+}
+
+fn keep_status(component: &mut Json) {
+    let status = component["status"].take();
+    *component = json!({ "status": status });
 }
 
 /// How busy the server is.
@@ -115,8 +140,10 @@ fn admission(app: &App) -> Admission {
     Admission { status: if full { "overloaded" } else { "healthy" }, load }
 }
 
-/// Everything at a glance.
-pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
+/// Everything at a glance. Who may not read sees how it is, and not why: names and errors tell of what stands behind.
+pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
+    let caller = call.context.caller();
+    let told = caller.may(Permission::Read) && caller.may_use_all();
     let models = app.service.registry().models();
     let live = models.iter().filter(|model| model.champion_deployment().is_some()).count();
     let degraded: Vec<&str> = models
@@ -128,7 +155,8 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     let trouble = app.service.registry().trouble();
     let stored = store["status"] == "healthy" || store["status"] == "not_configured";
     let reloads = app.service.reloads().state();
-    let whole = degraded.is_empty() && trouble.is_none() && stored && reloads.error.is_none();
+    let current = app.service.locks().trouble().is_none() && reloads.error.is_none();
+    let whole = degraded.is_empty() && trouble.is_none() && stored && current;
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
@@ -144,15 +172,22 @@ pub(crate) async fn health(app: &App, _call: Call) -> Result<Reply, Failure> {
     if let (Some(trouble), Some(object)) = (&trouble, registry.as_object_mut()) {
         object.insert("error".to_owned(), json!(trouble.as_ref()));
     }
+    let mut components = json!({
+        "registry": registry,
+        "feature_store": store,
+        "admission": admission(app),
+        "configuration": configuration(&reloads),
+    });
+    if let (Some(auth), Some(object)) = (auth(app), components.as_object_mut()) {
+        object.insert("auth".to_owned(), auth);
+    }
+    if !told {
+        components.as_object_mut().into_iter().flatten().for_each(|(_, component)| keep_status(component));
+    }
     let body = json!({
         "status": status,
         "models_loaded": live,
-        "components": {
-            "registry": registry,
-            "feature_store": store,
-            "admission": admission(app),
-            "configuration": configuration(&reloads),
-        },
+        "components": components,
         "version": env!("CARGO_PKG_VERSION"),
         "uptime_seconds": uptime,
         "timestamp": reply::timestamp(app.service.now()),

@@ -13,13 +13,12 @@ use serve_app::{Code, Features, ServiceError};
 use serve_core::Value;
 use serve_features::{
     Entity, FeatureRow, IngestError, IngestRequest, RawRow, RawTable, Refusal, Violation, ViolationKind,
-    parse_timestamp,
 };
 
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::features::set_name;
-use crate::predict_body::FeatureList;
+use crate::predict_body::{FeatureList, parse_time};
 use crate::reply::{self, Reply};
 use crate::routes::App;
 
@@ -93,7 +92,7 @@ impl Read {
 
 /// `POST /features/{set}`.
 pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
-    let set = set_name(&call)?;
+    let set = set_name(app, &call)?;
     let read = read(app, &call, "features")?;
     let row = |row: &RawRow| FeatureRow::new(row.entity.clone(), row.timestamp, row.values.clone());
     let rows: Vec<FeatureRow> = read.rows.iter().map(row).collect();
@@ -103,9 +102,12 @@ pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
         let values = values.collect();
         return Err(read.refused(values));
     }
-    let stored = app.service.retriever().ingest(IngestRequest { set, rows, partial: false }).await;
+    let stored = app.service.ingest(&call.context, IngestRequest { set, rows, partial: false }).await;
     match stored {
-        Ok(ingested) => Ok(written(app, &call, ingested.written)),
+        Ok(ingested) => {
+            app.service.features_arrived();
+            Ok(written(app, &call, ingested.written))
+        }
         Err(error) => {
             let failure = Failure::from(app.service.not_ingested(&error));
             let IngestError::Refused { refused, .. } = &error else { return Err(failure) };
@@ -136,7 +138,7 @@ pub(crate) async fn raw(app: &App, call: Call) -> Result<Reply, Failure> {
         let values = refused.into_iter().map(offence).collect();
         return Err(read.refused(values));
     }
-    Ok(written(app, &call, app.service.ingest_raw(&table, read.rows).await?))
+    Ok(written(app, &call, app.service.ingest_raw(&call.context, &table, read.rows).await?))
 }
 
 /// Whether a table means something: a misspelt name would be a new table that nobody reads.
@@ -222,11 +224,15 @@ fn row(at: usize, body: RowBody<'_>, field: &str, offences: &mut Vec<Offence>) -
         offend("entity", "1 to 256 bytes of text without control characters", got(named.as_ref()));
     }
     let timestamp = match &body.timestamp {
-        Some(Value::Text(text)) => parse_timestamp(text).ok(),
+        Some(Value::Text(text)) => parse_time(text).ok(),
         _ => None,
     };
     if timestamp.is_none() {
-        offend("timestamp", "RFC 3339, such as 2025-10-04T13:50:00Z", got(body.timestamp.as_ref()));
+        offend(
+            "timestamp",
+            "RFC 3339 with a zone, such as 2025-10-04T13:50:00Z",
+            got(body.timestamp.as_ref()),
+        );
     }
     let named = match body.features {
         Some(FeatureList(Features::Named(named))) => named,
@@ -308,9 +314,10 @@ mod tests {
     #[test]
     fn all_rows_that_offend_are_told_by_form_or_by_value() {
         let mut offences = Vec::new();
-        let list = r#"{"entity": "A", "timestamp": "2025-10-01", "features": {"x": [1], "y": "2"}}"#;
-        let none = r#"{"entity": "B", "timestamp": "2025-10-01"}"#;
-        let late = r#"{"entity": "C", "timestamp": 5, "features": {"y": "2"}}"#;
+        let list =
+            r#"{"entity": "A", "timestamp": "2025-10-01T00:00:00Z", "features": {"x": [1], "y": "2"}}"#;
+        let none = r#"{"entity": "B", "timestamp": "2025-10-01T00:00:00Z"}"#;
+        let late = r#"{"entity": "C", "timestamp": "2025-10-01 00:00:00", "features": {"y": "2"}}"#;
         let rows = [list, none, late].into_iter().enumerate();
         let (places, rows): (Vec<usize>, Vec<RawRow>) =
             rows.filter_map(|(at, json)| Some((at, sent(at, json, "features", &mut offences)?))).unzip();
@@ -340,7 +347,7 @@ mod tests {
     #[test]
     fn a_raw_row_without_values_is_told_so() {
         let mut offences = Vec::new();
-        let row = sent(0, r#"{"entity": "A", "timestamp": "2025-10-01"}"#, "values", &mut offences);
+        let row = sent(0, r#"{"entity": "A", "timestamp": "2025-10-01T00:00:00Z"}"#, "values", &mut offences);
         assert!(row.is_none());
         assert_eq!(offences.iter().map(|offence| offence.field.as_str()).collect::<Vec<_>>(), ["values"]);
     }

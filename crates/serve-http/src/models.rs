@@ -1,25 +1,27 @@
 //! The registry over HTTP: what is there and what it is doing. What changes it stands in `admin`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use http::StatusCode;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
-use serve_app::{Code, ServiceError};
+use serve_app::{Code, ModelQuery, PredictionCache, PredictionCacheStats, ServiceError};
 use serve_core::{Manifest, ModelName};
 use serve_registry::snapshot::Published;
 use serve_registry::summary::VersionSummary;
-use serve_registry::{Explanations, Guard, Lifecycle, ModelSnapshot, Registry, VersionState};
+use serve_registry::{CacheStats, Explanations, Guard, Lifecycle, ModelSnapshot, Registry, VersionState};
 
 use crate::call::Call;
 use crate::failure::Failure;
+use crate::predict_body::model_query;
 use crate::reply::{self, Reply};
 use crate::routes::App;
 
 /// `GET /models`.
-pub(crate) async fn list(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let models = app.service.registry().models();
+pub(crate) async fn list(app: &App, call: Call) -> Result<Reply, Failure> {
+    let models = usable(app, &call);
     let mut available: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for about in models.iter().filter_map(|model| model.summary()) {
         if let (Some(set), Some(kind)) = (&about.feature_set, &about.model_type) {
@@ -27,6 +29,14 @@ pub(crate) async fn list(app: &App, _call: Call) -> Result<Reply, Failure> {
         }
     }
     Ok(reply::json(StatusCode::OK, &Listed { available_models: available, models: Summaries(&models) }))
+}
+
+/// The models that the caller may see.
+fn usable(app: &App, call: &Call) -> Vec<Arc<ModelSnapshot>> {
+    let caller = call.context.caller();
+    let mut models = app.service.registry().models();
+    models.retain(|model| caller.may_use(&model.name));
+    models
 }
 
 #[derive(Serialize)]
@@ -45,8 +55,8 @@ impl Serialize for Summaries<'_> {
 }
 
 /// `GET /models/types`: the feature sets and, for each, its model types.
-pub(crate) async fn types(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let models = app.service.registry().models();
+pub(crate) async fn types(app: &App, call: Call) -> Result<Reply, Failure> {
+    let models = usable(app, &call);
     let mut types: BTreeMap<&str, BTreeMap<&str, Vec<&ModelName>>> = BTreeMap::new();
     for model in &models {
         let Some(about) = model.summary() else { continue };
@@ -62,12 +72,33 @@ pub(crate) async fn types(app: &App, _call: Call) -> Result<Reply, Failure> {
 
 /// `GET /models/cache/stats`.
 pub(crate) async fn cache_stats(app: &App, _call: Call) -> Result<Reply, Failure> {
-    Ok(reply::json(StatusCode::OK, &json!(app.service.registry().cache_stats())))
+    let predictions = app.service.prediction_cache().map(PredictionCache::stats);
+    let body = CacheStatsBody { models: app.service.registry().cache_stats(), predictions };
+    Ok(reply::json(StatusCode::OK, &body))
+}
+
+#[derive(Serialize)]
+struct CacheStatsBody {
+    #[serde(flatten)]
+    models: CacheStats,
+    /// Answers that are kept, where any are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predictions: Option<PredictionCacheStats>,
 }
 
 /// `GET /models/{name}`.
 pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
-    let model = find(app, &call)?;
+    shown(app, find(app, &call)?).await
+}
+
+/// `GET /model/info`: the same of the default model, or of the one that the query names.
+pub(crate) async fn info(app: &App, call: Call) -> Result<Reply, Failure> {
+    let query = queried(&call)?;
+    let deployment = app.service.deployment(&call.context, &query).await?;
+    shown(app, named(app, deployment.manifest().name.as_str())?).await
+}
+
+async fn shown(app: &App, model: Arc<ModelSnapshot>) -> Result<Reply, Failure> {
     let registry = app.service.registry();
     let mut body = summary(&model);
     if let Some(object) = body.as_object_mut() {
@@ -153,10 +184,29 @@ pub(crate) async fn versions(app: &App, call: Call) -> Result<Reply, Failure> {
     Ok(reply::json(StatusCode::OK, &body))
 }
 
-fn find(app: &App, call: &Call) -> Result<Arc<ModelSnapshot>, Failure> {
+/// The model that a path names.
+pub(crate) fn find(app: &App, call: &Call) -> Result<Arc<ModelSnapshot>, Failure> {
     let name: ModelName = call.path_as("name", Code::UnknownModel)?;
-    let unknown = || ServiceError::new(Code::UnknownModel, format!("unknown model {:?}", name.as_str()));
-    Ok(app.service.registry().model(name.as_str()).ok_or_else(unknown)?)
+    app.service.check_model(&call.context, &name)?;
+    named(app, name.as_str())
+}
+
+fn named(app: &App, name: &str) -> Result<Arc<ModelSnapshot>, Failure> {
+    let unknown = || ServiceError::new(Code::UnknownModel, format!("unknown model {name:?}"));
+    Ok(app.service.registry().model(name).ok_or_else(unknown)?)
+}
+
+/// The model that a query names; the default one, where it names none.
+pub(crate) fn queried(call: &Call) -> Result<ModelQuery, Failure> {
+    const QUERY: [&str; 4] = ["model", "feature_set", "model_type", "model_version"];
+    let mut said: [Option<Cow<'_, str>>; QUERY.len()] = Default::default();
+    for (key, value) in call.query(&QUERY)? {
+        if let Some(at) = QUERY.iter().position(|known| *known == key) {
+            said[at] = Some(value);
+        }
+    }
+    let [model, feature_set, model_type, version] = said;
+    model_query(model.as_deref(), feature_set, model_type, version.as_deref())
 }
 
 fn summary(model: &ModelSnapshot) -> Json {
@@ -253,7 +303,7 @@ fn version_entry(registry: &Registry, model: &ModelSnapshot, published: &Publish
 }
 
 /// What a version is doing: what the snapshot says it is, or what it is going through.
-fn state(model: &ModelSnapshot, published: &Published, lifecycle: &Lifecycle) -> VersionState {
+pub(crate) fn state(model: &ModelSnapshot, published: &Published, lifecycle: &Lifecycle) -> VersionState {
     match model.state(&published.version) {
         VersionState::Available => match lifecycle.state() {
             // A refusal that the snapshot has forgotten is to be tried again.

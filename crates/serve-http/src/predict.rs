@@ -1,10 +1,11 @@
 //! `POST /predict` and `POST /predict/both`.
 
 use http::StatusCode;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serve_app::gather::source;
-use serve_app::{Answered, Compared, Fetched, Gathered};
+use serve_app::{Answered, Compared, Context, Fetched, Gathered};
 use serve_core::response::{
     ExplanationBody, FallbackInfo, FeatureInfo, ModelInfo, Performance, PredictResponse, PredictionBody,
     RowInfo, SetInfo, Text as AnyText,
@@ -52,15 +53,32 @@ pub(crate) fn with_response<R>(
     answered: &Answered,
     write: impl FnOnce(&PredictResponse<'_>) -> R,
 ) -> R {
-    let Answered { deployment, prediction, gathered, explanation, fallback } = answered;
+    let asked = Asked { id: &call.id.0, context: &call.context, now: app.service.now() };
+    with_response_to(&asked, answered, write)
+}
+
+/// Of what asked for a prediction, what its answer tells.
+pub(crate) struct Asked<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) context: &'a Context,
+    pub(crate) now: Timestamp,
+}
+
+/// [`with_response`] to what came in another way than a request of its own.
+pub(crate) fn with_response_to<R>(
+    asked: &Asked<'_>,
+    answered: &Answered,
+    write: impl FnOnce(&PredictResponse<'_>) -> R,
+) -> R {
+    let Answered { deployment, prediction, gathered, explanation, cached, fallback } = answered;
     let digest = deployment.digest();
     let prediction_id = uuid::Uuid::now_v7();
-    let now = Millis(app.service.now());
+    let now = Millis(asked.now);
     let moments: Vec<Moments> = gathered.fetched.iter().map(Moments::of).collect();
     let degraded_reason = fallback.as_ref().map(|fallback| fallback.reason.as_str()).or(gathered.degraded());
     write(&PredictResponse {
         success: true,
-        request_id: &call.id.0,
+        request_id: asked.id,
         prediction_id: &prediction_id,
         prediction: PredictionBody { pipeline: deployment.pipeline(), prediction },
         explanation: explanation.as_ref().map(ExplanationBody),
@@ -73,10 +91,11 @@ pub(crate) fn with_response<R>(
         },
         features: feature_info(gathered, &moments),
         performance: Performance {
-            response_time_ms: milliseconds(call),
+            response_time_ms: milliseconds(asked.context),
             cached_features: !gathered.fetched.is_empty()
                 && gathered.fetched.iter().all(|row| row.retrieved.origin != Origin::Computed),
         },
+        cached: *cached,
         degraded: degraded_reason.is_some(),
         degraded_reason,
         timestamp: &now,
@@ -134,8 +153,8 @@ fn row_info<'a>(fetched: &'a Fetched, moments: &'a Moments) -> RowInfo<'a> {
 }
 
 /// Since the request began, in milliseconds with three places.
-fn milliseconds(call: &Call) -> f64 {
-    (call.context.began().elapsed().as_secs_f64() * 1e6).round() / 1e3
+fn milliseconds(context: &Context) -> f64 {
+    (context.began().elapsed().as_secs_f64() * 1e6).round() / 1e3
 }
 
 struct ComparedBody<'a> {
@@ -151,7 +170,7 @@ impl Serialize for ComparedBody<'_> {
             with_response(self.app, self.call, answered, |response| map.serialize_entry(set, response))?;
         }
         map.serialize_entry("agreement", &self.compared.agreement)?;
-        let total = serde_json::json!({ "total_response_time_ms": milliseconds(self.call) });
+        let total = serde_json::json!({ "total_response_time_ms": milliseconds(&self.call.context) });
         map.serialize_entry("performance", &total)?;
         map.serialize_entry("request_id", &*self.call.id.0)?;
         map.serialize_entry("timestamp", &reply::timestamp(self.app.service.now()))?;

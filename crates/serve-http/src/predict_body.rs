@@ -13,7 +13,7 @@ use serve_features::{MaxAge, Mode};
 use crate::failure::Failure;
 
 use fields::UseCached;
-pub(crate) use fields::{FeatureList, Text};
+pub(crate) use fields::{Cell, FeatureList, Instance, Text};
 
 mod fields;
 
@@ -152,6 +152,36 @@ impl<'a> PredictBody<'a> {
         Ok(self)
     }
 
+    /// The same body without keys that are not a prediction's, as messages have them beside it.
+    pub(crate) fn without(mut self, keys: &[&str]) -> Self {
+        self.others.retain(|(key, _)| !keys.contains(&&**key));
+        self
+    }
+
+    /// The same question about somebody else.
+    pub(crate) fn about(mut self, entity: Cow<'a, str>) -> Self {
+        self.texts[4] = Some(entity);
+        self
+    }
+
+    /// A body of nothing but features.
+    fn of_features(features: Features<'a>) -> Self {
+        Self { features: Some(features), known: 1, ..Self::default() }
+    }
+
+    /// One row of a batch's `symbols`.
+    pub(crate) fn of_symbol(symbol: Cow<'a, str>, horizon: Option<Cow<'a, str>>) -> Self {
+        let mut body = Self::default();
+        for (at, key) in TEXTS.iter().enumerate() {
+            match *key {
+                "symbol" => body.texts[at] = Some(symbol.clone()),
+                "horizon" => body.texts[at].clone_from(&horizon),
+                _ => {}
+            }
+        }
+        body
+    }
+
     /// Whether explanations are asked for; where the body does not say, what holds for its whole batch.
     pub(crate) fn explain_by_default(&mut self, explain: bool) {
         self.switches[0].get_or_insert(explain);
@@ -163,9 +193,12 @@ impl<'a> PredictBody<'a> {
     /// 422 when it contradicts itself, or asks for what this release does not have.
     pub(crate) fn request(mut self) -> Result<PredictRequest<'a>, Failure> {
         let asked_for = |at: usize| self.switches[at] == Some(true);
-        for (at, what) in [(1, "uncertainties come"), (2, "ensembles by request come")] {
+        for (at, what) in [
+            (1, "a model answers probabilities, and has no second figure for how sure they are"),
+            (2, "an ensemble is a model of its own, which `model` names"),
+        ] {
             if asked_for(at) {
-                let message = format!("{}: {what} with a later release; leave it out", SWITCHES[at]);
+                let message = format!("{}: {what}; leave it out", SWITCHES[at]);
                 return Err(Failure::invalid("not_supported", message));
             }
         }
@@ -354,7 +387,7 @@ mod tests {
         assert!(error(r#"{"entity":"a","symbol":"b"}"#).contains("contradicts itself"));
         assert!(error(r#"{"features":{},"data":[]}"#).contains("both give the row"));
         assert!(error(r#"{"data":[[1],[2]]}"#).contains("/predict/batch"));
-        assert!(error(r#"{"model":"m","return_uncertainty":true}"#).contains("later release"));
+        assert!(error(r#"{"model":"m","return_uncertainty":true}"#).contains("no second figure"));
         assert!(error(r#"{"model":"m","explain":1}"#).contains("expected a boolean"));
         assert!(error(r#"{"model":"../../etc/passwd"}"#).contains("is no model name"));
         assert!(error(r#"{"model":"m","model":"n"}"#).contains("stands twice"));

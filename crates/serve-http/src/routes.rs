@@ -8,14 +8,17 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::Method;
 use matchit::Router;
-use serve_app::{Caller, Permission, Service};
+use serve_app::{AuthMode, Permission, Service};
 
 use crate::call::Call;
 use crate::config::HttpConfig;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
 use crate::traffic::Traffic;
-use crate::{admin, batch, feast, features, health, ingest, models, oip, openapi, predict};
+use crate::websocket::Sockets;
+use crate::{
+    admin, batch, feast, features, health, ingest, mlflow, models, oip, openapi, predict, v1, websocket,
+};
 
 /// Under which every path stands a second time.
 const PREFIX: &str = "/api/v1";
@@ -29,9 +32,8 @@ pub struct App {
     pub config: HttpConfig,
     /// Set once the server stops taking requests.
     pub draining: AtomicBool,
-    /// Who asks where nobody is asked who they are.
-    pub(crate) anyone: Arc<Caller>,
     pub(crate) traffic: Traffic,
+    pub(crate) sockets: Arc<Sockets>,
     /// The OpenAPI document, once somebody asked for it.
     pub(crate) document: OnceLock<Bytes>,
     table: Table,
@@ -112,6 +114,25 @@ const ROUTES: &[Route] = routes! {
     POST "/models/warmup" admin => admin::warm_up;
     POST "/models/{name}/rollback" admin => admin::rollback;
     PUT "/models/{name}/aliases/{alias}" admin => admin::point_alias;
+    GET "/ws/predict" predict => websocket::connect;
+    GET "/model/info" read => models::info;
+    POST "/api/ml/serve" predict => predict::predict;
+    POST "/api/ml/batch" predict => batch::predict_batch;
+    GET "/ping" open => mlflow::ping;
+    GET "/version" open => mlflow::version;
+    POST "/invocations" predict => mlflow::invocations;
+    GET "/models/{name}/ping" read => mlflow::ping;
+    POST "/models/{name}/invocations" predict => mlflow::invocations;
+    GET "/v1/models" read => v1::status::list;
+    GET "/v1/models/{name}" read => v1::status::show;
+    GET "/v1/models/{name}/versions/{version}" read => v1::status::show;
+    GET "/v1/models/{name}/labels/{label}" read => v1::status::show;
+    POST "/v1/models/{name}:predict" predict => v1::predict;
+    POST "/v1/models/{name}/versions/{version}:predict" predict => v1::predict;
+    POST "/v1/models/{name}/labels/{label}:predict" predict => v1::predict;
+    POST "/v1/models/{name}:explain" predict => v1::explain;
+    POST "/v1/models/{name}/versions/{version}:explain" predict => v1::explain;
+    POST "/v1/models/{name}/labels/{label}:explain" predict => v1::explain;
     GET "/v2" open => oip::metadata::server;
     GET "/v2/" open => oip::metadata::server;
     GET "/v2/health/live" open => oip::metadata::live;
@@ -195,10 +216,10 @@ impl App {
     #[must_use]
     pub fn new(service: Arc<Service>, config: HttpConfig) -> Self {
         Self {
+            sockets: Sockets::new(&config.websocket),
             service,
             config,
             draining: AtomicBool::new(false),
-            anyone: Arc::new(Caller::anyone()),
             traffic: Traffic::default(),
             document: OnceLock::new(),
             table: Table::new(),
@@ -212,7 +233,7 @@ impl App {
 
     /// Whether callers have to say who they are.
     pub(crate) fn asks_who(&self) -> bool {
-        !Permission::ALL.iter().all(|permission| self.anyone.may(*permission))
+        self.service.locks().mode() != AuthMode::None
     }
 
     /// Whether the server is stopping.
@@ -227,9 +248,20 @@ pub(crate) fn dialect(path: &str) -> Dialect {
     match path {
         "/v2" => Dialect::Oip,
         "/get-online-features" => Dialect::Feast,
+        "/invocations" | "/ping" | "/version" => Dialect::Mlflow,
+        path if path.starts_with("/v1/") => Dialect::TensorFlow,
+        path if is_invocation(path) => Dialect::Mlflow,
         path if path.starts_with("/v2/") => Dialect::Oip,
         _ => Dialect::Native,
     }
+}
+
+/// `/models/{name}/invocations`, and `ping` beside it.
+fn is_invocation(path: &str) -> bool {
+    let name = path
+        .strip_prefix("/models/")
+        .and_then(|rest| rest.strip_suffix("/invocations").or_else(|| rest.strip_suffix("/ping")));
+    name.is_some_and(|name| !name.contains('/'))
 }
 
 #[cfg(test)]

@@ -104,6 +104,7 @@ impl Server {
     /// for requests under way.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
         let graceful = GracefulShutdown::new();
+        let following = self.app.service.follow_features(self.app.config.websocket.poll);
         let layers =
             ServiceBuilder::new().option_layer(self.cors.clone()).layer(CatchPanicLayer::custom(panicked));
         let mut builder = auto::Builder::new(TokioExecutor::new());
@@ -118,6 +119,7 @@ impl Server {
         let stop = async move {
             stop.await;
             draining.draining.store(true, Ordering::Relaxed);
+            draining.sockets.close();
             tokio::time::sleep(FAREWELL.min(draining.config.drain_timeout)).await;
         };
         let mut stop = std::pin::pin!(stop);
@@ -152,10 +154,13 @@ impl Server {
             });
         }
         drop(self.listener);
-        match tokio::time::timeout(self.app.config.drain_timeout, graceful.shutdown()).await {
-            Ok(()) => Stopped::Drained,
+        let ended = async { tokio::join!(graceful.shutdown(), self.app.sockets.ended()) };
+        let stopped = match tokio::time::timeout(self.app.config.drain_timeout, ended).await {
+            Ok(_) => Stopped::Drained,
             Err(_) => Stopped::CutOff,
-        }
+        };
+        following.abort();
+        stopped
     }
 }
 

@@ -1,8 +1,9 @@
 //! A deployment: one version loaded, proven on this machine and warmed. Immutable; whoever holds it sees one version,
 //! whatever is promoted meanwhile.
 
-use std::sync::Arc;
+use std::any::Any;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serve_core::bundle::MODEL_FILE;
@@ -67,6 +68,7 @@ pub struct Deployment {
     /// Whether it was asked for otherwise than by an alias, so that it stays when no alias leads to it any more.
     asked: AtomicBool,
     guard: Slot<Option<Arc<Guard>>>,
+    tied: OnceLock<Box<dyn Any + Send + Sync>>,
     _lease: Lease,
 }
 
@@ -139,6 +141,7 @@ impl Deployment {
             used: AtomicU64::new(0),
             asked: AtomicBool::new(false),
             guard: Slot::new(None),
+            tied: OnceLock::new(),
             _lease: lease,
         })
     }
@@ -228,6 +231,12 @@ impl Deployment {
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
         self.memory
+    }
+
+    /// Ties something to its life, at the first call: it is dropped with the deployment, off the request path. Who keeps
+    /// something of a version elsewhere learns so that the version is gone.
+    pub fn tie(&self, make: impl FnOnce() -> Box<dyn Any + Send + Sync>) {
+        self.tied.get_or_init(make);
     }
 
     /// The guard window that it is watched in, if one is open.

@@ -64,7 +64,9 @@ fn raw_rows_become_features_in_both_kinds_of_files_and_in_the_store() {
     let database = SqliteDatabase::open(path.join("features.db"), SqliteOptions::default()).expect("opens");
     let newest = |set: &str| {
         let rows = database.sample(&set.parse().expect("is a set"), 10).expect("reads");
-        rows.first().map(|row| (row.timestamp(), row.features().to_vec()))
+        rows.first()
+            .map(|row| row.as_ref().expect("reads"))
+            .map(|row| (row.timestamp(), row.features().to_vec()))
     };
     assert!(newest("daily").is_some());
     assert_eq!(newest("daily"), newest("from_csv"));

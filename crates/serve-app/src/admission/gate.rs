@@ -17,10 +17,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::primitives::{Arc, AtomicU64, Mutex, MutexGuard, Ordering};
+use super::primitives::{AtomicU64, Mutex, MutexGuard, Ordering};
 use super::share::{Bounds, Share, Shares};
 
 /// How often in a row others go before the one that has waited longest.

@@ -1,6 +1,8 @@
 //! Parts of the whole that a gate lets in, each with bounds of its own. A share alone makes nobody wait: `gate` does.
 
-use super::primitives::{Arc, AtomicU64, Ordering};
+use std::sync::Arc;
+
+use super::primitives::{AtomicU64, Ordering};
 
 /// How many may hold a permit, and how many may wait for one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

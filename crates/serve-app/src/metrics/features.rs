@@ -130,6 +130,7 @@ fn rows(families: &mut Vec<MetricFamily>, told: &RetrievalCounters) {
         ("last_known_good", told.last_known_good),
         ("stale", told.stale),
         ("store_failed", told.store_failed),
+        ("unreadable", told.unreadable),
         ("unavailable", told.unavailable),
     ];
     counters(
@@ -208,6 +209,20 @@ fn cache(families: &mut Vec<MetricFamily>, told: &RetrievalCounters) {
     counter(families, "feature_cache_evictions_total", "Rows thrown out for want of room.", cache.evicted);
     let help = "Rows that stood in for a store that failed.";
     counter(families, "feature_cache_stale_served_total", help, cache.served_stale);
+    if let Some(shared) = &told.shared_cache {
+        let outcomes = [
+            ("hit", shared.hits),
+            ("miss", shared.misses),
+            ("skipped", shared.skipped),
+            ("failed", shared.failed),
+        ];
+        let help = "Rows that the shared cache was asked for, or not asked for since it had failed.";
+        counters(families, "feature_shared_cache_rows_total", help, "outcome", &outcomes);
+        let help = "Rows in the shared cache in a form that no row has; misses too.";
+        counter(families, "feature_shared_cache_unreadable_total", help, shared.corrupt);
+        let help = "Calls of the shared cache that failed or took too long.";
+        counter(families, "feature_shared_cache_errors_total", help, shared.failures);
+    }
     gauge(families, "feature_cache_rows", "Rows held.", cache.rows);
     gauge(families, "feature_cache_bytes", "Memory that they take, as estimated.", cache.bytes);
 }

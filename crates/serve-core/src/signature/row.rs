@@ -91,7 +91,7 @@ impl Signature {
         self.finish(row, violations).map_err(|error| self.with_unknown(error, given))
     }
 
-    /// One layer of names. Most clients send the signature's own order, so the next position is tried first.
+    /// One layer of names.
     fn read_layer<N: AsRef<str>>(
         &self,
         layer: &[(N, Value<'_>)],
@@ -99,15 +99,13 @@ impl Signature {
         row: &mut CheckedRow,
         violations: &mut Vec<Violation>,
     ) {
-        let mut next = 0;
+        let mut before = self.order.start();
         for (name, value) in layer {
-            let name = name.as_ref();
-            let expected = self.inputs.get(next).is_some_and(|input| input.name == name);
-            let Some(position) = (if expected { Some(next) } else { self.position(name) }) else {
+            let Some(position) = self.position_after(before, name.as_ref()) else {
                 row.ignored += usize::from(first);
                 continue;
             };
-            next = position + 1;
+            before = position;
             let input = &self.inputs[position];
             if std::mem::replace(&mut row.given[position], true) {
                 if first {
@@ -120,6 +118,17 @@ impl Signature {
                 Err(problem) => push(violations, input, problem),
             }
         }
+    }
+
+    /// Where a name stands that follows another: as in the row before, if it is there.
+    fn position_after(&self, before: usize, name: &str) -> Option<usize> {
+        let guess = self.order.after(before);
+        if self.inputs.get(guess).is_some_and(|input| input.name == name) {
+            return Some(guess);
+        }
+        let position = self.position(name)?;
+        self.order.learn(before, position);
+        Some(position)
     }
 
     /// The offences of a refused row, with the given names that the signature lacks: a typo is the likely cause.
@@ -266,6 +275,23 @@ mod tests {
         signature().read_named(&given, &mut row).expect("admitted");
         assert_eq!(row.values(), [-1.0, 50.0, 1.0, 7.0]);
         assert_eq!((row.imputed(), row.ignored()), (&[3][..], 1));
+    }
+
+    #[test]
+    fn the_order_of_the_row_before_changes_no_row() {
+        let signature = Signature::of_numbers(["a", "b", "c", "d"]).expect("valid");
+        let orders = [["c", "a", "x", "d"], ["c", "a", "x", "d"], ["d", "c", "b", "a"], ["a", "b", "c", "d"]];
+        for order in orders.iter().chain(orders.iter().rev()) {
+            let given: Vec<_> =
+                order.iter().map(|name| (*name, Value::from(f64::from(name.as_bytes()[0])))).collect();
+            let mut row = CheckedRow::new();
+            let read = signature.clone().read_named(&given, &mut row).map(|()| row.values().to_vec());
+            let again = signature.read_named(&given, &mut row).map(|()| row.values().to_vec());
+            assert_eq!(read, again);
+            if !order.contains(&"x") {
+                assert_eq!(again, Ok(vec![97.0, 98.0, 99.0, 100.0]));
+            }
+        }
     }
 
     #[test]

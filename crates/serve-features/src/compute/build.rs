@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use super::{ComputeError, Computed, SourceFrames};
 use crate::declaration::FeatureSet;
 use crate::name::Entity;
-use crate::store::{Depth, FeatureStore, RawRequest, RawStore, RetrieveError, StoredState, WriteError};
+use crate::store::{
+    Depth, FeatureStore, RawRequest, RawStore, RetrieveError, StoredState, Unreadable, WriteError,
+};
 
 /// Entities that are listed at a time.
 const ENTITIES: usize = 1_000;
@@ -34,7 +36,7 @@ pub struct BuildRequest {
 }
 
 /// What was built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Built {
     /// Entities with at least one row.
@@ -47,6 +49,8 @@ pub struct Built {
     pub rejected: usize,
     /// Values that a constant stands for, over the whole history.
     pub filled: usize,
+    /// Entities that were left out, because one of their raw rows cannot be read. What was stored of them stays.
+    pub unreadable: Vec<Unreadable>,
 }
 
 /// Why a set could not be computed from a store.
@@ -86,7 +90,8 @@ pub type BuildSink<'s> = dyn FnMut(&Computed, Range<usize>) -> io::Result<()> + 
 
 /// Computes a set over everything that a store has of its entities, hands each entity's rows to `sink` in the order of their
 /// names, and writes rows and states back where that is asked. Rows that are there already are replaced, so a build may be
-/// repeated. Memory: one entity's history.
+/// repeated. An entity with a raw row that cannot be read is left out, and told in [`Built::unreadable`]. Memory: one
+/// entity's history.
 ///
 /// # Errors
 /// [`BuildError`]. Entities before the one that failed are built.
@@ -131,7 +136,13 @@ async fn one(
     for source in &set.sources {
         let (table, entities) = (source.table.clone(), vec![entity.clone()]);
         let all = RawRequest { table, entities, until: None, depth: Depth::ALL, deadline: None };
-        let rows = raw.read_raw(all).await?.pop().unwrap_or_default();
+        let rows = match raw.read_raw(all).await?.pop().transpose() {
+            Ok(rows) => rows.unwrap_or_default(),
+            Err(unreadable) => {
+                built.unreadable.push(unreadable);
+                return Ok(());
+            }
+        };
         frames.insert(source.name.clone(), rows.frame);
     }
     let moments = if request.store { moments(set, &frames) } else { Vec::new() };

@@ -20,7 +20,7 @@ use crate::declaration::{FeatureSet, MissingPolicy, Source};
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::RawTable;
 use crate::row::FeatureRow;
-use crate::store::{Depth, RawRequest, RawRows, RawStore, StoredState};
+use crate::store::{Depth, RawRequest, RawRows, RawStore, StoredState, Unreadable};
 use crate::timestamp::earlier;
 
 /// Rows read at first besides those that are surely needed, where time or a state decides how many are.
@@ -94,6 +94,9 @@ pub enum OnDemandError {
         /// How many there are.
         there: usize,
     },
+    /// One of its raw rows cannot be read, so that whatever were computed would not be what the history gives.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }
 
 /// The rows of a set at one moment, computed from raw rows: one slot an entity, in the order asked; `None` where no row of
@@ -188,6 +191,9 @@ async fn read(
     demands: &mut [Demand],
 ) -> Result<(), BuildError> {
     let mut pending: Vec<&mut Demand> = demands.iter_mut().filter(|demand| demand.answer.is_none()).collect();
+    if pending.is_empty() {
+        return Ok(());
+    }
     let wanted = RawRequest {
         table: source.table.clone(),
         entities: pending.iter().map(|demand| demand.entity.clone()).collect(),
@@ -197,7 +203,10 @@ async fn read(
     };
     let found = raw.read_raw(wanted).await?;
     for (demand, rows) in pending.iter_mut().zip(found) {
-        demand.rows[index] = rows;
+        match rows {
+            Ok(rows) => demand.rows[index] = rows,
+            Err(unreadable) => demand.answer = Some(Err(unreadable.into())),
+        }
     }
     Ok(())
 }

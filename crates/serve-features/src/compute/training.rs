@@ -104,7 +104,8 @@ async fn first_row(
     let mut request = crate::store::FetchRequest::newest(set.clone(), [entity.clone()]);
     request.as_of = Some(labels[*first].timestamp);
     let rows = store.fetch(request).await?;
-    Ok(rows.into_iter().flatten().next().map(|row| row.timestamp()))
+    let first = rows.into_iter().next().transpose()?.flatten();
+    Ok(first.map(|row| row.timestamp()))
 }
 
 /// The join of one entity's labels with its rows, both in order: each asked and given once.

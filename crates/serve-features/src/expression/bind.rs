@@ -129,7 +129,14 @@ fn call(name: &str, arguments: &[Ast], at: usize, scope: &Scope<'_>) -> Result<E
     let variadic = entry.parameters == [Parameter::Columns];
     let enough = if variadic { arguments.len() >= 2 } else { arguments.len() == entry.parameters.len() };
     if !enough {
-        return Err(wrong(entry, at, format!("got {} arguments", arguments.len())));
+        return Err(wrong(
+            entry,
+            at,
+            match arguments.len() {
+                1 => "got 1 argument".to_owned(),
+                several => format!("got {several} arguments"),
+            },
+        ));
     }
     let (mut inputs, mut settings) = (Vec::new(), Settings::default());
     for (i, argument) in arguments.iter().enumerate() {
@@ -272,7 +279,7 @@ mod tests {
         let window =
             "`rolling_mean` takes (x, window), expected a whole number of rows from 1 to 1000000, got";
         for (text, expected) in [
-            ("rolling_mean(close)", "at character 1: `rolling_mean` takes (x, window), got 1 arguments".to_owned()),
+            ("rolling_mean(close)", "at character 1: `rolling_mean` takes (x, window), got 1 argument".to_owned()),
             ("rolling_mean(close, 0)", format!("at character 21: {window} 0")),
             ("rolling_mean(close, 2.5)", format!("at character 21: {window} 2.5")),
             ("rolling_mean(close, 1e9)", format!("at character 21: {window} 1000000000")),
@@ -283,7 +290,7 @@ mod tests {
             ("rolling_quantile(close, 7, 2)", "at character 1: `rolling_quantile` takes (x, window, q), expected q from 0 to 1, got 2".to_owned()),
             ("macd(close, 26, 12)", "at character 1: `macd` takes (x, fast, slow), expected fast below slow, got 26 and 12".to_owned()),
             ("clip(close, 1, 0)", "at character 1: `clip` takes (x, low, high), expected low not above high, got 1 and 0".to_owned()),
-            ("min(close)", "at character 1: `min` takes (x, y, …), got 1 arguments".to_owned()),
+            ("min(close)", "at character 1: `min` takes (x, y, …), got 1 argument".to_owned()),
             ("hour(close)", "at character 6: `hour` takes (timestamp), expected `timestamp` or `source.timestamp`".to_owned()),
             ("clip(close, 0, 1/0)", "at character 16: `clip` takes (x, low, high), expected a finite number, got inf".to_owned()),
         ] {

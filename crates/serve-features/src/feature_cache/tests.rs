@@ -42,18 +42,24 @@ struct Source {
     calls: RefCell<Vec<String>>,
     fails: Cell<bool>,
     empty: Cell<bool>,
+    /// A key whose row cannot be read.
+    spoilt: Cell<Option<&'static str>>,
 }
 
 impl Source {
-    async fn fetch(&self, names: Vec<String>) -> Result<Vec<Option<Row>>, &'static str> {
+    async fn fetch(&self, names: Vec<String>) -> Result<Vec<Shared<Row, &'static str>>, &'static str> {
         let number = self.calls.borrow().len();
         self.calls.borrow_mut().push(names.join(","));
         sleep(SECOND).await;
         match (self.fails.get(), self.empty.get()) {
             (true, _) => Err("down"),
-            (false, true) => Ok(names.iter().map(|_| None).collect()),
-            (false, false) => Ok(names.into_iter().map(|name| Some(Row(number, name))).collect()),
+            (false, true) => Ok(names.iter().map(|_| Ok(None)).collect()),
+            (false, false) => Ok(names.into_iter().map(|name| self.read(number, name)).collect()),
         }
+    }
+
+    fn read(&self, number: usize, name: String) -> Shared<Row, &'static str> {
+        if self.spoilt.get() == Some(&*name) { Err("cut off") } else { row(number, &name) }
     }
 
     async fn get(&self, cache: &Cache, names: &[&str]) -> Vec<Result<Option<Row>, &'static str>> {
@@ -228,8 +234,20 @@ async fn a_row_that_will_not_do_is_fetched_anew() {
     source.get(&cache, &["A"]).await;
     let end = Instant::now() + SECOND;
     let wanted = Wanted { usable: |_: &Row| false, shared: |_: &&str| true, late: || "late", end };
-    let fetch = async |_| Ok(vec![Some(Row(7, "A".to_owned()))]);
+    let fetch = async |_| Ok(vec![row(7, "A")]);
     assert_eq!(cache.get_or_fetch(&keys(&["A"]), &wanted, fetch).await, [row(7, "A")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_read_fails_alone_and_the_last_good_one_stays() {
+    let (cache, source) = (cache(SECOND, 10 * SECOND), Source::default());
+    source.get(&cache, &["A", "B"]).await;
+    source.spoilt.set(Some("B"));
+    tokio::time::advance(2 * SECOND).await;
+    assert_eq!(source.get(&cache, &["A", "B", "C"]).await, [row(1, "A"), Err("cut off"), row(1, "C")]);
+    assert_eq!(cache.last_known_good(&key("B")), Some(Row(0, "B".to_owned())));
+    assert_eq!(source.get(&cache, &["A", "B"]).await, [row(1, "A"), Err("cut off")]);
+    assert_eq!(source.calls(), ["A,B", "A,B,C", "B"]);
 }
 
 /// One caller: when it begins, after how long it goes away, and what it wants.
@@ -270,7 +288,7 @@ impl Drop for Under<'_> {
 }
 
 impl Watched {
-    async fn fetch(&self, keys: Vec<u8>) -> Result<Vec<Option<Row>>, &'static str> {
+    async fn fetch(&self, keys: Vec<u8>) -> Result<Vec<Shared<Row, &'static str>>, &'static str> {
         let call = self.calls.replace(self.calls.get() + 1);
         for key in &keys {
             let mut under_way = self.under_way.borrow_mut();
@@ -283,7 +301,7 @@ impl Watched {
         if self.fails[call % self.fails.len()] {
             return Err("down");
         }
-        Ok(under.1.iter().map(|key| Some(Row(call, key.to_string()))).collect())
+        Ok(under.1.iter().map(|key| row(call, &key.to_string())).collect())
     }
 
     /// Whether a caller that stayed got what it wanted, or the store's error.

@@ -7,14 +7,21 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, TimestampMicrosecondType};
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
 };
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use bytes::Bytes;
 use jiff::Timestamp;
-use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use parquet::errors::ParquetError;
+use parquet::file::reader::ChunkReader;
 
 use super::FileError;
 use super::records::Cell;
+
+mod scan;
 
 /// Rows that are decoded at a time.
 const BATCH: usize = 4096;
@@ -35,15 +42,35 @@ pub(super) struct ParquetRecords {
 enum Converted {
     Numbers(Float64Array),
     Bools(BooleanArray),
-    Texts(StringArray),
+    Texts(StringViewArray),
     Moments(TimestampMicrosecondArray),
 }
 
 impl ParquetRecords {
     pub(super) fn open(file: File) -> Result<Self, FileError> {
-        let broken =
-            |source: parquet::errors::ParquetError| FileError::Parquet { row: 0, source: Box::new(source) };
-        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?;
+        Self::of(ParquetRecordBatchReaderBuilder::try_new(file).map_err(broken)?)
+    }
+
+    /// A stranger's file in memory, of at most so many rows. Nothing is decoded before its claims have been checked. Texts
+    /// are views of a dictionary, so that one long text in many rows is there once.
+    pub(super) fn of_bytes(file: Bytes, most: u64) -> Result<Self, FileError> {
+        let unsound = |source| FileError::Parquet { row: 0, source: Box::new(source) };
+        scan::check(&file, most).map_err(unsound)?;
+        // What Arrow adds to the footer is a format of its own, and says nothing that is needed here.
+        let options = || ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let metadata = ArrowReaderMetadata::load(&file, options()).map_err(broken)?;
+        let view = |field: &Arc<Field>| match field.data_type() {
+            DataType::Utf8 => Arc::new(field.as_ref().clone().with_data_type(DataType::Utf8View)),
+            _ => Arc::clone(field),
+        };
+        let schema = Schema::new(metadata.schema().fields().iter().map(view).collect::<Vec<_>>());
+        let viewed = options().with_schema(Arc::new(schema));
+        let metadata =
+            ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), viewed).map_err(broken)?;
+        Self::of(ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata))
+    }
+
+    fn of<R: ChunkReader + 'static>(builder: ParquetRecordBatchReaderBuilder<R>) -> Result<Self, FileError> {
         let mut names = Vec::new();
         for field in builder.schema().fields() {
             if target(field.data_type()).is_none() {
@@ -100,11 +127,15 @@ impl ParquetRecords {
     }
 }
 
+fn broken(source: ParquetError) -> FileError {
+    FileError::Parquet { row: 0, source: Box::new(source) }
+}
+
 /// The kind that a column's type is brought to.
 fn target(kind: &DataType) -> Option<DataType> {
     match kind {
         DataType::Boolean => Some(DataType::Boolean),
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Some(DataType::Utf8View),
         DataType::Dictionary(_, values) => target(values),
         DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => {
             Some(DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::from("UTC"))))
@@ -121,11 +152,11 @@ fn converted(batch: &RecordBatch) -> Result<Vec<Converted>, arrow_schema::ArrowE
 
 fn convert(column: &ArrayRef) -> Result<Converted, arrow_schema::ArrowError> {
     // The types were looked at when the file was opened.
-    let kind = target(column.data_type()).unwrap_or(DataType::Utf8);
+    let kind = target(column.data_type()).unwrap_or(DataType::Utf8View);
     let column = arrow_cast::cast(column, &kind)?;
     Ok(match kind {
         DataType::Boolean => Converted::Bools(column.as_boolean().clone()),
-        DataType::Utf8 => Converted::Texts(column.as_string::<i32>().clone()),
+        DataType::Utf8View => Converted::Texts(column.as_string_view().clone()),
         DataType::Timestamp(_, _) => {
             Converted::Moments(column.as_primitive::<TimestampMicrosecondType>().clone())
         }

@@ -22,16 +22,18 @@ const NUMBER: &str = "a finite number, or nothing";
 
 /// One cell as its format has it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(not(feature = "parquet"), expect(dead_code, reason = "a CSV has texts only"))]
-pub(super) enum Cell<'a> {
+pub enum Cell<'a> {
     /// Nothing there.
     Missing,
     /// A CSV cell, which means what its column says.
     Raw(&'a str),
     /// A number; NaN is missing.
     Number(f64),
+    /// True or false.
     Bool(bool),
+    /// A text.
     Text(&'a str),
+    /// A moment.
     Moment(Timestamp),
 }
 
@@ -54,9 +56,26 @@ enum Format<'i> {
 impl<'i> Records<'i> {
     /// A CSV. `expected` names the columns in errors.
     pub(super) fn csv(input: Box<dyn Read + Send + 'i>, expected: &'static str) -> Result<Self, FileError> {
-        let sheet = Sheet::open(input, expected)?;
+        Ok(Self::of_sheet(Sheet::open(input, expected)?, expected))
+    }
+
+    /// A CSV without comments, under whatever names, as a data frame is written to one.
+    pub(super) fn plain_csv(input: Box<dyn Read + Send + 'i>) -> Result<Self, FileError> {
+        let expected = "the columns' names";
+        Ok(Self::of_sheet(Sheet::plain(input, expected, None)?, expected))
+    }
+
+    /// A Parquet file in memory that nobody has looked at.
+    #[cfg(feature = "parquet")]
+    pub(super) fn parquet_bytes(file: bytes::Bytes, most: u64) -> Result<Self, FileError> {
+        let records = ParquetRecords::of_bytes(file, most)?;
+        let names = records.names().to_vec();
+        Ok(Self { format: Format::Parquet(Box::new(records)), expected: "the columns' names", names })
+    }
+
+    fn of_sheet(sheet: Sheet<Box<dyn Read + Send + 'i>>, expected: &'static str) -> Self {
         let names = sheet.names().map(str::to_owned).collect();
-        Ok(Self { format: Format::Csv { sheet: Box::new(sheet), line: Line::default() }, expected, names })
+        Self { format: Format::Csv { sheet: Box::new(sheet), line: Line::default() }, expected, names }
     }
 
     /// A file, Parquet if it begins like one, else CSV.
@@ -140,7 +159,8 @@ impl<'i> Records<'i> {
         }
     }
 
-    fn cell(&self, column: usize) -> Cell<'_> {
+    /// A cell of the record.
+    pub(super) fn cell(&self, column: usize) -> Cell<'_> {
         match &self.format {
             Format::Csv { line, .. } => Cell::Raw(line.text(column)),
             #[cfg(feature = "parquet")]

@@ -27,16 +27,22 @@ pub(super) struct Line {
 impl<R: Read> Sheet<R> {
     /// Reads the header. `expected` names the columns in errors.
     pub(super) fn open(input: R, expected: &'static str) -> Result<Self, FileError> {
+        let sheet = Self::plain(input, expected, Some(b'#'))?;
+        sheet.check_header()?;
+        Ok(sheet)
+    }
+
+    /// As [`open`](Self::open), whatever the header's names are.
+    pub(super) fn plain(input: R, expected: &'static str, comment: Option<u8>) -> Result<Self, FileError> {
         let reader = ReaderBuilder::new()
             .has_headers(false)
             .flexible(true)
-            .comment(Some(b'#'))
+            .comment(comment)
             // With the default, a carriage return ends the line and its newline counts for the next.
             .terminator(Terminator::Any(b'\n'))
             .from_reader(input.chain(&b"\n"[..]));
         let mut sheet = Self { reader, expected, header: Line::default() };
         sheet.header = sheet.line()?.ok_or(FileError::Empty { expected })?;
-        sheet.check_header()?;
         Ok(sheet)
     }
 

@@ -11,8 +11,8 @@ use serve_core::Value;
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable, merge};
 use crate::store::{
-    BoxFuture, Depth, RawRequest, RawRows, RawStore, RetrieveError, StoredState, WriteError, check_raw,
-    earliest,
+    BoxFuture, Depth, RawRequest, RawRows, RawSlot, RawStore, RetrieveError, StoredState, Unreadable,
+    WriteError, check_raw, earliest,
 };
 
 /// A row's values by the moment and digest that name it.
@@ -26,7 +26,7 @@ type States = HashMap<Entity, HashMap<FeatureSetName, BTreeMap<Timestamp, Stored
 pub(super) struct RawMemory(RwLock<(Tables, States)>);
 
 impl RawMemory {
-    fn read(&self, request: &RawRequest) -> Result<Vec<RawRows>, RetrieveError> {
+    fn read(&self, request: &RawRequest) -> Result<Vec<RawSlot>, RetrieveError> {
         let guard = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let table = guard.0.get(&request.table);
         let one = |entity: &Entity| {
@@ -34,34 +34,36 @@ impl RawMemory {
             let rows = table.and_then(|entities| entities.get(entity));
             let (known, complete) = newest(rows, request.until.unwrap_or(Timestamp::MAX), request.depth);
             let frame = request.table.columns(known.into_iter());
-            let frame = frame.map_err(|source| RetrieveError::Corrupt {
-                table: request.table.to_string(),
-                entity: entity.clone(),
-                source: Box::new(source),
-            })?;
-            Ok(RawRows { frame, complete })
+            let rows = frame.map(|frame| RawRows { frame, complete });
+            Ok(rows.map_err(|source| Unreadable::new(request.table.name(), entity, source.into())))
         };
         request.entities.iter().map(one).collect()
     }
 
-    fn insert(&self, table: &RawTable, rows: Vec<RawRow>) -> Result<(), WriteError> {
+    fn insert(&self, table: &RawTable, rows: &[RawRow]) -> Result<(), WriteError> {
         rows.iter().try_for_each(|row| check_raw(table, row))?;
         // Digests take longer than insertions: before the lock.
         let digests: Vec<String> = rows.iter().map(|row| row.digest(table)).collect();
         let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let (tables, states) = &mut *guard;
-        for (entity, first) in earliest(&rows) {
-            for known in states.get_mut(entity).into_iter().flat_map(HashMap::values_mut) {
-                drop(known.split_off(&first));
+        let entities = tables.entry(table.clone()).or_default();
+        let mut changed = Vec::new();
+        for (row, digest) in rows.iter().zip(digests) {
+            let stored = entities.entry(row.entity.clone()).or_default();
+            let before = stored.get(&(row.timestamp, digest.clone()));
+            let mut values = before.cloned().unwrap_or_default();
+            match table {
+                RawTable::Sentiment => merge(&mut values, row.values.iter().cloned()),
+                RawTable::Price | RawTable::Events(_) => values.clone_from(&row.values),
+            }
+            if before != Some(&values) {
+                changed.push(row);
+                stored.insert((row.timestamp, digest), values);
             }
         }
-        let entities = tables.entry(table.clone()).or_default();
-        for (row, digest) in rows.into_iter().zip(digests) {
-            let key = (row.timestamp, digest);
-            let stored = entities.entry(row.entity).or_default().entry(key).or_default();
-            match table {
-                RawTable::Sentiment => merge(stored, row.values),
-                RawTable::Price | RawTable::Events(_) => *stored = row.values,
+        for (entity, first) in earliest(changed) {
+            for known in states.get_mut(entity).into_iter().flat_map(HashMap::values_mut) {
+                drop(known.split_off(&first));
             }
         }
         Ok(())
@@ -106,12 +108,12 @@ fn newest(rows: Option<&Rows>, until: Timestamp, depth: Depth) -> (Vec<Known<'_>
 }
 
 impl RawStore for RawMemory {
-    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
         Box::pin(future::ready(self.read(&request)))
     }
 
     fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>> {
-        Box::pin(future::ready(self.insert(&table, rows)))
+        Box::pin(future::ready(self.insert(&table, &rows)))
     }
 
     fn raw_entities(

@@ -10,10 +10,12 @@ use tokio_postgres::Row;
 
 use super::pool::{Failure, Lent};
 use super::value::{Json, JsonText, Moment};
-use super::{CHUNK, corrupt, has_nul};
+use super::{CHUNK, has_nul};
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
-use crate::store::{Cause, FetchRequest, HistoryRequest, RetrieveError, WriteError};
+use crate::store::{
+    Cause, FetchRequest, HistoryRequest, RetrieveError, SampledRow, Slot, Unreadable, WriteError,
+};
 use crate::stored::{self, Decoder, Layouts};
 
 /// One entity's newest row: a look-up in the primary key.
@@ -69,20 +71,16 @@ pub(super) async fn query(client: &ClientWrapper, request: &FetchRequest) -> Res
 }
 
 /// One slot an entity, in order.
-pub(super) fn slots(
-    request: &FetchRequest,
-    rows: &[Row],
-    layouts: &Layouts,
-) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
-    let mut slots = vec![None; request.entities.len()];
+pub(super) fn slots(request: &FetchRequest, rows: &[Row], layouts: &Layouts) -> Vec<Slot> {
+    let mut slots = vec![Ok(None); request.entities.len()];
     let mut decoder = layouts.decoder(&request.set);
     let single = request.entities.len() == 1;
     for row in rows {
         let place = if single { 0 } else { place(row, 2) };
         let Some(entity) = request.entities.get(place) else { continue };
-        slots[place] = Some(decode(&request.set, entity, row, &mut decoder)?);
+        slots[place] = decode(&request.set, entity, row, &mut decoder).map(Some);
     }
-    Ok(slots)
+    slots
 }
 
 /// The place in the request that `WITH ORDINALITY` counted.
@@ -91,18 +89,13 @@ pub(super) fn place(row: &Row, column: usize) -> usize {
     usize::try_from(counted - 1).unwrap_or(usize::MAX)
 }
 
-fn decode(
-    set: &FeatureSetName,
-    entity: &Entity,
-    row: &Row,
-    decoder: &mut Decoder<'_>,
-) -> Result<FeatureRow, RetrieveError> {
+fn decode(set: &FeatureSetName, entity: &Entity, row: &Row, decoder: &mut Decoder<'_>) -> SampledRow {
     let mut decoded = || -> Result<FeatureRow, Cause> {
         let at = row.try_get::<_, Moment>(0)?.timestamp()?;
         let Json(json) = row.try_get(1)?;
         Ok(FeatureRow::new(entity.clone(), at, decoder.decode(json)?))
     };
-    decoded().map_err(|source| corrupt(set.as_str(), entity, source))
+    decoded().map_err(|source| Unreadable::new(set.as_str(), entity, source))
 }
 
 /// Rows as arrays, one a column. Of rows with the same key the last is kept, as if they had come one by one; in the keys'
@@ -180,11 +173,11 @@ pub(super) fn sampled(
     set: &FeatureSetName,
     rows: &[Row],
     layouts: &Layouts,
-) -> Result<Vec<FeatureRow>, RetrieveError> {
+) -> Result<Vec<SampledRow>, RetrieveError> {
     let mut decoder = layouts.decoder(set);
     let one = |row: &Row| {
         let entity = super::entity("sample features", row, 2)?;
-        decode(set, &entity, row, &mut decoder)
+        Ok(decode(set, &entity, row, &mut decoder))
     };
     rows.iter().map(one).collect()
 }
@@ -204,7 +197,7 @@ pub(super) fn past(
     request: &HistoryRequest,
     rows: &[Row],
     layouts: &Layouts,
-) -> Result<Vec<FeatureRow>, RetrieveError> {
+) -> Result<Vec<FeatureRow>, Unreadable> {
     let mut decoder = layouts.decoder(&request.set);
     rows.iter().map(|row| decode(&request.set, &request.entity, row, &mut decoder)).collect()
 }

@@ -7,13 +7,12 @@ use jiff::Timestamp;
 use serve_core::Value;
 use tokio_postgres::Row;
 
-use super::corrupt;
 use super::feature::place;
 use super::pool::Failure;
 use super::value::{Json, Moment};
 use crate::name::Entity;
 use crate::raw::{PRICE_COLUMNS, RawTable, SCORE, TEXT};
-use crate::store::{Cause, RawRequest, RawRows, RetrieveError};
+use crate::store::{Cause, RawRequest, RawRows, RawSlot, Unreadable};
 use crate::stored;
 
 /// For each entity: its rows later than `$2` and not later than `$3`, and the newest `$5` of those not later than `$4`.
@@ -132,7 +131,7 @@ pub(super) async fn query(client: &ClientWrapper, request: &RawRequest) -> Resul
 }
 
 /// One slot an entity, in order.
-pub(super) fn slots(request: &RawRequest, rows: &[Row]) -> Result<Vec<RawRows>, RetrieveError> {
+pub(super) fn slots(request: &RawRequest, rows: &[Row]) -> Vec<RawSlot> {
     let table = &request.table;
     let last = match table {
         RawTable::Price => 7,
@@ -145,9 +144,9 @@ pub(super) fn slots(request: &RawRequest, rows: &[Row]) -> Result<Vec<RawRows>, 
         let (of_entity, others) = rest.split_at(rest.partition_point(|row| place(row, last) <= i));
         rest = others;
         let slot = one(table, of_entity, request.depth.rows);
-        slots.push(slot.map_err(|source| corrupt(table.name(), entity, source))?);
+        slots.push(slot.map_err(|source| Unreadable::new(table.name(), entity, source)));
     }
-    Ok(slots)
+    slots
 }
 
 fn one(table: &RawTable, rows: &[Row], depth: usize) -> Result<RawRows, Cause> {

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use serve_core::Value;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::feature::encode;
@@ -11,26 +12,34 @@ use super::pool::{Failure, Lent};
 use super::value::{JsonText, Moment};
 use super::{CHUNK, has_nul, state};
 use crate::raw::{PRICE_COLUMNS, RawRow, RawTable, SCORE, TEXT, merge};
-use crate::store::{WriteError, check_raw, earliest};
+use crate::store::{WriteError, check_raw};
 
 const PRICES: &str = "INSERT INTO price_data (symbol, timestamp, open, high, low, close, volume)
     SELECT * FROM unnest($1::text[], $2::timestamptz[],
         $3::float8[], $4::float8[], $5::float8[], $6::float8[], $7::float8[])
     ON CONFLICT (symbol, timestamp) DO UPDATE SET open = excluded.open, high = excluded.high, low = excluded.low,
-        close = excluded.close, volume = excluded.volume";
+        close = excluded.close, volume = excluded.volume
+    WHERE (price_data.open, price_data.high, price_data.low, price_data.close, price_data.volume) IS DISTINCT FROM
+        (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)
+    RETURNING symbol, timestamp";
 
 const SCORED: &str = "INSERT INTO sentiment_data AS known (symbol, timestamp, digest, text, scores, score)
     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::jsonb[], $6::float8[])
     ON CONFLICT (symbol, timestamp, digest) DO UPDATE SET
-        scores = known.scores || excluded.scores, score = excluded.score";
+        scores = known.scores || excluded.scores, score = excluded.score
+    WHERE (known.scores, known.score) IS DISTINCT FROM (known.scores || excluded.scores, excluded.score)
+    RETURNING symbol, timestamp";
 
 /// For rows that do not name `score`: one that is there stays.
 const UNSCORED: &str = "INSERT INTO sentiment_data AS known (symbol, timestamp, digest, text, scores)
     SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::text[], $4::text[], $5::jsonb[])
-    ON CONFLICT (symbol, timestamp, digest) DO UPDATE SET scores = known.scores || excluded.scores";
+    ON CONFLICT (symbol, timestamp, digest) DO UPDATE SET scores = known.scores || excluded.scores
+    WHERE known.scores IS DISTINCT FROM known.scores || excluded.scores
+    RETURNING symbol, timestamp";
 
 const EVENTS: &str = "INSERT INTO raw_data (table_name, entity, timestamp, digest, columns)
-    SELECT $1, * FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::jsonb[]) ON CONFLICT DO NOTHING";
+    SELECT $1, * FROM unnest($2::text[], $3::timestamptz[], $4::text[], $5::jsonb[]) ON CONFLICT DO NOTHING
+    RETURNING entity, timestamp";
 
 /// Rows as columns; those that a table lacks stay empty.
 #[derive(Debug, Default)]
@@ -45,12 +54,9 @@ pub(super) struct Columns {
     numbers: [Vec<Option<f64>>; PRICE_COLUMNS.len()],
 }
 
-/// What is written: rows of one table, and since when each entity's states do not know them.
+/// What is written: rows of one table.
 #[derive(Debug)]
-pub(super) struct Batch {
-    columns: Vec<Columns>,
-    unknown: Vec<(String, Moment)>,
-}
+pub(super) struct Batch(Vec<Columns>);
 
 impl Batch {
     /// # Errors
@@ -77,26 +83,28 @@ impl Batch {
             let unscored = *table == RawTable::Sentiment && row.get(SCORE).is_none();
             columns[usize::from(unscored)].push(table, row, digest);
         }
-        let unknown =
-            earliest(rows).into_iter().map(|(entity, at)| (entity.as_str().to_owned(), Moment::of(at)));
-        Ok(Self { columns, unknown: unknown.collect() })
+        Ok(Self(columns))
     }
 
-    /// Inserts and replaces in one transaction, and forgets states.
+    /// Inserts and replaces in one transaction, and forgets states that do not know what was not there before.
     pub(super) async fn write(&self, lent: &mut Lent<'_>) -> Result<(), Failure> {
         let mut statements = Vec::new();
-        for columns in &self.columns {
+        for columns in &self.0 {
             statements.push(lent.client().prepare_cached(columns.sql).await?);
         }
         let forget = lent.client().prepare_cached(state::FORGET).await?;
         let transaction = lent.client_mut().transaction().await?;
-        for (columns, statement) in self.columns.iter().zip(&statements) {
+        let mut unknown: BTreeMap<String, Moment> = BTreeMap::new();
+        for (columns, statement) in self.0.iter().zip(&statements) {
             for from in (0..columns.entities.len()).step_by(CHUNK) {
-                columns.send(&transaction, statement, from).await?;
+                for row in columns.send(&transaction, statement, from).await? {
+                    let at = row.try_get::<_, Moment>(1)?;
+                    unknown.entry(row.try_get(0)?).and_modify(|first| *first = at.min(*first)).or_insert(at);
+                }
             }
         }
-        let entities: Vec<&str> = self.unknown.iter().map(|(entity, _)| entity.as_str()).collect();
-        let moments: Vec<Moment> = self.unknown.iter().map(|(_, at)| *at).collect();
+        let entities: Vec<&str> = unknown.keys().map(String::as_str).collect();
+        let moments: Vec<Moment> = unknown.values().copied().collect();
         transaction.execute(&forget, &[&entities, &moments]).await?;
         Ok(transaction.commit().await?)
     }
@@ -133,7 +141,7 @@ impl Columns {
         transaction: &deadpool_postgres::Transaction<'_>,
         statement: &tokio_postgres::Statement,
         from: usize,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<Row>, Failure> {
         let to = (from + CHUNK).min(self.entities.len());
         let (entities, moments) = (&self.entities[from..to], &self.moments[from..to]);
         let numbers = self.numbers.each_ref().map(|numbers| numbers.get(from..to).unwrap_or_default());
@@ -154,8 +162,7 @@ impl Columns {
                 }
             }
         }
-        transaction.execute(statement, &sent).await?;
-        Ok(())
+        Ok(transaction.query(statement, &sent).await?)
     }
 }
 

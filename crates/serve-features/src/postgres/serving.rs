@@ -8,14 +8,14 @@ use tokio::runtime::Builder;
 use super::pool::{Connections, Failure};
 use super::raw_write::Batch;
 use super::url::PostgresUrl;
-use super::{KIND, feature, no_answer, raw, reading, schema, state, writing};
+use super::{KIND, failing, failing_or, feature, raw, schema, state};
 use crate::name::{Entity, FeatureSetName};
 use crate::options::StoreOptions;
 use crate::raw::{RawRow, RawTable};
 use crate::row::FeatureRow;
 use crate::store::{
-    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawRows, RawStore,
-    RetrieveError, StoredState, WriteError,
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawSlot, RawStore,
+    RetrieveError, SampledRow, Slot, StoredState, WriteError,
 };
 use crate::stored::Layouts;
 
@@ -87,7 +87,7 @@ impl FeatureStore for PostgresStore {
         KIND
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         let give_up = self.connections.give_up(request.deadline);
         self.connections.runtime().run(async move {
             request.check_deadline()?;
@@ -98,8 +98,8 @@ impl FeatureStore for PostgresStore {
             };
             let late = || RetrieveError::Deadline { set: request.set.clone() };
             let rows =
-                self.connections.until(give_up, work).await.map_err(reading("fetch features", late))?;
-            feature::slots(&request, &rows, &self.layouts)
+                self.connections.until(give_up, work).await.map_err(failing_or("fetch features", late))?;
+            Ok(feature::slots(&request, &rows, &self.layouts))
         })
     }
 
@@ -112,7 +112,7 @@ impl FeatureStore for PostgresStore {
                 let written = feature::write(&mut lent, &set, &columns).await;
                 lent.done(written)
             };
-            self.connections.until(give_up, work).await.map_err(writing("write feature rows"))
+            Ok(self.connections.until(give_up, work).await.map_err(failing("write feature rows"))?)
         })
     }
 
@@ -120,7 +120,7 @@ impl FeatureStore for PostgresStore {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
             let work = async {
@@ -128,9 +128,7 @@ impl FeatureStore for PostgresStore {
                 let rows = feature::sample(lent.client(), &set, limit).await;
                 lent.done(rows)
             };
-            let late = || no_answer("sample features");
-            let rows =
-                self.connections.until(give_up, work).await.map_err(reading("sample features", late))?;
+            let rows = self.connections.until(give_up, work).await.map_err(failing("sample features"))?;
             feature::sampled(&set, &rows, &self.layouts)
         })
     }
@@ -144,9 +142,8 @@ impl FeatureStore for PostgresStore {
                 let rows = feature::history(lent.client(), &request).await;
                 lent.done(rows)
             };
-            let late = || no_answer(OPERATION);
-            let rows = self.connections.until(give_up, work).await.map_err(reading(OPERATION, late))?;
-            feature::past(&request, &rows, &self.layouts)
+            let rows = self.connections.until(give_up, work).await.map_err(failing(OPERATION))?;
+            Ok(feature::past(&request, &rows, &self.layouts)?)
         })
     }
 
@@ -162,14 +159,13 @@ impl FeatureStore for PostgresStore {
                 let answer = feature::ping(lent.client()).await;
                 lent.done(answer)
             };
-            let late = || no_answer("answer a ping");
-            self.connections.until(give_up, work).await.map_err(reading("answer a ping", late))
+            Ok(self.connections.until(give_up, work).await.map_err(failing("answer a ping"))?)
         })
     }
 }
 
 impl RawStore for PostgresStore {
-    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
         let give_up = self.connections.give_up(request.deadline);
         self.connections.runtime().run(async move {
             request.check_deadline()?;
@@ -179,8 +175,9 @@ impl RawStore for PostgresStore {
                 lent.done(rows)
             };
             let late = || RetrieveError::RawDeadline { table: request.table.clone() };
-            let rows = self.connections.until(give_up, work).await.map_err(reading("read raw rows", late))?;
-            raw::slots(&request, &rows)
+            let rows =
+                self.connections.until(give_up, work).await.map_err(failing_or("read raw rows", late))?;
+            Ok(raw::slots(&request, &rows))
         })
     }
 
@@ -193,7 +190,7 @@ impl RawStore for PostgresStore {
                 let written = batch.write(&mut lent).await;
                 lent.done(written)
             };
-            self.connections.until(give_up, work).await.map_err(writing("write raw rows"))
+            Ok(self.connections.until(give_up, work).await.map_err(failing("write raw rows"))?)
         })
     }
 
@@ -210,8 +207,7 @@ impl RawStore for PostgresStore {
                 let rows = raw::entities(lent.client(), &table, after.as_ref(), limit).await;
                 lent.done(rows)
             };
-            let late = || no_answer("list entities");
-            let rows = self.connections.until(give_up, work).await.map_err(reading("list entities", late))?;
+            let rows = self.connections.until(give_up, work).await.map_err(failing("list entities"))?;
             rows.iter().map(|row| super::entity("list entities", row, 0)).collect()
         })
     }
@@ -230,9 +226,8 @@ impl RawStore for PostgresStore {
                 let rows = state::query(lent.client(), &set, &declaration, &entities, as_of).await;
                 lent.done(rows)
             };
-            let late = || no_answer("read states");
-            let rows = self.connections.until(give_up, work).await.map_err(reading("read states", late))?;
-            state::slots(&declaration, &entities, &rows)
+            let rows = self.connections.until(give_up, work).await.map_err(failing("read states"))?;
+            Ok(state::slots(&declaration, &entities, &rows))
         })
     }
 
@@ -248,7 +243,7 @@ impl RawStore for PostgresStore {
                 let written = state::write(&mut lent, &set, &states).await;
                 lent.done(written)
             };
-            self.connections.until(give_up, work).await.map_err(writing("write states"))
+            Ok(self.connections.until(give_up, work).await.map_err(failing("write states"))?)
         })
     }
 }

@@ -6,12 +6,12 @@ use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
+use super::CHUNK;
 use super::feature::place;
 use super::pool::{Failure, Lent};
 use super::value::Moment;
-use super::{CHUNK, corrupt};
 use crate::name::{Entity, FeatureSetName};
-use crate::store::{Cause, RetrieveError, StoredState};
+use crate::store::{Cause, StoredState};
 
 const NEWEST: &str = "SELECT newest.timestamp, newest.state, wanted.i
     FROM unnest($3::text[]) WITH ORDINALITY AS wanted (entity, i)
@@ -46,11 +46,7 @@ pub(super) async fn query(
 }
 
 /// One slot an entity, in order.
-pub(super) fn slots(
-    declaration: &str,
-    entities: &[Entity],
-    rows: &[Row],
-) -> Result<Vec<Option<StoredState>>, RetrieveError> {
+pub(super) fn slots(declaration: &str, entities: &[Entity], rows: &[Row]) -> Vec<Option<StoredState>> {
     let mut slots = vec![None; entities.len()];
     for row in rows {
         let place = place(row, 2);
@@ -63,9 +59,9 @@ pub(super) fn slots(
                 state: row.try_get(1)?,
             })
         };
-        slots[place] = Some(state().map_err(|source| corrupt("feature_state", entity, source))?);
+        slots[place] = state().ok();
     }
-    Ok(slots)
+    slots
 }
 
 /// Inserts or replaces, in one transaction.

@@ -14,7 +14,7 @@ const EPOCH: i64 = 946_684_800_000_000;
 const FIRST: i64 = -211_813_488_000_000_000;
 
 /// A `timestamptz`: microseconds since 2000; the least and the greatest are PostgreSQL's infinities.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Moment(i64);
 
 impl Moment {

@@ -14,26 +14,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use redis::pipe;
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
-use super::breaker::Breaker;
+use super::aside::{Aside, millis};
+use super::key;
 use super::link::Link;
-use super::{Failure, key};
 use crate::location::RedisUrl;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::runtime::StoreRuntime;
-use crate::store::OpenError;
 use crate::store::{
-    BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
+    BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawStore, RetrieveError,
+    SampledRow, SharedCacheCounters, Slot, StoreError, WriteError,
 };
 use crate::stored::Layouts;
 
-/// How long work that nobody waits for may take.
-const BEHIND: Duration = Duration::from_secs(1);
-/// So much of it may be under way; further rows are not put into Redis.
-const UNDER_WAY: usize = 64;
 /// How long an empty value bars a place: longer than a fetch takes.
 const BARRED: Duration = Duration::from_secs(10);
 
@@ -68,24 +62,6 @@ impl Default for RedisCacheOptions {
     }
 }
 
-/// What became of requests, in entities but for `failures`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct RedisCacheCounts {
-    /// Answered from Redis.
-    pub hits: u64,
-    /// Not in Redis.
-    pub misses: u64,
-    /// In Redis in a form that no row has; misses too.
-    pub corrupt: u64,
-    /// Redis was not asked, because it had failed before.
-    pub skipped: u64,
-    /// Redis was asked, and failed or took too long.
-    pub failed: u64,
-    /// Calls that failed or took too long, those behind an answer included.
-    pub failures: u64,
-}
-
 #[derive(Debug, Default)]
 struct Counters {
     hits: AtomicU64,
@@ -93,7 +69,6 @@ struct Counters {
     corrupt: AtomicU64,
     skipped: AtomicU64,
     failed: AtomicU64,
-    failures: AtomicU64,
 }
 
 /// A store with Redis in front.
@@ -107,14 +82,11 @@ pub struct RedisCache {
 /// Redis' side, which tasks behind an answer share.
 #[derive(Debug)]
 struct Near {
-    link: Link,
+    aside: Aside,
     options: RedisCacheOptions,
     prefix: String,
     layouts: Layouts,
-    breaker: Breaker,
     counters: Counters,
-    under_way: Arc<Semaphore>,
-    runtime: Handle,
 }
 
 impl RedisCache {
@@ -129,41 +101,40 @@ impl RedisCache {
     ) -> Result<Self, OpenError> {
         let link = Link::open(url, options.connect_timeout)?;
         let options = RedisCacheOptions { ttl: options.ttl.max(Duration::from_millis(1)), ..options };
-        let (layouts, breaker, counters) = Default::default();
-        let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+        let (layouts, counters) = Default::default();
         let prefix = url.prefix().to_owned();
         let here = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
-        let runtime = here.handle().clone();
-        let near = Near { link, options, prefix, layouts, breaker, counters, under_way, runtime };
+        let aside = Aside::new(link, here.handle().clone());
+        let near = Near { aside, options, prefix, layouts, counters };
         Ok(Self { inner, near: Arc::new(near), runtime: here })
     }
 
     /// What became of requests so far.
     #[must_use]
-    pub fn counts(&self) -> RedisCacheCounts {
-        let Counters { hits, misses, corrupt, skipped, failed, failures } = &self.near.counters;
+    pub fn counts(&self) -> SharedCacheCounters {
+        let Counters { hits, misses, corrupt, skipped, failed } = &self.near.counters;
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        RedisCacheCounts {
+        SharedCacheCounters {
             hits: now(hits),
             misses: now(misses),
             corrupt: now(corrupt),
             skipped: now(skipped),
             failed: now(failed),
-            failures: now(failures),
+            failures: self.near.aside.failures(),
         }
     }
 
-    async fn newest(&self, mut request: FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+    async fn newest(&self, mut request: FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
         request.check_deadline()?;
-        let mut rows = self.near.get(&request).await;
-        let missing: Vec<usize> = (0..rows.len()).filter(|i| rows[*i].is_none()).collect();
+        let mut rows: Vec<Slot> = self.near.get(&request).await.into_iter().map(Ok).collect();
+        let missing: Vec<usize> = (0..rows.len()).filter(|i| matches!(rows[*i], Ok(None))).collect();
         if missing.is_empty() {
             return Ok(rows);
         }
         let set = request.set.clone();
         request.entities = missing.iter().map(|i| request.entities[*i].clone()).collect();
         let found = self.inner.fetch(request).await?;
-        self.near.fill(set, found.iter().flatten().cloned().collect());
+        self.near.fill(set, found.iter().flatten().flatten().cloned().collect());
         for (i, row) in missing.into_iter().zip(found) {
             rows[i] = row;
         }
@@ -177,7 +148,7 @@ impl Near {
         let counted =
             |counter: &AtomicU64, entities: usize| counter.fetch_add(entities as u64, Ordering::Relaxed);
         let wanted = request.entities.len();
-        if !self.breaker.allows(Instant::now()) {
+        if !self.aside.allows() {
             counted(&self.counters.skipped, wanted);
             return vec![None; wanted];
         }
@@ -186,8 +157,8 @@ impl Near {
         for entity in &request.entities {
             command.arg(key::cached(&self.prefix, &request.set, entity));
         }
-        let answer = self.link.ask(&commands, self.patience(request), None).await;
-        let Some((values,)) = self.told::<(Vec<Option<Vec<u8>>>,)>(answer) else {
+        let answer = self.aside.ask::<(Vec<Option<Vec<u8>>>,)>(&commands, self.patience(request)).await;
+        let Some((values,)) = answer else {
             counted(&self.counters.failed, wanted);
             return vec![None; wanted];
         };
@@ -222,28 +193,13 @@ impl Near {
         request.entities.iter().zip(values).map(&mut row).collect()
     }
 
-    /// The answer, if there is one; the breaker and the counter learn of it.
-    fn told<T>(&self, answer: Result<T, Failure>) -> Option<T> {
-        match answer {
-            Ok(answer) => {
-                self.breaker.succeeded();
-                Some(answer)
-            }
-            Err(_) => {
-                self.breaker.failed(Instant::now());
-                self.counters.failures.fetch_add(1, Ordering::Relaxed);
-                None
-            }
-        }
-    }
-
     /// Puts rows where nothing is, behind the answer.
     fn fill(self: &Arc<Self>, set: FeatureSetName, rows: Vec<FeatureRow>) {
         if rows.is_empty() {
             return;
         }
         let near = Arc::clone(self);
-        self.behind(async move {
+        self.aside.behind(async move {
             let mut commands = pipe();
             for row in &rows {
                 let Ok(value) = key::encode(row) else { continue };
@@ -251,30 +207,17 @@ impl Near {
                     commands.cmd("SET").arg(key::cached(&near.prefix, &set, row.entity())).arg(value);
                 command.arg("PX").arg(millis(near.options.ttl)).arg("NX").ignore();
             }
-            near.told::<()>(near.link.ask(&commands, BEHIND, None).await);
+            near.aside.tell(&commands).await;
         });
     }
 
     fn discard(self: &Arc<Self>, key: String, value: Vec<u8>) {
         let near = Arc::clone(self);
-        self.behind(async move {
+        self.aside.behind(async move {
             let mut commands = pipe();
             commands.cmd("EVAL").arg(DISCARD).arg(1).arg(key).arg(value).ignore();
-            near.told::<()>(near.link.ask(&commands, BEHIND, None).await);
+            near.aside.tell(&commands).await;
         });
-    }
-
-    /// Work that nobody waits for, if Redis is well and there is not too much of it already.
-    fn behind(&self, work: impl Future<Output = ()> + Send + 'static) {
-        if !self.breaker.allows(Instant::now()) {
-            return;
-        }
-        if let Ok(permit) = Arc::clone(&self.under_way).try_acquire_owned() {
-            self.runtime.spawn(async move {
-                work.await;
-                drop(permit);
-            });
-        }
     }
 
     /// Replaces what Redis has of these entities by what was just written. Where the write failed, the rows may be there
@@ -295,17 +238,13 @@ impl Near {
                 commands.cmd("SET").arg(key).arg("").arg("PX").arg(millis(BARRED)).ignore();
             }
         }
-        self.told::<()>(self.link.ask(&commands, BEHIND, None).await);
+        self.aside.tell(&commands).await;
     }
 }
 
 /// Whether nothing can have been written.
 fn refused(error: &WriteError) -> bool {
     error.fault() == Fault::Client
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, i64::MAX.cast_unsigned() / 4)
 }
 
 /// The newest row of each entity; of one moment the last, which is the one that a store keeps.
@@ -326,7 +265,7 @@ impl FeatureStore for RedisCache {
         self.inner.kind()
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         if request.as_of.is_some() || request.entities.is_empty() {
             return self.inner.fetch(request);
         }
@@ -356,7 +295,7 @@ impl FeatureStore for RedisCache {
         });
         let patience = self.near.options.timeout;
         self.runtime.run(async move {
-            let stopped = |_| Err(WriteError::Stopped { store: super::KIND });
+            let stopped = |_| Err(StoreError::Stopped { store: super::KIND }.into());
             let written = told.await.unwrap_or_else(stopped);
             // A reader finds the new row at once, unless Redis is slow.
             let _ = tokio::time::timeout(patience, task).await;
@@ -368,7 +307,7 @@ impl FeatureStore for RedisCache {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         self.inner.sample(set, limit)
     }
 
@@ -378,6 +317,10 @@ impl FeatureStore for RedisCache {
 
     fn raw(&self) -> Option<&dyn RawStore> {
         self.inner.raw()
+    }
+
+    fn shared_cache(&self) -> Option<SharedCacheCounters> {
+        Some(self.counts())
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
-use crate::store::{Cause, RetrieveError};
+use crate::store::{Cause, Unreadable};
 use crate::stored::{self, Decoder};
 use crate::timestamp::to_micros;
 
@@ -52,11 +52,10 @@ pub(super) fn decode(
     set: &FeatureSetName,
     entity: &Entity,
     decoder: &mut Decoder<'_>,
-) -> Result<FeatureRow, RetrieveError> {
-    let corrupt =
-        |source: Cause| RetrieveError::Corrupt { table: set.to_string(), entity: entity.clone(), source };
-    let (at, json) = split(bytes).map_err(corrupt)?;
-    let features = decoder.decode(json).map_err(|error| corrupt(error.into()))?;
+) -> Result<FeatureRow, Unreadable> {
+    let unreadable = |source: Cause| Unreadable::new(set.as_str(), entity, source);
+    let (at, json) = split(bytes).map_err(unreadable)?;
+    let features = decoder.decode(json).map_err(|error| unreadable(error.into()))?;
     Ok(FeatureRow::new(entity.clone(), at, features))
 }
 

@@ -10,14 +10,16 @@ use std::time::Duration;
 use redis::{Pipeline, pipe};
 
 use super::link::Link;
-use super::{Failure, KIND, key, reading, writing};
+use super::{Failure, KIND, failing, key};
 use crate::location::RedisUrl;
 use crate::name::{Entity, FeatureSetName};
 use crate::options::StoreOptions;
 use crate::row::FeatureRow;
 use crate::runtime::StoreRuntime;
-use crate::store::OpenError;
-use crate::store::{BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RetrieveError, WriteError};
+use crate::store::{
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RetrieveError, SampledRow, Slot,
+    WriteError,
+};
 use crate::stored::{self, Layouts};
 
 /// One command's answer: members of a sorted set.
@@ -55,7 +57,7 @@ impl RedisStore {
         Ok(Self { link, runtime, timeout, prefix, history, layouts: Layouts::default() })
     }
 
-    async fn newest(&self, request: &FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+    async fn newest(&self, request: &FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
         request.check_deadline()?;
         if request.entities.is_empty() {
             return Ok(Vec::new());
@@ -70,24 +72,24 @@ impl RedisStore {
         let answer = self.link.ask(&commands, self.timeout, request.deadline).await;
         let found: Vec<Members> = answer.map_err(|failure| match failure {
             Failure::Deadline => RetrieveError::Deadline { set: request.set.clone() },
-            other => reading("fetch features")(other),
+            other => failing("fetch features")(other).into(),
         })?;
         let mut decoder = self.layouts.decoder(&request.set);
         let mut row = |(entity, members): (&Entity, &Members)| {
             let member = members.first();
             member.map(|member| key::decode(member, &request.set, entity, &mut decoder)).transpose()
         };
-        request.entities.iter().zip(&found).map(&mut row).collect()
+        Ok(request.entities.iter().zip(&found).map(&mut row).collect())
     }
 
     async fn insert(&self, set: &FeatureSetName, rows: &[FeatureRow]) -> Result<(), WriteError> {
         rows.iter().try_for_each(stored::check)?;
-        let failed = writing("write feature rows");
+        let failed = failing("write feature rows");
         let commands = self.insertion(set, rows).map_err(|error| failed(Failure::NotJson(error)))?;
         if rows.is_empty() {
             return Ok(());
         }
-        self.link.ask(&commands, self.timeout, None).await.map_err(failed)
+        Ok(self.link.ask(&commands, self.timeout, None).await.map_err(failed)?)
     }
 
     fn insertion(&self, set: &FeatureSetName, rows: &[FeatureRow]) -> serde_json::Result<Pipeline> {
@@ -105,8 +107,8 @@ impl RedisStore {
         Ok(commands)
     }
 
-    async fn first(&self, set: FeatureSetName, limit: usize) -> Result<Vec<FeatureRow>, RetrieveError> {
-        let failed = reading("sample features");
+    async fn first(&self, set: FeatureSetName, limit: usize) -> Result<Vec<SampledRow>, RetrieveError> {
+        let failed = failing("sample features");
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut commands = pipe();
         let command = commands.cmd("ZRANGE").arg(key::entities(&self.prefix, &set)).arg("-").arg("+");
@@ -116,11 +118,11 @@ impl RedisStore {
         // A name that is no entity was not written by us.
         let entities = names.iter().filter_map(|name| name.parse().ok());
         let rows = self.newest(&FetchRequest::newest(set, entities)).await?;
-        Ok(rows.into_iter().flatten().collect())
+        Ok(rows.into_iter().filter_map(Result::transpose).collect())
     }
 
     async fn between(&self, request: &HistoryRequest) -> Result<Vec<FeatureRow>, RetrieveError> {
-        let failed = reading("read the history of features");
+        let failed = failing("read the history of features");
         let HistoryRequest { set, entity, from, to, limit } = request;
         let from = from.map_or_else(|| "-".to_owned(), |from| format!("[{}", key::stamp(from, 0)));
         let to = to.map_or_else(|| "+".to_owned(), |to| format!("({}", key::stamp(to, 0)));
@@ -131,7 +133,8 @@ impl RedisStore {
         let answer = self.link.ask(&commands, self.timeout, None).await;
         let (members,): (Members,) = answer.map_err(failed)?;
         let mut decoder = self.layouts.decoder(set);
-        members.iter().map(|member| key::decode(member, set, entity, &mut decoder)).collect()
+        let rows = members.iter().map(|member| key::decode(member, set, entity, &mut decoder));
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 }
 
@@ -140,7 +143,7 @@ impl FeatureStore for RedisStore {
         KIND
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         self.runtime.run(async move { self.newest(&request).await })
     }
 
@@ -152,7 +155,7 @@ impl FeatureStore for RedisStore {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         self.runtime.run(self.first(set, limit))
     }
 
@@ -165,7 +168,7 @@ impl FeatureStore for RedisStore {
             let mut commands = pipe();
             commands.cmd("PING").ignore();
             let answer = self.link.ask(&commands, self.timeout, None).await;
-            answer.map_err(reading("answer a ping"))
+            Ok(answer.map_err(failing("answer a ping"))?)
         })
     }
 }

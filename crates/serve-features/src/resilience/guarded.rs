@@ -20,7 +20,8 @@ use crate::config::FeaturesConfig;
 use crate::name::FeatureSetName;
 use crate::row::FeatureRow;
 use crate::store::{
-    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, WriteError,
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawStore, RetrieveError, SampledRow,
+    SharedCacheCounters, Slot, StoreError, WriteError,
 };
 
 use failure::{Failure, Tells};
@@ -170,16 +171,16 @@ impl Guarded {
     async fn call<'a, T, E: Failure>(
         &'a self,
         bounds: Bounds,
-        ask: impl Fn(std::time::Instant) -> BoxFuture<'a, Result<T, E>> + Send + 'a,
+        ask: impl Fn(std::time::Instant) -> BoxFuture<'a, Result<T, E>> + Send,
     ) -> Result<T, E> {
         let latest = Instant::now() + bounds.timeout;
         let end = bounds.deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)));
         if let Some(retry_after) = self.breaker.refuses(Instant::now().into_std()) {
-            return Err(self.refused_open(retry_after));
+            return Err(self.refused_open(retry_after).into());
         }
         let _place = self.bulkhead.enter(end).await.map_err(|full| {
             count(&self.counters.refused_busy);
-            E::busy(self.kind, full.waiting)
+            StoreError::Busy { store: self.kind, waiting: full.waiting }.into()
         })?;
         self.budget.pay_in();
         count(&self.counters.calls);
@@ -205,7 +206,7 @@ impl Guarded {
         &'a self,
         bounds: Bounds,
         end: Instant,
-        ask: &(impl Fn(std::time::Instant) -> BoxFuture<'a, Result<T, E>> + Send + 'a),
+        ask: &(impl Fn(std::time::Instant) -> BoxFuture<'a, Result<T, E>> + Send),
     ) -> Result<T, E> {
         let begun = Instant::now();
         let permit = self.breaker.acquire(begun.into_std()).map_err(|after| self.refused_open(after))?;
@@ -218,12 +219,13 @@ impl Guarded {
                 return Ok(value);
             }
             Ok(Err(error)) => error,
-            Err(_) => {
-                count(&self.counters.timeouts);
-                E::timed_out(self.kind, now - begun)
-            }
+            Err(_) => StoreError::TimedOut { store: self.kind, waited: now - begun }.into(),
         };
-        match error.tells() {
+        let tells = error.tells();
+        if tells == Tells::Late {
+            count(&self.counters.timeouts);
+        }
+        match tells {
             Tells::Answered => permit.answered(now.into_std()),
             Tells::Failed => permit.failed(now.into_std(), error.chain()),
             Tells::Late if had_time => permit.failed(now.into_std(), error.chain()),
@@ -237,9 +239,9 @@ impl Guarded {
         Err(error)
     }
 
-    fn refused_open<E: Failure>(&self, retry_after: Duration) -> E {
+    fn refused_open(&self, retry_after: Duration) -> StoreError {
         count(&self.counters.refused_open);
-        E::open(self.kind, retry_after)
+        StoreError::BreakerOpen { store: self.kind, retry_after }
     }
 }
 
@@ -248,16 +250,13 @@ impl FeatureStore for Guarded {
         self.kind
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
-        let near = request.clone();
-        let asked = self.call(self.reading(request.deadline), move |end| {
-            self.store.fetch(FetchRequest { deadline: Some(end), ..request.clone() })
-        });
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         Box::pin(async move {
-            match asked.await {
-                Err(error @ RetrieveError::BreakerOpen { .. }) => {
-                    let known: Option<Vec<_>> =
-                        self.store.near(near).await.into_iter().map(|row| row.map(Some)).collect();
+            let ask = |end| self.store.fetch(FetchRequest { deadline: Some(end), ..request.clone() });
+            match self.call(self.reading(request.deadline), ask).await {
+                Err(error @ RetrieveError::Store(StoreError::BreakerOpen { .. })) => {
+                    let near = self.store.near(request).await.into_iter();
+                    let known: Option<Vec<Slot>> = near.map(|row| row.map(|row| Ok(Some(row)))).collect();
                     known.ok_or(error)
                 }
                 answer => answer,
@@ -273,12 +272,16 @@ impl FeatureStore for Guarded {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         Box::pin(self.call(self.reading_slowly(None), move |_| self.store.sample(set.clone(), limit)))
     }
 
     fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
         Box::pin(self.call(self.reading_slowly(None), move |_| self.store.history(request.clone())))
+    }
+
+    fn shared_cache(&self) -> Option<SharedCacheCounters> {
+        self.store.shared_cache()
     }
 
     fn raw(&self) -> Option<&dyn RawStore> {

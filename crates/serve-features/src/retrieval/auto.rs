@@ -28,7 +28,9 @@ impl Retriever {
             .map(|((stored, computed), entity)| {
                 // Where nothing was ever stored, a computed row may be the last that was good.
                 let stored = match stored {
-                    Weighed::Absent(failed @ Unavailable::Store { .. }) if asked.as_of.is_none() => {
+                    Weighed::Absent(
+                        failed @ (Unavailable::Store { .. } | Unavailable::Unreadable { .. }),
+                    ) if asked.as_of.is_none() => {
                         self.stand_in(asked, &asked.key(entity, RowKind::Computed), failed)
                     }
                     other => other,
@@ -68,6 +70,7 @@ impl Retriever {
                 Some(
                     error @ (Unavailable::Store { .. }
                     | Unavailable::Computing { .. }
+                    | Unavailable::Unreadable { .. }
                     | Unavailable::Rejected { .. }),
                 ) => error,
                 Some(_) | None => stored,

@@ -10,7 +10,7 @@ use crate::compute::{BuildError, OnDemand, OnDemandError, OnDemandRequest, on_de
 use crate::declaration::FeatureSet;
 use crate::feature_cache::{CacheKey, RowKind, Wanted};
 use crate::name::Entity;
-use crate::store::{FeatureStore, RawStore, RetrieveError};
+use crate::store::{FeatureStore, RawStore, RetrieveError, StoreError};
 
 /// Entities whose raw rows are in memory at once.
 const CHUNK: usize = 32;
@@ -34,7 +34,11 @@ impl Retriever {
                 Err(failed) => return Ok(absent_all(asked, entities, &failed)),
             };
             let slots = found.into_iter().zip(entities);
-            return Ok(slots.map(|(found, entity)| asked.weigh_computed(found, entity)).collect());
+            let weigh = |(found, entity): (Result<_, Failed>, &Entity)| match found {
+                Ok(found) => asked.weigh_computed(found, entity),
+                Err(failed) => Weighed::Absent(failed.unavailable(&asked)),
+            };
+            return Ok(slots.map(weigh).collect());
         }
         let keys: Vec<CacheKey> =
             entities.iter().map(|entity| asked.key(entity, RowKind::Computed)).collect();
@@ -78,7 +82,7 @@ impl Retriever {
         asked: Asked<'_>,
         entities: &[Entity],
         end: Instant,
-    ) -> Result<Vec<Option<Found>>, Failed> {
+    ) -> Result<Vec<Result<Option<Found>, Failed>>, Failed> {
         let mut found = Vec::with_capacity(entities.len());
         for chunk in entities.chunks(CHUNK) {
             let request = OnDemandRequest {
@@ -103,14 +107,16 @@ impl Retriever {
         &self,
         asked: Asked<'_>,
         row: Result<Option<OnDemand>, OnDemandError>,
-    ) -> Option<Found> {
+    ) -> Result<Option<Found>, Failed> {
         let on_demand = match row {
-            Ok(on_demand) => on_demand?,
-            Err(error) => {
+            Ok(Some(on_demand)) => on_demand,
+            Ok(None) => return Ok(None),
+            Err(OnDemandError::Unreadable(unreadable)) => return Err(unreadable.into()),
+            Err(error @ OnDemandError::Rejected { .. }) => {
                 let reason = error.to_string().into();
-                let OnDemandError::Rejected { feature, .. } = error;
+                let OnDemandError::Rejected { feature, .. } = error else { return Ok(None) };
                 let content = Content::Rejected { feature, reason };
-                return Some(Found { content, skipped_future: None, warm: None });
+                return Ok(Some(Found { content, skipped_future: None, warm: None }));
             }
         };
         let mut found = self.found(asked, &on_demand.row);
@@ -118,12 +124,13 @@ impl Retriever {
         if let Content::Row(checked) = &mut found.content {
             checked.filled = on_demand.filled.iter().chain(checked.filled.iter()).cloned().collect();
         }
-        Some(found)
+        Ok(Some(found))
     }
 
     fn computing_late(&self) -> Failed {
         let store = self.store.as_ref().map_or("feature", |store| store.kind());
-        Failed::from(RetrieveError::TimedOut { store, waited: self.config.on_demand.timeout })
+        let waited = self.config.on_demand.timeout;
+        Failed::from(RetrieveError::from(StoreError::TimedOut { store, waited }))
     }
 }
 

@@ -2,9 +2,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tracing::warn;
+
 use super::{Origin, Retrieved, Unavailable};
 use crate::feature_cache::CacheCounters;
 use crate::resilience::StoreCounters;
+use crate::store::SharedCacheCounters;
 
 /// What happened since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,6 +25,8 @@ pub struct RetrievalCounters {
     pub stale: u64,
     /// Rows refused because the store failed.
     pub store_failed: u64,
+    /// Rows refused because they, or a raw row that they were to be computed from, cannot be read.
+    pub unreadable: u64,
     /// Rows that were not there, or refused for another reason.
     pub unavailable: u64,
     /// Rows a little in the future, taken for fresh.
@@ -40,6 +45,8 @@ pub struct RetrievalCounters {
     pub store: StoreCounters,
     /// The cache.
     pub cache: CacheCounters,
+    /// The cache that servers share, where there is one.
+    pub shared_cache: Option<SharedCacheCounters>,
 }
 
 #[derive(Default)]
@@ -50,6 +57,7 @@ pub(super) struct Counters {
     degraded: AtomicU64,
     stale: AtomicU64,
     store_failed: AtomicU64,
+    unreadable: AtomicU64,
     unavailable: AtomicU64,
     from_future: AtomicU64,
     skipped_future: AtomicU64,
@@ -66,13 +74,18 @@ fn add(counter: &AtomicU64, n: usize) {
 }
 
 impl Counters {
-    /// Counts the answers to one request.
+    /// Counts the answers to one request, and tells of rows that somebody has to mend.
     pub(super) fn count(&self, slots: &[Result<Retrieved, Unavailable>]) {
         for slot in slots {
             match slot {
                 Ok(retrieved) => self.count_row(retrieved),
                 Err(Unavailable::Stale { .. }) => add(&self.stale, 1),
                 Err(Unavailable::Store { .. }) => add(&self.store_failed, 1),
+                Err(Unavailable::Unreadable { set, source }) => {
+                    let (set, entity, table) = (set.as_str(), source.entity.as_str(), &*source.table);
+                    warn!(set, entity, table, error = %source.source, "a stored row cannot be read");
+                    add(&self.unreadable, 1);
+                }
                 Err(Unavailable::FromFuture { .. }) => {
                     add(&self.skipped_future, 1);
                     add(&self.unavailable, 1);
@@ -100,7 +113,12 @@ impl Counters {
         add(&self.invalid, row.invalid.len());
     }
 
-    pub(super) fn read(&self, store: StoreCounters, cache: CacheCounters) -> RetrievalCounters {
+    pub(super) fn read(
+        &self,
+        store: StoreCounters,
+        cache: CacheCounters,
+        shared_cache: Option<SharedCacheCounters>,
+    ) -> RetrievalCounters {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         RetrievalCounters {
             cached: read(&self.cached),
@@ -109,6 +127,7 @@ impl Counters {
             degraded: read(&self.degraded),
             stale: read(&self.stale),
             store_failed: read(&self.store_failed),
+            unreadable: read(&self.unreadable),
             unavailable: read(&self.unavailable),
             from_future: read(&self.from_future),
             skipped_future: read(&self.skipped_future),
@@ -118,6 +137,7 @@ impl Counters {
             refused: read(&self.refused),
             store,
             cache,
+            shared_cache,
         }
     }
 }

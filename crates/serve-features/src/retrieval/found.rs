@@ -11,7 +11,7 @@ use super::{Asked, Origin, Retrieved, Unavailable, Weighed};
 use crate::feature_cache::Cacheable;
 use crate::freshness::check_freshness;
 use crate::name::Entity;
-use crate::store::RetrieveError;
+use crate::store::{RetrieveError, StoreError, Unreadable};
 use crate::validation::Checked;
 
 /// What was found, checked against its declaration.
@@ -41,12 +41,23 @@ pub(super) enum Content {
 #[derive(Debug, Clone)]
 pub(super) enum Failed {
     Store(Arc<RetrieveError>),
+    /// One entity's row.
+    Unreadable(Unreadable),
     Computing(Arc<dyn Error + Send + Sync>),
 }
 
 impl From<RetrieveError> for Failed {
     fn from(error: RetrieveError) -> Self {
-        Self::Store(Arc::new(error))
+        match error {
+            RetrieveError::Unreadable(unreadable) => Self::Unreadable(unreadable),
+            error => Self::Store(Arc::new(error)),
+        }
+    }
+}
+
+impl From<Unreadable> for Failed {
+    fn from(unreadable: Unreadable) -> Self {
+        Self::Unreadable(unreadable)
     }
 }
 
@@ -56,11 +67,11 @@ impl Failed {
         match self {
             Self::Store(error) => !matches!(
                 **error,
-                RetrieveError::TimedOut { .. }
+                RetrieveError::Store(StoreError::TimedOut { .. })
                     | RetrieveError::Deadline { .. }
                     | RetrieveError::RawDeadline { .. }
             ),
-            Self::Computing(_) => true,
+            Self::Unreadable(_) | Self::Computing(_) => true,
         }
     }
 
@@ -68,6 +79,7 @@ impl Failed {
         let set = asked.set.clone();
         match self {
             Self::Store(source) => Unavailable::Store { set, source },
+            Self::Unreadable(source) => Unavailable::Unreadable { set, source },
             Self::Computing(source) => Unavailable::Computing { set, source },
         }
     }

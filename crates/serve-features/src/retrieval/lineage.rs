@@ -147,11 +147,11 @@ impl Retriever {
             as_of,
             deadline: asked.deadline,
         };
-        let newest = store.fetch(request(asked.as_of)).await?.pop().flatten();
+        let newest = store.fetch(request(asked.as_of)).await?.pop().transpose()?.flatten();
         let latest = self.latest(asked.now);
         match newest {
             Some(row) if asked.as_of.is_none() && row.timestamp() > latest => {
-                let earlier = store.fetch(request(Some(latest))).await?.pop().flatten();
+                let earlier = store.fetch(request(Some(latest))).await?.pop().transpose()?.flatten();
                 Ok((earlier, Some(row.timestamp())))
             }
             newest => Ok((newest, None)),
@@ -186,7 +186,10 @@ impl Retriever {
             Ok(Some(on_demand)) => on_demand.used.clone(),
             Ok(None) | Err(_) => Vec::new(),
         };
-        let computed = asked.weigh_computed(self.found_computed(asked, row), entity);
+        let computed = match self.found_computed(asked, row) {
+            Ok(found) => asked.weigh_computed(found, entity),
+            Err(failed) => Weighed::Absent(failed.unavailable(&asked)),
+        };
         let mut sources = Vec::with_capacity(used.len());
         for (source, used) in set.sources().iter().zip(used) {
             let shown = shown(raw, source, asked, entity, used.rows.min(SHOWN)).await;
@@ -264,7 +267,7 @@ async fn shown(
     };
     // What cannot be read again is not shown; the row above says how the store does.
     let Ok(mut found) = raw.read_raw(request).await else { return Vec::new() };
-    found.pop().map(|found| rows_of(&found.frame, entity)).unwrap_or_default()
+    found.pop().and_then(Result::ok).map(|found| rows_of(&found.frame, entity)).unwrap_or_default()
 }
 
 fn rows_of(frame: &Frame, entity: &Entity) -> Vec<RawRow> {

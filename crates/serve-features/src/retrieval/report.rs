@@ -27,10 +27,12 @@ impl Retriever {
         let mut report = self.counted(set);
         let now = (self.clock)();
         match store.sample(set.clone(), SAMPLE).await {
-            Ok(rows) => {
+            Ok(sampled) => {
+                let unreadable = sampled.iter().filter(|row| row.is_err()).count();
+                let rows: Vec<FeatureRow> = sampled.into_iter().flatten().collect();
                 ages(&mut report, &rows, now, self.latest(now), self.limit(set));
                 nulls(&mut report, &rows);
-                warn(&mut report, self.limit(set));
+                warn(&mut report, self.limit(set), unreadable);
             }
             Err(error) if report.declaration.is_some() => {
                 report.warnings.push(format!("its rows cannot be looked at: {error}"));
@@ -93,9 +95,12 @@ fn nulls(report: &mut SetReport, rows: &[FeatureRow]) {
     }
 }
 
-fn warn(report: &mut SetReport, limit: MaxAge) {
+fn warn(report: &mut SetReport, limit: MaxAge, unreadable: usize) {
     let (sampled, stale, in_future) = (report.sampled, report.stale, report.in_future);
-    if sampled == 0 {
+    if unreadable > 0 {
+        report.warnings.push(format!("{unreadable} entities have a newest row that cannot be read"));
+    }
+    if sampled == 0 && unreadable == 0 {
         report.warnings.push("the set has no rows".to_owned());
     }
     if stale > 0 {

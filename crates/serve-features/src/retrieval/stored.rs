@@ -6,7 +6,7 @@ use crate::feature_cache::{CacheKey, RowKind, Wanted};
 use crate::name::Entity;
 use crate::resilience::Guarded;
 use crate::row::FeatureRow;
-use crate::store::{FeatureStore, FetchRequest, RetrieveError};
+use crate::store::{FeatureStore, FetchRequest, RetrieveError, Slot, StoreError};
 use crate::validation::Checked;
 
 impl Retriever {
@@ -25,7 +25,8 @@ impl Retriever {
             usable: |found: &Found| found.is_fresh(&asked),
             shared: Failed::is_everyones,
             late: || {
-                Failed::from(RetrieveError::TimedOut { store: store.kind(), waited: self.config.timeout })
+                let waited = self.config.timeout;
+                Failed::from(RetrieveError::from(StoreError::TimedOut { store: store.kind(), waited }))
             },
             end: asked.end(self.config.timeout),
         };
@@ -51,8 +52,9 @@ impl Retriever {
                 .into_iter()
                 .zip(entities)
                 .map(|(row, entity)| match row {
-                    Some(row) => self.found(asked, &row).weigh(&asked, entity, Origin::Cached),
-                    None => absent(asked, entity),
+                    Ok(Some(row)) => self.found(asked, &row).weigh(&asked, entity, Origin::Cached),
+                    Ok(None) => absent(asked, entity),
+                    Err(unreadable) => Weighed::Absent(Failed::from(unreadable).unavailable(&asked)),
                 })
                 .collect(),
             Err(error) => {
@@ -68,7 +70,7 @@ impl Retriever {
         store: &Guarded,
         asked: Asked<'_>,
         entities: Vec<Entity>,
-    ) -> Result<Vec<Option<Found>>, Failed> {
+    ) -> Result<Vec<Result<Option<Found>, Failed>>, Failed> {
         let latest = self.latest(asked.now);
         let (set, deadline) = (asked.set.clone(), asked.deadline);
         let request = FetchRequest { set, entities: entities.clone(), as_of: None, deadline };
@@ -76,22 +78,25 @@ impl Retriever {
         let ahead: Vec<(usize, &FeatureRow)> = newest
             .iter()
             .enumerate()
-            .filter_map(|(i, row)| Some((i, row.as_ref().filter(|row| row.timestamp() > latest)?)))
+            .filter_map(|(i, row)| {
+                Some((i, row.as_ref().ok()?.as_ref().filter(|row| row.timestamp() > latest)?))
+            })
             .collect();
-        let found = |row: &Option<FeatureRow>| row.as_ref().map(|row| self.found(asked, row));
+        let found = |row: &Slot| match row {
+            Ok(row) => Ok(row.as_ref().map(|row| self.found(asked, row))),
+            Err(unreadable) => Err(Failed::from(unreadable.clone())),
+        };
         if ahead.is_empty() {
             return Ok(newest.iter().map(found).collect());
         }
         let (set, entities) = (asked.set.clone(), ahead.iter().map(|(i, _)| entities[*i].clone()).collect());
         let earlier = store.fetch(FetchRequest { set, entities, as_of: Some(latest), deadline }).await?;
-        let mut rows: Vec<Option<Found>> = newest.iter().map(found).collect();
+        let mut rows: Vec<Result<Option<Found>, Failed>> = newest.iter().map(found).collect();
+        let nothing = Found { content: Content::Nothing, skipped_future: None, warm: None };
         for ((i, ahead), earlier) in ahead.into_iter().zip(&earlier) {
-            let found = found(earlier).unwrap_or(Found {
-                content: Content::Nothing,
-                skipped_future: None,
-                warm: None,
-            });
-            rows[i] = Some(Found { skipped_future: Some(ahead.timestamp()), ..found });
+            let skipped_future = Some(ahead.timestamp());
+            rows[i] = found(earlier)
+                .map(|found| Some(Found { skipped_future, ..found.unwrap_or_else(|| nothing.clone()) }));
         }
         Ok(rows)
     }
@@ -124,10 +129,10 @@ impl Retriever {
         }
     }
 
-    /// The last good row of a key in the place of a failure of the store, marked with it.
+    /// The last good row of a key in the place of a failure of the store, or of a row that cannot be read, marked with it.
     pub(super) fn stand_in(&self, asked: Asked<'_>, key: &CacheKey, failed: Unavailable) -> Weighed {
         let last = match &failed {
-            Unavailable::Store { .. } => self.cache.last_known_good(key),
+            Unavailable::Store { .. } | Unavailable::Unreadable { .. } => self.cache.last_known_good(key),
             _ => None,
         };
         let Some(last) = last else {

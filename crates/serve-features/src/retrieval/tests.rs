@@ -126,7 +126,10 @@ async fn every_answer_says_how_old_it_is_and_the_strictest_limit_holds() {
     let found = bench.cached("ready", "A").await.expect("is exactly as old as it may be");
     assert_eq!((found.origin, found.age_seconds, found.from_future), (Origin::Cached, 600.0, false));
     let message = bench.cached("ready", "B").await.expect_err("is stale by the set").to_string();
-    assert_eq!(message, "features of entity \"B\" in feature set \"ready\" are 600.0 s old, older than 10m");
+    assert_eq!(
+        message,
+        "features of entity \"B\" in feature set \"ready\" are just over 10m old, older than 10m"
+    );
     assert!(bench.cached("other", "A").await.is_ok());
     let error = bench.cached("other", "B").await.expect_err("is stale by the configuration");
     let Unavailable::Stale { stale, .. } = &error else { panic!("{error:?}") };

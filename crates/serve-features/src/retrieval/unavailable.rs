@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use crate::freshness::Stale;
 use crate::name::{Entity, FeatureSetName};
-use crate::store::{Fault, RetrieveError};
+use crate::store::{Fault, RetrieveError, Unreadable};
 
 /// Why there is no row. Cheap to clone: rows of a batch share it.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -85,6 +85,14 @@ pub enum Unavailable {
         /// Why not.
         source: Arc<dyn Error + Send + Sync>,
     },
+    /// A row that the store has of the entity, ready or raw, is not what a store writes. Somebody has to mend it.
+    #[error("{source}")]
+    Unreadable {
+        /// The set.
+        set: FeatureSetName,
+        /// Which row, and what is wrong with it.
+        source: Unreadable,
+    },
     /// The store cannot answer.
     #[error("the feature store cannot answer: {source}")]
     Store {
@@ -119,6 +127,7 @@ impl Unavailable {
             | Self::OnDemand { set, .. }
             | Self::NoRawRows { set, .. }
             | Self::Computing { set, .. }
+            | Self::Unreadable { set, .. }
             | Self::Store { set, .. } => set,
         }
     }
@@ -134,7 +143,7 @@ impl Unavailable {
             | Self::Rejected { .. }
             | Self::OnDemand { .. }
             | Self::NoRawRows { .. } => Fault::Client,
-            Self::Computing { .. } => Fault::Ours,
+            Self::Computing { .. } | Self::Unreadable { .. } => Fault::Ours,
             Self::Store { source, .. } => source.fault(),
         }
     }
@@ -151,7 +160,8 @@ impl Unavailable {
             | Self::Rejected { .. }
             | Self::OnDemand { .. }
             | Self::NoRawRows { .. }
-            | Self::Computing { .. } => false,
+            | Self::Computing { .. }
+            | Self::Unreadable { .. } => false,
         }
     }
 }

@@ -10,13 +10,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::schema::{self, State};
-use super::{Durability, OpenError, SqliteOptions, feature, raw, state, writing};
+use super::{Durability, OpenError, SqliteOptions, failing, feature, raw, state};
 use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable};
 use crate::row::FeatureRow;
 use crate::store::{
-    Depth, FetchRequest, HistoryRequest, RawRequest, RawRows, RetrieveError, StoredState, WriteError,
+    Depth, FetchRequest, HistoryRequest, RawRequest, RawSlot, RetrieveError, SampledRow, Slot, StoredState,
+    WriteError,
 };
 use crate::stored::Layouts;
 
@@ -61,7 +62,7 @@ impl SqliteDatabase {
     ///
     /// # Errors
     /// [`RetrieveError`]; `Deadline` also when it passes between two entities.
-    pub fn fetch(&self, request: &FetchRequest) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
+    pub fn fetch(&self, request: &FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
         feature::fetch(&self.connection, &self.layouts, request)
     }
 
@@ -77,7 +78,7 @@ impl SqliteDatabase {
     ///
     /// # Errors
     /// [`RetrieveError`].
-    pub fn sample(&self, set: &FeatureSetName, limit: usize) -> Result<Vec<FeatureRow>, RetrieveError> {
+    pub fn sample(&self, set: &FeatureSetName, limit: usize) -> Result<Vec<SampledRow>, RetrieveError> {
         feature::sample(&self.connection, &self.layouts, set, limit)
     }
 
@@ -93,7 +94,7 @@ impl SqliteDatabase {
     ///
     /// # Errors
     /// [`RetrieveError`].
-    pub fn read_raw(&self, request: &RawRequest) -> Result<Vec<RawRows>, RetrieveError> {
+    pub fn read_raw(&self, request: &RawRequest) -> Result<Vec<RawSlot>, RetrieveError> {
         raw::read(&self.connection, request)
     }
 
@@ -103,8 +104,8 @@ impl SqliteDatabase {
     /// [`WriteError`]; nothing was written.
     pub fn write_raw(&mut self, table: &RawTable, rows: &[RawRow]) -> Result<(), WriteError> {
         self.transact("write raw rows", |transaction| {
-            raw::write(transaction, table, rows)?;
-            state::forget(transaction, rows)
+            let changed = raw::write(transaction, table, rows)?;
+            state::forget(transaction, changed)
         })
     }
 
@@ -115,7 +116,7 @@ impl SqliteDatabase {
     pub fn read_frame(&self, table: &RawTable, entity: &Entity) -> Result<Frame, RetrieveError> {
         let (table, entities) = (table.clone(), vec![entity.clone()]);
         let request = RawRequest { table, entities, until: None, depth: Depth::ALL, deadline: None };
-        Ok(self.read_raw(&request)?.pop().unwrap_or_default().frame)
+        Ok(self.read_raw(&request)?.pop().transpose()?.unwrap_or_default().frame)
     }
 
     /// The entities of which a raw table has rows, in order, as [`crate::RawStore::raw_entities`].
@@ -232,11 +233,11 @@ impl SqliteDatabase {
         operation: &'static str,
         work: impl FnOnce(&Transaction<'_>) -> Result<(), WriteError>,
     ) -> Result<(), WriteError> {
-        let failed = writing(operation);
+        let failed = failing(operation);
         let begun = self.connection.transaction_with_behavior(TransactionBehavior::Immediate);
         let transaction = begun.map_err(&failed)?;
         work(&transaction)?;
-        transaction.commit().map_err(failed)
+        Ok(transaction.commit().map_err(failed)?)
     }
 }
 

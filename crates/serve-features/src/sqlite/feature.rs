@@ -4,10 +4,12 @@ use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-use super::{reading, writing};
+use super::failing;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
-use crate::store::{FetchRequest, HistoryRequest, RetrieveError, WriteError};
+use crate::store::{
+    Cause, FetchRequest, HistoryRequest, RetrieveError, SampledRow, Slot, Unreadable, WriteError,
+};
 use crate::stored::{self, Decoder, Layouts};
 
 const NEWEST: &str = "SELECT timestamp, features FROM feature_data
@@ -23,8 +25,8 @@ pub(super) fn fetch(
     connection: &Connection,
     layouts: &Layouts,
     request: &FetchRequest,
-) -> Result<Vec<Option<FeatureRow>>, RetrieveError> {
-    let failed = reading("fetch features");
+) -> Result<Vec<Slot>, RetrieveError> {
+    let failed = failing("fetch features");
     let until = crate::timestamp::to_micros(request.as_of.unwrap_or(Timestamp::MAX)).as_microsecond();
     let mut statement = connection.prepare_cached(NEWEST).map_err(&failed)?;
     let mut decoder = layouts.decoder(&request.set);
@@ -34,27 +36,18 @@ pub(super) fn fetch(
         let mut found =
             statement.query(params![request.set.as_str(), entity.as_str(), until]).map_err(&failed)?;
         let row = found.next().map_err(&failed)?;
-        rows.push(row.map(|row| read(row, &request.set, entity, &mut decoder)).transpose()?);
+        rows.push(row.map(|row| read(row, &request.set, entity, &mut decoder)).transpose());
     }
     Ok(rows)
 }
 
 /// A row of timestamp and features.
-fn read(
-    row: &Row<'_>,
-    set: &FeatureSetName,
-    entity: &Entity,
-    decoder: &mut Decoder<'_>,
-) -> Result<FeatureRow, RetrieveError> {
-    let failed = reading("read a feature row");
-    let at = row.get(0).and_then(timestamp).map_err(&failed)?;
-    let json = row.get_ref(1).and_then(|text| Ok(text.as_str()?)).map_err(&failed)?;
-    let features = decoder.decode(json).map_err(|source| RetrieveError::Corrupt {
-        table: set.to_string(),
-        entity: entity.clone(),
-        source: Box::new(source),
-    })?;
-    Ok(FeatureRow::new(entity.clone(), at, features))
+fn read(row: &Row<'_>, set: &FeatureSetName, entity: &Entity, decoder: &mut Decoder<'_>) -> SampledRow {
+    let mut decoded = || -> Result<FeatureRow, Cause> {
+        let at = timestamp(row.get(0)?)?;
+        Ok(FeatureRow::new(entity.clone(), at, decoder.decode(row.get_ref(1)?.as_str()?)?))
+    };
+    decoded().map_err(|source| Unreadable::new(set.as_str(), entity, source))
 }
 
 /// Inserts or replaces every row.
@@ -63,7 +56,7 @@ pub(super) fn write(
     set: &FeatureSetName,
     rows: &[FeatureRow],
 ) -> Result<(), WriteError> {
-    let failed = writing("write feature rows");
+    let failed = failing("write feature rows");
     let mut statement = transaction.prepare_cached(UPSERT).map_err(&failed)?;
     for row in rows {
         stored::check(row)?;
@@ -82,14 +75,14 @@ pub(super) fn sample(
     layouts: &Layouts,
     set: &FeatureSetName,
     limit: usize,
-) -> Result<Vec<FeatureRow>, RetrieveError> {
-    let failed = reading("sample features");
+) -> Result<Vec<SampledRow>, RetrieveError> {
+    let failed = failing("sample features");
     let next =
         "SELECT entity FROM feature_data WHERE feature_set_name = ?1 AND entity > ?2 ORDER BY entity LIMIT 1";
     let mut next = connection.prepare_cached(next).map_err(&failed)?;
-    let mut rows: Vec<FeatureRow> = Vec::new();
+    let mut rows: Vec<SampledRow> = Vec::new();
     while rows.len() < limit {
-        let after = rows.last().map_or("", |row| row.entity().as_str());
+        let after = rows.last().map_or("", |row| entity_of(row).as_str());
         let found: Option<String> =
             next.query_row([set.as_str(), after], |row| row.get(0)).optional().map_err(&failed)?;
         let Some(found) = found else { break };
@@ -97,9 +90,16 @@ pub(super) fn sample(
             failed(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
         })?;
         let newest = fetch(connection, layouts, &FetchRequest::newest(set.clone(), [entity]))?;
-        rows.extend(newest.into_iter().flatten());
+        rows.extend(newest.into_iter().filter_map(Result::transpose));
     }
     Ok(rows)
+}
+
+fn entity_of(row: &SampledRow) -> &Entity {
+    match row {
+        Ok(row) => row.entity(),
+        Err(unreadable) => &unreadable.entity,
+    }
 }
 
 /// One entity's rows in a span of time, oldest first.
@@ -108,7 +108,7 @@ pub(super) fn history(
     layouts: &Layouts,
     request: &HistoryRequest,
 ) -> Result<Vec<FeatureRow>, RetrieveError> {
-    let failed = reading("read the history of features");
+    let failed = failing("read the history of features");
     let sql = "SELECT timestamp, features FROM feature_data WHERE feature_set_name = ?1 AND entity = ?2
         AND timestamp >= ?3 AND timestamp < ?4 ORDER BY timestamp LIMIT ?5";
     let micros =
@@ -128,7 +128,7 @@ pub(super) fn history(
 
 /// Reads at most one row.
 pub(super) fn ping(connection: &Connection) -> Result<(), RetrieveError> {
-    let failed = reading("answer a ping");
+    let failed = failing("answer a ping");
     let mut statement = connection.prepare_cached("SELECT 1 FROM feature_data LIMIT 1").map_err(&failed)?;
     statement.query_row([], |_| Ok(())).optional().map_err(failed)?;
     Ok(())

@@ -8,42 +8,48 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, Params, Row, Statement, Transaction, params};
 use serve_core::Value;
 
+use super::failing;
 use super::feature::timestamp;
-use super::{reading, writing};
 use crate::name::Entity;
 use crate::raw::{PRICE_COLUMNS, RawRow, RawTable, SCORE, TEXT};
-use crate::store::{Cause, Depth, RawRequest, RawRows, RetrieveError, WriteError, check_raw};
+use crate::store::{
+    Cause, Depth, RawRequest, RawRows, RawSlot, RetrieveError, Unreadable, WriteError, check_raw,
+};
 use crate::stored;
 use crate::timestamp::to_micros;
 
 const PRICE_UPSERT: &str = "INSERT INTO price_data VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO UPDATE SET
-    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume";
+    open = excluded.open, high = excluded.high, low = excluded.low, close = excluded.close, volume = excluded.volume
+    WHERE (open, high, low, close, volume) IS NOT
+        (excluded.open, excluded.high, excluded.low, excluded.close, excluded.volume)";
 
 /// `?7` tells whether the row names `score` at all; one that does not leaves the stored score alone, as `json_patch` does
 /// with the other scores.
 const SENTIMENT_UPSERT: &str =
     "INSERT INTO sentiment_data VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO UPDATE SET
     score = CASE WHEN ?7 THEN excluded.score ELSE score END,
-    scores = json_patch(scores, excluded.scores)";
+    scores = json_patch(scores, excluded.scores)
+    WHERE ?7 AND score IS NOT excluded.score OR scores IS NOT json_patch(scores, excluded.scores)";
 
 const EVENT_INSERT: &str = "INSERT INTO raw_data VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
 
 /// One row's values by column.
 type Values = Vec<(Arc<str>, Value<'static>)>;
 
-/// Inserts or replaces every row.
-pub(super) fn write(
+/// Inserts or replaces every row; those that were not there already as they are.
+pub(super) fn write<'a>(
     transaction: &Transaction<'_>,
     table: &RawTable,
-    rows: &[RawRow],
-) -> Result<(), WriteError> {
-    let failed = writing("write raw rows");
+    rows: &'a [RawRow],
+) -> Result<Vec<&'a RawRow>, WriteError> {
+    let failed = failing("write raw rows");
     let sql = match table {
         RawTable::Price => PRICE_UPSERT,
         RawTable::Sentiment => SENTIMENT_UPSERT,
         RawTable::Events(_) => EVENT_INSERT,
     };
     let mut statement = transaction.prepare_cached(sql).map_err(&failed)?;
+    let mut changed = Vec::new();
     for row in rows {
         check_raw(table, row)?;
         let written = match table {
@@ -51,9 +57,11 @@ pub(super) fn write(
             RawTable::Sentiment => write_sentiment(&mut statement, row, table),
             RawTable::Events(name) => write_event(&mut statement, row, table, name),
         };
-        written.map_err(&failed)?;
+        if written.map_err(&failed)? > 0 {
+            changed.push(row);
+        }
     }
-    Ok(())
+    Ok(changed)
 }
 
 fn write_price(statement: &mut Statement<'_>, row: &RawRow) -> rusqlite::Result<usize> {
@@ -105,7 +113,7 @@ fn encoded(values: &Values) -> rusqlite::Result<String> {
 }
 
 /// One slot an entity, in order: its rows as far back as asked.
-pub(super) fn read(connection: &Connection, request: &RawRequest) -> Result<Vec<RawRows>, RetrieveError> {
+pub(super) fn read(connection: &Connection, request: &RawRequest) -> Result<Vec<RawSlot>, RetrieveError> {
     request.entities.iter().map(|entity| read_one(connection, request, entity)).collect()
 }
 
@@ -113,7 +121,7 @@ fn read_one(
     connection: &Connection,
     request: &RawRequest,
     entity: &Entity,
-) -> Result<RawRows, RetrieveError> {
+) -> Result<RawSlot, RetrieveError> {
     request.check_deadline()?;
     let mut rows = Vec::new();
     let until = to_micros(request.until.unwrap_or(Timestamp::MAX)).as_microsecond();
@@ -121,9 +129,14 @@ fn read_one(
     let since = since.map_or(i64::MAX, |since| to_micros(since).as_microsecond());
     // One row more than asked tells whether older ones are there.
     let limit = i64::try_from(before).unwrap_or(i64::MAX).saturating_add(1);
-    scan(connection, &request.table, entity, (since, until), i64::MAX, &mut rows)?;
+    if let Err(unreadable) = scan(connection, &request.table, entity, (since, until), i64::MAX, &mut rows)? {
+        return Ok(Err(unreadable));
+    }
     let later = rows.len();
-    scan(connection, &request.table, entity, (i64::MIN, since.min(until)), limit, &mut rows)?;
+    let earlier = (i64::MIN, since.min(until));
+    if let Err(unreadable) = scan(connection, &request.table, entity, earlier, limit, &mut rows)? {
+        return Ok(Err(unreadable));
+    }
     let complete = rows.len() - later <= before;
     if !complete {
         rows.pop();
@@ -131,11 +144,11 @@ fn read_one(
     // Both scans give the newest first.
     rows.reverse();
     let frame = request.table.columns(rows.into_iter());
-    let frame = frame.map_err(|source| corrupt(&request.table, entity, source.into()))?;
-    Ok(RawRows { frame, complete })
+    let rows = frame.map(|frame| RawRows { frame, complete });
+    Ok(rows.map_err(|source| Unreadable::new(request.table.name(), entity, source.into())))
 }
 
-/// Rows later than `span.0` and not later than `span.1`, the newest first, `limit` at most.
+/// Rows later than `span.0` and not later than `span.1`, the newest first, `limit` at most; or which cannot be read.
 fn scan(
     connection: &Connection,
     table: &RawTable,
@@ -143,7 +156,7 @@ fn scan(
     span: (i64, i64),
     limit: i64,
     rows: &mut Vec<(Timestamp, Values)>,
-) -> Result<(), RetrieveError> {
+) -> Result<Result<(), Unreadable>, RetrieveError> {
     match table {
         RawTable::Price => {
             let sql = "SELECT timestamp, open, high, low, close, volume FROM price_data
@@ -170,40 +183,38 @@ fn collect(
     sought: impl Params,
     (table, entity): (&RawTable, &Entity),
     rows: &mut Vec<(Timestamp, Values)>,
-) -> Result<(), RetrieveError> {
-    let failed = reading("read raw rows");
+) -> Result<Result<(), Unreadable>, RetrieveError> {
+    let failed = failing("read raw rows");
     let names: Vec<Arc<str>> = PRICE_COLUMNS.iter().map(|name| Arc::from(*name)).collect();
     let (text, score): (Arc<str>, Arc<str>) = (TEXT.into(), SCORE.into());
     let mut statement = connection.prepare_cached(sql).map_err(&failed)?;
     let mut found = statement.query(sought).map_err(&failed)?;
     while let Some(row) = found.next().map_err(&failed)? {
-        let at = row.get(0).and_then(timestamp).map_err(&failed)?;
-        let mut values = Values::new();
-        if *table == RawTable::Price {
-            for (i, name) in names.iter().enumerate() {
-                values.push((Arc::clone(name), number(row, i + 1).map_err(&failed)?));
+        let decoded = || -> Result<(Timestamp, Values), Cause> {
+            let at = timestamp(row.get(0)?)?;
+            if *table == RawTable::Price {
+                let number = |(i, name): (usize, &Arc<str>)| Ok((Arc::clone(name), number(row, i + 1)?));
+                return Ok((at, names.iter().enumerate().map(number).collect::<rusqlite::Result<_>>()?));
             }
-        } else {
-            let json = row.get_ref(1).and_then(|json| Ok(json.as_str()?)).map_err(&failed)?;
-            values =
-                stored::decode(json.as_bytes(), &[]).map_err(|error| corrupt(table, entity, error.into()))?;
+            let mut values = stored::decode(row.get_ref(1)?.as_str()?.as_bytes(), &[])?;
+            if *table == RawTable::Sentiment {
+                let said: Option<String> = row.get(2)?;
+                let said = said.map_or(Value::Missing, |said| Value::Text(said.into()));
+                values.push((Arc::clone(&text), said));
+                values.push((Arc::clone(&score), number(row, 3)?));
+            }
+            Ok((at, values))
+        };
+        match decoded() {
+            Ok(row) => rows.push(row),
+            Err(source) => return Ok(Err(Unreadable::new(table.name(), entity, source))),
         }
-        if *table == RawTable::Sentiment {
-            let said: Option<String> = row.get(2).map_err(&failed)?;
-            values.push((Arc::clone(&text), said.map_or(Value::Missing, |said| Value::Text(said.into()))));
-            values.push((Arc::clone(&score), number(row, 3).map_err(&failed)?));
-        }
-        rows.push((at, values));
     }
-    Ok(())
+    Ok(Ok(()))
 }
 
 fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<Value<'static>> {
     Ok(row.get::<_, Option<f64>>(column)?.map_or(Value::Missing, Value::from))
-}
-
-fn corrupt(table: &RawTable, entity: &Entity, source: Cause) -> RetrieveError {
-    RetrieveError::Corrupt { table: table.name().to_owned(), entity: entity.clone(), source }
 }
 
 /// The entities of which a table has rows, in order. The skip from one to the next is a look-up in the primary key, where
@@ -214,7 +225,7 @@ pub(super) fn entities(
     after: Option<&Entity>,
     limit: usize,
 ) -> Result<Vec<Entity>, RetrieveError> {
-    let failed = reading("list entities");
+    let failed = failing("list entities");
     let sql = match table {
         RawTable::Price => {
             "SELECT symbol FROM price_data WHERE symbol > ?1 AND ?2 <> '' ORDER BY symbol LIMIT 1"

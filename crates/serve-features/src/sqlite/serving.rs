@@ -22,8 +22,8 @@ use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable};
 use crate::row::FeatureRow;
 use crate::store::{
-    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawRows, RawStore, RetrieveError,
-    StoredState, WriteError,
+    BoxFuture, FeatureStore, FetchRequest, HistoryRequest, RawRequest, RawSlot, RawStore, RetrieveError,
+    SampledRow, Slot, StoreError, StoredState, WriteError,
 };
 
 /// A fetch of more entities is handed to the thread.
@@ -31,30 +31,6 @@ const FEW: usize = 16;
 
 /// What the thread does for one caller, with the connection that it owns.
 type Job = Box<dyn FnOnce(&mut SqliteDatabase) + Send>;
-
-/// Why a job was not taken.
-enum Refused {
-    Busy { waiting: usize },
-    Stopped,
-}
-
-impl From<Refused> for RetrieveError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Busy { waiting } => Self::Busy { store: KIND, waiting },
-            Refused::Stopped => Self::Stopped { store: KIND },
-        }
-    }
-}
-
-impl From<Refused> for WriteError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Busy { waiting } => Self::Busy { store: KIND, waiting },
-            Refused::Stopped => Self::Stopped { store: KIND },
-        }
-    }
-}
 
 /// A SQLite file as a [`FeatureStore`].
 ///
@@ -78,7 +54,7 @@ impl From<Refused> for WriteError {
 ///
 /// let mut request = FetchRequest::newest("vader".parse()?, ["BTC/USD".parse()?]);
 /// request.as_of = Some(parse_timestamp("2025-10-04T23:59:59Z")?);
-/// let rows = store.fetch(request).await?;
+/// let rows = store.fetch(request).await?.into_iter().collect::<Result<Vec<_>, _>>()?;
 /// assert_eq!(rows[0].as_ref().and_then(|row| row.get("mood")), Some(&0.25.into()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # })?;
@@ -117,7 +93,7 @@ impl SqliteStore {
     }
 
     /// The answer, if it can be had without waiting for anybody.
-    fn fetch_here(&self, request: &FetchRequest) -> Option<Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch_here(&self, request: &FetchRequest) -> Option<Result<Vec<Slot>, RetrieveError>> {
         if request.entities.len() > FEW {
             return None;
         }
@@ -128,7 +104,7 @@ impl SqliteStore {
             Err(TryLockError::WouldBlock) => return None,
         };
         match request.check_deadline().and_then(|()| reader.fetch(request)) {
-            Err(RetrieveError::Backend { transient: true, .. }) => None,
+            Err(RetrieveError::Store(StoreError::Backend { transient: true, .. })) => None,
             answer => Some(answer),
         }
     }
@@ -141,7 +117,7 @@ impl SqliteStore {
     ) -> BoxFuture<'_, Result<T, E>>
     where
         T: Send + 'static,
-        E: From<Refused> + Send + 'static,
+        E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let submitted = self.submit(Box::new(move |database| {
@@ -152,15 +128,15 @@ impl SqliteStore {
         }));
         Box::pin(async move {
             submitted?;
-            answer.await.unwrap_or_else(|_| Err(Refused::Stopped.into()))
+            answer.await.unwrap_or_else(|_| Err(StoreError::Stopped { store: KIND }.into()))
         })
     }
 
-    fn submit(&self, job: Job) -> Result<(), Refused> {
-        let jobs = self.jobs.as_ref().ok_or(Refused::Stopped)?;
+    fn submit(&self, job: Job) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::Stopped { store: KIND })?;
         jobs.try_send(job).map_err(|error| match error {
-            TrySendError::Full(_) => Refused::Busy { waiting: self.queue },
-            TrySendError::Disconnected(_) => Refused::Stopped,
+            TrySendError::Full(_) => StoreError::Busy { store: KIND, waiting: self.queue },
+            TrySendError::Disconnected(_) => StoreError::Stopped { store: KIND },
         })
     }
 }
@@ -170,7 +146,7 @@ impl FeatureStore for SqliteStore {
         KIND
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         if let Some(answer) = self.fetch_here(&request) {
             return Box::pin(future::ready(answer));
         }
@@ -188,7 +164,7 @@ impl FeatureStore for SqliteStore {
         &self,
         set: FeatureSetName,
         limit: usize,
-    ) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         self.ask(move |database| database.sample(&set, limit))
     }
 
@@ -206,7 +182,7 @@ impl FeatureStore for SqliteStore {
 }
 
 impl RawStore for SqliteStore {
-    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
         self.ask(move |database| database.read_raw(&request))
     }
 
@@ -282,6 +258,6 @@ mod tests {
             thread::yield_now();
         }
         drop(reader);
-        assert!(matches!(fetch().as_mut().poll(&mut context), Poll::Ready(Ok(rows)) if rows == [None]));
+        assert!(matches!(fetch().as_mut().poll(&mut context), Poll::Ready(Ok(rows)) if rows == [Ok(None)]));
     }
 }

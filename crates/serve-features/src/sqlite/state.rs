@@ -1,10 +1,10 @@
 //! The `feature_state` table: what functions of endless memory remember, by set, entity and moment.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
+use super::failing;
 use super::feature::timestamp;
-use super::{reading, writing};
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::RawRow;
 use crate::store::{RetrieveError, StoredState, WriteError, earliest};
@@ -25,19 +25,21 @@ pub(super) fn read(
     entities: &[Entity],
     as_of: Option<Timestamp>,
 ) -> Result<Vec<Option<StoredState>>, RetrieveError> {
-    let failed = reading("read states");
+    let failed = failing("read states");
     let until = to_micros(as_of.unwrap_or(Timestamp::MAX)).as_microsecond();
     let mut statement = connection.prepare_cached(NEWEST).map_err(&failed)?;
     let mut one = |entity: &Entity| {
-        let found = statement.query_row(params![set.as_str(), entity.as_str(), until, declaration], |row| {
+        let read = |row: &Row<'_>| -> rusqlite::Result<StoredState> {
             Ok(StoredState {
                 entity: entity.clone(),
                 timestamp: timestamp(row.get(0)?)?,
                 declaration: declaration.to_owned(),
                 state: row.get(1)?,
             })
-        });
-        found.optional().map_err(&failed)
+        };
+        let sought = params![set.as_str(), entity.as_str(), until, declaration];
+        let found = statement.query_row(sought, |row| Ok(read(row).ok())).optional();
+        Ok(found.map_err(&failed)?.flatten())
     };
     entities.iter().map(&mut one).collect()
 }
@@ -48,7 +50,7 @@ pub(super) fn write(
     set: &FeatureSetName,
     states: &[StoredState],
 ) -> Result<(), WriteError> {
-    let failed = writing("write states");
+    let failed = failing("write states");
     let mut statement = transaction.prepare_cached(UPSERT).map_err(&failed)?;
     for StoredState { entity, timestamp, declaration, state } in states {
         let at = to_micros(*timestamp).as_microsecond();
@@ -58,8 +60,8 @@ pub(super) fn write(
 }
 
 /// Forgets what does not know these rows.
-pub(super) fn forget(transaction: &Transaction<'_>, rows: &[RawRow]) -> Result<(), WriteError> {
-    let failed = writing("forget states");
+pub(super) fn forget(transaction: &Transaction<'_>, rows: Vec<&RawRow>) -> Result<(), WriteError> {
+    let failed = failing("forget states");
     let sql = "DELETE FROM feature_state WHERE entity = ?1 AND timestamp >= ?2";
     let mut statement = transaction.prepare_cached(sql).map_err(&failed)?;
     for (entity, first) in earliest(rows) {

@@ -1,6 +1,11 @@
 //! What can go wrong between a caller and a store, and the two things an adapter must know of it: whose fault it is, and
 //! whether asking again can help. The libraries behind a store stay hidden: their errors are carried as `dyn Error`.
+//!
+//! A store that does not answer ([`StoreError`]) is told in the same words whatever was asked of it. A stored row that cannot
+//! be read ([`Unreadable`]) is one entity's: the others of its query are answered.
 
+use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,12 +25,148 @@ pub enum Fault {
 }
 
 /// An error of a library behind a store.
-pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(crate) type Cause = Box<dyn Error + Send + Sync>;
+
+/// Why a store does not answer, whatever was asked of it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Too many requests wait for the store.
+    #[error("the {store} feature store is busy: {waiting} requests wait for it already")]
+    Busy {
+        /// The store's kind.
+        store: &'static str,
+        /// How many wait at most.
+        waiting: usize,
+    },
+    /// The call took longer than the store is given; it was dropped.
+    #[error("the {store} feature store did not answer within {} ms", waited.as_millis())]
+    TimedOut {
+        /// The store's kind.
+        store: &'static str,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The store failed so often that it is left alone for a while.
+    #[error(
+        "the {store} feature store is not asked: its circuit breaker is open for another {} ms",
+        retry_after.as_millis()
+    )]
+    BreakerOpen {
+        /// The store's kind.
+        store: &'static str,
+        /// When a call may be let through.
+        retry_after: Duration,
+    },
+    /// A connection to the store is being made. It will be there for a later call.
+    #[error("the {store} feature store is not connected yet")]
+    Connecting {
+        /// The store's kind.
+        store: &'static str,
+    },
+    /// Every connection to the store was in use until the deadline.
+    #[error(
+        "the {store} feature store is busy: {connections} connections are in use, {waiting} requests wait"
+    )]
+    Exhausted {
+        /// The store's kind.
+        store: &'static str,
+        /// How many connections there may be.
+        connections: usize,
+        /// How many other requests wait for one.
+        waiting: usize,
+    },
+    /// The store's thread has ended.
+    #[error("the {store} feature store has stopped")]
+    Stopped {
+        /// The store's kind.
+        store: &'static str,
+    },
+    /// The database failed.
+    #[error("the {store} feature store cannot {operation}")]
+    Backend {
+        /// The store's kind.
+        store: &'static str,
+        /// What it was doing.
+        operation: &'static str,
+        /// The failure may be gone at the next try.
+        transient: bool,
+        /// What the database said.
+        source: Cause,
+    },
+    /// The store keeps feature rows only.
+    #[error("the {store} feature store keeps no raw rows")]
+    NoRaw {
+        /// The store's kind.
+        store: &'static str,
+    },
+}
+
+impl StoreError {
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Busy { .. }
+            | Self::TimedOut { .. }
+            | Self::BreakerOpen { .. }
+            | Self::Exhausted { .. }
+            | Self::Connecting { .. }
+            | Self::Backend { .. } => Fault::Upstream,
+            Self::NoRaw { .. } => Fault::Client,
+            Self::Stopped { .. } => Fault::Ours,
+        }
+    }
+
+    /// Whether the same request may succeed later.
+    #[must_use]
+    pub fn retry_helps(&self) -> bool {
+        match self {
+            Self::Busy { .. }
+            | Self::TimedOut { .. }
+            | Self::BreakerOpen { .. }
+            | Self::Exhausted { .. }
+            | Self::Connecting { .. } => true,
+            Self::Backend { transient, .. } => *transient,
+            Self::Stopped { .. } | Self::NoRaw { .. } => false,
+        }
+    }
+}
+
+/// A stored row that is not what a store writes. Cheap to clone: all who asked for it share it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the stored row of \"{entity}\" in \"{table}\" cannot be read: {source}")]
+pub struct Unreadable {
+    /// The feature set or raw table.
+    pub table: Arc<str>,
+    /// Whose row.
+    pub entity: Entity,
+    /// What is wrong with it.
+    pub source: Arc<dyn Error + Send + Sync>,
+}
+
+impl PartialEq for Unreadable {
+    /// By what is said: sources have no equality of their own.
+    fn eq(&self, other: &Self) -> bool {
+        self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for Unreadable {}
+
+impl Unreadable {
+    pub(crate) fn new(table: &str, entity: &Entity, source: Cause) -> Self {
+        Self { table: table.into(), entity: entity.clone(), source: source.into() }
+    }
+}
 
 /// Why rows could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RetrieveError {
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The deadline passed before the rows were read; the rest of the work was dropped.
     #[error("the deadline passed before feature set \"{set}\" was read")]
     Deadline {
@@ -38,85 +179,9 @@ pub enum RetrieveError {
         /// The table asked for.
         table: RawTable,
     },
-    /// Too many requests wait for the store.
-    #[error("the {store} feature store is busy: {waiting} requests wait for it already")]
-    Busy {
-        /// The store's kind.
-        store: &'static str,
-        /// How many wait at most.
-        waiting: usize,
-    },
-    /// The call took longer than the store is given; it was dropped.
-    #[error("the {store} feature store did not answer within {} ms", waited.as_millis())]
-    TimedOut {
-        /// The store's kind.
-        store: &'static str,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The store failed so often that it is left alone for a while.
-    #[error(
-        "the {store} feature store is not asked: its circuit breaker is open for another {} ms",
-        retry_after.as_millis()
-    )]
-    BreakerOpen {
-        /// The store's kind.
-        store: &'static str,
-        /// When a call may be let through.
-        retry_after: Duration,
-    },
-    /// A connection to the store is being made. It will be there for a later call.
-    #[error("the {store} feature store is not connected yet")]
-    Connecting {
-        /// The store's kind.
-        store: &'static str,
-    },
-    /// Every connection to the store was in use until the deadline.
-    #[error(
-        "the {store} feature store is busy: {connections} connections are in use, {waiting} requests wait"
-    )]
-    Exhausted {
-        /// The store's kind.
-        store: &'static str,
-        /// How many connections there may be.
-        connections: usize,
-        /// How many other requests wait for one.
-        waiting: usize,
-    },
-    /// The store's thread has ended.
-    #[error("the {store} feature store has stopped")]
-    Stopped {
-        /// The store's kind.
-        store: &'static str,
-    },
-    /// The database failed.
-    #[error("the {store} feature store cannot {operation}")]
-    Backend {
-        /// The store's kind.
-        store: &'static str,
-        /// What it was doing.
-        operation: &'static str,
-        /// The failure may be gone at the next try.
-        transient: bool,
-        /// What the database said.
-        source: Cause,
-    },
-    /// The store keeps feature rows only.
-    #[error("the {store} feature store keeps no raw rows")]
-    NoRaw {
-        /// The store's kind.
-        store: &'static str,
-    },
-    /// A stored row is not what a store writes.
-    #[error("the stored row of \"{entity}\" in \"{table}\" cannot be read")]
-    Corrupt {
-        /// The feature set or raw table.
-        table: String,
-        /// Whose row.
-        entity: Entity,
-        /// What is wrong with it.
-        source: Cause,
-    },
+    /// One entity's rows were asked for, and one of them cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
 }
 
 impl RetrieveError {
@@ -124,17 +189,8 @@ impl RetrieveError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Deadline { .. }
-            | Self::RawDeadline { .. }
-            | Self::Busy { .. }
-            | Self::TimedOut { .. }
-            | Self::BreakerOpen { .. }
-            | Self::Exhausted { .. }
-            | Self::Connecting { .. }
-            | Self::Backend { .. }
-            | Self::Corrupt { .. } => Fault::Upstream,
-            Self::NoRaw { .. } => Fault::Client,
-            Self::Stopped { .. } => Fault::Ours,
+            Self::Store(error) => error.fault(),
+            Self::Deadline { .. } | Self::RawDeadline { .. } | Self::Unreadable(_) => Fault::Upstream,
         }
     }
 
@@ -142,15 +198,9 @@ impl RetrieveError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Deadline { .. }
-            | Self::RawDeadline { .. }
-            | Self::Busy { .. }
-            | Self::TimedOut { .. }
-            | Self::BreakerOpen { .. }
-            | Self::Exhausted { .. }
-            | Self::Connecting { .. } => true,
-            Self::Backend { transient, .. } => *transient,
-            Self::Stopped { .. } | Self::NoRaw { .. } | Self::Corrupt { .. } => false,
+            Self::Store(error) => error.retry_helps(),
+            Self::Deadline { .. } | Self::RawDeadline { .. } => true,
+            Self::Unreadable(_) => false,
         }
     }
 }
@@ -159,75 +209,9 @@ impl RetrieveError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WriteError {
-    /// Too many requests wait for the store.
-    #[error("the {store} feature store is busy: {waiting} requests wait for it already")]
-    Busy {
-        /// The store's kind.
-        store: &'static str,
-        /// How many wait at most.
-        waiting: usize,
-    },
-    /// The call took longer than the store is given; it was dropped.
-    #[error("the {store} feature store did not answer within {} ms", waited.as_millis())]
-    TimedOut {
-        /// The store's kind.
-        store: &'static str,
-        /// How long it was waited for.
-        waited: Duration,
-    },
-    /// The store failed so often that it is left alone for a while.
-    #[error(
-        "the {store} feature store is not asked: its circuit breaker is open for another {} ms",
-        retry_after.as_millis()
-    )]
-    BreakerOpen {
-        /// The store's kind.
-        store: &'static str,
-        /// When a call may be let through.
-        retry_after: Duration,
-    },
-    /// A connection to the store is being made. It will be there for a later call.
-    #[error("the {store} feature store is not connected yet")]
-    Connecting {
-        /// The store's kind.
-        store: &'static str,
-    },
-    /// Every connection to the store was in use until the deadline.
-    #[error(
-        "the {store} feature store is busy: {connections} connections are in use, {waiting} requests wait"
-    )]
-    Exhausted {
-        /// The store's kind.
-        store: &'static str,
-        /// How many connections there may be.
-        connections: usize,
-        /// How many other requests wait for one.
-        waiting: usize,
-    },
-    /// The store's thread has ended.
-    #[error("the {store} feature store has stopped")]
-    Stopped {
-        /// The store's kind.
-        store: &'static str,
-    },
-    /// The database failed.
-    #[error("the {store} feature store cannot {operation}")]
-    Backend {
-        /// The store's kind.
-        store: &'static str,
-        /// What it was doing.
-        operation: &'static str,
-        /// The failure may be gone at the next try.
-        transient: bool,
-        /// What the database said.
-        source: Cause,
-    },
-    /// The store keeps feature rows only.
-    #[error("the {store} feature store keeps no raw rows")]
-    NoRaw {
-        /// The store's kind.
-        store: &'static str,
-    },
+    /// The store does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A value that a store has no form for: infinite, a list, an object.
     #[error(
         "`{column}` of \"{entity}\" at {timestamp}: expected a finite number, a boolean or text, got {got}"
@@ -266,7 +250,12 @@ impl WriteError {
     pub fn was_not_sent(&self) -> bool {
         matches!(
             self,
-            Self::Busy { .. } | Self::BreakerOpen { .. } | Self::Exhausted { .. } | Self::Connecting { .. }
+            Self::Store(
+                StoreError::Busy { .. }
+                    | StoreError::BreakerOpen { .. }
+                    | StoreError::Exhausted { .. }
+                    | StoreError::Connecting { .. }
+            )
         )
     }
 
@@ -274,14 +263,8 @@ impl WriteError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Busy { .. }
-            | Self::Exhausted { .. }
-            | Self::Connecting { .. }
-            | Self::TimedOut { .. }
-            | Self::BreakerOpen { .. }
-            | Self::Backend { .. } => Fault::Upstream,
-            Self::Stopped { .. } => Fault::Ours,
-            Self::NoRaw { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => Fault::Client,
+            Self::Store(error) => error.fault(),
+            Self::NotStorable { .. } | Self::RawNotStorable { .. } => Fault::Client,
         }
     }
 
@@ -289,16 +272,8 @@ impl WriteError {
     #[must_use]
     pub fn retry_helps(&self) -> bool {
         match self {
-            Self::Busy { .. }
-            | Self::Exhausted { .. }
-            | Self::Connecting { .. }
-            | Self::TimedOut { .. }
-            | Self::BreakerOpen { .. } => true,
-            Self::Backend { transient, .. } => *transient,
-            Self::Stopped { .. }
-            | Self::NoRaw { .. }
-            | Self::NotStorable { .. }
-            | Self::RawNotStorable { .. } => false,
+            Self::Store(error) => error.retry_helps(),
+            Self::NotStorable { .. } | Self::RawNotStorable { .. } => false,
         }
     }
 }

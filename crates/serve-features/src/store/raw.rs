@@ -8,7 +8,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serve_core::Value;
 
-use super::{BoxFuture, RetrieveError, WriteError};
+use super::{BoxFuture, RetrieveError, Unreadable, WriteError};
 use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable};
@@ -67,6 +67,10 @@ pub struct RawRows {
     pub complete: bool,
 }
 
+/// One entity's part of a reading: its rows, none of them where there are none, or why one of them cannot be read. An entity
+/// with such a row has none that could be computed with, and fails alone.
+pub type RawSlot = Result<RawRows, Unreadable>;
+
 /// What functions of endless memory have to remember of one entity, at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredState {
@@ -83,11 +87,12 @@ pub struct StoredState {
 /// A place that keeps raw rows and states.
 pub trait RawStore: fmt::Debug + Send + Sync {
     /// Raw rows of each entity, one slot an entity in the order asked, in one query.
-    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>>;
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>>;
 
     /// Stores raw rows, all or none. A candle of the same symbol and timestamp is replaced; a sentiment row of the same text
     /// keeps the scores that the new one does not name; an event that is there already stays. States of these entities that
-    /// have taken in something as late as the earliest of these rows are forgotten: they do not know it.
+    /// have taken in something as late as the earliest of these rows are forgotten: they do not know it. A row that is there
+    /// already as it is sent is none of these.
     fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>>;
 
     /// The entities of which a table has rows, in order of their names, beginning after the given one.
@@ -98,7 +103,8 @@ pub trait RawStore: fmt::Debug + Send + Sync {
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Entity>, RetrieveError>>;
 
-    /// The newest state of each entity that is not later than `as_of` and of this declaration, one slot an entity.
+    /// The newest state of each entity that is not later than `as_of` and of this declaration, one slot an entity. One that
+    /// cannot be read is none.
     fn read_states(
         &self,
         set: FeatureSetName,
@@ -136,7 +142,7 @@ pub(crate) fn check_raw(table: &RawTable, row: &RawRow) -> Result<(), WriteError
 }
 
 /// The earliest moment of each entity: states that are as late do not know the rows.
-pub(crate) fn earliest(rows: &[RawRow]) -> BTreeMap<&Entity, Timestamp> {
+pub(crate) fn earliest<'a>(rows: impl IntoIterator<Item = &'a RawRow>) -> BTreeMap<&'a Entity, Timestamp> {
     let mut earliest: BTreeMap<&Entity, Timestamp> = BTreeMap::new();
     for row in rows {
         earliest

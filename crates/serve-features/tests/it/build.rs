@@ -62,7 +62,7 @@ fn every_entity_is_built_and_stored_with_states_to_go_on_from() {
             );
         }
         let newest = block_on(store.fetch(FetchRequest::newest(set().name().clone(), [entity("A")])));
-        let newest = newest.expect("fetches")[0].clone().expect("is there");
+        let newest = newest.expect("fetches").remove(0).expect("can be read").expect("is there");
         assert_eq!(newest.timestamp(), at("2024-01-31"));
 
         let raw = store.raw().expect("keeps raw rows");

@@ -11,7 +11,7 @@ use serve_features::{
 };
 
 use super::database::Database;
-use super::{at, block_on, entity, row, set, x};
+use super::{at, block_on, entity, readable, row, set, x};
 
 /// Runs a check against an empty store of each kind.
 pub(crate) fn every_store(check: impl Fn(&dyn FeatureStore)) {
@@ -30,7 +30,7 @@ fn write(store: &dyn FeatureStore, name: &str, rows: Vec<FeatureRow>) {
 fn fetch(store: &dyn FeatureStore, names: &[&str], as_of: Option<Timestamp>) -> Vec<Option<FeatureRow>> {
     let mut request = FetchRequest::newest(set("vader"), names.iter().map(|name| entity(name)));
     request.as_of = as_of;
-    block_on(store.fetch(request)).expect("fetches")
+    readable(block_on(store.fetch(request)).expect("fetches"))
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn work_past_its_deadline_is_refused() {
         assert!(matches!(&error, RetrieveError::Deadline { set } if set.as_str() == "vader"));
         assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, true));
         request.deadline = Some(Instant::now() + Duration::from_mins(1));
-        assert_eq!(block_on(store.fetch(request)).expect("is in time"), [None]);
+        assert_eq!(readable(block_on(store.fetch(request)).expect("is in time")), [None]);
     });
 }
 
@@ -138,7 +138,7 @@ fn a_sample_is_the_newest_row_of_the_first_entities() {
             write(store, "vader", vec![row(name, timestamp, value)]);
         }
         write(store, "finbert", vec![row("0", "2024-01-01", 5.0)]);
-        let sampled = |limit| block_on(store.sample(set("vader"), limit)).expect("samples");
+        let sampled = |limit| readable(block_on(store.sample(set("vader"), limit)).expect("samples"));
         let expected =
             [row("A", "2024-01-03", 3.0), row("B", "2024-01-02", 4.0), row("a:b", "2024-01-02", 2.0)];
         assert_eq!(sampled(usize::MAX), expected, "{store:?}");

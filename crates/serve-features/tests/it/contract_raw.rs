@@ -9,7 +9,7 @@ use serve_features::{
 };
 
 use super::contract;
-use super::{at, block_on, entity, set};
+use super::{at, block_on, entity, readable, set};
 
 /// Runs a check against an empty store of each kind that keeps raw rows.
 fn every_store(check: impl Fn(&dyn FeatureStore)) {
@@ -53,7 +53,7 @@ fn request(table: &RawTable, names: &[&str], depth: Depth) -> RawRequest {
 }
 
 fn read(store: &dyn FeatureStore, request: RawRequest) -> Vec<RawRows> {
-    block_on(raw(store).read_raw(request)).expect("reads")
+    readable(block_on(raw(store).read_raw(request)).expect("reads"))
 }
 
 fn whole(store: &dyn FeatureStore, table: &RawTable, name: &str) -> Frame {
@@ -289,5 +289,36 @@ fn rows_that_come_late_forget_the_states_that_do_not_know_them() {
         assert_eq!(states(store, &["A", "B"], "d", None), [some(days[0]), some(days[2])], "{store:?}");
         write(store, &events(), vec![raw_row("B", "2023-01-01", &[("x", 1.0.into())])]);
         assert_eq!(states(store, &["A", "B"], "d", None), [some(days[0]), None]);
+    });
+}
+
+#[test]
+fn rows_that_are_there_already_forget_no_state() {
+    every_store(|store| {
+        let candles = || vec![candle("A", "2024-01-01", 1.0), candle("A", "2024-01-02", 2.0)];
+        let scored =
+            |score: f64| vec![news("2024-01-01", "up", &[("score", score.into()), ("x", 0.5.into())])];
+        let unscored = || vec![news("2024-01-02", "down", &[("x", 0.25.into())])];
+        let event = |x: f64| vec![raw_row("A", "2024-01-01", &[("x", x.into())])];
+        let (price, sentiment) = (RawTable::Price, RawTable::Sentiment);
+        for (table, rows) in [
+            (&price, candles()),
+            (&sentiment, scored(0.5)),
+            (&sentiment, unscored()),
+            (&events(), event(1.0)),
+        ] {
+            write(store, table, rows.clone());
+            block_on(raw(store).write_states(set("vader"), vec![state("A", "2024-01-03", "d", "s")]))
+                .expect("writes");
+            write(store, table, rows);
+            assert_eq!(states(store, &["A"], "d", None), [Some("s".to_owned())], "{table} {store:?}");
+        }
+        let other = vec![candle("A", "2024-01-01", 1.0), candle("A", "2024-01-02", 2.5)];
+        for (table, rows) in [(&price, other), (&sentiment, scored(0.25)), (&events(), event(2.0))] {
+            block_on(raw(store).write_states(set("vader"), vec![state("A", "2024-01-03", "d", "s")]))
+                .expect("writes");
+            write(store, table, rows);
+            assert_eq!(states(store, &["A"], "d", None), [None], "{table} {store:?}");
+        }
     });
 }

@@ -8,7 +8,7 @@ use std::thread::{self, Thread};
 
 use jiff::Timestamp;
 use serve_core::Value;
-use serve_features::{Entity, FeatureRow, FeatureSetName, parse_timestamp};
+use serve_features::{Entity, FeatureRow, FeatureSetName, Unreadable, parse_timestamp};
 
 mod build;
 mod compute;
@@ -72,6 +72,11 @@ fn told(error: &dyn std::error::Error) -> String {
 /// A row with the one feature `x`.
 fn row(name: &str, timestamp: &str, x: f64) -> FeatureRow {
     FeatureRow::new(entity(name), at(timestamp), [("x".into(), Value::from(x))])
+}
+
+/// Every slot, none of which fails.
+fn readable<T>(slots: Vec<Result<T, Unreadable>>) -> Vec<T> {
+    slots.into_iter().map(|slot| slot.expect("can be read")).collect()
 }
 
 /// The feature `x`.

@@ -5,13 +5,13 @@ use std::thread;
 
 use serve_core::Value;
 use serve_features::{
-    Fault, FeatureRow, FeatureStore, FetchRequest, OpenError, PostgresStore, PostgresUrl, RawRow, RawStore,
-    RawTable, RetrieveError, StoreOptions, StoreUrl, WriteError, migrate_store, open_store,
+    Depth, Fault, FeatureRow, FeatureStore, FetchRequest, OpenError, PostgresStore, PostgresUrl, RawRequest,
+    RawRow, RawSlot, RawStore, RawTable, StoreOptions, StoreUrl, WriteError, migrate_store, open_store,
 };
 
 use super::database::{Database, variable};
 use super::proxy::Proxy;
-use super::{at, block_on, entity, row, set, told, x};
+use super::{at, block_on, entity, readable, row, set, told, x};
 
 fn options() -> StoreOptions {
     StoreOptions::default()
@@ -38,7 +38,7 @@ fn a_schema_that_is_not_migrated_is_refused_with_the_command() {
     assert!(!told.contains(database.password()) && told.contains("serve:***@"), "{told}");
     assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, false));
     migrate_store(&url, options()).expect("migrates");
-    assert_eq!(block_on(store.fetch(newest("A"))).expect("is answered now"), [None]);
+    assert_eq!(readable(block_on(store.fetch(newest("A"))).expect("is answered now")), [None]);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn what_jsonb_cannot_hold_is_refused_or_made_what_it_can() {
         assert!(error.to_string().ends_with("got the character U+0000"), "{error}");
         assert!(matches!(error, WriteError::NotStorable { .. }));
     }
-    assert_eq!(block_on(store.fetch(newest("B"))).expect("fetches"), [None]);
+    assert_eq!(readable(block_on(store.fetch(newest("B"))).expect("fetches")), [None]);
     let raw = RawRow::new(entity("A"), at("2024-01-01"), vec![("text".into(), Value::Text("\0".into()))]);
     let error = block_on(store.write_raw(RawTable::Sentiment, vec![raw])).expect_err("is refused");
     assert!(matches!(error, WriteError::RawNotStorable { column, .. } if column == "text"));
@@ -203,7 +203,7 @@ fn what_jsonb_cannot_hold_is_refused_or_made_what_it_can() {
         [(-0.0, 0.0), (f64::MAX, f64::MAX), (5e-324, 5e-324), (f64::MIN_POSITIVE, f64::MIN_POSITIVE)]
     {
         block_on(store.write(set("vader"), vec![row("A", "2024-01-01", stored)])).expect("writes");
-        let found = x(block_on(store.fetch(newest("A"))).expect("fetches")[0].as_ref());
+        let found = x(readable(block_on(store.fetch(newest("A"))).expect("fetches"))[0].as_ref());
         assert!(
             matches!(found, Some(Value::Number(x)) if x.to_bits() == f64::to_bits(back)),
             "{stored} {found:?}"
@@ -212,16 +212,36 @@ fn what_jsonb_cannot_hold_is_refused_or_made_what_it_can() {
 }
 
 #[test]
-fn a_row_that_is_no_row_is_named() {
+fn a_row_that_cannot_be_read_fails_alone() {
     let database = Database::new();
     let store = database.store();
+    block_on(store.write(set("vader"), vec![row("C", "2024-01-01", 3.0)])).expect("writes");
     for (name, moment, features) in [("A", "2024-01-01", "[1]"), ("B", "infinity", "{}")] {
         database
             .sql(&format!("INSERT INTO feature_data VALUES ('vader', '{name}', '{moment}', '{features}')"));
-        let error = block_on(store.fetch(newest(name))).expect_err("is refused");
-        assert!(matches!(&error, RetrieveError::Corrupt { entity, .. } if entity.as_str() == name));
-        assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, false));
+        let slot = block_on(store.fetch(newest(name))).expect("fetches").remove(0);
+        assert_eq!(slot.expect_err("cannot be read").entity.as_str(), name);
     }
+    let many = FetchRequest::newest(set("vader"), ["A", "C", "B", "D"].map(entity));
+    let slots = block_on(store.fetch(many)).expect("fetches");
+    let found: Vec<_> = slots.iter().map(|slot| slot.as_ref().map(|row| x(row.as_ref())).ok()).collect();
+    assert_eq!(found, [None, Some(Some(Value::Number(3.0))), None, Some(None)]);
+    let sampled = block_on(store.sample(set("vader"), 10)).expect("samples");
+    assert_eq!(sampled.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, false, true]);
+}
+
+#[test]
+fn raw_rows_that_cannot_be_read_are_one_entitys() {
+    let database = Database::new();
+    let store = database.store();
+    for (name, moment) in [("A", "2024-01-01"), ("B", "-infinity")] {
+        database.sql(&format!("INSERT INTO price_data VALUES ('{name}', '{moment}', 1, 1, 1, 1, 1)"));
+    }
+    let (entities, depth) = (["B", "A", "Z"].map(entity).to_vec(), Depth::newest(10));
+    let request = RawRequest { table: RawTable::Price, entities, until: None, depth, deadline: None };
+    let slots = block_on(store.raw().expect("keeps raw rows").read_raw(request)).expect("reads");
+    let rows = |slot: &RawSlot| slot.as_ref().map(|rows| rows.frame.len()).ok();
+    assert_eq!(slots.iter().map(rows).collect::<Vec<_>>(), [None, Some(1), Some(0)]);
 }
 
 #[test]
@@ -234,7 +254,7 @@ fn many_rows_are_written_in_one_transaction() {
     assert_eq!(database.count("SELECT count(*) FROM feature_data"), 5000);
     assert_eq!(database.count("SELECT count(DISTINCT xmin::text) FROM feature_data"), 1);
     assert_eq!(
-        x(block_on(store.fetch(newest("E00001"))).expect("fetches")[0].as_ref()),
+        x(readable(block_on(store.fetch(newest("E00001"))).expect("fetches"))[0].as_ref()),
         Some(Value::Number(5001.0))
     );
 }

@@ -4,11 +4,13 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use serve_features::{FeatureStore, FetchRequest, PostgresStore, RetrieveError, StoreOptions, WriteError};
+use serve_features::{
+    FeatureStore, FetchRequest, PostgresStore, RetrieveError, StoreError, StoreOptions, WriteError,
+};
 
 use super::database::Database;
 use super::proxy::{Mode, Proxy};
-use super::{block_on, entity, row, set, told};
+use super::{block_on, entity, readable, row, set, told};
 
 fn options() -> StoreOptions {
     StoreOptions::default()
@@ -52,7 +54,7 @@ fn a_database_that_is_down_at_start_is_used_once_it_is_up() {
     assert!(told(&error).contains("refused"), "{}", told(&error));
     assert!(error.retry_helps());
     let _up = Proxy::at(&address.to_string(), database.address());
-    assert_eq!(block_on(store.fetch(request("A", None))).expect("is up"), [None]);
+    assert_eq!(readable(block_on(store.fetch(request("A", None))).expect("is up")), [None]);
 }
 
 #[test]
@@ -65,7 +67,11 @@ fn a_connection_that_dies_in_the_middle_is_an_error_that_a_retry_mends() {
         database.wait_for_blocked(1);
         proxy.set(Mode::Cut);
         let error = asking.join().expect("ends").expect_err("was cut");
-        assert!(matches!(error, RetrieveError::Backend { transient: true, .. }), "{}", told(&error));
+        assert!(
+            matches!(error, RetrieveError::Store(StoreError::Backend { transient: true, .. })),
+            "{}",
+            told(&error)
+        );
     });
     database.sql("ROLLBACK");
     proxy.set(Mode::Pass);
@@ -80,7 +86,7 @@ fn a_server_that_ends_its_sessions_is_used_again_when_it_takes_new_ones() {
     let error = block_on(store.fetch(request("A", None))).expect_err("is gone");
     assert!(error.retry_helps(), "{}", told(&error));
     let error = block_on(store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)])).expect_err("is gone");
-    assert!(matches!(error, WriteError::Backend { transient: true, .. }));
+    assert!(matches!(error, WriteError::Store(StoreError::Backend { transient: true, .. })));
     proxy.set(Mode::Pass);
     ask_until_answered(&store);
     drop(database);
@@ -93,7 +99,7 @@ fn a_socket_that_accepts_and_never_answers_costs_no_more_than_its_bounds() {
     proxy.set(Mode::Hang);
     let began = Instant::now();
     let error = block_on(store.fetch(request("A", Some(Duration::from_millis(100))))).expect_err("hangs");
-    assert!(matches!(error, RetrieveError::Connecting { .. }), "{}", told(&error));
+    assert!(matches!(error, RetrieveError::Store(StoreError::Connecting { .. })), "{}", told(&error));
     let error = block_on(store.fetch(request("A", None))).expect_err("hangs");
     assert!(told(&error).ends_with("no connection within 300ms"), "{}", told(&error));
     assert!(error.retry_helps());
@@ -129,8 +135,8 @@ fn an_exhausted_pool_is_waited_for_until_the_deadline() {
         assert!(error.retry_helps());
         let patient = scope.spawn(|| block_on(store.fetch(request("C", None))));
         database.sql("ROLLBACK");
-        assert_eq!(first.join().expect("ends").expect("is answered"), [None]);
-        assert_eq!(patient.join().expect("ends").expect("is answered in its turn"), [None]);
+        assert_eq!(first.join().expect("ends").expect("is answered"), [Ok(None)]);
+        assert_eq!(patient.join().expect("ends").expect("is answered in its turn"), [Ok(None)]);
     });
 }
 
@@ -157,7 +163,7 @@ fn a_connection_is_made_also_where_deadlines_are_shorter_than_making_it() {
     proxy.set(Mode::Hang);
     let error =
         block_on(store.fetch(request("A", Some(Duration::from_millis(20))))).expect_err("is too late");
-    assert!(matches!(error, RetrieveError::Connecting { .. }), "{}", told(&error));
+    assert!(matches!(error, RetrieveError::Store(StoreError::Connecting { .. })), "{}", told(&error));
     while proxy.accepted() == 0 {
         thread::yield_now();
     }

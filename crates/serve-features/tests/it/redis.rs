@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 
 use serve_core::Value;
 use serve_features::{
-    Entity, Fault, FeatureRow, FeatureStore, FetchRequest, RedisStore, RedisUrl, RetrieveError, StoreOptions,
-    StoreUrl, WriteError, open_store,
+    Entity, Fault, FeatureRow, FeatureStore, FetchRequest, RedisStore, RedisUrl, RetrieveError, StoreError,
+    StoreOptions, StoreUrl, WriteError, open_store,
 };
 
 use super::database::variable;
 use super::proxy::{Mode, Proxy};
-use super::{at, block_on, entity, row, set, x};
+use super::{at, block_on, entity, readable, row, set, x};
 
 /// A time that is not reached unless something hangs.
 const LONG: Duration = Duration::from_mins(1);
@@ -56,7 +56,7 @@ pub(super) fn behind_proxy() -> (Proxy, RedisUrl) {
 
 pub(super) fn fetch_one(store: &dyn FeatureStore, name: &str) -> Result<Option<FeatureRow>, RetrieveError> {
     let request = FetchRequest::newest(set("vader"), [entity(name)]);
-    block_on(store.fetch(request)).map(|mut rows| rows.pop().flatten())
+    Ok(block_on(store.fetch(request))?.pop().transpose()?.flatten())
 }
 
 pub(super) fn write_one(store: &dyn FeatureStore, row: FeatureRow) -> Result<(), WriteError> {
@@ -84,7 +84,7 @@ fn the_newest_rows_are_kept_and_older_ones_forgotten() {
     let found = |as_of: &str| {
         let mut request = FetchRequest::newest(set("vader"), [entity("A")]);
         request.as_of = Some(at(as_of));
-        x(block_on(store.fetch(request)).expect("fetches")[0].as_ref())
+        x(readable(block_on(store.fetch(request)).expect("fetches"))[0].as_ref())
     };
     assert_eq!(found("2024-01-09"), Some(Value::Number(50.0)));
     assert_eq!(found("2024-01-04"), Some(Value::Number(4.0)));
@@ -109,9 +109,9 @@ fn a_large_batch_is_read_and_written() {
     let rows: Vec<_> = (0..5000).map(|i| row(&format!("e{i:05}"), "2024-01-01", f64::from(i))).collect();
     block_on(store.write(set("vader"), rows.clone())).expect("writes");
     let names: Vec<Entity> = rows.iter().map(|row| row.entity().clone()).collect();
-    let found = block_on(store.fetch(FetchRequest::newest(set("vader"), names))).expect("fetches");
+    let found = readable(block_on(store.fetch(FetchRequest::newest(set("vader"), names))).expect("fetches"));
     assert!(found.into_iter().flatten().eq(rows.iter().cloned()));
-    assert_eq!(block_on(store.sample(set("vader"), 2)).expect("samples"), rows[..2]);
+    assert_eq!(readable(block_on(store.sample(set("vader"), 2)).expect("samples")), rows[..2]);
 }
 
 #[test]
@@ -150,9 +150,12 @@ fn a_value_of_somebody_else_is_an_error_and_no_row() {
     run(redis::pipe().cmd("SET").arg(format!("{mine}:s:vader:A")).arg("x"));
     run(redis::pipe().cmd("ZADD").arg(format!("{mine}:s:vader:B")).arg(0).arg("not a row"));
     let error = fetch_one(&store, "A").expect_err("is refused");
-    assert!(matches!(error, RetrieveError::Backend { transient: false, .. }), "{error:?}");
-    let error = fetch_one(&store, "B").expect_err("is refused");
-    assert!(matches!(error, RetrieveError::Corrupt { .. }), "{error:?}");
+    assert!(matches!(error, RetrieveError::Store(StoreError::Backend { transient: false, .. })), "{error:?}");
+    block_on(store.write(set("vader"), vec![row("C", "2024-01-01", 3.0)])).expect("writes");
+    let many = FetchRequest::newest(set("vader"), ["B", "C", "D"].map(entity));
+    let slots = block_on(store.fetch(many)).expect("fetches");
+    let found: Vec<_> = slots.iter().map(|slot| slot.as_ref().map(|row| x(row.as_ref())).ok()).collect();
+    assert_eq!(found, [None, Some(Some(Value::Number(3.0))), Some(None)]);
 }
 
 #[test]

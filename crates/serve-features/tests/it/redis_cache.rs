@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 use serve_core::Value;
 use serve_features::{
     BoxFuture, FeatureRow, FeatureSetName, FeatureStore, FetchRequest, HistoryRequest, MemoryStore,
-    RedisCache, RedisCacheOptions, RetrieveError, WriteError,
+    RedisCache, RedisCacheOptions, RetrieveError, SampledRow, Slot, WriteError,
 };
 
 use super::proxy::Mode;
 use super::redis::{behind_proxy, fetch_one, prefix, redis_url, server, write_one};
-use super::{at, block_on, entity, row, set, x};
+use super::{at, block_on, entity, readable, row, set, x};
 
 fn options() -> RedisCacheOptions {
     let (ttl, timeout) = (Duration::from_mins(10), Duration::from_secs(10));
@@ -44,7 +44,7 @@ impl FeatureStore for Counting {
         "counting"
     }
 
-    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Option<FeatureRow>>, RetrieveError>> {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         self.entities.fetch_add(request.entities.len(), Ordering::SeqCst);
         self.store.fetch(request)
@@ -54,7 +54,7 @@ impl FeatureStore for Counting {
         self.store.write(set, rows)
     }
 
-    fn sample(&self, set: FeatureSetName, n: usize) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
+    fn sample(&self, set: FeatureSetName, n: usize) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         self.store.sample(set, n)
     }
 
@@ -97,7 +97,7 @@ fn what_was_fetched_is_not_fetched_again_and_misses_are_one_query() {
     block_on(inner.write(set("vader"), rows.clone())).expect("writes");
     let fetch = |names: &[&str]| {
         let request = FetchRequest::newest(set("vader"), names.iter().map(|name| entity(name)));
-        block_on(cache.fetch(request)).expect("fetches")
+        readable(block_on(cache.fetch(request)).expect("fetches"))
     };
     assert_eq!(fetch(&["B"]), [Some(rows[1].clone())]);
     assert_eq!(inner.asked(), (1, 1));
@@ -126,9 +126,9 @@ fn requests_as_of_then_go_past_it() {
     block_on(cache.write(set("vader"), rows)).expect("writes");
     let mut request = FetchRequest::newest(set("vader"), [entity("A")]);
     request.as_of = Some(at("2024-01-01"));
-    let found = block_on(cache.fetch(request)).expect("fetches");
+    let found = readable(block_on(cache.fetch(request)).expect("fetches"));
     assert_eq!(x(found[0].as_ref()), Some(Value::Number(1.0)));
-    assert_eq!(cache.counts(), serve_features::RedisCacheCounts::default());
+    assert_eq!(cache.counts(), serve_features::SharedCacheCounters::default());
 }
 
 #[test]

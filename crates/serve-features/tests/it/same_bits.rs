@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use serve_core::Value;
 use serve_features::{
     BoxFuture, Entity, FeatureRow, FeatureSet, FeatureSetName, FeatureStore, FeatureStream, MemoryStore,
-    OnDemandRequest, RawRequest, RawRow, RawRows, RawStore, RawTable, RetrieveError, SourceFrames,
+    OnDemandRequest, RawRequest, RawRow, RawSlot, RawStore, RawTable, RetrieveError, SourceFrames,
     StoredState, WriteError, on_demand,
 };
 
@@ -82,7 +82,7 @@ impl History {
 struct Shallow<'a>(&'a dyn RawStore, usize);
 
 impl RawStore for Shallow<'_> {
-    fn read_raw(&self, mut request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
+    fn read_raw(&self, mut request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
         request.depth.rows = request.depth.rows.div_ceil(self.1);
         self.0.read_raw(request)
     }

@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use serve_core::Value;
 use serve_features::{
-    Durability, Fault, FeatureStore, FetchRequest, OpenError, RetrieveError, SqliteDatabase, SqliteOptions,
-    SqliteStore, StoreUrl, WriteError, open_store,
+    Depth, Durability, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawSlot,
+    RetrieveError, SqliteDatabase, SqliteOptions, SqliteStore, StoreError, StoreUrl, WriteError, open_store,
 };
 use tempfile::TempDir;
 
-use super::{block_on, entity, row, set, told, x};
+use super::{block_on, entity, readable, row, set, told, x};
 
 fn file() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -38,7 +38,7 @@ fn a_new_file_gets_its_tables_and_keeps_them() {
     block_on(store.write(set("vader"), vec![row("A", "2024-01-01", 1.0)])).expect("writes");
     drop(store);
     let store = open_store(&StoreUrl::sqlite(&path)).expect("opens it again");
-    let rows = block_on(store.fetch(newest("A"))).expect("fetches");
+    let rows = readable(block_on(store.fetch(newest("A"))).expect("fetches"));
     assert_eq!(x(rows[0].as_ref()), Some(Value::Number(1.0)));
 }
 
@@ -99,7 +99,8 @@ fn a_server_reads_while_another_process_ingests() {
     ingesting.write_features(&set("vader"), &[row("A", "2024-01-01", 1.0)]).expect("writes");
     let writing = Connection::open(&path).expect("opens");
     writing.execute_batch("BEGIN IMMEDIATE; DELETE FROM feature_data").expect("begins");
-    let found = || x(block_on(store.fetch(newest("A"))).expect("reads beside a writer")[0].as_ref());
+    let found =
+        || x(readable(block_on(store.fetch(newest("A"))).expect("reads beside a writer"))[0].as_ref());
     assert_eq!(found(), Some(Value::Number(1.0)));
     writing.execute_batch("COMMIT").expect("commits");
     assert_eq!(found(), None);
@@ -146,7 +147,7 @@ fn a_full_queue_refuses_at_once_and_expired_work_is_dropped_when_it_comes_up() {
     assert_eq!(error.to_string(), "the sqlite feature store is busy: 1 requests wait for it already");
     assert!(error.retry_helps());
     let error = block_on(store.write(set("vader"), Vec::new())).expect_err("the queue is full");
-    assert!(matches!(error, WriteError::Busy { waiting: 1, .. }));
+    assert!(matches!(error, WriteError::Store(StoreError::Busy { waiting: 1, .. })));
     while Instant::now() < request.deadline.expect("is set above") {
         thread::yield_now();
     }
@@ -166,10 +167,10 @@ fn a_few_entities_are_read_while_the_thread_is_busy() {
     let fetch = store.fetch(newest("A"));
     let polled = pin!(fetch).poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
     let Poll::Ready(Ok(rows)) = polled else { panic!("{polled:?}") };
-    assert_eq!(x(rows[0].as_ref()), Some(Value::Number(1.0)));
+    assert_eq!(x(readable(rows)[0].as_ref()), Some(Value::Number(1.0)));
     other.execute_batch("COMMIT").expect("releases the lock");
     block_on(blocked).expect("writes at last");
-    let rows = block_on(store.fetch(newest("A"))).expect("fetches");
+    let rows = readable(block_on(store.fetch(newest("A"))).expect("fetches"));
     assert_eq!(x(rows[0].as_ref()), Some(Value::Number(2.0)), "what was written is seen at once");
 }
 
@@ -183,7 +184,7 @@ fn readers_on_many_threads_are_all_answered() {
         for _ in 0..4 {
             scope.spawn(|| {
                 for i in 0..50 {
-                    let rows = block_on(store.fetch(newest(&i.to_string()))).expect("fetches");
+                    let rows = readable(block_on(store.fetch(newest(&i.to_string()))).expect("fetches"));
                     assert_eq!(x(rows[0].as_ref()), Some(Value::Number(f64::from(i))));
                 }
             });
@@ -210,7 +211,7 @@ fn a_store_may_be_dropped_on_another_thread_while_it_is_asked() {
         let store = std::sync::Arc::clone(&store);
         thread::spawn(move || {
             for _ in 0..100 {
-                block_on(store.fetch(newest("A"))).expect("fetches");
+                readable(block_on(store.fetch(newest("A"))).expect("fetches"));
             }
             done.send(()).expect("is waited for");
         })
@@ -221,18 +222,53 @@ fn a_store_may_be_dropped_on_another_thread_while_it_is_asked() {
 }
 
 #[test]
-fn a_row_that_is_no_row_is_named() {
+fn a_row_that_cannot_be_read_fails_alone() {
+    let (_folder, path) = file();
+    let store = SqliteStore::open(&path, options()).expect("opens");
+    block_on(store.write(set("vader"), vec![row("B", "2024-01-01", 2.0)])).expect("writes");
+    let other = Connection::open(&path).expect("opens");
+    let rows = "('vader', 'A', 0, '[1]'), ('vader', 'C', 0, '{'), ('vader', 'D', -9223372036854775807, '{}')";
+    other.execute_batch(&format!("INSERT INTO feature_data VALUES {rows}")).expect("inserts");
+    let many = FetchRequest::newest(set("vader"), ["A", "B", "C", "D", "E"].map(entity));
+    let slots = block_on(store.fetch(many)).expect("fetches");
+    let said: Vec<String> = slots
+        .iter()
+        .map(|slot| slot.as_ref().map_or_else(ToString::to_string, |row| format!("{:?}", x(row.as_ref()))))
+        .collect();
+    let of = |name: &str| format!("the stored row of \"{name}\" in \"vader\" cannot be read: ");
+    assert!(said[0].starts_with(&(of("A") + "invalid type: sequence")), "{said:?}");
+    assert_eq!(said[1], "Some(Number(2.0))");
+    assert!(said[2].starts_with(&of("C")) && said[3].starts_with(&of("D")), "{said:?}");
+    assert_eq!(said[4], "None");
+    let sampled = block_on(store.sample(set("vader"), 10)).expect("samples");
+    assert_eq!(sampled.iter().map(Result::is_ok).collect::<Vec<_>>(), [false, true, false, false]);
+    let (from, to, limit) = (None, None, 10);
+    let request = HistoryRequest { set: set("vader"), entity: entity("A"), from, to, limit };
+    let error = block_on(store.history(request)).expect_err("is asked for that row");
+    assert!(matches!(&error, RetrieveError::Unreadable(unreadable) if unreadable.entity.as_str() == "A"));
+    assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, false));
+}
+
+#[test]
+fn raw_rows_that_cannot_be_read_are_one_entitys() {
     let (_folder, path) = file();
     let store = SqliteStore::open(&path, options()).expect("opens");
     let other = Connection::open(&path).expect("opens");
-    other.execute_batch("INSERT INTO feature_data VALUES ('vader', 'A', 0, '[1]')").expect("inserts");
-    let error = block_on(store.fetch(newest("A"))).expect_err("is refused");
-    assert!(matches!(error, RetrieveError::Corrupt { .. }));
-    assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, false));
-    assert!(
-        told(&error)
-            .starts_with("the stored row of \"A\" in \"vader\" cannot be read: invalid type: sequence")
-    );
+    let event = |name, columns| format!("('t', '{name}', 0, '', {columns})");
+    let rows = [event("A", "'{\"x\":1}'"), event("B", "'{'")].join(", ");
+    other.execute_batch(&format!("INSERT INTO raw_data VALUES {rows}")).expect("inserts");
+    let candle =
+        "INSERT INTO price_data VALUES ('B', -9223372036854775807, 1, 1, 1, 1, 1), ('A', 0, 1, 1, 1, 1, 1)";
+    other.execute_batch(candle).expect("inserts");
+    let raw = store.raw().expect("keeps raw rows");
+    for table in ["t", "price_data"] {
+        let (entities, depth) = (vec![entity("A"), entity("B"), entity("Z")], Depth::ALL);
+        let table = table.parse().expect("is a table");
+        let request = RawRequest { table, entities, until: None, depth, deadline: None };
+        let slots = block_on(raw.read_raw(request)).expect("reads");
+        let rows = |slot: &RawSlot| slot.as_ref().map(|rows| rows.frame.len()).ok();
+        assert_eq!(slots.iter().map(rows).collect::<Vec<_>>(), [Some(1), None, Some(0)]);
+    }
 }
 
 #[test]
@@ -241,5 +277,8 @@ fn a_throw_away_file_works_like_any_other() {
     let thrown = SqliteOptions { durability: Durability::ThrowAway, ..options() };
     let mut database = SqliteDatabase::open(&path, thrown).expect("opens");
     database.write_features(&set("vader"), &[row("A", "2024-01-01", 1.0)]).expect("writes");
-    assert_eq!(x(database.fetch(&newest("A")).expect("fetches")[0].as_ref()), Some(Value::Number(1.0)));
+    assert_eq!(
+        x(readable(database.fetch(&newest("A")).expect("fetches"))[0].as_ref()),
+        Some(Value::Number(1.0))
+    );
 }

@@ -111,9 +111,7 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 
 /// `GET /v2/models`.
 pub(crate) async fn models(app: &App, call: Call) -> Result<Reply, Failure> {
-    let mut models = app.service.registry().find(None, None);
-    models.retain(|name| call.context.caller().may_use(name));
-    Ok(reply::json(StatusCode::OK, &Models { models }))
+    Ok(reply::json(StatusCode::OK, &Models { models: app.service.names(call.context.caller()) }))
 }
 
 /// `GET /v2/models/{name}[/versions/{version}]/ready`: whether the version is loaded. Asking loads nothing.

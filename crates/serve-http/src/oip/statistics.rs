@@ -60,7 +60,7 @@ pub(crate) async fn all(app: &App, call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn model(app: &App, call: Call) -> Result<Reply, Failure> {
     let asked = query(&call)?;
     let name = asked.name.as_ref().ok_or_else(|| unknown(call.path("name"), None))?;
-    call.context.caller().check_model(name)?;
+    app.service.check_model(&call.context, name)?;
     if app.service.registry().model(name.as_str()).is_none() {
         return Err(unknown(name.as_str(), None));
     }

@@ -141,6 +141,13 @@ impl Described {
         self
     }
 
+    /// Another protocol as the answer.
+    pub(super) fn switches(self) -> Self {
+        let answer =
+            ResponseBuilder::new().description("The connection speaks the other protocol from here on.");
+        Self { status: "101", answer, ..self }
+    }
+
     /// Statuses beside those that follow from the line of the table.
     pub(super) fn fails(self, statuses: &'static [u16]) -> Self {
         Self { fails: statuses, ..self }

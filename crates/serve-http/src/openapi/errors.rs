@@ -28,7 +28,15 @@ pub(super) struct ErrorBody {
     timestamp: String,
 }
 
-/// An error in the Open Inference Protocol.
+/// An error in MLflow's words.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "error_code": "BAD_REQUEST", "message": "…" }))]
+pub(super) struct MlflowError {
+    error_code: String,
+    message: String,
+}
+
+/// An error in the Open Inference Protocol, and in TensorFlow Serving's.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "error": "Request for unknown model: \"x\" is not found" }))]
 pub(super) struct OipError {
@@ -51,6 +59,7 @@ pub(super) fn add(components: &mut Components) {
     one::<ErrorBody>(components);
     one::<OipError>(components);
     one::<FeastError>(components);
+    one::<MlflowError>(components);
 }
 
 /// An error's answer.
@@ -72,7 +81,8 @@ pub(super) fn response(status: u16, dialect: Dialect) -> Response {
     };
     let schema = match dialect {
         Dialect::Native => "ErrorBody",
-        Dialect::Oip => "OipError",
+        Dialect::Oip | Dialect::TensorFlow => "OipError",
+        Dialect::Mlflow => "MlflowError",
         Dialect::Feast => "FeastError",
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();

@@ -252,6 +252,10 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
                 .takes::<PredictRequest>(false, &[("Stored features", json!({ "entity": "BTC/USD" }))])
                 .answers::<BothAnswer>("A prediction under each set's name.", None)
         }
+        ("GET", "/ws/predict") => new("socket", "Predictions on a WebSocket, asked for or pushed")
+            .text("An upgrade of HTTP/1.1; docs/websocket.md has the messages. A browser brings its key as the subprotocol `serve.key.<key>` beside `serve.v1`.")
+            .switches()
+            .fails(&[426, 429]),
         _ => return None,
     })
 }

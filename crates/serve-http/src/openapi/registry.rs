@@ -87,6 +87,8 @@ struct CacheStats {
     expirations: u64,
     loads: Json,
     models: Vec<Json>,
+    /// Answers that are kept, where `cache.predictions` is enabled: hits, misses, joined, bytes and what left.
+    predictions: Option<Json>,
 }
 
 /// Which models are meant.

@@ -3,10 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serve_app::Features;
 use serve_core::Value;
 use serve_features::Mode;
+
+use super::PredictBody;
 
 /// Text that is borrowed from the body unless it has escapes.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +69,28 @@ impl<'de: 'a, 'a> Deserialize<'de> for FeatureList<'a> {
     }
 }
 
+/// One of a batch's `instances`: what a body is, or a list of values by position.
+pub(crate) struct Instance<'a>(pub(crate) PredictBody<'a>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Instance<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InstanceVisitor;
+        impl<'de> Visitor<'de> for InstanceVisitor {
+            type Value = Instance<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of features by name, or a list of values by position")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Instance<'de>, A::Error> {
+                PredictBody::deserialize(MapAccessDeserializer::new(map)).map(Instance)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Instance<'de>, A::Error> {
+                FeatureVisitor.visit_seq(seq).map(|features| Instance(PredictBody::of_features(features)))
+            }
+        }
+        deserializer.deserialize_any(InstanceVisitor)
+    }
+}
+
 struct FeatureVisitor;
 
 impl<'de> Visitor<'de> for FeatureVisitor {
@@ -109,7 +134,7 @@ impl<'de> Visitor<'de> for FeatureVisitor {
 }
 
 /// One value, or a row of them.
-enum Cell<'a> {
+pub(crate) enum Cell<'a> {
     Value(Value<'a>),
     Row(Vec<Value<'a>>),
 }

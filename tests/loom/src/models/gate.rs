@@ -2,37 +2,42 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
-use loom::sync::Arc;
-use loom::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use loom::sync::{Condvar, Mutex};
 use loom::thread;
 
 use super::{Count, bounded};
 use crate::gate::{Entry, Gate, Permit, Place};
 use crate::share::{Bounds, Share, Shares};
 
-struct Woken(AtomicBool);
+#[derive(Default)]
+struct Woken {
+    woken: Mutex<bool>,
+    changed: Condvar,
+}
 
 impl Wake for Woken {
-    fn wake(self: std::sync::Arc<Self>) {
-        self.0.store(true, SeqCst);
+    fn wake(self: Arc<Self>) {
+        *self.woken.lock().unwrap() = true;
+        self.changed.notify_one();
     }
 }
 
-/// Waits for the turn; polled only when woken, so that a wake that is lost never ends.
+/// Waits for the turn; polled only when woken, so that a wake that is lost is a deadlock, which loom finds.
 fn wait(mut place: Place) -> Permit {
-    let woken = std::sync::Arc::new(Woken(AtomicBool::new(false)));
-    let waker = Waker::from(std::sync::Arc::clone(&woken));
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(Arc::clone(&woken));
     loop {
-        match Pin::new(&mut place).poll(&mut Context::from_waker(&waker)) {
-            Poll::Ready(permit) => return permit,
-            Poll::Pending => {
-                while !woken.0.swap(false, SeqCst) {
-                    thread::yield_now();
-                }
-            }
+        if let Poll::Ready(permit) = Pin::new(&mut place).poll(&mut Context::from_waker(&waker)) {
+            return permit;
         }
+        let mut is_woken = woken.woken.lock().unwrap();
+        while !*is_woken {
+            is_woken = woken.changed.wait(is_woken).unwrap();
+        }
+        *is_woken = false;
     }
 }
 
@@ -65,18 +70,14 @@ fn share(id: u64, most: u32) -> Arc<Share> {
     Arc::new(Share::new(id, Bounds { most, queue: 4 }))
 }
 
-/// Three who want the only permit.
+/// Two who want the only permit.
 fn one_at_a_time(most: u32, of_share: u32) {
-    bounded(2, move || {
+    bounded(3, move || {
         let (gate, share, inside) = (gate(most), share(0, of_share), Count::default());
-        let others: Vec<_> = (0..2)
-            .map(|_| {
-                let (gate, share, inside) = (gate.clone(), share.clone(), inside.clone());
-                thread::spawn(move || pass(&gate, &share, &inside))
-            })
-            .collect();
+        let (other, its, within) = (gate.clone(), share.clone(), inside.clone());
+        let passes = thread::spawn(move || pass(&other, &its, &within));
         pass(&gate, &share, &inside);
-        others.into_iter().for_each(|other| other.join().unwrap());
+        passes.join().unwrap();
         is_empty(&gate, &[&share]);
     });
 }
@@ -93,18 +94,17 @@ fn a_full_share_lets_in_one_at_a_time() {
 
 #[test]
 fn a_place_that_is_left_is_free() {
-    bounded(3, || {
-        let (gate, share, inside) = (gate(1), share(0, 1), Count::default());
+    bounded(2, || {
+        let (gate, share) = (gate(1), share(0, 1));
+        let held = enter(&gate, &share);
         let (other, its) = (gate.clone(), share.clone());
         let leaves = thread::spawn(move || {
             // Whether it was its turn or not.
             drop(other.enter(Shares::One(its), 1));
         });
-        let (other, its, within) = (gate.clone(), share.clone(), inside.clone());
-        let passes = thread::spawn(move || pass(&other, &its, &within));
-        pass(&gate, &share, &inside);
+        drop(held);
+        drop(enter(&gate, &share));
         leaves.join().unwrap();
-        passes.join().unwrap();
         is_empty(&gate, &[&share]);
     });
 }
@@ -113,19 +113,15 @@ fn a_place_that_is_left_is_free() {
 fn a_permit_of_two_shares_waits_for_both() {
     bounded(2, || {
         let (gate, a, b) = (gate(2), share(0, 1), share(1, 1));
-        let others: Vec<_> = [&a, &b]
-            .map(|share| {
-                let (gate, share) = (gate.clone(), share.clone());
-                thread::spawn(move || drop(enter(&gate, &share)))
-            })
-            .into();
+        let (other, its) = (gate.clone(), b.clone());
+        let passes = thread::spawn(move || drop(enter(&other, &its)));
         let both = Shares::Several([a.clone(), b.clone()].into());
         match gate.enter(both, 5) {
             Ok(Entry::Admitted(permit)) => drop(permit),
             Ok(Entry::Waits(place)) => drop(wait(place)),
             Err(full) => unreachable!("there is room to wait: {full:?}"),
         }
-        others.into_iter().for_each(|other| other.join().unwrap());
+        passes.join().unwrap();
         is_empty(&gate, &[&a, &b]);
     });
 }

@@ -1,9 +1,8 @@
 //! What an error tells of the store that it came from.
 
 use std::error::Error;
-use std::time::Duration;
 
-use crate::store::{RetrieveError, WriteError};
+use crate::store::{RetrieveError, StoreError, WriteError};
 
 /// What an error tells of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,18 +18,31 @@ pub(super) enum Tells {
 }
 
 /// An error that can also be made here.
-pub(super) trait Failure: Error + Send {
-    /// Too many calls.
-    fn busy(store: &'static str, waiting: usize) -> Self;
-    /// No answer in time.
-    fn timed_out(store: &'static str, waited: Duration) -> Self;
-    /// The breaker is open.
-    fn open(store: &'static str, retry_after: Duration) -> Self;
+pub(super) trait Failure: Error + From<StoreError> + Send {
+    /// The store's own failure, if it is one; else what the error tells of it.
+    fn of_store(&self) -> Result<&StoreError, Tells>;
+
     /// What it tells of the store.
-    fn tells(&self) -> Tells;
+    fn tells(&self) -> Tells {
+        match self.of_store() {
+            Ok(StoreError::TimedOut { .. }) => Tells::Late,
+            Ok(StoreError::Backend { transient: true, .. } | StoreError::Stopped { .. }) => Tells::Failed,
+            Ok(
+                StoreError::Busy { .. }
+                | StoreError::Exhausted { .. }
+                | StoreError::Connecting { .. }
+                | StoreError::BreakerOpen { .. }
+                | StoreError::Backend { .. },
+            ) => Tells::Nothing,
+            Ok(StoreError::NoRaw { .. }) => Tells::Answered,
+            Err(tells) => tells,
+        }
+    }
 
     /// The store refuses, and will go on refusing until somebody mends it: a wrong password, tables that are not there.
-    fn is_for_good(&self) -> bool;
+    fn is_for_good(&self) -> bool {
+        matches!(self.of_store(), Ok(StoreError::Backend { transient: false, .. }))
+    }
 
     /// Whether the next attempt may go better, and is not made by a store that has too much to do already.
     fn may_be_tried_again(&self) -> bool {
@@ -53,63 +65,20 @@ pub(super) trait Failure: Error + Send {
 }
 
 impl Failure for RetrieveError {
-    fn busy(store: &'static str, waiting: usize) -> Self {
-        Self::Busy { store, waiting }
-    }
-
-    fn timed_out(store: &'static str, waited: Duration) -> Self {
-        Self::TimedOut { store, waited }
-    }
-
-    fn open(store: &'static str, retry_after: Duration) -> Self {
-        Self::BreakerOpen { store, retry_after }
-    }
-
-    fn is_for_good(&self) -> bool {
-        matches!(self, Self::Backend { transient: false, .. })
-    }
-
-    fn tells(&self) -> Tells {
+    fn of_store(&self) -> Result<&StoreError, Tells> {
         match self {
-            Self::Deadline { .. } | Self::RawDeadline { .. } | Self::TimedOut { .. } => Tells::Late,
-            Self::Backend { transient: true, .. } | Self::Stopped { .. } => Tells::Failed,
-            Self::Busy { .. }
-            | Self::Exhausted { .. }
-            | Self::Connecting { .. }
-            | Self::BreakerOpen { .. }
-            | Self::Backend { .. } => Tells::Nothing,
-            Self::NoRaw { .. } | Self::Corrupt { .. } => Tells::Answered,
+            Self::Store(error) => Ok(error),
+            Self::Deadline { .. } | Self::RawDeadline { .. } => Err(Tells::Late),
+            Self::Unreadable(_) => Err(Tells::Answered),
         }
     }
 }
 
 impl Failure for WriteError {
-    fn busy(store: &'static str, waiting: usize) -> Self {
-        Self::Busy { store, waiting }
-    }
-
-    fn timed_out(store: &'static str, waited: Duration) -> Self {
-        Self::TimedOut { store, waited }
-    }
-
-    fn open(store: &'static str, retry_after: Duration) -> Self {
-        Self::BreakerOpen { store, retry_after }
-    }
-
-    fn is_for_good(&self) -> bool {
-        matches!(self, Self::Backend { transient: false, .. })
-    }
-
-    fn tells(&self) -> Tells {
+    fn of_store(&self) -> Result<&StoreError, Tells> {
         match self {
-            Self::TimedOut { .. } => Tells::Late,
-            Self::Backend { transient: true, .. } | Self::Stopped { .. } => Tells::Failed,
-            Self::Busy { .. }
-            | Self::Exhausted { .. }
-            | Self::Connecting { .. }
-            | Self::BreakerOpen { .. }
-            | Self::Backend { .. } => Tells::Nothing,
-            Self::NoRaw { .. } | Self::NotStorable { .. } | Self::RawNotStorable { .. } => Tells::Answered,
+            Self::Store(error) => Ok(error),
+            Self::NotStorable { .. } | Self::RawNotStorable { .. } => Err(Tells::Answered),
         }
     }
 }

@@ -5,28 +5,30 @@ use jiff::Timestamp;
 use super::Guarded;
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable};
-use crate::store::{BoxFuture, RawRequest, RawRows, RawStore, RetrieveError, StoredState, WriteError};
+use crate::store::{
+    BoxFuture, RawRequest, RawSlot, RawStore, RetrieveError, StoreError, StoredState, WriteError,
+};
 
 impl Guarded {
     fn raw_store(&self) -> Option<&dyn RawStore> {
         self.store.raw()
     }
-}
 
-fn none<'a, T: Send + 'a, E: Send + 'a>(error: E) -> BoxFuture<'a, Result<T, E>> {
-    Box::pin(std::future::ready(Err(error)))
+    fn no_raw<'a, T: Send + 'a, E: From<StoreError> + Send + 'a>(&self) -> BoxFuture<'a, Result<T, E>> {
+        Box::pin(std::future::ready(Err(StoreError::NoRaw { store: self.kind }.into())))
+    }
 }
 
 impl RawStore for Guarded {
-    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawRows>, RetrieveError>> {
-        let Some(raw) = self.raw_store() else { return none(RetrieveError::NoRaw { store: self.kind }) };
+    fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
+        let Some(raw) = self.raw_store() else { return self.no_raw() };
         Box::pin(self.call(self.reading_slowly(request.deadline), move |end| {
             raw.read_raw(RawRequest { deadline: Some(end), ..request.clone() })
         }))
     }
 
     fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>> {
-        let Some(raw) = self.raw_store() else { return none(WriteError::NoRaw { store: self.kind }) };
+        let Some(raw) = self.raw_store() else { return self.no_raw() };
         Box::pin(self.call(self.writing(), move |_| raw.write_raw(table.clone(), rows.clone())))
     }
 
@@ -36,7 +38,7 @@ impl RawStore for Guarded {
         after: Option<Entity>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Entity>, RetrieveError>> {
-        let Some(raw) = self.raw_store() else { return none(RetrieveError::NoRaw { store: self.kind }) };
+        let Some(raw) = self.raw_store() else { return self.no_raw() };
         Box::pin(
             self.call(self.reading_slowly(None), move |_| {
                 raw.raw_entities(table.clone(), after.clone(), limit)
@@ -51,7 +53,7 @@ impl RawStore for Guarded {
         entities: Vec<Entity>,
         as_of: Option<Timestamp>,
     ) -> BoxFuture<'_, Result<Vec<Option<StoredState>>, RetrieveError>> {
-        let Some(raw) = self.raw_store() else { return none(RetrieveError::NoRaw { store: self.kind }) };
+        let Some(raw) = self.raw_store() else { return self.no_raw() };
         Box::pin(self.call(self.reading_slowly(None), move |_| {
             raw.read_states(set.clone(), declaration.clone(), entities.clone(), as_of)
         }))
@@ -62,7 +64,7 @@ impl RawStore for Guarded {
         set: FeatureSetName,
         states: Vec<StoredState>,
     ) -> BoxFuture<'_, Result<(), WriteError>> {
-        let Some(raw) = self.raw_store() else { return none(WriteError::NoRaw { store: self.kind }) };
+        let Some(raw) = self.raw_store() else { return self.no_raw() };
         Box::pin(self.call(self.writing(), move |_| raw.write_states(set.clone(), states.clone())))
     }
 }

@@ -57,7 +57,7 @@ async fn every_call_ends_in_time_whatever_it_is() {
         deadline: None,
     };
     let error = store.raw().expect("keeps raw rows").read_raw(raw).await.expect_err("hangs");
-    assert!(matches!(error, RetrieveError::TimedOut { .. }));
+    assert!(matches!(error, RetrieveError::Store(StoreError::TimedOut { .. })));
     assert_eq!(begun.elapsed(), Duration::from_secs(11));
     // Three time-outs in a row, whatever was asked: one breaker for all.
     assert_eq!(store.health().breaker.state, BreakerState::Open);
@@ -70,7 +70,7 @@ async fn reads_are_tried_again_and_writes_are_not() {
     let config = FeaturesConfig { retry: RetryConfig::default(), ..config() };
     let (script, store) = guarded(Act::Answer, &config);
     script.next(&[Act::Fail]);
-    assert_eq!(store.fetch(request()).await.expect("answers the second time"), [None]);
+    assert_eq!(store.fetch(request()).await.expect("answers the second time"), [Ok(None)]);
     assert_eq!((script.calls(), store.counters().retries, store.counters().failures), (2, 1, 0));
     script.next(&[Act::Fail]);
     assert!(store.write("s".parse().expect("is a name"), Vec::new()).await.is_err());
@@ -120,7 +120,7 @@ async fn a_store_that_keeps_failing_is_left_alone_then_probed_then_asked_again()
         failure(&store).await;
     }
     let error = failure(&store).await;
-    assert!(matches!(error, RetrieveError::BreakerOpen { .. }), "{error}");
+    assert!(matches!(error, RetrieveError::Store(StoreError::BreakerOpen { .. })), "{error}");
     assert_eq!((script.calls(), store.counters().refused_open), (3, 1));
     let health = store.health();
     assert_eq!((health.reachable, health.breaker.state), (false, BreakerState::Open));
@@ -131,8 +131,11 @@ async fn a_store_that_keeps_failing_is_left_alone_then_probed_then_asked_again()
     script.next(&[Act::Hang]);
     let begun = Instant::now();
     let (probe, other) = tokio::join!(store.fetch(request()), store.fetch(request()));
-    assert!(matches!(probe, Err(RetrieveError::TimedOut { .. })));
-    assert!(matches!(other, Err(RetrieveError::BreakerOpen { .. })), "one probe at a time");
+    assert!(matches!(probe, Err(RetrieveError::Store(StoreError::TimedOut { .. }))));
+    assert!(
+        matches!(other, Err(RetrieveError::Store(StoreError::BreakerOpen { .. }))),
+        "one probe at a time"
+    );
     assert_eq!((begun.elapsed(), script.calls()), (TIMEOUT, 4));
     let pause = store.health().breaker.retry_after.expect("is open");
     assert!(pause > Duration::from_secs(1) && pause <= Duration::from_secs(2), "{pause:?}");
@@ -149,7 +152,7 @@ async fn impatient_clients_do_not_open_the_breaker() {
     for _ in 0..10 {
         let deadline = Some((Instant::now() + Duration::from_millis(1)).into_std());
         let error = store.fetch(FetchRequest { deadline, ..request() }).await.expect_err("is late");
-        assert!(matches!(error, RetrieveError::TimedOut { .. }));
+        assert!(matches!(error, RetrieveError::Store(StoreError::TimedOut { .. })));
     }
     assert_eq!(store.health().breaker.state, BreakerState::Closed);
     for act in [Act::Corrupt, Act::FailForGood, Act::Busy] {

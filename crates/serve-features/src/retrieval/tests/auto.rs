@@ -92,7 +92,7 @@ async fn what_is_stale_and_cannot_be_computed_is_refused_or_marked_as_configured
     for when_stale in [WhenStale::Refuse, WhenStale::Degrade] {
         let bench = bench(|config| config.on_demand.when_stale = when_stale);
         bench.has("hourly", &[hourly("10:00:00", 0.5)]).await;
-        let stale = "features of entity \"A\" in feature set \"hourly\" are 7200.0 s old, older than 90m";
+        let stale = "features of entity \"A\" in feature set \"hourly\" are 2h old, older than 90m";
         let why = "no raw rows of entity \"A\" to compute feature set \"hourly\" from";
         let found = bench.asked("hourly", "A", Mode::Auto).await;
         match when_stale {

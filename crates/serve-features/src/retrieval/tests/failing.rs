@@ -92,3 +92,64 @@ async fn health_is_told_without_asking_and_a_probe_finds_a_store_that_came_back(
     let health = bench.retriever.probe().await.expect("has a store");
     assert_eq!((health.reachable, health.breaker.state), (true, BreakerState::Closed));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_row_that_cannot_be_read_fails_alone() {
+    let bench = bench(|_| ());
+    bench.has("ready", &[row("A", "12:00:00", 1.0), row("B", "12:00:00", 2.0)]).await;
+    bench.script.spoil("t", entity("A"));
+    for as_of in [None, Some(at(NOON))] {
+        let names = ["A", "B", "C"].map(entity);
+        let request = RetrieveRequest { as_of, ..RetrieveRequest::cached(set("ready"), names) };
+        let rows = bench.retriever.retrieve(request).await.expect("answers");
+        let error = rows[0].as_ref().expect_err("cannot be read");
+        assert_eq!(error.to_string(), "the stored row of \"A\" in \"t\" cannot be read: cut off");
+        assert_eq!((error.fault(), error.retry_helps()), (Fault::Ours, false));
+        assert_eq!(rows[1].as_ref().map(x), Ok(Some(&2.0.into())));
+        assert!(matches!(rows[2], Err(Unavailable::NoRow { .. })));
+    }
+    let counters = bench.retriever.counters();
+    assert_eq!((counters.unreadable, counters.store_failed, counters.store.failures), (2, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entity_with_a_raw_row_that_cannot_be_read_is_not_computed_and_the_others_are() {
+    let bench = bench(|_| ());
+    for name in ["A", "B"] {
+        bench.has_candles(name, &[("10:00:00", 100.0), ("11:00:00", 110.0)]).await;
+    }
+    bench.script.spoil("raw", entity("A"));
+    for as_of in [None, Some(at(NOON))] {
+        let request = RetrieveRequest {
+            mode: Mode::Compute,
+            as_of,
+            ..RetrieveRequest::cached(set("hourly"), ["A", "B"].map(entity))
+        };
+        let rows = bench.retriever.retrieve(request).await.expect("answers");
+        assert!(matches!(&rows[0], Err(Unavailable::Unreadable { source, .. }) if &*source.table == "raw"));
+        assert_eq!(rows[1].as_ref().map(|found| found.origin), Ok(Origin::Computed));
+    }
+    let set = bench.retriever.declarations().get("hourly").expect("is declared");
+    let all = crate::compute::BuildRequest { store: true, ..Default::default() };
+    let mut sink = |_: &crate::compute::Computed, _| Ok(());
+    let built = crate::compute::build(set, &*bench.script, &all, &mut sink).await.expect("builds the others");
+    assert_eq!((built.entities, built.rows), (1, 2));
+    let left_out: Vec<&str> = built.unreadable.iter().map(|row| row.entity.as_str()).collect();
+    assert_eq!(left_out, ["A"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_computed_where_that_is_allowed() {
+    let bench = bench(|_| ());
+    bench.has_candles("A", &[("10:00:00", 100.0), ("11:00:00", 110.0)]).await;
+    bench.script.spoil("t", entity("A"));
+    let found = bench.asked("hourly", "A", Mode::Auto).await.expect("is computed");
+    assert_eq!(found.origin, Origin::Computed);
+    bench.script.spoil("raw", entity("A"));
+    let again = RetrieveRequest {
+        mode: Mode::Auto,
+        as_of: Some(at(NOON)),
+        ..RetrieveRequest::cached(set("hourly"), [entity("A")])
+    };
+    assert!(matches!(bench.ask(again).await, Err(Unavailable::Unreadable { .. })));
+}

@@ -1,0 +1,144 @@
+//! The audit trail: a line for every administrative act and every refusal, under the target `audit`, never with a secret.
+//!
+//! Acts are always written. Refusals come from anybody, so that a flood of them must not fill a disk: beyond
+//! [`REFUSALS`] they are counted, and the count stands in the next line that is written.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serve_core::{Alias, ModelName, ModelVersion};
+use tracing::{info, warn};
+
+use crate::context::Context;
+use crate::error::ServiceError;
+use crate::rate::Meter;
+
+/// How many refusals are written.
+const REFUSALS: &str = "10/s burst 50";
+
+/// Longest part of a request's own words that is written.
+const LONGEST: usize = 200;
+
+/// Writes refusals, as long as there are not too many.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    meter: Option<Meter>,
+    unwritten: AtomicU64,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { meter: REFUSALS.parse().ok().map(Meter::new), unwritten: AtomicU64::new(0) }
+    }
+}
+
+/// Who was refused what. `who` is nobody where that is not known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refusal<'a> {
+    pub(super) who: Option<&'a str>,
+    pub(super) from: Option<std::net::IpAddr>,
+    pub(super) request: &'a str,
+    pub(super) what: (&'a str, &'a str),
+    pub(super) error: &'a ServiceError,
+}
+
+impl Refusals {
+    pub(super) fn write(&self, refusal: Refusal<'_>) {
+        let Refusal { who, from, request, what, error } = refusal;
+        if self.meter.as_ref().is_some_and(|meter| meter.take("audit").wait.is_some()) {
+            self.unwritten.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let unwritten = self.unwritten.swap(0, Ordering::Relaxed);
+        warn!(
+            target: "audit",
+            who,
+            from = from.map(tracing::field::display),
+            what = %format_args!("{} {}", what.0, shortened(what.1)),
+            code = error.code.as_str(),
+            reason = &*shortened(&error.message),
+            request_id = request,
+            unwritten = (unwritten > 0).then_some(unwritten),
+            "refused"
+        );
+    }
+
+    /// Tells of refusals that were not written, once the flood is over.
+    pub(super) fn settle(&self) {
+        if self.unwritten.load(Ordering::Relaxed) > 0
+            && self.meter.as_ref().is_none_or(|meter| meter.take("audit").wait.is_none())
+        {
+            let unwritten = self.unwritten.swap(0, Ordering::Relaxed);
+            warn!(target: "audit", unwritten, "further refusals were not written");
+        }
+    }
+}
+
+/// As much of a text as is written, without what would break a line.
+fn shortened(text: &str) -> String {
+    text.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// An administrative act.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Act<'a> {
+    /// What is done: `promote`, `reload`, …
+    pub what: &'static str,
+    /// To which model, where it is one.
+    pub model: Option<&'a ModelName>,
+    /// To which version.
+    pub version: Option<&'a ModelVersion>,
+    /// With which alias.
+    pub alias: Option<&'a Alias>,
+    /// To which feature set or table.
+    pub target: Option<&'a str>,
+}
+
+impl Act<'_> {
+    /// Writes what came of it, and hands that on.
+    ///
+    /// # Errors
+    /// Those that came of it.
+    pub fn written<T>(&self, context: &Context, outcome: Result<T, ServiceError>) -> Result<T, ServiceError> {
+        let origin = context.origin();
+        let error = outcome.as_ref().err();
+        info!(
+            target: "audit",
+            who = context.caller().name(),
+            from = origin.address.map(tracing::field::display),
+            what = self.what,
+            model = self.model.map(ModelName::as_str),
+            version = self.version.map(ModelVersion::as_str),
+            alias = self.alias.map(Alias::as_str),
+            to = self.target,
+            outcome = error.map_or("done", |error| error.code.as_str()),
+            reason = error.map(|error| shortened(&error.message)),
+            request_id = &*origin.request,
+            "administered"
+        );
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Code;
+
+    #[test]
+    fn a_flood_of_refusals_is_counted_and_not_written() {
+        let refusals = Refusals::default();
+        let error = ServiceError::new(Code::InvalidKey, "the key is not known here");
+        let refusal = Refusal { who: None, from: None, request: "r", what: ("GET", "/"), error: &error };
+        for _ in 0..10_000 {
+            refusals.write(refusal);
+        }
+        // In the time that this takes, a few more than the burst may be written.
+        assert!(refusals.unwritten.load(Ordering::Relaxed) > 1_000);
+    }
+
+    #[test]
+    fn what_a_client_says_breaks_no_line() {
+        assert_eq!(shortened("/a\nb\u{1b}[2J"), "/a b [2J");
+        assert_eq!(shortened(&"x".repeat(1_000)).len(), LONGEST);
+    }
+}

@@ -1,0 +1,73 @@
+//! Asking the service's locks who asks, and telling clients where they stand against their limits.
+//!
+//! `RateLimit-Policy` and `RateLimit` are those of draft-ietf-httpapi-ratelimit-headers-10: a list of policies by name,
+//! with quota `q` and window `w` in seconds, and of what is left, `r`, with the seconds until all of it is back, `t`.
+
+use std::fmt::Write as _;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serve_app::Code;
+use serve_app::auth::{Asked, Credentials, Entry, Standings};
+
+use crate::call::{Peer, RequestId};
+use crate::forwarded;
+use crate::routes::{App, Route};
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// Who asks for a line of the table, and where the request comes from.
+pub(crate) fn enter(
+    app: &App,
+    peer: Peer,
+    parts: &http::request::Parts,
+    route: &Route,
+    id: &RequestId,
+) -> (std::net::IpAddr, Entry) {
+    let address = forwarded::client(peer.address.ip(), &parts.headers, &app.config.trusted_proxies);
+    let values = |name: HeaderName| parts.headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    let entry = app.service.locks().enter(&Asked {
+        credentials: Credentials::read(values(header::AUTHORIZATION), values(API_KEY)),
+        address,
+        what: (route.method.as_str(), parts.uri.path()),
+        page: route.path,
+        permission: route.permission,
+        request: &id.0,
+    });
+    (address, entry)
+}
+
+/// Writes where the caller stands, if anything limits them.
+pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
+    let (mut policies, mut left) = (String::new(), String::new());
+    for standing in standings.iter() {
+        let comma = if policies.is_empty() { "" } else { ", " };
+        let (rate, reset) = (standing.rate, standing.reset.as_millis().div_ceil(1_000));
+        let remaining = standing.remaining.min(rate.requests());
+        // Writing to a string does not fail.
+        let _ = write!(
+            policies,
+            "{comma}\"{}\";q={};w={}",
+            standing.policy,
+            rate.requests(),
+            rate.window_seconds()
+        );
+        let _ = write!(left, "{comma}\"{}\";r={remaining};t={reset}", standing.policy);
+    }
+    if let (false, Ok(policies), Ok(left)) =
+        (policies.is_empty(), HeaderValue::try_from(policies), HeaderValue::try_from(left))
+    {
+        headers.insert(POLICY, policies);
+        headers.insert(LIMIT, left);
+    }
+}
+
+/// How to say who asks, where that was not said, or not so that it is believed (RFC 6750, section 3).
+pub(crate) fn challenge(code: &'static str) -> HeaderValue {
+    HeaderValue::from_static(if code == Code::Unauthenticated.as_str() {
+        "Bearer realm=\"serve\""
+    } else {
+        "Bearer realm=\"serve\", error=\"invalid_token\""
+    })
+}

@@ -1,0 +1,20 @@
+//! What the reference documents have and this server leaves out, with the reason. `docs/http-api.md` has the whole list.
+
+/// The beginnings of paths, and why there is nothing.
+const LEFT_OUT: [(&str, &str); 4] = [
+    ("/experiments", "there are no experiments yet; a model's challenger is asked by its alias"),
+    (
+        "/api/ml/train",
+        "models are not trained over HTTP; `serve-ctl train` and `serve-ctl import` publish them",
+    ),
+    ("/api/ml/performance", "outcomes are not tracked yet; GET /models/{name} has the metrics of training"),
+    ("/api/ml", "of /api/ml there are serve and batch"),
+];
+
+/// Why there is nothing at a path that a reference document has.
+pub(crate) fn left_out(path: &str) -> Option<&'static str> {
+    let path = path.strip_prefix("/api/v1").unwrap_or(path);
+    let below =
+        |start: &str| path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    LEFT_OUT.iter().find(|(start, _)| below(start)).map(|(_, why)| *why)
+}

@@ -1,0 +1,245 @@
+//! Predictions on a socket: asked for, pushed when features change or on an interval, with limits and a clean end.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value as Json, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::{WebSocketStream, client_async};
+
+use crate::server::Server;
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A client's end of a socket.
+struct Socket(WebSocketStream<TcpStream>);
+
+impl Socket {
+    async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        let (socket, _) = client_async(format!("ws://{address}/ws/predict"), stream).await.expect("opens");
+        Self(socket)
+    }
+
+    async fn send(&mut self, message: Json) {
+        self.0.send(Message::text(message.to_string())).await.expect("is sent");
+    }
+
+    async fn frame(&mut self) -> Option<Message> {
+        let next = tokio::time::timeout(PATIENCE, self.0.next()).await.expect("a message in time");
+        next.and_then(Result::ok)
+    }
+
+    /// The next message that is no ping.
+    async fn receive(&mut self) -> Json {
+        loop {
+            match self.frame().await.expect("the socket is open") {
+                Message::Text(text) => return serde_json::from_str(&text).expect("is JSON"),
+                Message::Ping(_) | Message::Pong(_) => {}
+                other => unreachable!("{other:?}"),
+            }
+        }
+    }
+
+    async fn ask(&mut self, message: Json) -> Json {
+        self.send(message).await;
+        self.receive().await
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+/// A row of the demonstration's set, sent to it.
+fn send_row(server: &Server, timestamp: &str, return_1: f64) {
+    let known = server.get("/features/vader/BTC%2FUSD").ok();
+    let values = known["features"].as_object().expect("by name").iter();
+    let mut values: serde_json::Map<String, Json> =
+        values.map(|(name, feature)| (name.clone(), feature["value"].clone())).collect();
+    values.insert("return_1".to_owned(), json!(return_1));
+    let row = json!({"entity": "BTC/USD", "timestamp": timestamp, "features": values});
+    server.post("/features/vader", &row).ok();
+}
+
+#[test]
+fn a_question_is_answered_as_over_http() {
+    let server = Server::demo();
+    block_on(async {
+        let mut socket = Socket::open(server.address).await;
+        let body = json!({"feature_set": "vader", "model_type": "random_forest"});
+        let mut message = body.clone();
+        message["type"] = json!("predict");
+        message["id"] = json!(7);
+        let told = socket.ask(message).await;
+        let over_http = server.post("/predict", &body).ok();
+        assert_eq!((&told["type"], &told["id"]), (&json!("prediction"), &json!(7)));
+        for part in ["prediction", "model_info", "success"] {
+            assert_eq!(told["answer"][part], over_http[part], "{part}");
+        }
+        let keys =
+            |answer: &Json| answer.as_object().map(|object| object.keys().cloned().collect::<Vec<_>>());
+        assert_eq!(keys(&told["answer"]), keys(&over_http));
+
+        assert_eq!(socket.ask(json!({"type": "ping", "id": "p"})).await, json!({"type": "pong", "id": "p"}));
+        let refused = socket.ask(json!({"type": "predict", "id": "x", "model": "none-such"})).await;
+        assert_eq!(
+            (&refused["type"], &refused["id"], &refused["code"]),
+            (&json!("error"), &json!("x"), &json!("unknown_model"))
+        );
+        assert!(refused["request_id"].is_string() && refused["success"] == false, "{refused}");
+        let refused = socket.ask(json!([])).await;
+        assert_eq!(refused["code"], "invalid_request", "{refused}");
+    });
+}
+
+#[test]
+fn new_features_are_pushed() {
+    let server = Server::demo();
+    block_on(async {
+        let mut socket = Socket::open(server.address).await;
+        let subscribe =
+            json!({"type": "subscribe", "id": "btc", "model": "vader-random-forest", "entity": "BTC/USD"});
+        assert_eq!(
+            socket.ask(subscribe.clone()).await,
+            json!({"type": "subscribed", "id": "btc", "entities": 1})
+        );
+        let first = socket.receive().await;
+        assert_eq!((&first["sequence"], &first["entity"]), (&json!(1), &json!("BTC/USD")));
+        assert_eq!(first["answer"]["features"]["source"], "cached");
+
+        send_row(&server, "2025-03-31T00:00:00Z", 0.5);
+        let second = socket.receive().await;
+        assert_eq!((&second["id"], &second["sequence"]), (&json!("btc"), &json!(2)));
+        assert_eq!(second["answer"]["features"]["timestamp"], "2025-03-31T00:00:00.000Z");
+
+        // The same row again, and an older one, are nothing new.
+        send_row(&server, "2025-03-31T00:00:00Z", 0.5);
+        send_row(&server, "2025-03-29T00:00:00Z", 0.1);
+        send_row(&server, "2025-04-01T00:00:00Z", -0.5);
+        let third = socket.receive().await;
+        assert_eq!(third["sequence"], 3);
+        assert_eq!(third["answer"]["features"]["timestamp"], "2025-04-01T00:00:00.000Z");
+
+        let twice = socket.ask(subscribe).await;
+        assert_eq!(twice["code"], "invalid_request", "{twice}");
+        let gone = socket.ask(json!({"type": "unsubscribe", "id": "btc"})).await;
+        assert_eq!(gone, json!({"type": "unsubscribed", "id": "btc"}));
+        send_row(&server, "2025-04-02T00:00:00Z", 0.25);
+        assert_eq!(socket.ask(json!({"type": "ping"})).await["type"], "pong");
+    });
+}
+
+#[test]
+fn an_interval_pushes_again_and_again() {
+    let server = Server::demo();
+    block_on(async {
+        let mut socket = Socket::open(server.address).await;
+        let subscribe = json!({"type": "subscribe", "interval": "100ms", "entities": ["BTC/USD", "nobody"], "feature_set": "vader",
+                   "model_type": "random_forest"});
+        let told = socket.ask(subscribe).await;
+        assert_eq!((&told["id"], &told["interval"]), (&json!("subscription-1"), &json!("100ms")));
+        let mut sequence = 0;
+        let mut of = |message: &Json| {
+            sequence += 1;
+            assert_eq!(message["sequence"], sequence, "{message}");
+            (message["type"].clone(), message["entity"].clone())
+        };
+        for _ in 0..3 {
+            let (one, other) = (socket.receive().await, socket.receive().await);
+            assert_eq!(of(&one), (json!("prediction"), json!("BTC/USD")));
+            assert_eq!(of(&other), (json!("error"), json!("nobody")));
+            assert_eq!(other["code"], "features_unavailable");
+        }
+    });
+}
+
+#[test]
+fn limits_hold_and_the_next_good_message_is_answered() {
+    let limits = [
+        ("SERVE__HTTP__WEBSOCKET__SUBSCRIPTIONS", "2"),
+        ("SERVE__HTTP__WEBSOCKET__SOCKETS_PER_KEY", "2"),
+        ("SERVE__HTTP__WEBSOCKET__MAX_MESSAGE_BYTES", "4KiB"),
+        ("SERVE__HTTP__WEBSOCKET__MESSAGES_PER_SECOND", "10"),
+    ];
+    let server = Server::start(["--demo"], &limits);
+    block_on(async {
+        let mut socket = Socket::open(server.address).await;
+        let too_many = socket.ask(json!({"type": "subscribe", "entities": ["a", "b", "c"]})).await;
+        assert_eq!(too_many["code"], "too_many_subscriptions", "{too_many}");
+        let mut hasty = Socket::open(server.address).await;
+        for _ in 0..40 {
+            hasty.send(json!({"type": "ping"})).await;
+        }
+        let mut codes = Vec::new();
+        for _ in 0..40 {
+            codes.push(hasty.receive().await["code"].as_str().map(str::to_owned));
+        }
+        assert!(codes.contains(&Some("rate_limited".to_owned())) && codes.contains(&None), "{codes:?}");
+
+        let stream = TcpStream::connect(server.address).await.expect("the server listens");
+        let third = client_async(format!("ws://{}/ws/predict", server.address), stream).await;
+        assert!(third.expect_err("is refused").to_string().contains("429"));
+
+        hasty.send(json!({"type": "predict", "id": "x".repeat(5_000)})).await;
+        loop {
+            match hasty.frame().await {
+                Some(Message::Close(Some(frame))) => {
+                    assert_eq!(u16::from(frame.code), 1009);
+                    break;
+                }
+                Some(_) => {}
+                None => unreachable!("closed without a reason"),
+            }
+        }
+        assert_eq!(socket.ask(json!({"type": "ping"})).await["type"], "pong");
+    });
+}
+
+#[test]
+fn what_is_no_handshake_is_told_what_is_missing() {
+    let server = Server::demo();
+    let plain = server.get("/ws/predict");
+    assert_eq!((plain.error().0, plain.error().1), (426, "upgrade_required"));
+    assert_eq!(
+        (plain.header("upgrade"), plain.header("sec-websocket-version")),
+        (Some("websocket"), Some("13"))
+    );
+    block_on(async {
+        let stream = TcpStream::connect(server.address).await.expect("the server listens");
+        let mut request =
+            format!("ws://{}/ws/predict", server.address).into_client_request().expect("a request");
+        let protocols = HeaderValue::from_static("serve.v1, serve.key.whatever");
+        request.headers_mut().insert("sec-websocket-protocol", protocols);
+        let (_, reply) = client_async(request, stream).await.expect("opens");
+        assert_eq!(reply.headers()["sec-websocket-protocol"], "serve.v1");
+    });
+}
+
+#[test]
+fn a_stopping_server_says_goodbye() {
+    let mut server = Server::demo();
+    block_on(async {
+        let mut socket = Socket::open(server.address).await;
+        let mut silent = TcpStream::connect(server.address).await.expect("the server listens");
+        // One that never reads, nor closes.
+        tokio::io::AsyncWriteExt::write_all(
+            &mut silent,
+            b"GET /ws/predict HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await
+        .expect("is sent");
+        assert_eq!(socket.ask(json!({"type": "ping"})).await["type"], "pong");
+        server.terminate();
+        let last = socket.receive().await;
+        assert_eq!(last, json!({"type": "closing", "reason": "the server is stopping"}));
+        let Some(Message::Close(Some(frame))) = socket.frame().await else { unreachable!("it closes") };
+        assert_eq!(u16::from(frame.code), 1001);
+    });
+    assert_eq!(server.wait().code(), Some(0));
+}
