@@ -9,9 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serve_app::log::LogConfig;
 use serve_app::telemetry::TelemetryConfig;
-use serve_app::{
-    AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig, Mistake,
-};
+use serve_app::{AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig, Mistake};
 use serve_features::{Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
@@ -30,8 +28,6 @@ pub(crate) struct ServerConfig {
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
     pub(crate) telemetry: TelemetryConfig,
-}
-
 }
 
 impl ServerConfig {
