@@ -20,6 +20,7 @@ mod predict;
 mod reference;
 mod registry;
 mod remote;
+mod seen;
 mod server;
 mod slow;
 mod stores;

@@ -92,6 +92,7 @@ impl Service {
     ) -> Result<BatchPrediction, ServiceError> {
         let rows = matrix.nrows();
         self.check_rows(rows)?;
+        context.add_rows(rows);
         let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
         let statistics = self.statistics_of(&deployment);
         let batch = self.infer_matrix(context, deployment, matrix).await?;

@@ -48,6 +48,8 @@ pub struct HttpConfig {
     pub server_name: String,
     /// The feature sets that `/predict/both` compares.
     pub compare: Vec<String>,
+    /// Whether answers say, as `Server-Timing`, where their time went.
+    pub server_timing: bool,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
     /// Which pages of other origins may call from a browser.
@@ -111,6 +113,7 @@ impl Default for HttpConfig {
             trusted_hosts: Vec::new(),
             server_name: "serve".to_owned(),
             compare: Vec::new(),
+            server_timing: true,
             trusted_proxies: Vec::new(),
             cors: CorsConfig::default(),
             websocket: WebSocketConfig::default(),

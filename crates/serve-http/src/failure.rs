@@ -40,6 +40,30 @@ pub enum Dialect {
     Feast,
 }
 
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Native, Self::Oip, Self::Mlflow, Self::TensorFlow, Self::Feast];
+
+    /// The protocol's name, as metrics have it.
+    #[must_use]
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Oip => "oip",
+            Self::Mlflow => "mlflow",
+            Self::TensorFlow => "tensorflow",
+            Self::Feast => "feast",
+        }
+    }
+}
+
+/// What an answer that is an error tells the log and the metrics.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
 /// The status of each of the service's errors.
 fn status(code: Code) -> StatusCode {
     match code {
@@ -266,6 +290,13 @@ impl Failure {
 
     /// The answer.
     pub(crate) fn reply(self, dialect: Dialect, request_id: &str) -> Reply {
+        let told = Told { code: self.code, message: self.message.clone() };
+        let mut reply = self.written(dialect, request_id);
+        reply.extensions_mut().insert(told);
+        reply
+    }
+
+    fn written(self, dialect: Dialect, request_id: &str) -> Reply {
         let unsupported_encoding = self.code == UNSUPPORTED_ENCODING;
         let mut reply = self.answer(dialect, request_id);
         if unsupported_encoding {

@@ -42,8 +42,9 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 
 /// What there is to tell a monitoring system.
 pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
-    let page = app.service.metrics() + &app.connections().page();
-    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, page))
+    let mut page = app.service.metrics();
+    app.traffic.tell(&mut page);
+    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, page.text() + &app.connections().page()))
 }
 
 /// The feature store and what stands around it. It is asked for a sign of life within its own time-out, and not while its
@@ -108,6 +109,16 @@ fn tls_component(tls: &TlsStatus) -> Json {
     told
 }
 
+/// Whether the configuration that works is the newest one, and what of it waits for the next start.
+fn configuration(reloads: &serve_app::reload::State) -> Json {
+    json!({
+        "status": if reloads.error.is_none() { "healthy" } else { "stale" },
+        "reloaded": reloads.last.map(reply::timestamp),
+        "error": reloads.error,
+        "waiting_for_restart": reloads.waiting,
+    })
+}
+
 /// How callers are told apart, where they are, and whether keys that changed could be taken over.
 fn auth(app: &App) -> Option<Json> {
     let locks = app.service.locks();
@@ -157,8 +168,9 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     let stored = store["status"] == "healthy" || store["status"] == "not_configured";
     let tls = app.tls.as_ref().map(|tls| tls.status());
     let secured = tls.as_ref().is_none_or(|tls| tls.trouble.is_none());
-    let locked = app.service.locks().trouble().is_none();
-    let whole = degraded.is_empty() && trouble.is_none() && stored && locked && secured;
+    let reloads = app.service.reloads().state();
+    let current = app.service.locks().trouble().is_none() && reloads.error.is_none();
+    let whole = degraded.is_empty() && trouble.is_none() && stored && current && secured;
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
@@ -174,7 +186,12 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     if let (Some(trouble), Some(object)) = (&trouble, registry.as_object_mut()) {
         object.insert("error".to_owned(), json!(trouble.as_ref()));
     }
-    let mut components = json!({ "registry": registry, "feature_store": store, "admission": admission(app) });
+    let mut components = json!({
+        "registry": registry,
+        "feature_store": store,
+        "admission": admission(app),
+        "configuration": configuration(&reloads),
+    });
     if let (Some(auth), Some(object)) = (auth(app), components.as_object_mut()) {
         object.insert("auth".to_owned(), auth);
     }

@@ -12,6 +12,8 @@
 //! | [`descriptors`] | how many files the process may open |
 //! | [`routes`] | every path and method, in one table |
 //! | `exchange` | one exchange, step by step |
+//! | `access` | what is told of an exchange: the log's line, Server-Timing, its trace |
+//! | `traffic` | exchanges in numbers |
 //! | [`call`] | one request as handlers see it |
 //! | `doors`, [`forwarded`] | who asks, and from where |
 //! | [`failure`] | errors, and the one place that gives them a status |
@@ -25,6 +27,7 @@
 //! | `openapi` | the OpenAPI document, and the pages that show it |
 
 mod accepted;
+mod access;
 pub mod admin;
 mod allowance;
 pub mod batch;
@@ -60,6 +63,7 @@ mod scoring;
 pub mod server;
 mod table;
 pub mod tls;
+mod traffic;
 mod transport;
 mod v1;
 mod watchman;

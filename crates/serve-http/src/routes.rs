@@ -16,6 +16,7 @@ use crate::doorway::Doorway;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
 use crate::tls::Tls;
+use crate::traffic::Traffic;
 use crate::watchman::{ConnectionCounts, Watchman};
 use crate::websocket::Sockets;
 use crate::{
@@ -38,6 +39,7 @@ pub struct App {
     pub(crate) doorway: Doorway,
     /// TLS, once the server listens with it.
     pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) traffic: Traffic,
     pub(crate) sockets: Arc<Sockets>,
     /// The OpenAPI document, once somebody asked for it.
     pub(crate) document: OnceLock<Bytes>,
@@ -228,6 +230,7 @@ impl App {
             tls: None,
             config,
             draining: AtomicBool::new(false),
+            traffic: Traffic::default(),
             document: OnceLock::new(),
             table: Table::new(),
         }
