@@ -1,9 +1,6 @@
 //! The protocol's model repository extension: which versions there are, and loading and unloading a model.
 
-use std::collections::BTreeMap;
-
 use http::StatusCode;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serve_core::{ModelName, ModelVersion};
 use serve_registry::{ModelSnapshot, Unloaded, VersionState};
@@ -36,7 +33,7 @@ struct IndexEntry {
 struct ChangeRequest {
     /// `unload_dependents` changes nothing, since no model here depends on another.
     #[serde(default)]
-    parameters: BTreeMap<String, IgnoredAny>,
+    parameters: serde_json::Map<String, serde_json::Value>,
 }
 
 #[derive(Debug, Serialize)]
