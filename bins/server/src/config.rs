@@ -67,12 +67,6 @@ impl ServerConfig {
         Vec::new()
     }
 
-    /// What is wrong with who may ask, and with the files that say so.
-    fn check_auth(&self) -> Result<(), Exit> {
-        let mistakes = self.auth.mistakes();
-        if mistakes.is_empty() { Ok(()) } else { Err(config_error(ConfigError::Mistakes { mistakes })) }
-    }
-
     /// Beyond loopback, everyone may ask only if the configuration says so.
     fn exposure(&self) -> Vec<Mistake> {
         if self.http.host.is_loopback() || self.auth.mode.is_some() {
