@@ -8,12 +8,12 @@ use hyper::body::Incoming;
 use serve_app::auth::Standings;
 use serve_app::{Context, Origin, Stage};
 
+use crate::allowance::Allowance;
 use crate::call::{Call, Peer, RequestId};
 use crate::doors;
 use crate::encoding;
 use crate::failure::Failure;
 use crate::limits;
-use crate::allowance::Allowance;
 use crate::patience::{self, Patience};
 use crate::reply::Reply;
 use crate::routes::{App, dialect};

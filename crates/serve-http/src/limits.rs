@@ -11,7 +11,6 @@ use serve_core::ByteSize;
 use crate::allowance::Allowance;
 use crate::failure::Failure;
 
-
 /// How long the rest of a body that is too long is read and thrown away, so that the client sees the answer.
 const DISCARD: Duration = Duration::from_secs(2);
 
