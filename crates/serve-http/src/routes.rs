@@ -3,9 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::Method;
 use matchit::Router;
 use serve_app::{AuthMode, Permission, Service};
@@ -33,7 +32,7 @@ pub struct App {
     pub draining: AtomicBool,
     pub(crate) sockets: Arc<Sockets>,
     /// The OpenAPI document, once somebody asked for it.
-    pub(crate) document: OnceLock<Bytes>,
+    pub(crate) document: openapi::Document,
     table: Table,
 }
 
@@ -218,7 +217,7 @@ impl App {
             service,
             config,
             draining: AtomicBool::new(false),
-            document: OnceLock::new(),
+            document: openapi::Document::default(),
             table: Table::new(),
         }
     }

@@ -18,8 +18,7 @@ use crate::routes::App;
 #[derive(Debug, Default, Deserialize)]
 struct IndexRequest {
     /// Only versions that are loaded.
-    #[serde(default)]
-    ready: bool,
+    ready: Option<bool>,
 }
 
 /// One version in the index.
@@ -35,8 +34,7 @@ struct IndexEntry {
 #[derive(Debug, Default, Deserialize)]
 struct ChangeRequest {
     /// `unload_dependents` changes nothing, since no model here depends on another.
-    #[serde(default)]
-    parameters: BTreeMap<String, IgnoredAny>,
+    parameters: Option<BTreeMap<String, IgnoredAny>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -61,7 +59,7 @@ pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
             entries.extend(model.versions.iter().map(|published| entry(app, &model, &published.version)));
         }
     }
-    entries.retain(|entry| !ready || entry.state == "READY");
+    entries.retain(|entry| ready != Some(true) || entry.state == "READY");
     Ok(reply::json(StatusCode::OK, &entries))
 }
 
@@ -111,7 +109,7 @@ pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
 /// Refuses what would change the model that is loaded: a registry's versions never change.
 fn check(call: &Call) -> Result<(), Failure> {
     let ChangeRequest { parameters } = call.json()?.unwrap_or_default();
-    match parameters.keys().find(|key| *key == "config" || key.starts_with("file:")) {
+    match parameters.iter().flat_map(BTreeMap::keys).find(|key| *key == "config" || key.starts_with("file:")) {
         None => Ok(()),
         Some(key) => {
             let message =

@@ -48,6 +48,31 @@ pub(super) struct OipError {
 #[schema(example = json!("{\"module\":\"feast.errors\",\"class\":\"FeatureViewNotFoundException\",\"message\":\"…\"}"))]
 pub(super) struct FeastError(String);
 
+/// An error in MLflow's words.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "error_code": "BAD_REQUEST", "message": "row 0: a: missing, and the model has no value to stand in" }))]
+pub(super) struct MlflowError {
+    /// `BAD_REQUEST`, `RESOURCE_DOES_NOT_EXIST` and so on.
+    error_code: String,
+    message: String,
+}
+
+/// An error in TensorFlow Serving's words.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "error": "Servable not found for request: Latest(x)" }))]
+pub(super) struct TensorFlowError {
+    error: String,
+}
+
+/// A status of ours as each protocol has it.
+pub(super) fn status(status: u16, dialect: Dialect) -> u16 {
+    match (dialect, status) {
+        (Dialect::Oip | Dialect::TensorFlow | Dialect::Mlflow, 422) => 400,
+        (Dialect::Mlflow, 408) => 504,
+        _ => status,
+    }
+}
+
 /// Adds the schemas of errors.
 pub(super) fn add(components: &mut Components) {
     fn one<T: ToSchema>(components: &mut Components) {
@@ -59,6 +84,8 @@ pub(super) fn add(components: &mut Components) {
     one::<ErrorBody>(components);
     one::<OipError>(components);
     one::<FeastError>(components);
+    one::<MlflowError>(components);
+    one::<TensorFlowError>(components);
     one::<MlflowError>(components);
 }
 
@@ -76,6 +103,7 @@ pub(super) fn response(status: u16, dialect: Dialect) -> Response {
         422 => "The request is understood and not valid.",
         426 => "The connection has to be upgraded.",
         429 => "Too often; `Retry-After` says when again.",
+        504 => "It took longer than it may.",
         500 => "Something of ours is broken.",
         _ => "Not ready, overloaded, or something it needs is down; `Retry-After` says when again.",
     };
@@ -84,6 +112,8 @@ pub(super) fn response(status: u16, dialect: Dialect) -> Response {
         Dialect::Oip | Dialect::TensorFlow => "OipError",
         Dialect::Mlflow => "MlflowError",
         Dialect::Feast => "FeastError",
+        Dialect::Mlflow => "MlflowError",
+        Dialect::TensorFlow => "TensorFlowError",
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
     ResponseBuilder::new().description(text).content("application/json", content).build()
