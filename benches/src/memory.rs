@@ -1,4 +1,4 @@
-//! Memory of this process, as the kernel counts it.
+//! Memory of this process and of others, as the kernel counts it.
 
 use std::io;
 
@@ -7,7 +7,15 @@ use std::io;
 /// # Errors
 /// Where there is no `/proc`.
 pub fn resident() -> io::Result<u64> {
-    let status = std::fs::read_to_string("/proc/self/status")?;
+    resident_of("self")
+}
+
+/// Bytes of another process that are in memory; `process` is its number.
+///
+/// # Errors
+/// Where there is no `/proc`, or no such process.
+pub fn resident_of(process: &str) -> io::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kib = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
     kib.map(|kib| kib * 1024).ok_or_else(|| io::Error::other("no VmRSS is told"))

@@ -223,7 +223,7 @@ fn hostile_json_is_refused() {
         (data(&format!("[{ones}1e999]")), "number out of range"),
         (data(&format!("[{ones}\"1\"]")), "element 29: expected FP64, got text"),
         (data("[1]"), "does not hold the 1 elements given"),
-        (data("{}"), "expected a sequence"),
+        (data("{}"), "or a list of these"),
         (outputs, "output \"predict\" is asked for twice"),
         ("{\"inputs\": [], \"inputs\": []}".to_owned(), "duplicate field"),
         ("{\"inputs\": []}".to_owned(), "there are no inputs"),

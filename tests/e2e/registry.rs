@@ -162,8 +162,7 @@ fn the_server_says_why_it_does_not_start() {
         .expect("writes");
     let (code, message) = end(&["--config", &config.display().to_string(), "--check-config"]);
     assert_eq!(code, Some(78), "{message}");
-    for mistake in ["features.max_age: ", "http.port: ", "http.prot: unknown field", "nosuch: unknown field"]
-    {
+    for mistake in ["features.max_age: ", "http.port: ", "http.prot: unknown key", "nosuch: unknown key"] {
         assert!(message.contains(mistake), "{mistake:?} is not in {message}");
     }
 }

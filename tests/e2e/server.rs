@@ -116,7 +116,8 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         let mut line = String::new();
         stdout.read_line(&mut line).expect("serve-server writes text");
-        let address = line.trim().rsplit_once("listens on http://").and_then(|(_, at)| at.parse().ok());
+        let address =
+            line.trim().rsplit_once("listens on ").and_then(|(_, url)| url.split_once("://")?.1.parse().ok());
         // Made first, so that a server that does not listen is ended all the same.
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let server =

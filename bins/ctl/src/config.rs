@@ -24,6 +24,10 @@ pub(crate) struct CtlConfig {
     _auth: Option<IgnoredAny>,
     #[serde(rename = "limits")]
     _limits: Option<IgnoredAny>,
+    #[serde(rename = "cache")]
+    _cache: Option<IgnoredAny>,
+    #[serde(rename = "telemetry")]
+    _telemetry: Option<IgnoredAny>,
     #[serde(rename = "log")]
     _log: Option<IgnoredAny>,
     #[serde(skip)]

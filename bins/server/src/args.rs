@@ -7,7 +7,7 @@ use clap::Parser;
 use serve_registry::RegistryUrl;
 
 /// Serves the models of a registry over HTTP.
-#[derive(Debug, Parser)]
+#[derive(Debug, Clone, Parser)]
 #[command(name = "serve-server", version, about, max_term_width = 100)]
 pub(crate) struct Args {
     /// Serve six demonstration models with a filled feature store; needs nothing beside this program

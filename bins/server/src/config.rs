@@ -1,7 +1,14 @@
 //! The server's configuration: every section is a type of the crate that it configures.
+//!
+//! A new section: a field of [`ServerConfig`], its own mistakes in [`ServerConfig::mistakes`], files that it reads in
+//! [`ServerConfig::files`], and, where it can change while the server runs, a line in `reload.rs`. `serve-ctl`'s `config.rs`
+//! allows it by name.
+
 
 use serde::{Deserialize, Serialize};
-use serve_app::{AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig};
+use serve_app::log::LogConfig;
+use serve_app::telemetry::TelemetryConfig;
+use serve_app::{AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig, Mistake};
 use serve_features::{Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
@@ -19,111 +26,111 @@ pub(crate) struct ServerConfig {
     pub(crate) cache: CacheConfig,
     pub(crate) limits: LimitsConfig,
     pub(crate) log: LogConfig,
-}
-
-/// What is written to standard error.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct LogConfig {
-    pub(crate) format: LogFormat,
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `serve_registry=debug,info`.
-    pub(crate) level: String,
-}
-
-/// For people or for machines.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LogFormat {
-    #[default]
-    Text,
-    Json,
-}
-
-impl Default for LogConfig {
-    fn default() -> Self {
-        Self { format: LogFormat::Text, level: "info".to_owned() }
-    }
+    pub(crate) telemetry: TelemetryConfig,
 }
 
 impl ServerConfig {
-    /// Defaults, then `base`, then the file, the environment and the flags.
+    /// Defaults, then `base`, then the file, the environment and the flags; with what the user should know.
     pub(crate) fn load(args: &Args, base: Layers) -> Result<(Self, Vec<String>), Exit> {
-        let mut layers = base;
-        if let Some(path) = &args.config {
-            layers.file(path).map_err(config_error)?;
+        let layers = layers(args, base).map_err(config_error)?;
+        let (config, mut mistakes) = layers.read_what_fits::<Self>();
+        if let Some(config) = &config {
+            // What is wrong in itself is not held against the rest a second time.
+            let wrong: Vec<String> = mistakes.iter().map(|mistake| mistake.section().to_owned()).collect();
+            let others = config.mistakes().into_iter().filter(|mistake| {
+                let about_auth =
+                    mistake.setting == "http.host" && wrong.iter().any(|section| section == "auth");
+                !about_auth && !wrong.iter().any(|section| section == mistake.section())
+            });
+            mistakes.extend(others.map(|mistake| layers.locate(mistake)));
         }
-        layers.environment(std::env::vars());
-        if let Some(registry) = &args.registry {
-            layers.set("registry.url", registry.as_str());
+        match config {
+            Some(config) if mistakes.is_empty() => {
+                let warnings = config.http.check().unwrap_or_default();
+                Ok((config, [layers.notes(), &warnings].concat()))
+            }
+            _ => Err(config_error(ConfigError::Mistakes { mistakes })),
         }
-        if let Some(features) = &args.features {
-            layers.set("features.url", features.clone());
-        }
-        if let Some(host) = args.host {
-            layers.set("http.host", host.to_string());
-        }
-        if let Some(port) = args.port {
-            layers.set("http.port", port);
-        }
-        let config: Self = layers.read().map_err(config_error)?;
-        config.check_auth()?;
-        config.check_exposure()?;
-        config.check_features()?;
-        Ok((config, layers.notes().to_vec()))
     }
 
-    /// What is wrong with who may ask, and with the files that say so.
-    fn check_auth(&self) -> Result<(), Exit> {
-        let mistakes = self.auth.mistakes();
-        if mistakes.is_empty() { Ok(()) } else { Err(config_error(ConfigError::Mistakes { mistakes })) }
+    /// Everything that is wrong with settings that can be read, files that they name included.
+    fn mistakes(&self) -> Vec<Mistake> {
+        let mut found = self.exposure();
+        found.extend(self.auth.mistakes());
+        found.extend(self.features_mistakes());
+        found.extend(self.http.check().err().into_iter().flatten().map(|problem| http_mistake(&problem)));
+        let sections = self.log.mistakes().into_iter().chain(self.telemetry.mistakes());
+        found.extend(sections.map(|(setting, problem)| Mistake::new(setting, problem)));
+        found
     }
 
     /// Beyond loopback, everyone may ask only if the configuration says so.
-    fn check_exposure(&self) -> Result<(), Exit> {
+    fn exposure(&self) -> Vec<Mistake> {
         if self.http.host.is_loopback() || self.auth.mode.is_some() {
-            return Ok(());
+            return Vec::new();
         }
-        let message = format!(
+        let problem = format!(
             "http.host is {}, which others can reach, and there is no authentication; listen on 127.0.0.1, ask \
              for keys with `auth: {{ mode: keys }}`, or say `auth: {{ mode: none }}` if everyone who reaches the port may use it",
             self.http.host
         );
-        Err(Exit::told(ExitReason::Config, message))
+        vec![Mistake::new("http.host", problem)]
     }
 
     /// A store that is given no time or no connection answers nothing, and neither do declarations that cannot be read.
-    fn check_features(&self) -> Result<(), Exit> {
+    fn features_mistakes(&self) -> Vec<Mistake> {
         let features = &self.features;
         let times = [
-            ("timeout", features.timeout),
-            ("on_demand.timeout", features.on_demand.timeout),
-            ("ingest.timeout", features.ingest.timeout),
+            ("features.timeout", features.timeout),
+            ("features.on_demand.timeout", features.on_demand.timeout),
+            ("features.ingest.timeout", features.ingest.timeout),
         ];
         let none = times.into_iter().filter(|(_, time)| time.is_zero());
-        let mut mistakes: Vec<String> = none
-            .map(|(setting, _)| format!("features.{setting} is 0s, in which no store answers; expected more"))
+        let mut found: Vec<Mistake> = none
+            .map(|(setting, _)| Mistake::new(setting, "is 0s, in which no store answers; expected more"))
             .collect();
         if features.connections == 0 {
-            mistakes.push(
-                "features.connections is 0, over which no store is asked; expected 1 or more".to_owned(),
-            );
+            let problem = "is 0, over which no store is asked; expected 1 or more";
+            found.push(Mistake::new("features.connections", problem));
         }
-        if !mistakes.is_empty() {
-            return Err(Exit::told(ExitReason::Config, mistakes.join("; ")));
+        if let Err(exit) = self.declarations() {
+            found.push(Mistake::new("features.declarations", exit.to_string()));
         }
-        self.declarations().map(drop)
+        found
     }
 
     /// The declared feature sets, where a file declares some.
     pub(crate) fn declarations(&self) -> Result<Option<Declarations>, Exit> {
         let Some(path) = &self.features.declarations else { return Ok(None) };
         let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("features.declarations {} cannot be read: {error}", path.display());
+            let message = format!("{} cannot be read: {error}", path.display());
             Exit::told(ExitReason::NoInput, message)
         })?;
         let declarations = Declarations::parse(&text);
         declarations.map(Some).map_err(|error| Exit::because(ExitReason::Config, error))
     }
+}
+
+/// What the file, the environment and the flags say, over `base`.
+fn layers(args: &Args, base: Layers) -> Result<Layers, ConfigError> {
+    let mut layers = base;
+    if let Some(path) = &args.config {
+        layers.file(path)?;
+    }
+    layers.environment(std::env::vars());
+    if let Some(registry) = &args.registry {
+        layers.flag("--registry", "registry.url", registry.as_str());
+    }
+    if let Some(features) = &args.features {
+        layers.flag("--features", "features.url", features.clone());
+    }
+    if let Some(host) = args.host {
+        layers.flag("--host", "http.host", host.to_string());
+    }
+    if let Some(port) = args.port {
+        layers.flag("--port", "http.port", port);
+    }
+    Ok(layers)
 }
 
 fn config_error(error: ConfigError) -> Exit {
@@ -132,30 +139,60 @@ fn config_error(error: ConfigError) -> Exit {
     Exit::because(code, error)
 }
 
+/// What `http` says of itself begins with the setting.
+fn http_mistake(text: &str) -> Mistake {
+    let (setting, problem) = text.split_once([':', ' ']).unwrap_or(("http", text));
+    Mistake::new(setting, problem.trim_start())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use super::*;
 
-    fn told(change: impl FnOnce(&mut FeaturesConfig)) -> String {
+    fn told(change: impl FnOnce(&mut FeaturesConfig)) -> Vec<String> {
         let mut config = ServerConfig::default();
         change(&mut config.features);
-        config.check_features().map_or_else(|exit| exit.to_string(), |()| "sound".to_owned())
+        config.mistakes().iter().map(ToString::to_string).collect()
+    }
+
+    /// Every setting's name. What is a list, or has names of the user's, is one setting.
+    fn names(settings: &serde_json::Value, name: &str, found: &mut Vec<String>) {
+        match settings.as_object().filter(|map| !map.is_empty()) {
+            Some(map) => map.iter().for_each(|(key, value)| names(value, &format!("{name}.{key}"), found)),
+            None => found.push(name.to_owned()),
+        }
+    }
+
+    #[test]
+    fn the_example_has_every_setting_with_its_default() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/serve.example.yaml");
+        let mut layers = Layers::new();
+        layers.file(path.as_ref()).expect("is YAML");
+        let listed = |settings: &serde_json::Value| {
+            let mut found = Vec::new();
+            names(settings, "", &mut found);
+            found.sort();
+            found
+        };
+        let written: serde_json::Value = layers.read().expect("settings");
+        let defaults = serde_json::to_value(ServerConfig::default()).expect("serialises");
+        assert_eq!(listed(&written), listed(&defaults), "the example's keys, and the types'");
+        let read: ServerConfig = layers.read().expect("a configuration");
+        assert_eq!(serde_json::to_value(read).expect("serialises"), defaults);
     }
 
     #[test]
     fn features_that_no_store_could_answer_are_refused() {
-        assert_eq!(told(|_| ()), "sound");
+        assert!(told(|_| ()).is_empty());
         let both = told(|features| {
             features.timeout = Duration::ZERO;
             features.connections = 0;
         });
-        assert!(
-            both.contains("features.timeout is 0s") && both.contains("features.connections is 0"),
-            "{both}"
-        );
+        assert!(both[0].starts_with("features.timeout: is 0s"), "{both:?}");
+        assert!(both[1].starts_with("features.connections: is 0"), "{both:?}");
         let missing = told(|features| features.declarations = Some("no/such/features.yaml".into()));
-        assert!(missing.contains("no/such/features.yaml cannot be read"), "{missing}");
+        assert!(missing[0].contains("no/such/features.yaml cannot be read"), "{missing:?}");
     }
 }

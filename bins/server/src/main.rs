@@ -4,6 +4,7 @@ mod allocator;
 mod args;
 mod config;
 mod demo;
+mod reload;
 mod run;
 
 use std::process::ExitCode;

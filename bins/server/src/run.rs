@@ -1,47 +1,60 @@
 //! From arguments to a running server, and from a signal to its end.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use serve_app::config::masked;
+use serve_app::log::Log;
 use serve_app::{ConfigError, Exit, ExitReason, Layers, Locks, PredictionCache, Service, ServiceParts};
 use serve_features::{Declarations, FeatureStore, Retriever, RetrieverParts};
+use serve_http::descriptors;
 use serve_http::routes::App;
 use serve_http::server::Stopped;
 use serve_http::{BindError, Server};
 use serve_registry::Registry;
 use tracing::{info, warn};
-use tracing_subscriber::EnvFilter;
 
 use crate::args::Args;
-use crate::config::{LogConfig, LogFormat, ServerConfig};
+use crate::config::ServerConfig;
 use crate::demo::Demo;
+use crate::reload::Reloading;
 
 /// Threads for work that blocks or takes long: loading versions, large batches.
 const BLOCKING_THREADS: usize = 16;
 
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if args.check_config {
-        let (config, _) = ServerConfig::load(&args, Layers::new())?;
-        return print(
-            &serde_json::to_string_pretty(&config).map_err(|e| Exit::because(ExitReason::Software, e))?,
-        );
+        let (config, notes) = ServerConfig::load(&args, Layers::new())?;
+        notes.iter().try_for_each(|note| writeln!(std::io::stderr(), "{note}")).ok();
+        let shown = serde_json::to_value(&config).map_err(|e| Exit::because(ExitReason::Software, e))?;
+        return print(&format!("{:#}", masked("", &shown)));
     }
     let demo =
         args.demo.then(|| Demo::unpack(args.registry.as_ref(), args.features.as_deref())).transpose()?;
     let base = demo.as_ref().map_or_else(Layers::new, Demo::settings);
-    let (config, notes) = ServerConfig::load(&args, base)?;
-    start_log(&config.log)?;
+    let (config, notes) = ServerConfig::load(&args, base.clone())?;
+    let (log, _flushed) = config.log.start().map_err(|error| Exit::because(ExitReason::Config, error))?;
     notes.iter().for_each(|note| warn!("{note}"));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
         .build()
         .map_err(|error| Exit::because(ExitReason::System, error))?;
-    runtime.block_on(serve(config, demo))
+    runtime.block_on(serve(Start { args, base, config, log, demo }))
 }
 
-async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
+/// What a server is started with.
+struct Start {
+    args: Args,
+    base: Layers,
+    config: ServerConfig,
+    log: Log,
+    demo: Option<Demo>,
+}
+
+async fn serve(start: Start) -> Result<(), Exit> {
+    let Start { args, base, config, log, demo } = start;
     let registry = Arc::new(open_registry(&config)?);
     let clock: serve_features::Clock = Arc::new(jiff::Timestamp::now);
     let (store, declarations) = open_features(&config, demo.as_ref()).await?;
@@ -66,8 +79,12 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     });
     let cache =
         PredictionCache::open(&config.cache).map_err(|error| Exit::because(ExitReason::Config, error))?;
-    let service = service.with_prediction_cache(cache);
-    let app = App::new(Arc::new(service), config.http.clone());
+    let service = Arc::new(service.with_prediction_cache(cache));
+    service.tell_log(Arc::clone(log.written()));
+    service.telemetry().start(&config.telemetry);
+    service.payloads().reconfigure(&config.log.payloads);
+    raise_descriptors(config.http.connections.max);
+    let app = App::new(Arc::clone(&service), config.http.clone());
     // From here on a stop is heard, also one that comes before the first request.
     let stop = stop_signal()?;
     let server = Server::bind(app).await.map_err(bind_error)?;
@@ -77,9 +94,13 @@ async fn serve(config: ServerConfig, demo: Option<Demo>) -> Result<(), Exit> {
     let folder = folder.map(std::path::Path::to_owned);
     let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period, folder));
     let looking = locks.follow();
-    announce(address, demo.as_ref())?;
+    let telemetry = Arc::clone(service.telemetry());
+    let reloads = Reloading { args, base, log, service, config }.follow()?;
+    announce(server.scheme(), address, demo.as_ref())?;
     let stopped = server.run(stop).await;
     looking.abort();
+    reloads.abort();
+    telemetry.flush().await;
     if let Some(poll) = poll {
         poll.abort();
     }
@@ -167,33 +188,28 @@ fn stop_signal() -> Result<impl Future<Output = ()>, Exit> {
 fn bind_error(error: BindError) -> Exit {
     let code = match &error {
         BindError::InUse { .. } => ExitReason::Unavailable,
-        BindError::Origin { .. } => ExitReason::Config,
+        BindError::Config { .. } | BindError::Tls(_) => ExitReason::Config,
         _ => ExitReason::System,
     };
     Exit::because(code, error)
 }
 
-fn start_log(config: &LogConfig) -> Result<(), Exit> {
-    // The audit trail is no matter of taste: it is written whatever the level, unless the filter names it.
-    let audited = if config.level.contains("audit") { String::new() } else { ",audit=info".to_owned() };
-    let filter = EnvFilter::try_new(config.level.clone() + &audited)
-        .map_err(|error| Exit::told(ExitReason::Config, format!("log.level {:?}: {error}", config.level)))?;
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    match config.format {
-        LogFormat::Text => log.with_target(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+/// Every connection takes a descriptor.
+fn raise_descriptors(connections: usize) {
+    let wanted = descriptors::wanted(connections);
+    if let Some(limit) = descriptors::raise_limit().filter(|limit| *limit < wanted) {
+        warn!(
+            limit,
+            wanted, "the system lets this process open few files; http.connections.max cannot be reached"
+        );
     }
-    Ok(())
 }
 
-fn announce(address: SocketAddr, demo: Option<&Demo>) -> Result<(), Exit> {
-    info!(%address, "listening");
+fn announce(scheme: &str, address: SocketAddr, demo: Option<&Demo>) -> Result<(), Exit> {
+    info!(%address, scheme, "listening");
     match demo {
-        Some(demo) => print(&demo.welcome(address)),
-        None => print(&format!("serve-server listens on http://{address}")),
+        Some(demo) => print(&demo.welcome(address).replace("http://", &format!("{scheme}://"))),
+        None => print(&format!("serve-server listens on {scheme}://{address}")),
     }
 }
 

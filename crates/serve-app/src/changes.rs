@@ -23,6 +23,8 @@ use crate::service::Service;
 
 /// The most entities of one query.
 const AT_ONCE: usize = 1_000;
+/// The shortest time between two queries.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Told when it is worth looking again.
 #[derive(Debug)]
@@ -179,6 +181,8 @@ impl Service {
                         service.look(&set, some).await;
                     }
                 }
+                // Rows that come one by one are looked at together.
+                tokio::time::sleep(PAUSE).await;
                 let woken = service.changes.wake.notified();
                 if service.changes.lock().sets.is_empty() {
                     woken.await;

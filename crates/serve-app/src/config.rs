@@ -1,7 +1,15 @@
 //! Configuration in layers: defaults, then a YAML file, then the environment, then flags. Each section is a type of the
 //! crate that it configures; a program puts the sections together and reads them with [`Layers::read`].
 //!
-//! All mistakes are reported at once: whatever does not fit is noted, set aside, and the rest is read on.
+//! All mistakes are reported at once, each with its place: whatever does not fit is noted, set aside, and the rest is read
+//! on.
+
+mod changes;
+mod lines;
+mod place;
+mod reading;
+mod secrets;
+mod spelling;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,6 +17,12 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use thiserror::Error;
+
+pub use changes::{Change, changes};
+pub use place::Place;
+pub use secrets::masked;
+
+use place::Places;
 
 /// Prefix of environment variables; `__` stands between the levels: `SERVE__HTTP__PORT`.
 const PREFIX: &str = "SERVE__";
@@ -20,14 +34,32 @@ const DEPRECATED: [(&str, &str); 3] =
 /// One mistake in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
+    /// Where the setting was made, where it was.
+    pub place: Option<Place>,
     /// Which setting, e.g. `http.port`.
     pub setting: String,
     /// What is wrong with it.
     pub problem: String,
 }
 
+impl Mistake {
+    /// A mistake whose place [`Layers::locate`] finds.
+    pub fn new(setting: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self { place: None, setting: setting.into(), problem: problem.into() }
+    }
+
+    /// The name of the section that it stands in.
+    #[must_use]
+    pub fn section(&self) -> &str {
+        self.setting.split('.').next().unwrap_or_default()
+    }
+}
+
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = &self.place {
+            write!(f, "{place}: ")?;
+        }
         write!(f, "{}: {}", self.setting, self.problem)
     }
 }
@@ -77,9 +109,10 @@ fn listed(mistakes: &[Mistake]) -> String {
 /// assert_eq!(layers.read::<Config>()?.port, 8002);
 /// # Ok::<(), serve_app::ConfigError>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Layers {
     settings: Map<String, Value>,
+    places: Places,
     notes: Vec<String>,
     mistakes: Vec<Mistake>,
 }
@@ -98,14 +131,18 @@ impl Layers {
     pub fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
-        self.yaml(&text).map_err(|problem| ConfigError::Yaml { path: path.to_owned(), problem })
+        self.yaml(path, &text).map_err(|problem| ConfigError::Yaml { path: path.to_owned(), problem })
     }
 
-    fn yaml(&mut self, text: &str) -> Result<(), String> {
-        match serde_saphyr::from_str::<Value>(text).map_err(|error| error.to_string())? {
+    fn yaml(&mut self, path: &Path, text: &str) -> Result<(), String> {
+        let refused = |error: serde_saphyr::Error| error.without_snippet().to_string();
+        match serde_saphyr::from_str::<Value>(text).map_err(refused)? {
             Value::Object(settings) => merge(&mut self.settings, settings),
             Value::Null => {}
             _ => return Err("expected settings by name at the top level".to_owned()),
+        }
+        for (setting, line) in lines::of(text).map_err(refused)? {
+            self.places.made(setting, Place::File { path: path.to_owned(), line });
         }
         Ok(())
     }
@@ -124,20 +161,34 @@ impl Layers {
     }
 
     fn set_text(&mut self, setting: &str, variable: &str, text: &str) {
+        let place = Place::Named(variable.to_owned());
         match serde_saphyr::from_str::<Value>(text) {
-            Ok(value) => self.set(setting, value),
+            Ok(value) => self.lay(setting, value, Some(place)),
             Err(error) => {
-                let problem = format!("{variable} is not valid YAML: {error}");
-                self.mistakes.push(Mistake { setting: setting.to_owned(), problem });
+                let problem = format!("is not valid YAML: {}", error.without_snippet());
+                self.mistakes.push(Mistake { place: Some(place), ..Mistake::new(setting, problem) });
             }
         }
     }
 
+    /// Lays what a flag says over what is there.
+    pub fn flag(&mut self, flag: &str, setting: &str, value: impl Into<Value>) {
+        self.lay(setting, value.into(), Some(Place::Named(flag.to_owned())));
+    }
+
     /// Lays one setting over what is there; `setting` has dots between its levels.
     pub fn set(&mut self, setting: &str, value: impl Into<Value>) {
+        self.lay(setting, value.into(), None);
+    }
+
+    fn lay(&mut self, setting: &str, value: Value, place: Option<Place>) {
+        self.places.forget(setting);
+        if let Some(place) = place {
+            self.places.made(setting.to_owned(), place);
+        }
         let nested = setting
             .rsplit('.')
-            .fold(value.into(), |inner, level| Value::Object(Map::from_iter([(level.to_owned(), inner)])));
+            .fold(value, |inner, level| Value::Object(Map::from_iter([(level.to_owned(), inner)])));
         if let Value::Object(settings) = nested {
             merge(&mut self.settings, settings);
         }
@@ -154,25 +205,29 @@ impl Layers {
     /// # Errors
     /// [`ConfigError::Mistakes`] with all of them.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        let mut settings = Value::Object(self.settings.clone());
-        let mut mistakes = self.mistakes.clone();
-        loop {
-            let error = match serde_path_to_error::deserialize::<_, T>(settings.clone()) {
-                Ok(config) if mistakes.is_empty() => return Ok(config),
-                Ok(_) => return Err(ConfigError::Mistakes { mistakes }),
-                Err(error) => error,
-            };
-            let path: Vec<String> =
-                error.path().iter().map(ToString::to_string).filter(|p| p != "?").collect();
-            let problem = error.into_inner().to_string();
-            let culprit = culprit(&mut settings, path, &problem);
-            let set_aside = culprit.is_some();
-            let setting = culprit.unwrap_or_else(|| "configuration".to_owned());
-            mistakes.push(Mistake { setting, problem });
-            if !set_aside {
-                return Err(ConfigError::Mistakes { mistakes });
-            }
+        match self.read_what_fits() {
+            (Some(config), mistakes) if mistakes.is_empty() => Ok(config),
+            (_, mistakes) => Err(ConfigError::Mistakes { mistakes }),
         }
+    }
+
+    /// The settings as a configuration, with the default in the place of each that is wrong, and what is wrong. Nothing,
+    /// where not even the defaults make one.
+    #[must_use]
+    pub fn read_what_fits<T: DeserializeOwned>(&self) -> (Option<T>, Vec<Mistake>) {
+        let (config, found) = reading::read(Value::Object(self.settings.clone()));
+        let found = found.into_iter().map(|(setting, problem)| {
+            let problem = spelling::with_nearest(problem);
+            self.locate(Mistake::new(setting, problem))
+        });
+        (config, self.mistakes.iter().cloned().chain(found).collect())
+    }
+
+    /// The mistake with its place, where something says the setting, or what it is part of.
+    #[must_use]
+    pub fn locate(&self, mistake: Mistake) -> Mistake {
+        let place = mistake.place.or_else(|| self.places.of(&mistake.setting).cloned());
+        Mistake { place, ..mistake }
     }
 }
 
@@ -186,24 +241,6 @@ fn merge(under: &mut Map<String, Value>, over: Map<String, Value>) {
     }
 }
 
-/// Takes the setting that caused an error out of `settings` and returns its name.
-fn culprit(settings: &mut Value, mut path: Vec<String>, problem: &str) -> Option<String> {
-    let unknown = problem.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
-    if let Some(field) = unknown.filter(|field| path.last().is_none_or(|last| last != field)) {
-        path.push(field.to_owned());
-    }
-    while let Some((last, parents)) = path.split_last() {
-        let parent = parents.iter().try_fold(&mut *settings, |value, level| value.get_mut(level));
-        if let Some(Value::Object(parent)) = parent
-            && parent.remove(last).is_some()
-        {
-            return Some(path.join("."));
-        }
-        path.pop();
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -214,6 +251,7 @@ mod tests {
     struct Config {
         http: Http,
         name: String,
+        keys: Vec<Key>,
     }
 
     #[derive(Debug, Deserialize, Default, PartialEq)]
@@ -223,29 +261,74 @@ mod tests {
         port: u16,
     }
 
+    #[derive(Debug, Deserialize, PartialEq)]
+    #[serde(deny_unknown_fields)]
+    struct Key {
+        id: String,
+        rate: u32,
+    }
+
+    fn layers(yaml: &str) -> Layers {
+        let mut layers = Layers::new();
+        layers.yaml(Path::new("serve.yaml"), yaml).expect("valid YAML");
+        layers
+    }
+
+    fn told(layers: &Layers) -> Vec<String> {
+        match layers.read::<Config>() {
+            Ok(_) => Vec::new(),
+            Err(ConfigError::Mistakes { mistakes }) => mistakes.iter().map(ToString::to_string).collect(),
+            Err(error) => vec![error.to_string()],
+        }
+    }
+
     #[test]
     fn later_layers_win() {
-        let mut layers = Layers::new();
-        layers.yaml("http: { host: a, port: 1 }\nname: file").expect("valid");
+        let mut layers = layers("http: { host: a, port: 1 }\nname: file");
         layers.environment([
             ("SERVE__HTTP__PORT".to_owned(), "2".to_owned()),
             ("OTHER".to_owned(), "x".to_owned()),
         ]);
-        layers.set("http.host", "flag");
-        let expected = Config { http: Http { host: "flag".into(), port: 2 }, name: "file".into() };
+        layers.flag("--host", "http.host", "flag");
+        let expected =
+            Config { http: Http { host: "flag".into(), port: 2 }, name: "file".into(), keys: Vec::new() };
         assert_eq!(layers.read::<Config>().expect("valid"), expected);
     }
 
     #[test]
-    fn all_mistakes_are_told_at_once() {
-        let mut layers = Layers::new();
-        layers.yaml("http: { port: many, hots: a }\nname: [1]\nextra: 1").expect("valid YAML");
-        let error = layers.read::<Config>().expect_err("refused").to_string();
-        assert!(error.starts_with("the configuration has 4 mistake(s): "), "{error}");
-        for part in ["http.port: ", "http.hots: unknown field", "name: invalid type", "extra: unknown field"]
-        {
-            assert!(error.contains(part), "{part} in {error}");
-        }
+    fn all_mistakes_are_told_at_once_with_their_lines() {
+        let mut layers = layers("http:\n  port: many\n  hots: a\nname: [1]\nextra: 1\n");
+        layers.environment([("SERVE__HTTP__HOST".to_owned(), "[1]".to_owned())]);
+        let mut told = told(&layers);
+        told.sort();
+        let expected = [
+            "SERVE__HTTP__HOST: http.host: invalid type: sequence, expected a string",
+            "serve.yaml:2: http.port: invalid type: string \"many\", expected u16",
+            "serve.yaml:3: http.hots: unknown key `hots`; did you mean `host`?",
+            "serve.yaml:4: name: invalid type: sequence, expected a string",
+            "serve.yaml:5: extra: unknown key `extra`; expected one of `http`, `name`, `keys`",
+        ];
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn every_entry_of_a_list_is_told_by_its_line() {
+        let yaml = "keys:\n  - { id: a, rate: x }\n  - id: b\n  - { id: c, rate: 1 }\n  - id: d\n    rate: 1\n    raet: 2\n";
+        let expected = [
+            "serve.yaml:2: keys[0].rate: invalid type: string \"x\", expected u32",
+            "serve.yaml:3: keys[1]: missing field `rate`",
+            "serve.yaml:7: keys[3].raet: unknown key `raet`; did you mean `rate`?",
+        ];
+        assert_eq!(told(&layers(yaml)), expected);
+    }
+
+    #[test]
+    fn what_fits_is_read_beside_what_does_not() {
+        let (config, mistakes) = layers("http: { port: many }\nname: b").read_what_fits::<Config>();
+        assert_eq!(config.map(|config| config.name).as_deref(), Some("b"));
+        assert_eq!(mistakes.len(), 1);
+        let place = layers("http:\n  port: 1").locate(Mistake::new("http.host", "is missing")).place;
+        assert_eq!(place.map(|place| place.to_string()).as_deref(), Some("serve.yaml:1"));
     }
 
     #[test]

@@ -3,9 +3,11 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
+
+use serve_registry::Deployment;
 
 use crate::caller::Caller;
 use crate::error::{Code, ServiceError};
@@ -91,6 +93,8 @@ pub struct Context {
     deadline: AtomicU64,
     priority: AtomicU8,
     spent: [AtomicU64; Stage::ALL.len()],
+    deployment: OnceLock<Arc<Deployment>>,
+    rows: AtomicU64,
 }
 
 impl Context {
@@ -106,6 +110,8 @@ impl Context {
             deadline: AtomicU64::new(NEVER),
             priority: AtomicU8::new(Priority::USUAL.0),
             spent: Default::default(),
+            deployment: OnceLock::new(),
+            rows: AtomicU64::new(0),
         }
     }
 
@@ -177,6 +183,31 @@ impl Context {
             NEVER => None,
             nanoseconds => self.made.checked_add(Duration::from_nanos(nanoseconds)),
         }
+    }
+
+    /// Notes which version the request means; the first, where it means several.
+    pub(crate) fn resolved(&self, deployment: &Arc<Deployment>) {
+        if self.deployment.get().is_none() {
+            // Another part of the same request was faster.
+            drop(self.deployment.set(Arc::clone(deployment)));
+        }
+    }
+
+    /// Which version the request means, once that is known.
+    #[must_use]
+    pub fn deployment(&self) -> Option<&Arc<Deployment>> {
+        self.deployment.get()
+    }
+
+    /// Notes that predictions of so many rows were asked for.
+    pub(crate) fn add_rows(&self, rows: usize) {
+        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+    }
+
+    /// Of how many rows predictions were asked for.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
     }
 
     /// Refuses work that nobody waits for any more. Called before each costly step.

@@ -9,8 +9,9 @@ use serve_registry::{Deployment, Explanations};
 
 use crate::context::Context;
 use crate::error::ServiceError;
+use crate::parts::rows_a_part;
 use crate::service::Service;
-use crate::workers::{Wanted, rows_a_part};
+use crate::workers::Wanted;
 
 impl Service {
     /// What each input of each row, `[rows, inputs]` in the signature's order, contributed to the row's score.

@@ -11,10 +11,11 @@ use serve_registry::{Deployment, Registry};
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 use crate::gather::Gathered;
+use crate::parts::{cut, rows_a_part};
 use crate::predict::Answered;
 use crate::prediction_cache::{Key, Outcome};
 use crate::service::Service;
-use crate::workers::{LONGEST_ON_WORKER, Wanted, alone, cut, rows_a_part};
+use crate::workers::{LONGEST_ON_WORKER, Wanted, alone};
 
 impl Service {
     /// Refuses a batch of more rows than the configuration allows.
@@ -91,6 +92,7 @@ impl Service {
     ) -> Result<BatchPrediction, ServiceError> {
         let rows = matrix.nrows();
         self.check_rows(rows)?;
+        context.add_rows(rows);
         let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
         let statistics = self.statistics_of(&deployment);
         let batch = self.infer_matrix(context, deployment, matrix).await?;

@@ -16,12 +16,17 @@
 //! | [`gather`] | features from the request, stored or computed, with their age |
 //! | [`features`] | feature sets, raw rows, and why there are no features |
 //! | [`statistics`] | what each version was asked, and how long that took |
-//! | [`metrics`] | what happened to features, for a monitoring system |
+//! | [`metrics`] | what there is to tell a monitoring system |
+//! | [`telemetry`] | spans of requests, for a collector |
+//! | [`trace`] | where a request stands in a trace |
 //! | [`admin`] | reload, promote, rollback |
 //! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
 //! | [`exit`] | how programs end |
 //! | [`poll`] | following the registry's folder |
 //! | [`config`] | defaults, file, environment, flags |
+//! | [`reload`] | noticing that the configuration changed, and what came of it |
+//! | [`log`] | the log on standard error |
+//! | [`payloads`] | bodies of some requests and answers, for those who look for a mistake |
 
 pub mod admin;
 pub mod admission;
@@ -37,14 +42,20 @@ pub mod features;
 pub mod gather;
 mod guarded;
 mod infer;
+pub mod log;
 pub mod metrics;
+mod parts;
+pub mod payloads;
 pub mod poll;
 pub mod predict;
 pub mod prediction_cache;
 pub mod rate;
+pub mod reload;
 pub mod request;
 pub mod service;
 pub mod statistics;
+pub mod telemetry;
+pub mod trace;
 mod unusable;
 mod watch;
 mod workers;
@@ -53,7 +64,7 @@ pub use admin::Author;
 pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};
 pub use auth::{AuthConfig, AuthMode, Locks};
 pub use caller::{Caller, Permission};
-pub use config::{ConfigError, Layers};
+pub use config::{ConfigError, Layers, Mistake};
 pub use context::{Context, Origin, Priority, Stage};
 pub use error::{Code, Fault, ServiceError};
 pub use exit::{Exit, ExitReason};

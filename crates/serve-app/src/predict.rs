@@ -66,6 +66,7 @@ impl Service {
         context: &Context,
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
+        context.add_rows(1);
         let answered = self.predict_alone(context, request).await;
         self.count_rows(context, slice::from_ref(request), slice::from_ref(&answered));
         let error = match answered {
@@ -138,6 +139,7 @@ impl Service {
         requests: &[PredictRequest<'_>],
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
         self.check_rows(requests.len())?;
+        context.add_rows(requests.len());
         let mut answers = self.predict_all(context, requests).await?;
         self.count_rows(context, requests, &answers);
         let (mut failed, mut instead) = (Vec::new(), Vec::new());

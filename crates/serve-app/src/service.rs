@@ -1,6 +1,6 @@
 //! The service and what it is made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use serve_core::{Manifest, ModelName, ModelRef, ModelVersion};
@@ -13,10 +13,14 @@ use crate::caller::Caller;
 use crate::changes::Changes;
 use crate::context::Context;
 use crate::error::{Code, ServiceError};
-use crate::metrics::FeatureMetrics;
+use crate::log::Written;
+use crate::metrics::{FeatureMetrics, Predictions};
+use crate::payloads::Payloads;
 use crate::prediction_cache::PredictionCache;
+use crate::reload::Reloads;
 use crate::request::ModelQuery;
 use crate::statistics::{Statistics, VersionStatistics};
+use crate::telemetry::Telemetry;
 use crate::workers::Workers;
 
 /// Tells the time; tests bring their own.
@@ -44,9 +48,15 @@ pub struct ServiceParts {
 pub struct Service {
     pub(crate) parts: ServiceParts,
     pub(crate) metrics: FeatureMetrics,
+    payloads: Payloads,
+    telemetry: Arc<Telemetry>,
+    reloads: Reloads,
     pub(crate) changes: Arc<Changes>,
     prediction_cache: Option<PredictionCache>,
     statistics: Statistics,
+    /// Requests for models that there are not.
+    pub(crate) unknown: Predictions,
+    log_written: OnceLock<Arc<Written>>,
     pub(crate) admission: Admission,
     pub(crate) workers: Workers,
     started: Timestamp,
@@ -65,9 +75,21 @@ impl Service {
         let started = (parts.clock)();
         let admission = Admission::new(parts.limits.clone());
         let workers = Workers::new(parts.limits.threads());
-        let (metrics, statistics, changes) = (FeatureMetrics::new(), Statistics::default(), Arc::default());
-        let prediction_cache = None;
-        Self { parts, metrics, changes, prediction_cache, statistics, admission, workers, started }
+        Self {
+            parts,
+            metrics: FeatureMetrics::new(),
+            payloads: Payloads::default(),
+            telemetry: Arc::default(),
+            reloads: Reloads::default(),
+            changes: Arc::default(),
+            prediction_cache: None,
+            statistics: Statistics::default(),
+            unknown: Predictions::default(),
+            log_written: OnceLock::new(),
+            admission,
+            workers,
+            started,
+        }
     }
 
     /// The same service with answers kept for a while, or none.
@@ -127,10 +149,34 @@ impl Service {
         self.started
     }
 
-    /// What there is to tell a monitoring system, in Prometheus' text format.
+    /// What picks requests whose bodies are kept.
     #[must_use]
-    pub fn metrics(&self) -> String {
-        self.metrics.text(self.retriever(), self.locks().families())
+    pub fn payloads(&self) -> &Payloads {
+        &self.payloads
+    }
+
+    /// What takes spans of requests.
+    #[must_use]
+    pub fn telemetry(&self) -> &Arc<Telemetry> {
+        &self.telemetry
+    }
+
+    /// What came of reading the configuration again.
+    #[must_use]
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
+    }
+
+    /// Counts of the log's lines, once it is known what writes them.
+    #[must_use]
+    pub fn log_written(&self) -> Option<&Arc<Written>> {
+        self.log_written.get()
+    }
+
+    /// Says what writes the log.
+    pub fn tell_log(&self, written: Arc<Written>) {
+        // A process has one log.
+        drop(self.log_written.set(written));
     }
 
     /// What each version was asked, and how long that took.
@@ -178,6 +224,7 @@ impl Service {
             resolved => resolved,
         }?;
         agree(query, &deployment)?;
+        context.resolved(&deployment);
         Ok(deployment)
     }
 

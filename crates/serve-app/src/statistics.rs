@@ -17,6 +17,7 @@ use serve_registry::{Deployment, Registry, Slot};
 
 use crate::context::{Context, Stage};
 use crate::error::ServiceError;
+use crate::metrics::Predictions;
 use crate::predict::Answered;
 use crate::request::PredictRequest;
 use crate::service::Service;
@@ -79,6 +80,7 @@ pub struct VersionStatistics {
     /// Writing answers.
     pub compute_output: Tally,
     batches: [OnceLock<Box<Stages>>; LARGEST_EXACT + POWERS],
+    pub(crate) predictions: Predictions,
 }
 
 /// Stages of the executions of one batch size.
@@ -117,6 +119,7 @@ impl VersionStatistics {
             compute_infer: Tally::default(),
             compute_output: Tally::default(),
             batches: [const { OnceLock::new() }; LARGEST_EXACT + POWERS],
+            predictions: Predictions::default(),
         }
     }
 

@@ -1,5 +1,5 @@
 //! Threads for work that takes long, so that it stands in nobody's way: not in that of connections, and not in each other's.
-//! Work comes in parts of about [`PART`]; whose turn it was goes to the end of the line, so a single row waits for the parts
+//! Work comes in [parts](crate::parts); whose turn it was goes to the end of the line, so a single row waits for the parts
 //! before it and not for a batch. Whoever drops the wait, or whose deadline passes, has no further part computed.
 //!
 //! There is no bound on what waits here: [`admission`](crate::admission) has let it in.
@@ -17,14 +17,8 @@ use tracing::{error, warn};
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 
-/// How long a part of the work should take.
-pub(crate) const PART: Duration = Duration::from_micros(500);
-
 /// Work that is expected to take longer than this leaves the thread that serves connections.
 pub(crate) const LONGEST_ON_WORKER: Duration = Duration::from_micros(200);
-
-/// The engine computes so many rows of a matrix together.
-const GROUP: usize = 64;
 
 /// Whether work is still wanted.
 pub(crate) struct Wanted {
@@ -267,33 +261,6 @@ fn broken() -> ServiceError {
     ServiceError::new(Code::Internal, "the server failed on this request; its log has the cause")
 }
 
-/// Rows of a matrix that make a part: whole groups, unless a row takes long.
-pub(crate) fn rows_a_part(row_cost: Duration) -> usize {
-    let rows = PART.as_nanos() / row_cost.as_nanos().max(1);
-    match usize::try_from(rows).unwrap_or(usize::MAX).min(1 << 20) {
-        few if few < GROUP / 4 => few.max(1),
-        rows => rows.next_multiple_of(GROUP),
-    }
-}
-
-/// Cuts items into parts that take about [`PART`] each.
-pub(crate) fn cut<T>(items: Vec<T>, cost: impl Fn(&T) -> Duration) -> Vec<Vec<T>> {
-    let mut parts = Vec::new();
-    let (mut part, mut sum) = (Vec::new(), Duration::ZERO);
-    for item in items {
-        sum = sum.saturating_add(cost(&item));
-        part.push(item);
-        if sum >= PART {
-            parts.push(std::mem::take(&mut part));
-            sum = Duration::ZERO;
-        }
-    }
-    if !part.is_empty() {
-        parts.push(part);
-    }
-    parts
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
@@ -302,6 +269,7 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::parts::cut;
 
     /// One thread, and what holds it until it is told to go on.
     async fn held(workers: &Arc<Workers>) -> (blocking::Sender<()>, tokio::task::JoinHandle<()>) {
@@ -340,7 +308,10 @@ mod tests {
         let job = |name: char, parts: usize| {
             let (workers, order) = (Arc::clone(&workers), Arc::clone(&order));
             async move {
-                let work = move |(), _: &Wanted| Some(order.lock().expect("whole").push(name));
+                let work = move |(), _: &Wanted| {
+                    order.lock().expect("whole").push(name);
+                    Some(())
+                };
                 workers.run(&Context::internal(), vec![(); parts], work).await.map(drop)
             }
         };
@@ -377,7 +348,10 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_the_request_s_alone() {
         let workers = Workers::new(1);
-        let fails = |part: usize| assert_ne!(part, 1, "this is a test's");
+        let fails = |part: usize| {
+            assert_ne!(part, 1, "this is a test's");
+            part
+        };
         let work = move |part: usize, _: &Wanted| Some(fails(part));
         let failed = workers.run(&Context::internal(), vec![0, 1, 2], work).await;
         assert_eq!(failed.expect_err("a part panicked").code, Code::Internal);
@@ -386,12 +360,5 @@ mod tests {
         assert_eq!(workers.rows(), 0);
         let done = workers.run(&Context::internal(), vec![2, 3], work).await;
         assert_eq!(done.expect("the thread lives").len(), 2);
-    }
-
-    #[test]
-    fn parts_are_whole_groups_unless_rows_take_long() {
-        let rows = |micros| rows_a_part(Duration::from_micros(micros));
-        assert_eq!((rows(1_000), rows(100), rows(50), rows(30), rows(1)), (1, 5, 10, 64, 512));
-        assert_eq!(rows_a_part(Duration::ZERO), 500_032);
     }
 }

@@ -11,16 +11,23 @@ use serde::de::DeserializeOwned;
 use serve_app::Context;
 
 use crate::failure::Failure;
+use crate::tls::ClientCertificate;
 
 /// A request's id: the client's `X-Request-Id`, or one of ours.
 #[derive(Debug, Clone)]
 pub struct RequestId(pub Arc<str>);
 
 /// Who is at the other end of a connection.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Peer {
     /// Where they connect from.
     pub address: SocketAddr,
+    /// Where they connected to.
+    pub local: SocketAddr,
+    /// Whether the connection is under TLS.
+    pub secure: bool,
+    /// The certificate that they showed, verified.
+    pub certificate: Option<Arc<ClientCertificate>>,
 }
 
 /// Parameters of a query, decoded.

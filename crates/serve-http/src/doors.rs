@@ -20,7 +20,7 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// Who asks for a line of the table, and where the request comes from.
 pub(crate) fn enter(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     parts: &http::request::Parts,
     route: &Route,
     id: &RequestId,

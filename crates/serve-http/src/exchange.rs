@@ -8,6 +8,8 @@ use hyper::body::Incoming;
 use serve_app::auth::Standings;
 use serve_app::{Context, Origin, Stage};
 
+use crate::access::Seen;
+use crate::allowance::Allowance;
 use crate::call::{Call, Peer, RequestId};
 use crate::doors;
 use crate::encoding;
@@ -27,13 +29,16 @@ const LONGEST_ID: usize = 128;
 pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Reply {
     let began = Instant::now();
     let id = request_id(&request);
+    let seen = Seen::new(&app, &request, peer.clone(), &id, began);
     let dialect = dialect(request.uri().path());
+    let origin = request.headers().get(header::ORIGIN).cloned();
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
     let answered = async {
         let patience = Patience::of(request.headers(), app.config.request_timeout)?;
-        let answer = dispatch(&app, peer, request, id.clone(), began, patience, &mut standings);
+        let told = Telling { seen: &seen, standings: &mut standings };
+        let answer = dispatch(&app, peer.clone(), request, id.clone(), began, patience, told);
         tokio::time::timeout(patience.limit, answer).await.unwrap_or_else(|_| Err(patience.over()))
     };
     let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
@@ -41,10 +46,18 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
+    app.doorway.finish(&peer, origin.as_ref(), &mut reply);
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    encoding::encoded(reply, dialect, packing).await
+    seen.sample(&reply).await;
+    seen.told(encoding::encoded(reply, dialect, packing).await, dialect)
+}
+
+/// What an exchange tells beside its answer.
+struct Telling<'a> {
+    seen: &'a Seen,
+    standings: &'a mut Standings,
 }
 
 async fn dispatch(
@@ -54,21 +67,26 @@ async fn dispatch(
     id: RequestId,
     began: Instant,
     patience: Patience,
-    standings: &mut Standings,
+    told: Telling<'_>,
 ) -> Result<Reply, Failure> {
     let (mut parts, body) = request.into_parts();
+    if let Some(reply) = app.doorway.admit(&peer, &parts)? {
+        return Ok(reply);
+    }
     websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
-    let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
-    *standings = entry.standings;
+    let (address, entry) = doors::enter(app, &peer, &parts, found.route, &id);
+    *told.standings = entry.standings;
     let origin = Origin { address: Some(address), request: Arc::clone(&id.0) };
     let context = Context::new(entry.outcome?).begun(began).until(began + patience.limit).sent_from(origin);
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
-    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes);
+    let allowance = Allowance::new(&app.config.connections);
+    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes, allowance);
     let body = context.timed_async(Stage::Receive, body).await?;
     let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);
     let body = context.timed_async(Stage::Parse, body).await?;
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
+    told.seen.enter(found.route, &call);
     (found.route.handler)(app, call).await
 }
 

@@ -40,6 +40,30 @@ pub enum Dialect {
     Feast,
 }
 
+impl Dialect {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Native, Self::Oip, Self::Mlflow, Self::TensorFlow, Self::Feast];
+
+    /// The protocol's name, as metrics have it.
+    #[must_use]
+    pub fn protocol(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Oip => "oip",
+            Self::Mlflow => "mlflow",
+            Self::TensorFlow => "tensorflow",
+            Self::Feast => "feast",
+        }
+    }
+}
+
+/// What an answer that is an error tells the log and the metrics.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
+
 /// The status of each of the service's errors.
 fn status(code: Code) -> StatusCode {
     match code {
@@ -132,6 +156,22 @@ impl Failure {
     pub fn too_large(limit: serve_core::ByteSize) -> Self {
         let message = format!("the body is over the limit of {limit} (http.max_body_bytes)");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
+    }
+
+    /// 414.
+    #[must_use]
+    pub(crate) fn uri_too_long(limit: usize) -> Self {
+        let message =
+            format!("the path with its query is over the limit of {limit} bytes (http.max_uri_bytes)");
+        Self::new(StatusCode::URI_TOO_LONG, "uri_too_long", message)
+    }
+
+    /// 431.
+    #[must_use]
+    pub(crate) fn headers_too_large(limit: usize) -> Self {
+        let message =
+            format!("the request's head is over the limit of {limit} bytes (http.max_header_bytes)");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
     }
 
     /// 408.
@@ -250,6 +290,13 @@ impl Failure {
 
     /// The answer.
     pub(crate) fn reply(self, dialect: Dialect, request_id: &str) -> Reply {
+        let told = Told { code: self.code, message: self.message.clone() };
+        let mut reply = self.written(dialect, request_id);
+        reply.extensions_mut().insert(told);
+        reply
+    }
+
+    fn written(self, dialect: Dialect, request_id: &str) -> Reply {
         let unsupported_encoding = self.code == UNSUPPORTED_ENCODING;
         let mut reply = self.answer(dialect, request_id);
         if unsupported_encoding {

@@ -11,6 +11,7 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
 use crate::routes::{self, App};
+use crate::tls::TlsStatus;
 
 /// What this is, and what it has.
 pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
@@ -22,6 +23,7 @@ pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
         "models": app.service.names(call.context.caller()),
         "endpoints": endpoints,
         "also_under": "/api/v1",
+        "documentation": { "pages": ["docs", "redoc"], "openapi": "openapi.json" },
     });
     Ok(reply::json(StatusCode::OK, &body))
 }
@@ -41,7 +43,9 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 
 /// What there is to tell a monitoring system.
 pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
-    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, app.service.metrics()))
+    let mut page = app.service.metrics();
+    app.traffic.tell(&mut page);
+    Ok(reply::text(serve_app::metrics::CONTENT_TYPE, page.text() + &app.connections().page()))
 }
 
 /// The feature store and what stands around it. It is asked for a sign of life within its own time-out, and not while its
@@ -95,6 +99,27 @@ async fn feature_store(app: &App) -> Json {
     told
 }
 
+/// The certificate that is served, and what is the matter with it or with the one that should follow.
+fn tls_component(tls: &TlsStatus) -> Json {
+    let status = if tls.trouble.is_some() { "degraded" } else { "healthy" };
+    let mut told =
+        json!({ "status": status, "subject": tls.subject, "not_after": reply::timestamp(tls.not_after) });
+    if let (Some(trouble), Some(object)) = (&tls.trouble, told.as_object_mut()) {
+        object.insert("error".to_owned(), json!(trouble));
+    }
+    told
+}
+
+/// Whether the configuration that works is the newest one, and what of it waits for the next start.
+fn configuration(reloads: &serve_app::reload::State) -> Json {
+    json!({
+        "status": if reloads.error.is_none() { "healthy" } else { "stale" },
+        "reloaded": reloads.last.map(reply::timestamp),
+        "error": reloads.error,
+        "waiting_for_restart": reloads.waiting,
+    })
+}
+
 /// How callers are told apart, where they are, and whether keys that changed could be taken over.
 fn auth(app: &App) -> Option<Json> {
     let locks = app.service.locks();
@@ -142,8 +167,11 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     let store = feature_store(app).await;
     let trouble = app.service.registry().trouble();
     let stored = store["status"] == "healthy" || store["status"] == "not_configured";
-    let locked = app.service.locks().trouble().is_none();
-    let whole = degraded.is_empty() && trouble.is_none() && stored && locked;
+    let tls = app.tls.as_ref().map(|tls| tls.status());
+    let secured = tls.as_ref().is_none_or(|tls| tls.trouble.is_none());
+    let reloads = app.service.reloads().state();
+    let current = app.service.locks().trouble().is_none() && reloads.error.is_none();
+    let whole = degraded.is_empty() && trouble.is_none() && stored && current && secured;
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
@@ -159,9 +187,17 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     if let (Some(trouble), Some(object)) = (&trouble, registry.as_object_mut()) {
         object.insert("error".to_owned(), json!(trouble.as_ref()));
     }
-    let mut components = json!({ "registry": registry, "feature_store": store, "admission": admission(app) });
+    let mut components = json!({
+        "registry": registry,
+        "feature_store": store,
+        "admission": admission(app),
+        "configuration": configuration(&reloads),
+    });
     if let (Some(auth), Some(object)) = (auth(app), components.as_object_mut()) {
         object.insert("auth".to_owned(), auth);
+    }
+    if let (Some(tls), Some(object)) = (&tls, components.as_object_mut()) {
+        object.insert("tls".to_owned(), tls_component(tls));
     }
     if !told {
         components.as_object_mut().into_iter().flatten().for_each(|(_, component)| keep_status(component));

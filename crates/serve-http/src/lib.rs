@@ -4,9 +4,16 @@
 //! | module | concept |
 //! |---|---|
 //! | [`config`] | the `http` section |
-//! | [`server`] | listening, connections, graceful drain |
+//! | [`server`], `accepted` | listening, connections, graceful drain |
+//! | `watchman`, `connection`, `owed`, `allowance` | how many connections, and clients that take their time |
+//! | `wire`, `transport` | the bytes of a connection, held against stricter rules than the parser's |
+//! | [`tls`] | certificates, and their renewal |
+//! | `doorway`, `hosts`, `origins` | what every request meets first: known hosts, pages of other origins |
+//! | [`descriptors`] | how many files the process may open |
 //! | [`routes`] | every path and method, in one table |
 //! | `exchange` | one exchange, step by step |
+//! | `access` | what is told of an exchange: the log's line, Server-Timing, its trace |
+//! | `traffic` | exchanges in numbers |
 //! | [`call`] | one request as handlers see it |
 //! | `doors`, [`forwarded`] | who asks, and from where |
 //! | [`failure`] | errors, and the one place that gives them a status |
@@ -19,11 +26,17 @@
 //! | [`oip`] | the Open Inference Protocol |
 //! | `openapi` | the OpenAPI document, and the pages that show it |
 
+mod accepted;
+mod access;
 pub mod admin;
+mod allowance;
 pub mod batch;
 pub mod call;
 pub mod config;
+mod connection;
+pub mod descriptors;
 mod doors;
+mod doorway;
 mod encoding;
 mod exchange;
 pub mod failure;
@@ -31,12 +44,15 @@ pub mod feast;
 pub mod features;
 pub mod forwarded;
 pub mod health;
+mod hosts;
 pub mod ingest;
 pub mod limits;
 mod mlflow;
 pub mod models;
 pub mod oip;
 mod openapi;
+mod origins;
+mod owed;
 mod patience;
 pub mod predict;
 mod predict_body;
@@ -46,8 +62,14 @@ pub mod routes;
 mod scoring;
 pub mod server;
 mod table;
+pub mod tls;
+mod traffic;
+mod transport;
 mod v1;
+mod watchman;
 pub mod websocket;
+mod wire;
 
 pub use config::HttpConfig;
 pub use server::{BindError, Server};
+pub use watchman::ConnectionCounts;

@@ -1,13 +1,14 @@
 //! Limits on one request: the length of its body and the time it takes.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming};
 use serve_core::ByteSize;
 
+use crate::allowance::Allowance;
 use crate::failure::Failure;
 
 /// How long the rest of a body that is too long is read and thrown away, so that the client sees the answer.
@@ -16,11 +17,12 @@ const DISCARD: Duration = Duration::from_secs(2);
 /// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
-/// 413 as soon as it is known to be longer; 400 when the client breaks off.
+/// 413 as soon as it is known to be longer; 408 when it comes too slowly; 400 when the client breaks off.
 pub(crate) async fn read_body(
     mut body: Incoming,
     headers: &HeaderMap,
     limit: ByteSize,
+    mut allowance: Allowance,
 ) -> Result<Bytes, Failure> {
     let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
     let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -33,10 +35,7 @@ pub(crate) async fn read_body(
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Failure::unreadable("body_broken_off", format!("the body broke off: {error}"))
-        })?;
+    while let Some(frame) = next(&mut body, &mut allowance).await? {
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > most {
             discard(body);
@@ -53,6 +52,20 @@ pub(crate) async fn read_body(
         }
     }
     Ok(if rest.is_empty() { first } else { rest.freeze() })
+}
+
+/// The next piece, waited for as long as the allowance lasts.
+async fn next(body: &mut Incoming, allowance: &mut Allowance) -> Result<Option<Frame<Bytes>>, Failure> {
+    let began = Instant::now();
+    let Ok(frame) = tokio::time::timeout(allowance.left(), body.frame()).await else {
+        let message = "the body comes too slowly (http.connections.min_bytes_per_second and patience)";
+        return Err(Failure::of(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message));
+    };
+    let broken = |error| Failure::unreadable("body_broken_off", format!("the body broke off: {error}"));
+    let frame = frame.transpose().map_err(broken)?;
+    allowance.wait(began.elapsed());
+    allowance.earn(frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64));
+    Ok(frame)
 }
 
 /// Reads on without keeping anything. The task ends with the body, or after [`DISCARD`].

@@ -38,6 +38,35 @@ pub(crate) fn text(content_type: &'static str, body: String) -> Reply {
     reply
 }
 
+/// A failure as the bytes of HTTP/1.1, for a client whose request the parser does not know; the connection ends with it.
+pub(crate) fn on_the_wire(failure: Failure, dialect: Dialect) -> Bytes {
+    let id = uuid::Uuid::now_v7().hyphenated().to_string();
+    let (parts, body) = failure.reply(dialect, &id).into_parts();
+    let body = whole(body);
+    let mut bytes =
+        format!("HTTP/1.1 {}\r\nconnection: close\r\nx-request-id: {id}\r\n", parts.status).into_bytes();
+    bytes.extend_from_slice(
+        format!("x-content-type-options: nosniff\r\ncontent-length: {}\r\n", body.len()).as_bytes(),
+    );
+    for (name, value) in &parts.headers {
+        for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            bytes.extend_from_slice(piece);
+        }
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(&body);
+    bytes.into()
+}
+
+/// The bytes of a body that is one piece.
+fn whole(mut body: Full<Bytes>) -> Bytes {
+    let mut waker = std::task::Context::from_waker(std::task::Waker::noop());
+    match hyper::body::Body::poll_frame(std::pin::Pin::new(&mut body), &mut waker) {
+        std::task::Poll::Ready(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        _ => Bytes::new(),
+    }
+}
+
 /// A time as answers tell it: RFC 3339, UTC, milliseconds.
 pub(crate) fn timestamp(at: Timestamp) -> String {
     format!("{at:.3}")

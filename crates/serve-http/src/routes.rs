@@ -11,8 +11,12 @@ use serve_app::{AuthMode, Permission, Service};
 
 use crate::call::Call;
 use crate::config::HttpConfig;
+use crate::doorway::Doorway;
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
+use crate::tls::Tls;
+use crate::traffic::Traffic;
+use crate::watchman::{ConnectionCounts, Watchman};
 use crate::websocket::Sockets;
 use crate::{
     admin, batch, feast, features, health, ingest, mlflow, models, oip, openapi, predict, v1, websocket,
@@ -30,6 +34,11 @@ pub struct App {
     pub config: HttpConfig,
     /// Set once the server stops taking requests.
     pub draining: AtomicBool,
+    pub(crate) watchman: Arc<Watchman>,
+    pub(crate) doorway: Doorway,
+    /// TLS, once the server listens with it.
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) traffic: Traffic,
     pub(crate) sockets: Arc<Sockets>,
     /// The OpenAPI document, once somebody asked for it.
     pub(crate) document: openapi::Document,
@@ -215,8 +224,12 @@ impl App {
         Self {
             sockets: Sockets::new(&config.websocket),
             service,
+            watchman: Arc::new(Watchman::new(&config)),
+            doorway: Doorway::new(&config),
+            tls: None,
             config,
             draining: AtomicBool::new(false),
+            traffic: Traffic::default(),
             document: openapi::Document::default(),
             table: Table::new(),
         }
@@ -225,6 +238,12 @@ impl App {
     /// The line of the table that a request means.
     pub(crate) fn find(&self, method: &Method, path: &str) -> Result<Found, Failure> {
         self.table.find(method, path)
+    }
+
+    /// How many connections there are, and were.
+    #[must_use]
+    pub fn connections(&self) -> ConnectionCounts {
+        self.watchman.counts()
     }
 
     /// Whether callers have to say who they are.

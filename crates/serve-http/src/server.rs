@@ -1,30 +1,19 @@
-//! Listening and connections: HTTP/1.1 and prior-knowledge HTTP/2 on one port, layers around the application, and a stop
-//! that lets requests under way finish.
+//! Listening, accepting, and a stop that lets requests under way finish. What becomes of a connection stands in `accepted`.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{HeaderValue, Method, header};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
+use rustix::net::sockopt;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tower::ServiceBuilder;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::cors::{AllowOrigin, CorsLayer};
-use tracing::{debug, error, warn};
+use tracing::warn;
 
-use crate::call::Peer;
-use crate::exchange::{self, REQUEST_ID};
-use crate::failure::{Dialect, Failure};
-use crate::reply::Reply;
+use crate::accepted::Accepted;
 use crate::routes::App;
+use crate::tls::{Tls, TlsError};
 
 /// How long a stopping server goes on taking requests, each answered with `Connection: close`, before it closes idle
 /// connections: a client that is about to send on a connection it thinks open is answered, and told to leave.
@@ -32,6 +21,12 @@ const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How long accepting waits after the system refused a connection, e.g. for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// After so long of silence the system asks the other side whether it is still there, three times.
+const KEEP_ALIVE: Duration = Duration::from_secs(60);
+
+/// How long sent bytes may stay unacknowledged before the system gives the connection up, in milliseconds.
+const UNACKNOWLEDGED: u32 = 60_000;
 
 /// Why the server does not listen.
 #[derive(Debug, Error)]
@@ -52,12 +47,15 @@ pub enum BindError {
         #[source]
         source: std::io::Error,
     },
-    /// An origin in the configuration is not one.
-    #[error("http.cors.allowed_origins: {origin:?} is not an origin such as https://app.example.com")]
-    Origin {
-        /// The text.
-        origin: String,
+    /// The `http` section has mistakes.
+    #[error("{}", mistakes.join("; "))]
+    Config {
+        /// All of them.
+        mistakes: Vec<String>,
     },
+    /// TLS cannot be spoken.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// A server that listens and does not answer yet.
@@ -65,7 +63,6 @@ pub enum BindError {
 pub struct Server {
     listener: TcpListener,
     app: Arc<App>,
-    cors: Option<CorsLayer>,
 }
 
 /// How a server stopped.
@@ -81,15 +78,17 @@ impl Server {
     /// Listens on the configured address. From here on clients can connect; they are answered by [`run`](Self::run).
     ///
     /// # Errors
-    /// When the address cannot be had.
-    pub async fn bind(app: App) -> Result<Self, BindError> {
+    /// When the section has mistakes, TLS's files do not fit, or the address cannot be had.
+    pub async fn bind(mut app: App) -> Result<Self, BindError> {
+        app.config.check().map_err(|mistakes| BindError::Config { mistakes })?;
+        app.tls = app.config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let address = SocketAddr::new(app.config.host, app.config.port);
         let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::InUse { address },
             _ => BindError::Refused { address, source },
         })?;
-        let cors = cors(&app.config.cors.allowed_origins)?;
-        Ok(Self { listener, app: Arc::new(app), cors })
+        set_options(&listener);
+        Ok(Self { listener, app: Arc::new(app) })
     }
 
     /// Where the server listens, with the real port where 0 was asked for.
@@ -100,93 +99,90 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// `http` or `https`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.app.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// TLS as it is served, for who wants to reload it.
+    #[must_use]
+    pub fn tls(&self) -> Option<Arc<Tls>> {
+        self.app.tls.clone()
+    }
+
     /// Answers until `stop` completes and a second longer, asking clients to leave; then takes no more connections and waits
     /// for requests under way.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
-        let graceful = GracefulShutdown::new();
-        let following = self.app.service.follow_features(self.app.config.websocket.poll);
-        let layers =
-            ServiceBuilder::new().option_layer(self.cors.clone()).layer(CatchPanicLayer::custom(panicked));
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.app.config.header_timeout)
-            .http2()
-            .timer(TokioTimer::new())
-            .keep_alive_interval(Some(Duration::from_secs(20)));
-        let draining = Arc::clone(&self.app);
+        let Self { listener, app } = self;
+        let watching = Arc::clone(&app.watchman);
+        let watching = tokio::spawn(async move { watching.watch().await });
+        let following = app.service.follow_features(app.config.websocket.poll);
+        let renewing = app.tls.clone().filter(|tls| !tls.config().poll.is_zero()).map(renew);
+        let draining = Arc::clone(&app);
         let stop = async move {
             stop.await;
             draining.draining.store(true, Ordering::Relaxed);
             draining.sockets.close();
             tokio::time::sleep(FAREWELL.min(draining.config.drain_timeout)).await;
         };
-        let mut stop = std::pin::pin!(stop);
-        loop {
-            let accepted = tokio::select! {
-                accepted = self.listener.accept() => accepted,
-                () = &mut stop => break,
-            };
-            let (stream, address) = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                    continue;
-                }
-            };
-            // Answers are small and wanted at once.
-            drop(stream.set_nodelay(true));
-            let (app, peer) = (Arc::clone(&self.app), Peer { address });
-            let service = layers.clone().service_fn(move |request| {
-                let answer = exchange::answer(Arc::clone(&app), peer, request);
-                async move { Ok::<_, Infallible>(answer.await) }
-            });
-            let service = TowerToHyperService::new(service);
-            let connection =
-                builder.serve_connection_with_upgrades(TokioIo::new(stream), service).into_owned();
-            let connection = graceful.watch(connection);
-            tokio::spawn(async move {
-                if let Err(error) = connection.await {
-                    debug!(%error, "a connection ended");
-                }
-            });
-        }
-        drop(self.listener);
-        let ended = async { tokio::join!(graceful.shutdown(), self.app.sockets.ended()) };
-        let stopped = match tokio::time::timeout(self.app.config.drain_timeout, ended).await {
-            Ok(_) => Stopped::Drained,
-            Err(_) => Stopped::CutOff,
-        };
+        accept(&listener, &app, stop).await;
+        drop(listener);
+        let ended = async { tokio::join!(app.watchman.dismiss(), app.sockets.ended()) };
+        let drained = tokio::time::timeout(app.config.drain_timeout, ended).await;
+        watching.abort();
         following.abort();
-        stopped
+        if let Some(renewing) = renewing {
+            renewing.abort();
+        }
+        if drained.is_ok() { Stopped::Drained } else { Stopped::CutOff }
     }
 }
 
-/// A panic of ours is logged by the panic hook; the client gets our error body.
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Reply {
-    error!("a request's handler panicked");
-    Failure::internal().reply(Dialect::Native, "")
-}
-
-fn cors(origins: &[String]) -> Result<Option<CorsLayer>, BindError> {
-    if origins.is_empty() {
-        return Ok(None);
-    }
-    let allowed = if origins.iter().any(|origin| origin == "*") {
-        AllowOrigin::any()
-    } else {
-        let parse = |origin: &String| match HeaderValue::from_str(origin) {
-            Ok(value) if origin.contains("://") => Ok(value),
-            _ => Err(BindError::Origin { origin: origin.clone() }),
+/// Accepts until `stop` completes.
+async fn accept(listener: &TcpListener, app: &Arc<App>, stop: impl Future<Output = ()>) {
+    let accepted = Accepted::new(app);
+    let mut stop = std::pin::pin!(stop);
+    loop {
+        let connection = tokio::select! {
+            connection = listener.accept() => connection,
+            () = &mut stop => return,
         };
-        AllowOrigin::list(origins.iter().map(parse).collect::<Result<Vec<_>, _>>()?)
+        match connection {
+            Ok((socket, address)) => accepted.take(socket, address),
+            Err(error) => {
+                warn!(%error, "a connection cannot be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Options that the sockets of connections have from this one.
+fn set_options(listener: &TcpListener) {
+    let set = || {
+        // Answers are small and wanted at once.
+        sockopt::set_tcp_nodelay(listener, true)?;
+        sockopt::set_socket_keepalive(listener, true)?;
+        sockopt::set_tcp_keepidle(listener, KEEP_ALIVE)?;
+        sockopt::set_tcp_keepintvl(listener, KEEP_ALIVE / 4)?;
+        sockopt::set_tcp_keepcnt(listener, 3)?;
+        sockopt::set_tcp_user_timeout(listener, UNACKNOWLEDGED)
     };
-    let layer = CorsLayer::new()
-        .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::PUT])
-        .allow_headers([header::CONTENT_TYPE, header::HeaderName::from_static(REQUEST_ID)])
-        .expose_headers([header::HeaderName::from_static(REQUEST_ID)]);
-    Ok(Some(layer))
+    if let Err(error) = set() {
+        warn!(%error, "the system refuses an option of TCP; clients that vanish are noticed later");
+    }
+}
+
+/// Looks at the files of TLS again and again.
+fn renew(tls: Arc<Tls>) -> tokio::task::JoinHandle<()> {
+    let mut rounds = tokio::time::interval(tls.config().poll);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    tokio::spawn(async move {
+        loop {
+            rounds.tick().await;
+            let tls = Arc::clone(&tls);
+            drop(tokio::task::spawn_blocking(move || tls.refresh()).await);
+        }
+    })
 }

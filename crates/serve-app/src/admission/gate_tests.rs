@@ -210,7 +210,7 @@ proptest! {
     fn no_permit_is_lost_or_doubled(acts in acts(), most in 1..5_u32, queue in 0..6_u32) {
         let gate = gate(most, queue);
         let shares = [share(0, 1, 2), share(1, 2, 9), share(2, 9, 9)];
-        let (mut held, mut waiting): (Vec<(Vec<usize>, Permit)>, Vec<Waits>) = Default::default();
+        let (mut held, mut waiting): (Vec<(Vec<usize>, Permit)>, Vec<Waits>) = (Vec::new(), Vec::new());
         for act in acts {
             let (of_these, urgency) = match act {
                 Act::End(at) => {

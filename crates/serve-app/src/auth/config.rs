@@ -238,7 +238,7 @@ impl AuthConfig {
     pub(crate) fn own_mistakes(&self) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         let mut wrong = |setting: &str, problem: &str| {
-            mistakes.push(Mistake { setting: format!("auth.{setting}"), problem: problem.to_owned() });
+            mistakes.push(Mistake::new(format!("auth.{setting}"), problem.to_owned()));
         };
         let given = !self.keys.is_empty()
             || self.keys_file.is_some()

@@ -69,7 +69,7 @@ pub(super) fn read_file(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<KeyConf
     let text = match files::read(path) {
         Ok(text) => text,
         Err(problem) => {
-            mistakes.push(Mistake { setting: setting(), problem });
+            mistakes.push(Mistake::new(setting(), problem));
             return Vec::new();
         }
     };
@@ -78,7 +78,7 @@ pub(super) fn read_file(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<KeyConf
     });
     let Ok(listed) = listed else {
         let problem = "expected a list of keys in YAML, as auth.keys has it".to_owned();
-        mistakes.push(Mistake { setting: setting(), problem });
+        mistakes.push(Mistake::new(setting(), problem));
         return Vec::new();
     };
     let mut keys = Vec::with_capacity(listed.len());
@@ -87,7 +87,7 @@ pub(super) fn read_file(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<KeyConf
             Ok(key) => keys.push(key),
             Err(error) => {
                 let setting = format!("{}, key {at}", setting());
-                mistakes.push(Mistake { setting, problem: error.to_string() });
+                mistakes.push(Mistake::new(setting, error.to_string()));
             }
         }
     }
@@ -105,13 +105,13 @@ impl KeyRing {
         let mut ring = Self::default();
         if keys.len() > MOST_KEYS {
             let problem = format!("{} keys are more than {MOST_KEYS}; tokens are for that many", keys.len());
-            mistakes.push(Mistake { setting: "auth.keys".to_owned(), problem });
+            mistakes.push(Mistake::new("auth.keys".to_owned(), problem));
             return ring;
         }
         let mut rates: BTreeMap<&str, Option<Rate>> = BTreeMap::new();
         for (at, key) in keys.iter().enumerate() {
             let mut wrong = |problem: String| {
-                mistakes.push(Mistake { setting: format!("auth.keys[{at}]"), problem });
+                mistakes.push(Mistake::new(format!("auth.keys[{at}]"), problem));
             };
             own_mistakes(key).for_each(&mut wrong);
             if !is_name(&key.id) {

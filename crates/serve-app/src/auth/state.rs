@@ -183,7 +183,7 @@ fn ring(
     // Later on a file without a key is somebody's way to lock everyone out.
     if listed.is_empty() && before.is_none() && mistakes.is_empty() {
         let problem = "mode asks for keys, and there are none".to_owned();
-        mistakes.push(Mistake { setting: "auth.keys".to_owned(), problem });
+        mistakes.push(Mistake::new("auth.keys".to_owned(), problem));
     }
     KeyRing::new(&listed, before.map(|before| &before.ring), usages, mistakes)
 }

@@ -36,7 +36,7 @@ struct KeySet {
 /// The shared secret of a file, without the line's end that editors add.
 pub(super) fn secret(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<TokenKey> {
     let mut wrong = |problem: String| {
-        mistakes.push(Mistake { setting: format!("auth.jwt.hmac_file {}", path.display()), problem });
+        mistakes.push(Mistake::new(format!("auth.jwt.hmac_file {}", path.display()), problem));
         None
     };
     let bytes = match files::read(path) {
@@ -66,7 +66,7 @@ pub(super) fn set(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<TokenKey> {
         _ => Ok(set.keys),
     });
     let mut wrong = |problem: String| {
-        mistakes.push(Mistake { setting: format!("auth.jwt.jwks_file {}", path.display()), problem });
+        mistakes.push(Mistake::new(format!("auth.jwt.jwks_file {}", path.display()), problem));
     };
     let listed = match listed {
         Ok(listed) => listed,

@@ -180,7 +180,7 @@ impl Guarded {
         }
         let _place = self.bulkhead.enter(end).await.map_err(|full| {
             count(&self.counters.refused_busy);
-            StoreError::Busy { store: self.kind, waiting: full.waiting }.into()
+            StoreError::Busy { store: self.kind, waiting: full.waiting }
         })?;
         self.budget.pay_in();
         count(&self.counters.calls);

@@ -1,0 +1,123 @@
+//! The log on standard error: what is written, in which form, and through what, so that neither writing nor a reader that
+//! does not read holds up the server.
+
+mod format;
+mod writer;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serve_core::ByteSize;
+use thiserror::Error;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+pub use writer::{Flushed, Written};
+
+use crate::payloads::PayloadsConfig;
+use format::Lines;
+use writer::Writer;
+
+/// The target of the lines that tell one request each.
+pub const ACCESS: &str = "access";
+
+/// What is written to standard error.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogConfig {
+    /// For people or for machines.
+    pub format: LogFormat,
+    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `serve_registry=debug,info`. The lines of requests
+    /// have the target `access`: `access=warn,info` leaves out those of requests that went well.
+    pub level: String,
+    /// Lines that wait to be written; what comes beyond is dropped and counted.
+    pub buffer: ByteSize,
+    /// Bodies of some requests and answers.
+    pub payloads: PayloadsConfig,
+}
+
+/// For people or for machines.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// A line of text.
+    #[default]
+    Text,
+    /// A line of JSON.
+    Json,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Text,
+            level: "info".to_owned(),
+            buffer: ByteSize(1 << 20),
+            payloads: PayloadsConfig::default(),
+        }
+    }
+}
+
+/// A level that is none.
+#[derive(Debug, Error)]
+#[error("{level:?} is no level or filter: {problem}")]
+pub struct LevelError {
+    level: String,
+    problem: String,
+}
+
+/// The log while it is written.
+#[derive(Debug)]
+pub struct Log {
+    level: reload::Handle<EnvFilter, Registry>,
+    written: Arc<Written>,
+}
+
+impl LogConfig {
+    /// What is wrong with the section.
+    #[must_use]
+    pub fn mistakes(&self) -> Vec<(&'static str, String)> {
+        let level = filter(&self.level).err().map(|error| ("log.level", error.to_string()));
+        level.into_iter().chain(self.payloads.mistakes()).collect()
+    }
+
+    /// Starts the log of this process. What is still to be written when the returned guard is dropped is written then.
+    ///
+    /// # Errors
+    /// When the level is none.
+    pub fn start(&self) -> Result<(Log, Flushed), LevelError> {
+        let (filter, level) = reload::Layer::new(filter(&self.level)?);
+        let limit = usize::try_from(self.buffer.0).unwrap_or(usize::MAX);
+        let (writer, written, flushed) = Writer::start(std::io::stderr(), limit);
+        let lines = tracing_subscriber::fmt::layer().event_format(Lines(self.format)).with_writer(writer);
+        tracing_subscriber::registry().with(filter).with(lines).init();
+        Ok((Log { level, written }, flushed))
+    }
+}
+
+impl Log {
+    /// Writes from now on what `level` asks for.
+    ///
+    /// # Errors
+    /// When it is none; the old one stays.
+    pub fn set_level(&self, level: &str) -> Result<(), LevelError> {
+        let new = filter(level)?;
+        let failed =
+            |error: reload::Error| LevelError { level: level.to_owned(), problem: error.to_string() };
+        self.level.reload(new).map_err(failed)
+    }
+
+    /// Counts of lines.
+    #[must_use]
+    pub fn written(&self) -> &Arc<Written> {
+        &self.written
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, LevelError> {
+    // The audit trail is no matter of taste: it is written whatever the level, unless the filter names it.
+    let audited = if level.contains("audit") { "" } else { ",audit=info" };
+    EnvFilter::try_new(format!("{level}{audited}"))
+        .map_err(|error| LevelError { level: level.to_owned(), problem: error.to_string() })
+}

@@ -1,0 +1,229 @@
+//! One connection, from its acceptance to its end: a place, TLS where it is spoken, then HTTP/1.1 or HTTP/2, whichever the
+//! client begins with.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use http::{HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::{Body, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tower::{Service as _, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::{debug, error};
+
+use crate::call::Peer;
+use crate::connection::{Connection, Order, Phase, Place};
+use crate::exchange;
+use crate::failure::{Dialect, Failure};
+use crate::owed::Owed;
+use crate::reply::{self, Reply};
+use crate::routes::App;
+use crate::tls::{self, Tls};
+use crate::transport::Transport;
+use crate::watchman::Full;
+use crate::wire::{HeadLimits, Wire};
+
+/// How long somebody who is turned away at the door gets to hear why.
+const TURNED_AWAY: Duration = Duration::from_millis(500);
+
+/// How many of them hear it at a time; others are let go without a word.
+const FAREWELLS: usize = 64;
+
+/// Answers that one HTTP/2 stream may have under way; more waits with the body.
+const STREAM_BUFFER: usize = 64 << 10;
+
+/// Takes connections in.
+#[derive(Debug, Clone)]
+pub(crate) struct Accepted {
+    app: Arc<App>,
+    builder: auto::Builder<TokioExecutor>,
+    limits: HeadLimits,
+    farewells: Arc<Semaphore>,
+}
+
+impl Accepted {
+    pub(crate) fn new(app: &Arc<App>) -> Self {
+        let config = &app.config;
+        let limits = HeadLimits {
+            header_bytes: usize::try_from(config.max_header_bytes.0).unwrap_or(usize::MAX),
+            uri_bytes: usize::try_from(config.max_uri_bytes.0).unwrap_or(usize::MAX),
+        };
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        builder
+            .http1()
+            .timer(TokioTimer::new())
+            // The watchman's limits come first; this one holds where bytes come that are no request at all.
+            .header_read_timeout(config.connections.idle_timeout + config.header_timeout * 2);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(config.http2.max_streams)
+            // A head that is a little too large is answered by us, one that is much too large by the protocol.
+            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX).saturating_mul(2))
+            .max_pending_accept_reset_streams(20)
+            .max_local_error_reset_streams(256)
+            .max_send_buf_size(STREAM_BUFFER)
+            .keep_alive_interval(Some(config.http2.ping_interval))
+            .keep_alive_timeout(config.http2.ping_interval);
+        Self { app: Arc::clone(app), builder, limits, farewells: Arc::new(Semaphore::new(FAREWELLS)) }
+    }
+
+    /// Serves a connection in a task of its own, or turns it away.
+    pub(crate) fn take(&self, socket: TcpStream, address: SocketAddr) {
+        let phase = if self.app.tls.is_some() { Phase::Handshake } else { Phase::Idle };
+        match self.app.watchman.enter(address.ip(), phase) {
+            Ok(place) => {
+                let accepted = self.clone();
+                tokio::spawn(async move { accepted.serve(socket, address, place).await });
+            }
+            Err(full) => self.turn_away(socket, full),
+        }
+    }
+
+    /// Says that there is no place, to a few at a time: there is no end to who can be turned away.
+    fn turn_away(&self, socket: TcpStream, full: Full) {
+        debug!(?full, "a connection is refused");
+        let Ok(turn) = Arc::clone(&self.farewells).try_acquire_owned() else { return };
+        if self.app.tls.is_none() {
+            tokio::spawn(async move {
+                tell(socket, no_place(full)).await;
+                drop(turn);
+            });
+        }
+    }
+
+    async fn serve(self, socket: TcpStream, address: SocketAddr, place: Place) {
+        let connection = Arc::clone(&place.0);
+        let local = socket.local_addr().unwrap_or(address);
+        let mut peer = Peer { address, local, secure: self.app.tls.is_some(), certificate: None };
+        let transport = match &self.app.tls {
+            None => Transport::Plain(socket),
+            Some(tls) => match handshake(tls, socket, &connection).await {
+                Ok(transport) => transport,
+                Err(error) => {
+                    self.app.watchman.counts.handshakes_failed.fetch_add(1, Relaxed);
+                    debug!(%error, %address, "a TLS handshake came to nothing");
+                    return;
+                }
+            },
+        };
+        if let Transport::Tls(stream) = &transport {
+            peer.certificate = tls::client(stream.get_ref().1.peer_certificates());
+        }
+        let wire = Wire::new(transport, place, self.limits);
+        self.speak(wire, peer, connection).await;
+    }
+
+    /// Speaks HTTP until one side ends it.
+    async fn speak(self, wire: Wire, peer: Peer, connection: Arc<Connection>) {
+        let app = self.app;
+        let exchange = tower::service_fn(move |request: Request<Incoming>| {
+            let answer = exchange::answer(Arc::clone(&app), peer.clone(), request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
+        let exchange = ServiceBuilder::new().layer(CatchPanicLayer::custom(panicked)).service(exchange);
+        let watched = Arc::clone(&connection);
+        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+            let (mut exchange, connection) = (exchange.clone(), Arc::clone(&watched));
+            async move {
+                let in_pieces = request.version() == Version::HTTP_2;
+                let mut request_under_way = connection.begin();
+                let mut answer = exchange.call(request).await?;
+                request_under_way.answered();
+                leave_protocol(&connection, &mut answer);
+                Ok::<_, Infallible>(answer.map(|body| Owed::new(body, request_under_way, in_pieces)))
+            }
+        });
+        let served = self.builder.serve_connection_with_upgrades(TokioIo::new(wire), service).into_owned();
+        let mut served = std::pin::pin!(served);
+        loop {
+            tokio::select! {
+                ended = &mut served => {
+                    if let Err(error) = ended {
+                        debug!(%error, "a connection ended");
+                    }
+                    return;
+                }
+                order = connection.told() => match order {
+                    Order::Cut => return,
+                    Order::Finish => served.as_mut().graceful_shutdown(),
+                    // Looking at the connection again is all it takes.
+                    Order::Nothing | Order::Refuse => {}
+                },
+            }
+        }
+    }
+}
+
+/// A client that asked for another protocol gets it, or an answer and the end: what it sends next was not looked at.
+fn leave_protocol<B: Body>(connection: &Connection, answer: &mut Response<B>) {
+    if connection.phase() != Phase::Asking {
+        return;
+    }
+    if answer.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connection.enter(Phase::Upgraded);
+    } else {
+        answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Agrees on TLS. The watchman's limit of time is the caller's to keep: a cut drops this.
+async fn handshake(tls: &Tls, socket: TcpStream, connection: &Connection) -> io::Result<Transport> {
+    let agree = async {
+        let mut first = [0; 1];
+        socket.peek(&mut first).await?;
+        // A TLS record begins with 22; a letter is the beginning of a method.
+        if first[0].is_ascii_alphabetic() {
+            let message = "this port speaks TLS; expected https://";
+            tell(socket, Failure::unreadable("tls_required", message)).await;
+            return Err(io::Error::other("plain HTTP on a port of TLS"));
+        }
+        tls.acceptor().accept(socket).await
+    };
+    tokio::select! {
+        agreed = agree => {
+            let stream = agreed?;
+            connection.enter(Phase::Idle);
+            Ok(Transport::Tls(Box::new(stream)))
+        }
+        _ = connection.told() => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+/// Sends an error to a client that was not listened to, and ends.
+async fn tell(mut socket: TcpStream, failure: Failure) {
+    let words = reply::on_the_wire(failure, Dialect::Native);
+    let farewell = async {
+        socket.write_all(&words).await?;
+        socket.shutdown().await?;
+        // What is unread when a socket closes takes back what was sent.
+        let mut scratch = [0; 4096];
+        while socket.read(&mut scratch).await? > 0 {}
+        io::Result::Ok(())
+    };
+    drop(tokio::time::timeout(TURNED_AWAY, farewell).await);
+}
+
+/// Why there is no place, to be told.
+fn no_place(full: Full) -> Failure {
+    let (setting, of) = match full {
+        Full::Server => ("http.connections.max", "this server"),
+        Full::Address => ("http.connections.max_per_address", "your address"),
+    };
+    let message = format!("{of} has as many connections as are allowed ({setting})");
+    Failure::of(StatusCode::SERVICE_UNAVAILABLE, "too_many_connections", message)
+}
+
+/// A panic of ours is logged by the panic hook; the client gets our error body.
+fn panicked(_: Box<dyn std::any::Any + Send>) -> Reply {
+    error!("a request's handler panicked");
+    Failure::internal().reply(Dialect::Native, "")
+}

@@ -1,0 +1,315 @@
+//! What is told of an exchange once it has its answer: the log's line, the metrics' counts, `Server-Timing`, and where it
+//! stands in a trace. Headers are never told, and of the path only so much.
+
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Incoming};
+use serve_app::error::Fault;
+use serve_app::log::ACCESS;
+use serve_app::payloads::Sample;
+use serve_app::telemetry::{Attribute, Span};
+use serve_app::trace::Trace;
+use serve_app::{Context, Permission, Stage};
+use tracing::{Level, debug, enabled, info, warn};
+
+use crate::call::{Call, Peer, RequestId};
+use crate::failure::{Dialect, Told};
+use crate::reply::Reply;
+use crate::routes::{App, Route};
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// How much of a path, or of an error's message, stands in the log.
+const LONGEST: usize = 256;
+
+/// The longest `tracestate` that is handed on, as the recommendation asks at least.
+const LONGEST_STATE: usize = 512;
+
+/// One exchange, as it is seen from outside.
+pub(crate) struct Seen {
+    app: Arc<App>,
+    began: Instant,
+    id: RequestId,
+    method: Method,
+    uri: Uri,
+    peer: Peer,
+    trace: Option<Trace>,
+    state: Option<HeaderValue>,
+    entered: OnceLock<Entered>,
+    answered: bool,
+}
+
+/// What is known once the request was read and may be answered.
+struct Entered {
+    route: &'static Route,
+    context: Arc<Context>,
+    /// Bytes of the body.
+    length: usize,
+    /// The body, where it is kept.
+    body: Option<Bytes>,
+}
+
+impl Seen {
+    /// The exchange begins.
+    pub(crate) fn new(
+        app: &Arc<App>,
+        request: &Request<Incoming>,
+        peer: Peer,
+        id: &RequestId,
+        began: Instant,
+    ) -> Self {
+        app.traffic.begin();
+        let headers = request.headers();
+        let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
+        let trace = match parent {
+            Some(parent) => Some(Trace::of(parent).unwrap_or_else(|| Trace::begin(false))),
+            None => app.service.telemetry().begin(),
+        };
+        // Without its parent a state says nothing.
+        let goes_on = trace.is_some_and(|trace| trace.parent_id != 0);
+        let state = headers.get(TRACESTATE).filter(|state| goes_on && state.len() <= LONGEST_STATE).cloned();
+        Self {
+            app: Arc::clone(app),
+            began,
+            id: id.clone(),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            peer,
+            trace,
+            state,
+            entered: OnceLock::new(),
+            answered: false,
+        }
+    }
+
+    /// The request was read and is handed to its handler.
+    pub(crate) fn enter(&self, route: &'static Route, call: &Call) {
+        let kept =
+            route.permission == Some(Permission::Predict) && self.app.service.payloads().picks(&self.id.0);
+        let body = kept.then(|| call.body.clone());
+        let context = Arc::clone(&call.context);
+        drop(self.entered.set(Entered { route, context, length: call.body.len(), body }));
+    }
+
+    /// Keeps the bodies, if the request was picked.
+    pub(crate) async fn sample(&self, reply: &Reply) {
+        let Some(request) = self.entered.get().and_then(|entered| entered.body.as_ref()) else { return };
+        // It lies in memory: nothing is waited for.
+        let Ok(response) = reply.body().clone().collect().await;
+        self.app.service.payloads().keep(Sample {
+            request_id: Arc::clone(&self.id.0),
+            asked: format!("{} {}", self.method, cut(self.uri.path())),
+            status: reply.status().as_u16(),
+            request: request.to_vec(),
+            response: response.to_bytes().to_vec(),
+        });
+    }
+
+    /// The exchange has its answer.
+    pub(crate) fn told(mut self, mut reply: Reply, dialect: Dialect) -> Reply {
+        self.answered = true;
+        let took = self.began.elapsed();
+        let told = reply.extensions_mut().remove::<Told>();
+        self.count(dialect, reply.status(), told.as_ref(), took);
+        self.line(&reply, told.as_ref(), took);
+        self.span(&reply, took);
+        let headers = reply.headers_mut();
+        if let Some(trace) = self.trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
+            headers.insert(TRACEPARENT, trace);
+            if let Some(state) = self.state.take() {
+                headers.insert(TRACESTATE, state);
+            }
+        }
+        if self.app.config.server_timing
+            && let Some(entered) = self.entered.get()
+            && let Ok(value) = HeaderValue::try_from(timing(&entered.context, took))
+        {
+            headers.insert(SERVER_TIMING, value);
+        }
+        reply
+    }
+
+    fn count(&self, dialect: Dialect, status: StatusCode, told: Option<&Told>, took: Duration) {
+        self.app.traffic.answered(dialect, status, took);
+        let Some(entered) = self.entered.get() else { return };
+        if entered.route.permission == Some(Permission::Predict) {
+            let fault = if status.is_client_error() { Fault::Client } else { Fault::Ours };
+            let failed = (!status.is_success()).then(|| (told.map_or("other", |told| told.code), fault));
+            self.app.service.predicted(&entered.context, failed);
+        }
+    }
+
+    /// Hands the exchange's span on, where somebody wants it.
+    fn span(&self, reply: &Reply, took: Duration) {
+        let telemetry = self.app.service.telemetry();
+        let Some(trace) = self.trace.filter(|trace| trace.sampled && telemetry.is_on()) else { return };
+        let context = self.entered.get().map(|entered| &entered.context);
+        let stages = context.map(|context| Stage::ALL.map(|stage| (stage.as_str(), context.spent(stage))));
+        let route = self.entered.get().map_or("", |entered| entered.route.path);
+        telemetry.record(Span {
+            trace,
+            name: format!("{} {route}", self.method),
+            began: serve_app::telemetry::began(took),
+            took,
+            stages: stages.into_iter().flatten().filter(|(_, took)| !took.is_zero()).collect(),
+            attributes: self.attributes(reply.status()),
+            failed: reply.status().is_server_error(),
+        });
+    }
+
+    /// What a span tells.
+    fn attributes(&self, status: StatusCode) -> Vec<(&'static str, Attribute)> {
+        let entered = self.entered.get();
+        let context = entered.map(|entered| &entered.context);
+        let manifest =
+            context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
+        let text = |text: &str| Attribute::Text(text.to_owned());
+        let known = [
+            ("http.request.method", Some(text(self.method.as_str()))),
+            ("http.route", entered.map(|entered| text(entered.route.path))),
+            ("http.response.status_code", Some(Attribute::Whole(status.as_u16().into()))),
+            ("url.path", Some(text(cut(self.uri.path())))),
+            ("client.address", Some(Attribute::Text(self.peer.address.ip().to_string()))),
+            ("serve.request_id", Some(text(&self.id.0))),
+            ("serve.model", manifest.map(|manifest| text(manifest.name.as_str()))),
+            ("serve.version", manifest.map(|manifest| text(manifest.version.as_str()))),
+            ("serve.rows", context.map(|context| Attribute::Whole(context.rows()))),
+        ];
+        known.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+
+    /// The log's line: of health and metrics at debug, of what failed at warn, and of all else at info.
+    fn line(&self, reply: &Reply, told: Option<&Told>, took: Duration) {
+        let quiet = self.entered.get().is_some_and(|entered| is_quiet(entered.route.path));
+        let level = match (reply.status().is_server_error(), quiet) {
+            (true, _) => Level::WARN,
+            (false, true) => Level::DEBUG,
+            (false, false) => Level::INFO,
+        };
+        let wanted = match level {
+            Level::WARN => enabled!(target: ACCESS, Level::WARN),
+            Level::DEBUG => enabled!(target: ACCESS, Level::DEBUG),
+            _ => enabled!(target: ACCESS, Level::INFO),
+        };
+        if wanted {
+            self.write(level, reply, told, took);
+        }
+    }
+
+    fn write(&self, level: Level, reply: &Reply, told: Option<&Told>, took: Duration) {
+        let entered = self.entered.get();
+        let context = entered.map(|entered| &entered.context);
+        let manifest =
+            context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
+        let spent =
+            |stage| context.map(|context| milliseconds(context.spent(stage))).filter(|spent| *spent > 0.0);
+        let trace = self.trace.map(|trace| format!("{:032x}", trace.trace_id));
+        let span = self.trace.map(|trace| format!("{:016x}", trace.span_id));
+        macro_rules! line {
+            ($event:ident) => {
+                $event!(
+                    target: ACCESS,
+                    request_id = &*self.id.0,
+                    method = self.method.as_str(),
+                    path = cut(self.uri.path()),
+                    route = entered.map(|entered| entered.route.path),
+                    status = reply.status().as_u16(),
+                    caller = context.map(|context| context.caller().name()),
+                    peer = %self.peer.address,
+                    model = manifest.map(|manifest| manifest.name.as_str()),
+                    version = manifest.map(|manifest| manifest.version.as_str()),
+                    rows = context.map(|context| context.rows()).filter(|rows| *rows > 0),
+                    ms = milliseconds(took),
+                    receive_ms = spent(Stage::Receive),
+                    parse_ms = spent(Stage::Parse),
+                    queue_ms = spent(Stage::Queue),
+                    features_ms = spent(Stage::Features),
+                    infer_ms = spent(Stage::Infer),
+                    write_ms = spent(Stage::Write),
+                    bytes_in = entered.map(|entered| entered.length as u64),
+                    bytes_out = reply.body().size_hint().exact(),
+                    trace_id = trace,
+                    span_id = span,
+                    code = told.map(|told| told.code),
+                    error = told.map(|told| cut(&told.message)),
+                )
+            };
+        }
+        match level {
+            Level::WARN => line!(warn),
+            Level::DEBUG => line!(debug),
+            _ => line!(info),
+        }
+    }
+}
+
+/// The client is gone where no answer was told.
+impl Drop for Seen {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.app.traffic.abandoned();
+            debug!(target: ACCESS, request_id = &*self.id.0, peer = %self.peer.address, "the client is gone");
+        }
+    }
+}
+
+/// Paths that machines ask every few seconds.
+fn is_quiet(path: &str) -> bool {
+    path == "/metrics" || path.starts_with("/health") || path.starts_with("/v2/health") || path == "/ping"
+}
+
+fn milliseconds(took: Duration) -> f64 {
+    took.as_secs_f64() * 1e3
+}
+
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(LONGEST)]
+}
+
+/// `Server-Timing`, with the stages that took any time.
+fn timing(context: &Context, took: Duration) -> String {
+    let mut text = String::with_capacity(128);
+    let mut stage = |name: &str, took: Duration| {
+        let microseconds = took.as_micros();
+        let separator = if text.is_empty() { "" } else { ", " };
+        // Writing into memory does not fail.
+        let _ = write!(text, "{separator}{name};dur={}.{:03}", microseconds / 1_000, microseconds % 1_000);
+    };
+    for one in Stage::ALL {
+        let spent = context.spent(one);
+        if spent >= Duration::from_micros(1) {
+            stage(one.as_str(), spent);
+        }
+    }
+    stage("total", took);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_that_took_time_stand_in_server_timing() {
+        let context = Context::internal();
+        context.spend(Stage::Infer, Duration::from_micros(1_234));
+        context.spend(Stage::Parse, Duration::from_micros(50));
+        context.spend(Stage::Write, Duration::from_nanos(999));
+        let told = timing(&context, Duration::from_millis(12));
+        assert_eq!(told, "parse;dur=0.050, infer;dur=1.234, total;dur=12.000");
+    }
+
+    #[test]
+    fn what_is_long_is_cut_between_characters() {
+        assert_eq!(cut(&"ü".repeat(300)).len(), LONGEST);
+        assert_eq!(cut(&format!("a{}", "ü".repeat(300))).len(), LONGEST - 1);
+        assert!(is_quiet("/health/live") && is_quiet("/metrics") && !is_quiet("/models"));
+    }
+}

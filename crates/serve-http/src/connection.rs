@@ -1,0 +1,219 @@
+//! One connection as the watchman sees it: what it is doing, since when, and what it was told to do.
+//!
+//! The connection's own task notes its state here in passing, without asking for the time or setting a timer; the watchman
+//! ([`crate::watchman`]) goes round four times a second, looks at all of them, and tells those that outstay to end.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use tokio::sync::Notify;
+
+use crate::watchman::Watchman;
+
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// TLS is being agreed upon.
+    Handshake,
+    /// Between requests, or a request is being answered.
+    Idle,
+    /// A request's head is coming.
+    Head,
+    /// A request's body is coming; whoever reads it watches the time.
+    Body,
+    /// A request asks for another protocol.
+    Asking,
+    /// HTTP/2.
+    Open,
+    /// Another protocol, of which nothing is known here.
+    Upgraded,
+    /// A head was refused: the answer is being sent, and what still comes is thrown away.
+    Refused,
+}
+
+impl Phase {
+    const ALL: [Self; 8] = [
+        Self::Handshake,
+        Self::Idle,
+        Self::Head,
+        Self::Body,
+        Self::Asking,
+        Self::Open,
+        Self::Upgraded,
+        Self::Refused,
+    ];
+}
+
+/// What a connection is told to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Order {
+    Nothing,
+    /// Refuse the head that does not come.
+    Refuse,
+    /// End after the requests under way.
+    Finish,
+    /// End now.
+    Cut,
+}
+
+/// A connection's state.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    watchman: Arc<Watchman>,
+    pub(crate) number: u64,
+    pub(crate) address: IpAddr,
+    phase: AtomicU8,
+    /// When the phase began, by the watchman's clock.
+    since: AtomicU64,
+    /// When something last happened.
+    touched: AtomicU64,
+    /// Requests that a handler works on.
+    pub(crate) computing: AtomicU32,
+    /// Answers that the client has not taken.
+    pub(crate) owed: AtomicU32,
+    blocked: AtomicBool,
+    pub(crate) written: AtomicU64,
+    order: AtomicU8,
+    told: Notify,
+}
+
+impl Connection {
+    pub(crate) fn new(watchman: Arc<Watchman>, number: u64, address: IpAddr, phase: Phase) -> Self {
+        let now = watchman.now();
+        Self {
+            watchman,
+            number,
+            address,
+            phase: AtomicU8::new(phase as u8),
+            since: AtomicU64::new(now),
+            touched: AtomicU64::new(now),
+            computing: AtomicU32::new(0),
+            owed: AtomicU32::new(0),
+            blocked: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            order: AtomicU8::new(Order::Nothing as u8),
+            told: Notify::new(),
+        }
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.phase.load(Relaxed))]
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        let now = self.watchman.now();
+        self.touched.store(now, Relaxed);
+        if self.phase.swap(phase as u8, Relaxed) != phase as u8 || phase == Phase::Head {
+            self.since.store(now, Relaxed);
+        }
+    }
+
+    /// How long the phase has lasted, in milliseconds.
+    pub(crate) fn lasted(&self) -> u64 {
+        self.watchman.now().saturating_sub(self.since.load(Relaxed))
+    }
+
+    /// How long nothing has happened, in milliseconds.
+    pub(crate) fn quiet(&self) -> u64 {
+        self.watchman.now().saturating_sub(self.touched.load(Relaxed))
+    }
+
+    /// Whether nothing is asked and nothing is owed.
+    pub(crate) fn at_rest(&self) -> bool {
+        self.computing.load(Relaxed) == 0 && self.owed.load(Relaxed) == 0
+    }
+
+    /// Whether the client keeps the server waiting with an answer.
+    pub(crate) fn waits_for_reader(&self) -> bool {
+        self.blocked.load(Relaxed) || self.owed.load(Relaxed) > 0
+    }
+
+    pub(crate) fn blocked(&self, is: bool) {
+        if self.blocked.load(Relaxed) != is {
+            self.blocked.store(is, Relaxed);
+        }
+    }
+
+    pub(crate) fn wrote(&self, bytes: usize) {
+        self.written.fetch_add(bytes as u64, Relaxed);
+    }
+
+    pub(crate) fn count_refused_head(&self) {
+        self.watchman.counts.heads_refused.fetch_add(1, Relaxed);
+    }
+
+    /// A request has come.
+    pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
+        self.computing.fetch_add(1, Relaxed);
+        UnderWay { connection: Arc::clone(self), answered: false }
+    }
+
+    /// Tells the connection what to do, unless it was told to do more.
+    pub(crate) fn tell(&self, order: Order) {
+        if self.order.fetch_max(order as u8, Relaxed) < order as u8 {
+            self.told.notify_one();
+        }
+    }
+
+    /// Waits until the connection is told something.
+    pub(crate) async fn told(&self) -> Order {
+        self.told.notified().await;
+        self.order()
+    }
+
+    pub(crate) fn order(&self) -> Order {
+        match self.order.load(Relaxed) {
+            0 => Order::Nothing,
+            1 => Order::Refuse,
+            2 => Order::Finish,
+            _ => Order::Cut,
+        }
+    }
+
+    pub(crate) fn is_too_slow(&self) -> bool {
+        self.order.load(Relaxed) == Order::Refuse as u8
+    }
+
+    pub(crate) fn is_cut(&self) -> bool {
+        self.order.load(Relaxed) == Order::Cut as u8
+    }
+}
+
+/// A request under way: computed, then owed, until its answer was taken or given up.
+#[derive(Debug)]
+pub(crate) struct UnderWay {
+    connection: Arc<Connection>,
+    answered: bool,
+}
+
+impl UnderWay {
+    pub(crate) fn answered(&mut self) {
+        self.answered = true;
+        self.connection.owed.fetch_add(1, Relaxed);
+        self.connection.computing.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let counter = if self.answered { &self.connection.owed } else { &self.connection.computing };
+        counter.fetch_sub(1, Relaxed);
+        // A head that came in the meantime was not waited for until now.
+        let now = self.connection.watchman.now();
+        self.connection.touched.store(now, Relaxed);
+        self.connection.since.store(now, Relaxed);
+    }
+}
+
+/// A connection's place among the others, which is free again when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Place(pub(crate) Arc<Connection>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.watchman.leave(&self.0);
+    }
+}

@@ -1,0 +1,189 @@
+//! Under which names clients may ask.
+//!
+//! A page whose name its owner lets point to 127.0.0.1 (DNS rebinding) reaches a server on loopback from a browser, and the
+//! browser takes the two for one origin. What gives it away is the name that it asks for, so on loopback only loopback's
+//! names are answered, and elsewhere those of `http.trusted_hosts`.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::{HeaderMap, StatusCode, Uri, header};
+
+use crate::failure::Failure;
+
+/// The names that are answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Hosts {
+    /// All of them.
+    Any,
+    /// Loopback's.
+    Loopback,
+    /// These, and the addresses under which a connection came.
+    Listed(Vec<Pattern>),
+}
+
+/// One name, or all below one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    Exact(String),
+    /// With its leading dot.
+    Below(String),
+}
+
+impl Hosts {
+    /// What `http.trusted_hosts` says of a server that listens on `address`.
+    pub(crate) fn new(trusted: &[String], address: IpAddr) -> Result<Self, String> {
+        if trusted.iter().any(|name| name == "*") {
+            return Ok(Self::Any);
+        }
+        if trusted.is_empty() {
+            return Ok(if address.is_loopback() { Self::Loopback } else { Self::Any });
+        }
+        Ok(Self::Listed(trusted.iter().map(|name| pattern(name)).collect::<Result<_, _>>()?))
+    }
+
+    fn know(&self, host: &str, local: SocketAddr) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Loopback => is_loopback(host),
+            Self::Listed(patterns) => {
+                patterns.iter().any(|pattern| pattern.takes(host))
+                    || host
+                        .parse()
+                        .is_ok_and(|address: IpAddr| address.to_canonical() == local.ip().to_canonical())
+            }
+        }
+    }
+
+    /// Refuses who asks for somebody else.
+    ///
+    /// # Errors
+    /// 400 where no host is named, 421 where another is.
+    pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap, local: SocketAddr) -> Result<(), Failure> {
+        if *self == Self::Any {
+            return Ok(());
+        }
+        let Some(asked) = asked(uri, headers) else {
+            let message = "the request names no host, and this server answers under known names only";
+            return Err(Failure::unreadable("missing_host", message));
+        };
+        let host = name(asked).to_ascii_lowercase();
+        if self.know(host.trim_end_matches('.'), local) {
+            return Ok(());
+        }
+        let told: String = asked.chars().take(200).collect();
+        let message = format!("{told:?} is not a name of this server; http.trusted_hosts lists them");
+        Err(Failure::of(StatusCode::MISDIRECTED_REQUEST, "untrusted_host", message))
+    }
+}
+
+impl Pattern {
+    fn takes(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Below(dotted) => host.len() > dotted.len() && host.ends_with(dotted),
+        }
+    }
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    let name = text.trim_end_matches('.').to_ascii_lowercase();
+    let plain = name.strip_prefix("*.").unwrap_or(&name);
+    let plain = plain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(plain);
+    let is_name = !plain.is_empty()
+        && plain.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if !is_name && plain.parse::<IpAddr>().is_err() {
+        let expected = "expected a name such as models.example.com, *.example.com, an address, or *, without port or scheme";
+        return Err(format!("http.trusted_hosts: {text:?}: {expected}"));
+    }
+    Ok(if name.starts_with("*.") {
+        Pattern::Below(name[1..].to_owned())
+    } else {
+        Pattern::Exact(plain.to_owned())
+    })
+}
+
+/// The host that a request names, with its port.
+pub(crate) fn asked<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let named = uri.authority().map(http::uri::Authority::as_str);
+    named.or_else(|| headers.get(header::HOST)?.to_str().ok()).filter(|host| !host.is_empty())
+}
+
+/// A host without its port, and an address without its brackets.
+pub(crate) fn name(host: &str) -> &str {
+    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => host.split(':').next().unwrap_or(host),
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderValue;
+
+    fn answered(hosts: &Hosts, host: &str) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_str(host).expect("is a value"));
+        hosts.check(&Uri::from_static("/"), &headers, "10.0.0.7:8000".parse().expect("an address")).is_ok()
+    }
+
+    #[test]
+    fn loopback_answers_to_its_own_names() {
+        let hosts = Hosts::new(&[], "127.0.0.1".parse().expect("an address")).expect("no mistakes");
+        for host in [
+            "localhost",
+            "LOCALHOST:8000",
+            "127.0.0.1:80",
+            "[::1]:8000",
+            "127.1.2.3",
+            "app.localhost",
+            "localhost.",
+        ] {
+            assert!(answered(&hosts, host), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example",
+            "10.0.0.7",
+            "xlocalhost",
+            "0.0.0.0",
+        ] {
+            assert!(!answered(&hosts, host), "{host}");
+        }
+    }
+
+    #[test]
+    fn listed_names_are_answered_with_those_below_a_star() {
+        let listed = ["models.example.com".to_owned(), "*.Internal".to_owned(), "[::5]".to_owned()];
+        let hosts = Hosts::new(&listed, "0.0.0.0".parse().expect("an address")).expect("no mistakes");
+        for host in ["models.example.com:443", "a.internal", "a.b.INTERNAL", "10.0.0.7:8000", "[::5]:1"] {
+            assert!(answered(&hosts, host), "{host}");
+        }
+        for host in ["internal", ".internal", "example.com", "xmodels.example.com", "10.0.0.8", "localhost"] {
+            assert!(!answered(&hosts, host), "{host}");
+        }
+        assert!(answered(
+            &Hosts::new(&["*".to_owned()], "127.0.0.1".parse().expect("one")).expect("any"),
+            "x"
+        ));
+        assert!(Hosts::new(&["a:80".to_owned()], "127.0.0.1".parse().expect("one")).is_err());
+    }
+
+    #[test]
+    fn a_request_names_some_host() {
+        let none = Hosts::Loopback.check(
+            &Uri::from_static("/"),
+            &HeaderMap::new(),
+            "127.0.0.1:1".parse().expect("one"),
+        );
+        assert_eq!(none.expect_err("no host").entry()["code"], "missing_host");
+    }
+}

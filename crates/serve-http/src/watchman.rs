@@ -1,0 +1,360 @@
+//! All connections, how many there may be, and who looks after them: one task for all, so that a connection needs no timer.
+//!
+//! | what a client does | what comes of it |
+//! |---|---|
+//! | does not finish a TLS handshake in time | the connection ends |
+//! | does not finish a head in time | 408 |
+//! | asks nothing for long | the connection ends as it does at a stop: nothing is lost |
+//! | does not take an answer | the connection is cut off, and what is not sent is forgotten |
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::allowance::Allowance;
+use crate::config::HttpConfig;
+use crate::connection::{Connection, Order, Phase, Place};
+
+/// How often the watchman goes round, which is how exact the limits are.
+const ROUND: Duration = Duration::from_millis(250);
+
+/// How long what a refused client still sends is read.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How many connections came and went.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) accepted: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) heads_refused: AtomicU64,
+    pub(crate) cut_off: AtomicU64,
+    pub(crate) handshakes_failed: AtomicU64,
+}
+
+/// How many connections there are, and were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionCounts {
+    /// Open now.
+    pub open: u64,
+    /// Taken since the start.
+    pub accepted: u64,
+    /// Refused for want of a place.
+    pub refused: u64,
+    /// Heads that were refused, or did not come in time.
+    pub heads_refused: u64,
+    /// Cut off: clients that did not take their answer.
+    pub cut_off: u64,
+    /// TLS handshakes that came to nothing.
+    pub handshakes_failed: u64,
+}
+
+impl ConnectionCounts {
+    /// As lines of Prometheus' text format.
+    #[must_use]
+    pub fn page(&self) -> String {
+        let lines = [
+            ("http_connections", "gauge", "Connections that are open.", self.open),
+            ("http_connections_accepted_total", "counter", "Connections taken.", self.accepted),
+            (
+                "http_connections_refused_total",
+                "counter",
+                "Connections refused for want of a place.",
+                self.refused,
+            ),
+            (
+                "http_connections_cut_off_total",
+                "counter",
+                "Connections cut off: the client did not take its answer, or did not agree on TLS in time.",
+                self.cut_off,
+            ),
+            (
+                "http_heads_refused_total",
+                "counter",
+                "Requests whose head is not HTTP, too large or too slow.",
+                self.heads_refused,
+            ),
+            (
+                "http_tls_handshakes_failed_total",
+                "counter",
+                "TLS handshakes that came to nothing.",
+                self.handshakes_failed,
+            ),
+        ];
+        let line = |(name, kind, help, value): (&str, &str, &str, u64)| {
+            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
+        };
+        lines.into_iter().map(line).collect()
+    }
+}
+
+/// Why there is no place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Full {
+    Server,
+    Address,
+}
+
+/// Limits, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    handshake: u64,
+    head: u64,
+    idle: u64,
+    allowance: Allowance,
+}
+
+/// Who looks after connections.
+#[derive(Debug)]
+pub(crate) struct Watchman {
+    began: Instant,
+    clock: AtomicU64,
+    limits: Limits,
+    max: usize,
+    max_per_address: Option<usize>,
+    /// The lock is held for one look at all of them, or to add or take away one; no order is carried out under it.
+    connections: Mutex<Connections>,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Debug, Default)]
+struct Connections {
+    numbers: u64,
+    all: HashMap<u64, Watched>,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    connection: Arc<Connection>,
+    allowance: Allowance,
+    written: u64,
+    /// When it was told to finish.
+    finishing: Option<u64>,
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl Watchman {
+    pub(crate) fn new(config: &HttpConfig) -> Self {
+        let handshake = config.tls.as_ref().map_or(config.header_timeout, |tls| tls.handshake_timeout);
+        Self {
+            began: Instant::now(),
+            clock: AtomicU64::new(0),
+            limits: Limits {
+                handshake: milliseconds(handshake),
+                head: milliseconds(config.header_timeout),
+                idle: milliseconds(config.connections.idle_timeout),
+                allowance: Allowance::new(&config.connections),
+            },
+            max: config.connections.max,
+            max_per_address: config.connections.max_per_address,
+            connections: Mutex::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Milliseconds since the start, as of the last round.
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.load(Relaxed)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Connections> {
+        self.connections.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more connection.
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, phase: Phase) -> Result<Place, Full> {
+        let mut connections = self.lock();
+        let taken = connections.by_address.get(&address).copied().unwrap_or(0);
+        let full =
+            match (connections.all.len() >= self.max, self.max_per_address.is_some_and(|max| taken >= max)) {
+                (true, _) => Some(Full::Server),
+                (false, true) => Some(Full::Address),
+                (false, false) => None,
+            };
+        if let Some(full) = full {
+            self.counts.refused.fetch_add(1, Relaxed);
+            return Err(full);
+        }
+        connections.numbers += 1;
+        let number = connections.numbers;
+        let connection = Arc::new(Connection::new(Arc::clone(self), number, address, phase));
+        let allowance = self.limits.allowance;
+        let watched = Watched { connection: Arc::clone(&connection), allowance, written: 0, finishing: None };
+        connections.all.insert(number, watched);
+        if self.max_per_address.is_some() {
+            connections.by_address.insert(address, taken + 1);
+        }
+        self.counts.accepted.fetch_add(1, Relaxed);
+        Ok(Place(connection))
+    }
+
+    pub(crate) fn leave(&self, connection: &Connection) {
+        let mut connections = self.lock();
+        connections.all.remove(&connection.number);
+        if let Some(count) = connections.by_address.get_mut(&connection.address) {
+            *count -= 1;
+            if *count == 0 {
+                connections.by_address.remove(&connection.address);
+            }
+        }
+    }
+
+    /// How many connections there are, and were.
+    pub(crate) fn counts(&self) -> ConnectionCounts {
+        ConnectionCounts {
+            open: self.lock().all.len() as u64,
+            accepted: self.counts.accepted.load(Relaxed),
+            refused: self.counts.refused.load(Relaxed),
+            heads_refused: self.counts.heads_refused.load(Relaxed),
+            cut_off: self.counts.cut_off.load(Relaxed),
+            handshakes_failed: self.counts.handshakes_failed.load(Relaxed),
+        }
+    }
+
+    /// Goes round until it is dropped.
+    pub(crate) async fn watch(&self) {
+        let mut rounds = tokio::time::interval(ROUND);
+        rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            rounds.tick().await;
+            let now = milliseconds(self.began.elapsed());
+            let passed = now.saturating_sub(self.clock.swap(now, Relaxed));
+            self.look(Duration::from_millis(passed));
+        }
+    }
+
+    /// Looks at all of them.
+    fn look(&self, passed: Duration) {
+        let mut connections = self.lock();
+        for watched in connections.all.values_mut() {
+            let order = self.judge(watched, passed);
+            match order {
+                Order::Nothing => continue,
+                Order::Finish => drop(watched.finishing.get_or_insert(self.now())),
+                Order::Cut if !watched.connection.is_cut() => drop(self.counts.cut_off.fetch_add(1, Relaxed)),
+                Order::Cut | Order::Refuse => {}
+            }
+            watched.connection.tell(order);
+        }
+    }
+
+    fn judge(&self, watched: &mut Watched, passed: Duration) -> Order {
+        let connection = &watched.connection;
+        let written = connection.written.load(Relaxed);
+        watched.allowance.earn(written - std::mem::replace(&mut watched.written, written));
+        if connection.waits_for_reader() && !watched.allowance.wait(passed) {
+            return Order::Cut;
+        }
+        let rest = connection.at_rest();
+        let overstayed = |since: u64| self.now().saturating_sub(since) > milliseconds(LINGER);
+        if watched.finishing.is_some_and(|since| rest && overstayed(since))
+            && connection.phase() != Phase::Upgraded
+        {
+            return Order::Cut;
+        }
+        match connection.phase() {
+            Phase::Handshake if connection.lasted() > self.limits.handshake => Order::Cut,
+            Phase::Head if rest && connection.lasted() > self.limits.head => Order::Refuse,
+            Phase::Idle | Phase::Open if rest && connection.quiet() > self.limits.idle => Order::Finish,
+            Phase::Refused if rest && connection.lasted() > milliseconds(LINGER) => Order::Cut,
+            _ => Order::Nothing,
+        }
+    }
+
+    /// Tells all connections to end, and waits until they have; those of other protocols are not waited for.
+    pub(crate) async fn dismiss(&self) {
+        for watched in self.lock().all.values_mut() {
+            watched.finishing.get_or_insert(self.now());
+            watched.connection.tell(Order::Finish);
+        }
+        while self.lock().all.values().any(|watched| watched.connection.phase() != Phase::Upgraded) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn watchman(change: impl FnOnce(&mut HttpConfig)) -> Arc<Watchman> {
+        let mut config = HttpConfig::default();
+        change(&mut config);
+        Arc::new(Watchman::new(&config))
+    }
+
+    fn pass(watchman: &Watchman, seconds: u64) {
+        watchman.clock.fetch_add(seconds * 1000, Relaxed);
+        watchman.look(Duration::from_secs(seconds));
+    }
+
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    #[test]
+    fn places_are_counted_by_address_too() {
+        let watchman = watchman(|config| {
+            config.connections.max = 3;
+            config.connections.max_per_address = Some(2);
+        });
+        let other: IpAddr = "10.0.0.1".parse().expect("an address");
+        let mine = [watchman.enter(HERE, Phase::Idle), watchman.enter(HERE, Phase::Idle)];
+        assert!(mine.iter().all(Result::is_ok));
+        assert_eq!(watchman.enter(HERE, Phase::Idle).err(), Some(Full::Address));
+        let theirs = watchman.enter(other, Phase::Idle);
+        assert_eq!(watchman.enter(other, Phase::Idle).err(), Some(Full::Server));
+        drop((mine, theirs));
+        let counts = watchman.counts();
+        assert_eq!((counts.open, counts.accepted, counts.refused), (0, 3, 2));
+        assert!(watchman.lock().by_address.is_empty());
+    }
+
+    #[test]
+    fn each_phase_has_its_limit() {
+        let watchman = watchman(|_| ());
+        let told = |phase: Phase, seconds: u64| {
+            let place = watchman.enter(HERE, Phase::Idle).expect("a place");
+            place.0.enter(phase);
+            pass(&watchman, seconds);
+            place.0.order()
+        };
+        for (phase, limit, order) in [
+            (Phase::Handshake, 10, Order::Cut),
+            (Phase::Head, 10, Order::Refuse),
+            (Phase::Idle, 75, Order::Finish),
+            (Phase::Open, 75, Order::Finish),
+            (Phase::Refused, 2, Order::Cut),
+        ] {
+            assert_eq!(told(phase, limit), Order::Nothing, "{phase:?}");
+            assert_eq!(told(phase, limit + 1), order, "{phase:?}");
+        }
+        assert_eq!(told(Phase::Body, 1000), Order::Nothing);
+        assert_eq!(told(Phase::Upgraded, 1000), Order::Nothing);
+    }
+
+    #[test]
+    fn a_client_that_does_not_take_its_answer_is_cut_off_and_a_slow_handler_is_not_its_fault() {
+        let watchman = watchman(|_| ());
+        let place = watchman.enter(HERE, Phase::Idle).expect("a place");
+        let mut request = place.0.begin();
+        pass(&watchman, 1000);
+        assert_eq!(place.0.order(), Order::Nothing);
+        request.answered();
+        for _ in 0..100 {
+            place.0.wrote(1024);
+            pass(&watchman, 1);
+        }
+        assert_eq!(place.0.order(), Order::Nothing);
+        for _ in 0..10 {
+            place.0.wrote(1);
+            pass(&watchman, 1);
+        }
+        assert!(place.0.is_cut());
+        assert_eq!(watchman.counts().cut_off, 1);
+    }
+}

@@ -1,0 +1,265 @@
+//! A connection's bytes, between the socket and the HTTP parser.
+//!
+//! Three things happen here, because neither the parser nor a handler could do them:
+//! - heads are held against rules that are stricter than the parser's (`head`, `framing`). The offending byte becomes a NUL,
+//!   which no head may have: so the parser refuses the request in its turn, after the answers to those before it;
+//! - the parser's own refusals have no body. They are told by what they lack, an id, and replaced by ones of ours;
+//! - the connection's state is noted for the watchman ([`crate::connection`]).
+
+mod framing;
+mod head;
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::connection::{Connection, Phase, Place};
+use crate::failure::{Dialect, Failure};
+use crate::reply;
+use crate::transport::Transport;
+use framing::Framing;
+pub(crate) use head::HeadLimits;
+
+/// Why a head is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Malformed(&'static str),
+    MissingHost,
+    UriTooLong,
+    HeadersTooLarge,
+    TooManyHeaders,
+    TransferEncoding,
+    /// The head did not come in time.
+    Slow,
+}
+
+impl Refusal {
+    fn failure(self, limits: &HeadLimits) -> Failure {
+        match self {
+            Self::Malformed(problem) => Failure::unreadable("malformed_request", problem),
+            Self::MissingHost => Failure::unreadable("missing_host", "an HTTP/1.1 request names its host"),
+            Self::UriTooLong => Failure::uri_too_long(limits.uri_bytes),
+            Self::HeadersTooLarge => Failure::headers_too_large(limits.header_bytes),
+            Self::TooManyHeaders => {
+                let message = format!("more than {} headers", head::MAX_HEADERS);
+                Failure::of(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+            }
+            Self::TransferEncoding => {
+                let message = "the only Transfer-Encoding here is chunked";
+                Failure::of(StatusCode::NOT_IMPLEMENTED, "unsupported_transfer_encoding", message)
+            }
+            Self::Slow => {
+                let message = "the request's head did not come in time (http.header_timeout)";
+                Failure::of(StatusCode::REQUEST_TIMEOUT, "timeout", message)
+            }
+        }
+    }
+}
+
+/// The stream that the parser reads and writes.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    transport: Transport,
+    connection: Arc<Connection>,
+    /// Given back with the socket, which another protocol may keep for longer than HTTP.
+    _place: Place,
+    limits: HeadLimits,
+    framing: Framing,
+    refusal: Option<Refusal>,
+    /// What is sent in the place of the parser's own refusal, as far as it is not sent yet.
+    last_words: Option<Bytes>,
+    /// Whether the sending side was closed.
+    closed: bool,
+}
+
+impl Wire {
+    pub(crate) fn new(transport: Transport, place: Place, limits: HeadLimits) -> Self {
+        let (connection, framing) = (Arc::clone(&place.0), Framing::default());
+        Self {
+            transport,
+            connection,
+            _place: place,
+            limits,
+            framing,
+            refusal: None,
+            last_words: None,
+            closed: false,
+        }
+    }
+
+    /// Follows what was read, and spoils it where it offends.
+    fn inspect(&mut self, bytes: &mut [u8]) -> usize {
+        let (was_between, was_tunnel) = (self.framing.between(), matches!(self.framing, Framing::Tunnel));
+        if was_tunnel {
+            return bytes.len();
+        }
+        if let Err((at, refusal)) = self.framing.follow(bytes, &self.limits) {
+            self.refusal = Some(refusal);
+            self.framing = Framing::Tunnel;
+            bytes[at] = 0;
+            self.connection.enter(Phase::Refused);
+            return at + 1;
+        }
+        match &self.framing {
+            Framing::Tunnel if bytes.starts_with(b"PRI") => self.connection.enter(Phase::Open),
+            Framing::Tunnel => self.connection.enter(Phase::Asking),
+            framing if framing.in_head() => {
+                if was_between || self.connection.phase() != Phase::Head {
+                    self.connection.enter(Phase::Head);
+                }
+            }
+            framing if framing.between() => self.connection.enter(Phase::Idle),
+            _ => self.connection.enter(Phase::Body),
+        }
+        bytes.len()
+    }
+
+    /// The parser's refusal, if these bytes are one: all answers of ours have an id.
+    fn replace(&mut self, bytes: &[u8]) -> bool {
+        let theirs = bytes.starts_with(b"HTTP/1.")
+            && bytes.get(9) == Some(&b'4')
+            && bytes.len() < 256
+            && !bytes.windows(12).any(|window| window == b"x-request-id");
+        if theirs && self.last_words.is_none() {
+            let status = bytes.get(9..12).and_then(|text| StatusCode::from_bytes(text).ok());
+            self.last_words = Some(self.words(status.unwrap_or(StatusCode::BAD_REQUEST)));
+            self.connection.enter(Phase::Refused);
+        }
+        theirs
+    }
+
+    fn words(&self, status: StatusCode) -> Bytes {
+        let failure = match self.refusal {
+            Some(refusal) => refusal.failure(&self.limits),
+            None if status == StatusCode::URI_TOO_LONG => Failure::uri_too_long(self.limits.uri_bytes),
+            None if status == StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => {
+                Failure::headers_too_large(self.limits.header_bytes)
+            }
+            None => Failure::unreadable("malformed_request", "the request is not HTTP"),
+        };
+        self.connection.count_refused_head();
+        reply::on_the_wire(failure, Dialect::Native)
+    }
+
+    /// Sends what is left of the last words.
+    fn poll_last_words(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some(words) = &mut self.last_words {
+            if words.is_empty() {
+                break;
+            }
+            let sent = ready!(Pin::new(&mut self.transport).poll_write(cx, words))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            words.advance(sent);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &polled {
+            Poll::Pending => self.connection.blocked(true),
+            Poll::Ready(Ok(bytes)) => {
+                self.connection.blocked(false);
+                self.connection.wrote(*bytes);
+            }
+            Poll::Ready(Err(_)) => {}
+        }
+        polled
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.connection.is_too_slow() && this.refusal.is_none() && buf.remaining() > 0 {
+            this.refusal = Some(Refusal::Slow);
+            this.framing = Framing::Tunnel;
+            this.connection.enter(Phase::Refused);
+            buf.put_slice(&[0]);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut this.transport).poll_read(cx, buf))?;
+        let end = buf.filled().len();
+        if end > before {
+            let kept = this.inspect(&mut buf.filled_mut()[before..end]);
+            buf.set_filled(before + kept);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.replace(bytes) {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let polled = Pin::new(&mut this.transport).poll_write(cx, bytes);
+        this.wrote(polled)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if let [only] = pieces
+            && this.replace(only)
+        {
+            return Poll::Ready(Ok(only.len()));
+        }
+        let polled = Pin::new(&mut this.transport).poll_write_vectored(cx, pieces);
+        this.wrote(polled)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_last_words(cx))?;
+        let polled = Pin::new(&mut this.transport).poll_flush(cx);
+        this.connection.blocked(polled.is_pending());
+        polled
+    }
+
+    /// After a refusal what the client still sends is read and thrown away, until it hears: a socket that is closed with
+    /// bytes unread takes back what was sent. The watchman ends this.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.closed {
+            ready!(this.poll_last_words(cx))?;
+            ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
+            this.closed = true;
+        }
+        if this.last_words.is_none() && this.refusal.is_none() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scratch = [0; 4096];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut this.transport).poll_read(cx, &mut buf)) {
+                Ok(()) if !buf.filled().is_empty() => {}
+                _ => return Poll::Ready(Ok(())),
+            }
+        }
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // Whoever took too long does not get to hold what is still in the system's buffers.
+        if self.connection.is_cut() {
+            self.transport.forget();
+        }
+    }
+}

@@ -1,0 +1,124 @@
+//! Clients that take their time: each keeps its own connection waiting, none keeps the server.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::server::{Client, Server};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn server(more: &[(&str, &str)]) -> Server {
+    let mut settings = vec![
+        ("SERVE__HTTP__HEADER_TIMEOUT", "500ms"),
+        ("SERVE__HTTP__CONNECTIONS__PATIENCE", "500ms"),
+        ("SERVE__HTTP__CONNECTIONS__MIN_BYTES_PER_SECOND", "100000"),
+    ];
+    settings.extend_from_slice(more);
+    Server::start(["--demo"], &settings)
+}
+
+/// Sends `piece` again and again until the server ends it, and reads what it says.
+fn drip(stream: &mut TcpStream, piece: &[u8]) -> String {
+    stream.set_read_timeout(Some(Duration::from_millis(20))).expect("an option");
+    let (mut received, until) = (Vec::new(), Instant::now() + PATIENCE);
+    let mut buffer = [0; 4096];
+    while Instant::now() < until {
+        drop(stream.write_all(piece));
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+    }
+    assert!(Instant::now() < until, "the server never ended it");
+    String::from_utf8_lossy(&received).into_owned()
+}
+
+fn open(server: &Server, bytes: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(server.address).expect("the server listens");
+    stream.write_all(bytes.as_bytes()).expect("the connection is open");
+    stream
+}
+
+#[test]
+fn a_head_that_drips_is_given_up_with_an_answer() {
+    let server = server(&[]);
+    for start in ["G", "GET / HTTP/1.1\r\nHost: localhost\r\nX: ", "PRI * HTT"] {
+        let answer = drip(&mut open(&server, start), b"y");
+        assert!(
+            answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"code\":\"timeout\""),
+            "{start:?}: {answer}"
+        );
+    }
+    // The second request on a connection as well.
+    let mut client: Client = server.connect();
+    client.request("GET", "/health/live", None).ok();
+    client.send("GET /health/live HT").expect("open");
+    let reply = client.receive().expect("an answer");
+    assert_eq!((reply.error().0, reply.error().1), (408, "timeout"));
+    server.get("/health/live").ok();
+}
+
+#[test]
+fn a_body_that_drips_is_given_up_with_an_answer() {
+    let server = server(&[]);
+    let head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n";
+    let answer = drip(&mut open(&server, head), b" ");
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"code\":\"body_too_slow\""), "{answer}");
+    server.get("/health/live").ok();
+}
+
+#[test]
+fn idle_connections_end_and_those_that_ask_stay() {
+    let server = server(&[("SERVE__HTTP__CONNECTIONS__IDLE_TIMEOUT", "1s")]);
+    let mut idle = open(&server, "");
+    idle.set_read_timeout(Some(PATIENCE)).expect("an option");
+    let mut busy: Client = server.connect();
+    for _ in 0..6 {
+        busy.request("GET", "/health/live", None).ok();
+        sleep(Duration::from_millis(300));
+    }
+    assert_eq!(idle.read(&mut [0; 1]).expect("ends in order"), 0);
+    busy.request("GET", "/health/live", None).ok();
+}
+
+#[test]
+fn who_does_not_take_an_answer_is_cut_off() {
+    let server = server(&[]);
+    // One request after the other, and not one answer read: the system's buffers fill, then the server has to wait.
+    let mut stream = open(&server, "");
+    stream.set_write_timeout(Some(Duration::from_millis(200))).expect("an option");
+    let request = "GET /models HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
+    let until = Instant::now() + PATIENCE;
+    let ended = loop {
+        assert!(Instant::now() < until, "the server never ended it");
+        match stream.write_all(request.as_bytes()) {
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                break error;
+            }
+            _ => {}
+        }
+    };
+    assert!(matches!(ended.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{ended}");
+    server.get("/health/live").ok();
+}
+
+#[test]
+fn connections_are_counted_and_one_too_many_is_refused() {
+    let server = server(&[("SERVE__HTTP__CONNECTIONS__MAX", "3")]);
+    let mut held: Vec<Client> = (0..3).map(|_| server.connect()).collect();
+    held[2].request("GET", "/health/live", None).ok();
+    let mut refused: Client = server.connect();
+    let reply = refused.receive().expect("is told why");
+    assert_eq!((reply.error().0, reply.error().1), (503, "too_many_connections"));
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    held.pop();
+    let until = Instant::now() + PATIENCE;
+    while !matches!(server.connect().try_text("GET", "/health/live", &[], ""), Ok(reply) if reply.status == 200)
+    {
+        assert!(Instant::now() < until, "the place is never free again");
+    }
+}
