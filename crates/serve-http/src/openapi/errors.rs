@@ -28,14 +28,6 @@ pub(super) struct ErrorBody {
     timestamp: String,
 }
 
-/// An error in MLflow's words.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({ "error_code": "BAD_REQUEST", "message": "…" }))]
-pub(super) struct MlflowError {
-    error_code: String,
-    message: String,
-}
-
 /// An error in the Open Inference Protocol, and in TensorFlow Serving's.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "error": "Request for unknown model: \"x\" is not found" }))]
@@ -55,13 +47,6 @@ pub(super) struct MlflowError {
     /// `BAD_REQUEST`, `RESOURCE_DOES_NOT_EXIST` and so on.
     error_code: String,
     message: String,
-}
-
-/// An error in TensorFlow Serving's words.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({ "error": "Servable not found for request: Latest(x)" }))]
-pub(super) struct TensorFlowError {
-    error: String,
 }
 
 /// A status of ours as each protocol has it.
@@ -85,8 +70,6 @@ pub(super) fn add(components: &mut Components) {
     one::<OipError>(components);
     one::<FeastError>(components);
     one::<MlflowError>(components);
-    one::<TensorFlowError>(components);
-    one::<MlflowError>(components);
 }
 
 /// An error's answer.
@@ -96,14 +79,13 @@ pub(super) fn response(status: u16, dialect: Dialect) -> Response {
         401 => "Nobody says who asks, or the key or token is not taken.",
         403 => "The caller may not do this.",
         404 => "There is no such thing.",
-        408 => "It took longer than it may.",
+        408 | 504 => "It took longer than it may.",
         409 => "What is there stands against it.",
         413 => "The body is too long.",
         415 => "The body is of another media type.",
         422 => "The request is understood and not valid.",
         426 => "The connection has to be upgraded.",
         429 => "Too often; `Retry-After` says when again.",
-        504 => "It took longer than it may.",
         500 => "Something of ours is broken.",
         _ => "Not ready, overloaded, or something it needs is down; `Retry-After` says when again.",
     };
@@ -112,8 +94,6 @@ pub(super) fn response(status: u16, dialect: Dialect) -> Response {
         Dialect::Oip | Dialect::TensorFlow => "OipError",
         Dialect::Mlflow => "MlflowError",
         Dialect::Feast => "FeastError",
-        Dialect::Mlflow => "MlflowError",
-        Dialect::TensorFlow => "TensorFlowError",
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
     ResponseBuilder::new().description(text).content("application/json", content).build()

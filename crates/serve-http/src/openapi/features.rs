@@ -196,7 +196,6 @@ struct OnlineRequest {
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     feature_service: Option<String>,
     /// One list, by the name of the set's entity.
-    #[schema(min_properties = 1, max_properties = 1)]
     entities: BTreeMap<String, Vec<EntityKey>>,
     full_feature_names: Option<bool>,
 }

@@ -58,6 +58,10 @@ fn schemas(document: &mut Json, known: &Known) {
             *place = json!({ "$ref": "#/components/schemas/Moment" });
         }
     }
+    if let Some(entities) = schemas.get_mut("OnlineRequest").and_then(|body| body.pointer_mut("/properties/entities")) {
+        entities["minProperties"] = json!(1);
+        entities["maxProperties"] = json!(1);
+    }
     if !known.models.is_empty() {
         schemas.insert("PredictRequest".to_owned(), predict(known));
         schemas.insert("BothRequest".to_owned(), both(known));

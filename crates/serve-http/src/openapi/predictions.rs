@@ -221,7 +221,7 @@ struct Performance {
 /// that do not say otherwise.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-pub(super) enum BatchRequest {
+enum BatchRequest {
     Requests(BatchOfRequests),
     Instances(BatchOfInstances),
     Symbols(BatchOfSymbols),
