@@ -255,7 +255,8 @@ impl Locks {
         if state.mode() == AuthMode::None {
             return Ok(Arc::clone(&self.anyone));
         }
-        let known = state.identify(asked.credentials, asked.address).map_err(|error| about_page(asked, error))?;
+        let known =
+            state.identify(asked.credentials, asked.address).map_err(|error| about_page(asked, error))?;
         *who = Some(Arc::clone(&known.caller));
         if let Some(taken) = state.count(&known) {
             standings.note(1, taken).inspect_err(|_| known.usage.count(permission, Outcome::RateLimited))?;

@@ -70,7 +70,11 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
         serde_json::from_slice(body)?;
     let references = match feature_service {
         Some(service) => of_model(app, &call.context, &service).await?,
-        None => features.iter().flatten().map(|text| reference(app, &call.context, text)).collect::<Result<_, _>>()?,
+        None => features
+            .iter()
+            .flatten()
+            .map(|text| reference(app, &call.context, text))
+            .collect::<Result<_, _>>()?,
     };
     let count = entity_count(&entities)?;
     app.service.check_rows(count)?;

@@ -64,7 +64,8 @@ pub(super) fn predict(known: &Known) -> Json {
     }
     if let Some(model) = known.default_model() {
         let mut bare = model.by_name();
-        bare["description"] = json!(format!("Features of {}, the default model, and nothing else.", model.name));
+        bare["description"] =
+            json!(format!("Features of {}, the default model, and nothing else.", model.name));
         forms.push(bare);
     }
     forms.extend(known.sets.iter().flat_map(|set| of_stored(known, set)));
@@ -82,26 +83,40 @@ fn with_row(model: &KnownModel, key: &str, row: &Json) -> Json {
     properties.insert("model_version".to_owned(), versions);
     properties.insert("explain".to_owned(), json!({ "type": ["boolean", "null"] }));
     properties.insert("timestamp".to_owned(), moment_ref());
-    properties.insert("max_age".to_owned(), json!({ "type": ["string", "null"], "pattern": "^(?:[1-9][0-9]{0,4}(?:ms|s|m|h|d)|none)$" }));
+    properties.insert(
+        "max_age".to_owned(),
+        json!({ "type": ["string", "null"], "pattern": "^(?:[1-9][0-9]{0,4}(?:ms|s|m|h|d)|none)$" }),
+    );
     if model.requires_all() || key == "data" {
         properties.insert("entity".to_owned(), or_null(&json!({ "$ref": "#/components/schemas/RowEntity" })));
     }
-    object(&format!("A row of {} by {}.", model.name, if key == "data" { "position" } else { "name" }), properties, &["model", key])
+    object(
+        &format!("A row of {} by {}.", model.name, if key == "data" { "position" } else { "name" }),
+        properties,
+        &["model", key],
+    )
 }
 
 /// Questions about stored features of a set's default entity, by a model's name or by set and kind.
 fn of_stored(known: &Known, set: &KnownSet) -> Vec<Json> {
-    let Some(entity) = set.default_entity.as_ref().filter(|_| set.newest.is_some()) else { return Vec::new() };
+    let Some(entity) = set.default_entity.as_ref().filter(|_| set.newest.is_some()) else {
+        return Vec::new();
+    };
     let mut common = stored_keys(set, entity);
     common.insert("max_age".to_owned(), json!({ "enum": ["none", null],
         "description": "How old stored features may be: `none`, or a duration such as `15m`, and then 422 where they are older." }));
     let names: Vec<&str> = known.models_of(&set.name).map(|model| model.name.as_str()).collect();
-    let kinds: Vec<&str> = known.models_of(&set.name).filter_map(|model| model.model_type.as_deref()).collect();
+    let kinds: Vec<&str> =
+        known.models_of(&set.name).filter_map(|model| model.model_type.as_deref()).collect();
     let mut forms = Vec::new();
-    let told = format!("Stored features of {:?} in the set {}; so of any {} that has rows.", entity, set.name, set.entity_key);
+    let told = format!(
+        "Stored features of {:?} in the set {}; so of any {} that has rows.",
+        entity, set.name, set.entity_key
+    );
     if !names.is_empty() {
         let mut by_name = common.clone();
-        let default = known.default_model().is_some_and(|model| model.feature_set.as_deref() == Some(&set.name));
+        let default =
+            known.default_model().is_some_and(|model| model.feature_set.as_deref() == Some(&set.name));
         by_name.insert("model".to_owned(), json!({ "enum": names }));
         forms.push(object(&told, by_name, if default { &[] } else { &["model"] }));
     }
@@ -119,8 +134,11 @@ fn stored_keys(set: &KnownSet, entity: &str) -> Map<String, Json> {
         ("entity".to_owned(), text(entity)),
         ("symbol".to_owned(), text(entity)),
         ("explain".to_owned(), json!({ "type": ["boolean", "null"] })),
-        ("use_cached_features".to_owned(), json!({ "enum": [true, "auto", null],
-            "description": "`true` reads what is stored, `\"auto\"` computes where that is stale, and `false` computes." })),
+        (
+            "use_cached_features".to_owned(),
+            json!({ "enum": [true, "auto", null],
+            "description": "`true` reads what is stored, `\"auto\"` computes where that is stale, and `false` computes." }),
+        ),
     ]);
     if let Some(mut newest) = newest {
         newest["description"] = json!("Answer as of then: here the newest stored row's time.");
@@ -134,19 +152,26 @@ pub(super) fn both(known: &Known) -> Json {
     let compared: Vec<&KnownSet> =
         known.sets.iter().filter(|set| known.compared.contains(&set.name)).collect();
     let entity = compared.first().and_then(|set| set.default_entity.as_deref());
-    let mut properties = entity.map(|entity| {
-        let mut keys = stored_keys(compared[0], entity);
-        keys.remove("timestamp");
-        keys
-    }).unwrap_or_default();
-    let kinds = compared.first().map(|set| known.models_of(&set.name).filter_map(|model| model.model_type.clone()));
+    let mut properties = entity
+        .map(|entity| {
+            let mut keys = stored_keys(compared[0], entity);
+            keys.remove("timestamp");
+            keys
+        })
+        .unwrap_or_default();
+    let kinds =
+        compared.first().map(|set| known.models_of(&set.name).filter_map(|model| model.model_type.clone()));
     let kinds: Vec<String> = kinds.into_iter().flatten().collect();
     if !kinds.is_empty() {
         let mut kinds: Vec<Json> = kinds.into_iter().map(Json::from).collect();
         kinds.push(Json::Null);
         properties.insert("model_type".to_owned(), json!({ "enum": kinds }));
     }
-    object("A question to each of the compared sets. Features may come with it, as for `/predict`.", properties, &[])
+    object(
+        "A question to each of the compared sets. Features may come with it, as for `/predict`.",
+        properties,
+        &[],
+    )
 }
 
 /// Requests that are answered.
@@ -163,18 +188,36 @@ pub(super) fn predict_examples(known: &Known) -> Json {
     });
     if let Some((model, entity, newest)) = stored {
         add("1_stored_features", "Stored features", json!({ "model": model, "entity": entity }));
-        add("2_as_of_then", "As of then", json!({ "model": model, "entity": entity, "timestamp": newest.to_string() }));
-        add("3_with_contributions", "With contributions", json!({ "model": model, "entity": entity, "explain": true }));
+        add(
+            "2_as_of_then",
+            "As of then",
+            json!({ "model": model, "entity": entity, "timestamp": newest.to_string() }),
+        );
+        add(
+            "3_with_contributions",
+            "With contributions",
+            json!({ "model": model, "entity": entity, "explain": true }),
+        );
     }
     if let Some(model) = known.shown().next() {
-        add("4_features_by_name", "Features by name", json!({ "model": model.name, "features": model.named_example() }));
-        add("5_features_by_position", "Features by position", json!({ "model": model.name, "data": model.positional_example() }));
+        add(
+            "4_features_by_name",
+            "Features by name",
+            json!({ "model": model.name, "features": model.named_example() }),
+        );
+        add(
+            "5_features_by_position",
+            "Features by position",
+            json!({ "model": model.name, "data": model.positional_example() }),
+        );
     }
     Json::Object(shown)
 }
 
 pub(super) fn compared_example(known: &Known) -> Json {
     let entity = known.sets.iter().find(|set| known.compared.contains(&set.name));
-    let value = entity.and_then(|set| set.default_entity.as_ref()).map_or_else(|| json!({}), |entity| json!({ "entity": entity }));
+    let value = entity
+        .and_then(|set| set.default_entity.as_ref())
+        .map_or_else(|| json!({}), |entity| json!({ "entity": entity }));
     json!({ "stored_features": { "summary": "Stored features", "value": value } })
 }

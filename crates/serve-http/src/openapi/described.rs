@@ -239,7 +239,8 @@ impl Described {
             statuses.extend([401, 403, 429]);
         }
         statuses.extend(self.fails);
-        let worded = statuses.into_iter().map(|status| errors::status(status, crate::routes::dialect(route.path)));
+        let worded =
+            statuses.into_iter().map(|status| errors::status(status, crate::routes::dialect(route.path)));
         let mut statuses: Vec<u16> = worded.collect();
         statuses.sort_unstable();
         statuses.dedup();
@@ -257,10 +258,10 @@ fn parameters(path: &str) -> impl Iterator<Item = Parameter> {
     path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(|name| {
         let (text, example, pattern) = match name {
             "name" => ("A model's name.", "vader-random-forest", MODEL_NAME),
-            "version" => {
-                ("A version, an alias, `latest`, `previous` or `best`.", "champion", SELECTOR)
+            "version" => ("A version, an alias, `latest`, `previous` or `best`.", "champion", SELECTOR),
+            "alias" | "label" => {
+                ("An alias.", "champion", "^(?!(?:latest|previous|best|v[0-9.]+)$)[a-z][a-z0-9._-]{0,63}$")
             }
-            "alias" | "label" => ("An alias.", "champion", "^(?!(?:latest|previous|best|v[0-9.]+)$)[a-z][a-z0-9._-]{0,63}$"),
             "set" => ("A feature set's name.", "vader", "^[a-z0-9][a-z0-9._-]{0,63}$"),
             "entity" => ("Whom or what the row describes.", "BTC/USD", "^[ -~]{1,256}$"),
             "table" => ("A table of raw rows.", "price_data", "^[a-z][a-z0-9_]{0,62}$"),

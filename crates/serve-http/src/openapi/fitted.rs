@@ -50,7 +50,9 @@ const FITTED: [&str; 14] = [
 ];
 
 fn schemas(document: &mut Json, known: &Known) {
-    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Json::as_object_mut) else { return };
+    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Json::as_object_mut) else {
+        return;
+    };
     schemas.insert("Moment".to_owned(), moment(known.year));
     schemas.insert("RowEntity".to_owned(), entity());
     for row in ["ReadyRow", "RawRow"] {
@@ -58,7 +60,9 @@ fn schemas(document: &mut Json, known: &Known) {
             *place = json!({ "$ref": "#/components/schemas/Moment" });
         }
     }
-    if let Some(entities) = schemas.get_mut("OnlineRequest").and_then(|body| body.pointer_mut("/properties/entities")) {
+    if let Some(entities) =
+        schemas.get_mut("OnlineRequest").and_then(|body| body.pointer_mut("/properties/entities"))
+    {
         entities["minProperties"] = json!(1);
         entities["maxProperties"] = json!(1);
     }

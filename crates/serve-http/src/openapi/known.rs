@@ -76,7 +76,8 @@ impl Known {
         models.sort_by_key(|model| (Some(&model.name) != default.as_ref(), !model.bounded));
         let usable = app.service.usable_sets(caller);
         let declared = app.service.retriever().declarations().sets().iter();
-        let declared: Vec<&FeatureSet> = declared.filter(|set| usable.contains(set.name())).take(MOST).collect();
+        let declared: Vec<&FeatureSet> =
+            declared.filter(|set| usable.contains(set.name())).take(MOST).collect();
         let mut sets = Vec::with_capacity(declared.len());
         for set in &declared {
             sets.push(KnownSet::of(app, set).await);

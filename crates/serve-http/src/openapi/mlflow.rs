@@ -66,7 +66,8 @@ pub(super) enum Scored {
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Mlflow, id, summary);
-    let split = || json!({ "dataframe_split": { "columns": ["a", "b"], "data": [[0.5, 1.0], [0.25, null]] } });
+    let split =
+        || json!({ "dataframe_split": { "columns": ["a", "b"], "data": [[0.5, 1.0], [0.25, null]] } });
     let invocations = |id, summary| {
         new(id, summary)
             .text("CSV has a header, Parquet no nested columns. Any bad row refuses the request, as MLflow has no place for errors of rows.")
@@ -75,12 +76,23 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .takes_file("application/vnd.apache.parquet")
             .answers::<InvocationsAnswer>("One entry a row.", Some(json!({ "predictions": [[0.88, 0.12], [0.07, 0.93]] })))
     };
-    let ping = |id, summary| new(id, summary).answers_text("text/plain; charset=utf-8", "A model can answer.");
+    let ping =
+        |id, summary| new(id, summary).answers_text("text/plain; charset=utf-8", "A model can answer.");
     Some(match (method, path) {
         ("POST", "/invocations") => invocations("invocations", "Predictions of a table by the default model")
-            .query::<String>("model", "Another model than the default: `name`, `name@version` or `name@alias`.", json!("vader-random-forest"))
-            .query::<Selector>("model_version", "A version, an alias, `latest`, `previous` or `best`.", json!("champion")),
-        ("POST", "/models/{name}/invocations") => invocations("model_invocations", "Predictions of a table by one model"),
+            .query::<String>(
+                "model",
+                "Another model than the default: `name`, `name@version` or `name@alias`.",
+                json!("vader-random-forest"),
+            )
+            .query::<Selector>(
+                "model_version",
+                "A version, an alias, `latest`, `previous` or `best`.",
+                json!("champion"),
+            ),
+        ("POST", "/models/{name}/invocations") => {
+            invocations("model_invocations", "Predictions of a table by one model")
+        }
         ("GET", "/ping") => ping("ping", "Whether models can answer").fails(&[404]),
         ("GET", "/models/{name}/ping") => ping("model_ping", "Whether the model is there"),
         ("GET", "/version") => {

@@ -74,7 +74,9 @@ fn found(name: &str) -> Result<SwaggerFile<'static>, Failure> {
     let config = CONFIG.get_or_init(|| {
         // Found from the page, so that it is right below a prefix too.
         let config = Config::new(["../openapi.json"]).validator_url("none").try_it_out_enabled(true);
-        Arc::new(config.persist_authorization(true).display_request_duration(true).filter(true).use_base_layout())
+        Arc::new(
+            config.persist_authorization(true).display_request_duration(true).filter(true).use_base_layout(),
+        )
     });
     let file = utoipa_swagger_ui::serve(name, Arc::clone(config)).ok().flatten();
     file.ok_or_else(|| Failure::unknown_path(name))
@@ -85,7 +87,10 @@ pub(crate) async fn redoc(_app: &App, _call: Call) -> Result<Reply, Failure> {
     static PAGE: OnceLock<String> = OnceLock::new();
     let page = PAGE.get_or_init(|| {
         // ReDoc shows its maker's logo, from their server; their name in text stays.
-        Redoc::new("openapi.json").with_title("serve-server").html().replace(LOGO, "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E")
+        Redoc::new("openapi.json")
+            .with_title("serve-server")
+            .html()
+            .replace(LOGO, "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E")
     });
     Ok(html(page.clone()))
 }

@@ -346,7 +346,8 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<PredictAnswer>("The prediction.", None)
     };
     let batch = |id, summary| {
-        let rows = json!([{ "entity": "BTC/USD" }, { "entity": "BTC/USD", "timestamp": "2025-03-30T00:00:00Z" }]);
+        let rows =
+            json!([{ "entity": "BTC/USD" }, { "entity": "BTC/USD", "timestamp": "2025-03-30T00:00:00Z" }]);
         new(id, summary)
             .text("A bad row fails alone. At most `limits.batch_rows` rows.")
             .takes::<BatchRequest>(

@@ -411,7 +411,11 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<Model>("The model.", None),
         ("GET", "/model/info") => new("model_info", "The default model, or the one that the query names")
             .query::<Selector>("model", "A model's name.", json!("vader-random-forest"))
-            .query::<Selector>("model_version", "A version, an alias, `latest`, `previous` or `best`.", json!("champion"))
+            .query::<Selector>(
+                "model_version",
+                "A version, an alias, `latest`, `previous` or `best`.",
+                json!("champion"),
+            )
             .answers::<Model>("The model.", None)
             .fails(&[404]),
         ("GET", "/models/{name}/versions") => {

@@ -19,7 +19,10 @@ fn input(input: &Input) -> Json {
     let Some(object) = schema.as_object_mut() else { return schema };
     if let Some(range) = input.range {
         // A boolean would have to lie in the range too, which a schema cannot say of it.
-        object.insert("type".to_owned(), json!([if input.datatype == Datatype::Int64 { "integer" } else { "number" }]));
+        object.insert(
+            "type".to_owned(),
+            json!([if input.datatype == Datatype::Int64 { "integer" } else { "number" }]),
+        );
         range.min.into_iter().for_each(|min| drop(object.insert("minimum".to_owned(), json!(min))));
         range.max.into_iter().for_each(|max| drop(object.insert("maximum".to_owned(), json!(max))));
     }
@@ -31,7 +34,11 @@ fn input(input: &Input) -> Json {
     if missing {
         for key in ["type", "enum"] {
             let null = if key == "type" { json!("null") } else { Json::Null };
-            object.get_mut(key).and_then(Json::as_array_mut).into_iter().for_each(|list| list.push(null.clone()));
+            object
+                .get_mut(key)
+                .and_then(Json::as_array_mut)
+                .into_iter()
+                .for_each(|list| list.push(null.clone()));
         }
     }
     schema
@@ -95,7 +102,11 @@ impl KnownModel {
     pub(super) fn numbers(&self) -> Json {
         let number = |one: &Input| {
             let mut schema = input(one);
-            schema["type"] = if one.missing == MissingPolicy::Reject { json!("number") } else { json!(["number", "null"]) };
+            schema["type"] = if one.missing == MissingPolicy::Reject {
+                json!("number")
+            } else {
+                json!(["number", "null"])
+            };
             if one.datatype == Datatype::Bool {
                 schema = json!({ "enum": [0, 1] });
             }
@@ -152,7 +163,9 @@ pub(super) fn list_of(items: &[Json]) -> Json {
         [first, rest @ ..] if rest.iter().all(|other| other == first) => {
             json!({ "type": "array", "items": first, "minItems": many, "maxItems": many })
         }
-        _ => json!({ "type": "array", "prefixItems": items, "items": false, "minItems": many, "maxItems": many }),
+        _ => {
+            json!({ "type": "array", "prefixItems": items, "items": false, "minItems": many, "maxItems": many })
+        }
     }
 }
 

@@ -80,14 +80,24 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<V1Answer>("One entry a row.", Some(json!({ "predictions": [[0.9, 0.1], [0.2, 0.8]] })))
     };
     let explain = |id, summary| {
-        new(id, summary).takes::<V1Request>(true, &[("Two rows", rows())]).answers::<V1Explained>("One entry a row.", None)
+        new(id, summary)
+            .takes::<V1Request>(true, &[("Two rows", rows())])
+            .answers::<V1Explained>("One entry a row.", None)
     };
     let status = |id, summary| new(id, summary).answers::<V1Status>("Its versions.", None);
     Some(match (method, path) {
-        ("GET", "/v1/models") => new("v1_models", "The models' names").answers::<V1Models>("Their names.", None),
-        ("GET", "/v1/models/{name}") => status("v1_status", "Which versions a model has, and whether they answer"),
-        ("GET", "/v1/models/{name}/versions/{version}") => status("v1_version_status", "Whether a version answers"),
-        ("GET", "/v1/models/{name}/labels/{label}") => status("v1_label_status", "Whether an alias's version answers"),
+        ("GET", "/v1/models") => {
+            new("v1_models", "The models' names").answers::<V1Models>("Their names.", None)
+        }
+        ("GET", "/v1/models/{name}") => {
+            status("v1_status", "Which versions a model has, and whether they answer")
+        }
+        ("GET", "/v1/models/{name}/versions/{version}") => {
+            status("v1_version_status", "Whether a version answers")
+        }
+        ("GET", "/v1/models/{name}/labels/{label}") => {
+            status("v1_label_status", "Whether an alias's version answers")
+        }
         ("POST", "/v1/models/{name}:predict") => predict("v1_predict", "Predictions of rows or columns"),
         ("POST", "/v1/models/{name}/versions/{version}:predict") => {
             predict("v1_version_predict", "Predictions by a version")
