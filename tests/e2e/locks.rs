@@ -14,7 +14,7 @@ const ED25519: &str = include_str!("../../crates/serve-app/src/auth/test_keys/ed
 const RSA: &str = include_str!("../../crates/serve-app/src/auth/test_keys/rsa.pem");
 
 /// A new key, and its line for the configuration.
-fn key(id: &str, permissions: &str, more: &[&str]) -> (String, String) {
+pub(crate) fn key(id: &str, permissions: &str, more: &[&str]) -> (String, String) {
     let output = ctl(["key", "new", "--id", id, "--permissions", permissions].iter().chain(more));
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).expect("is text");
@@ -24,7 +24,7 @@ fn key(id: &str, permissions: &str, more: &[&str]) -> (String, String) {
 }
 
 /// The demonstration with an `auth` section.
-fn locked(folder: &Path, auth: &str) -> Server {
+pub(crate) fn locked(folder: &Path, auth: &str) -> Server {
     Server::start(["--demo", "--config", &written(folder, auth)], &[])
 }
 

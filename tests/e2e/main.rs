@@ -15,6 +15,7 @@ mod mlflow;
 mod oip;
 mod oip_binary;
 mod oip_extensions;
+mod openapi;
 mod outage;
 mod predict;
 mod reference;

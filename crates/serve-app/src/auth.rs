@@ -255,7 +255,8 @@ impl Locks {
         if state.mode() == AuthMode::None {
             return Ok(Arc::clone(&self.anyone));
         }
-        let known = state.identify(asked.credentials, asked.address)?;
+        let known =
+            state.identify(asked.credentials, asked.address).map_err(|error| about_page(asked, error))?;
         *who = Some(Arc::clone(&known.caller));
         if let Some(taken) = state.count(&known) {
             standings.note(1, taken).inspect_err(|_| known.usage.count(permission, Outcome::RateLimited))?;
@@ -313,6 +314,20 @@ impl Locks {
     pub(crate) fn families(&self) -> Vec<MetricFamily> {
         if self.mode() == AuthMode::None { Vec::new() } else { self.usages.families() }
     }
+}
+
+/// A browser cannot show a key when it opens a page; the refusal of one tells what can be done.
+fn about_page(asked: &Asked<'_>, error: ServiceError) -> ServiceError {
+    let page = matches!(asked.page, "/docs" | "/docs/" | "/docs/{file}" | "/redoc" | "/openapi.json");
+    if !page || error.code != Code::Unauthenticated {
+        return error;
+    }
+    let message = format!(
+        "{}; a browser sends none with a page's address: auth.public: [/docs, /redoc, /openapi.json] opens these pages, \
+         and their \"Authorize\" takes the key for what they send",
+        error.message
+    );
+    ServiceError { message, ..error }
 }
 
 impl Default for Locks {

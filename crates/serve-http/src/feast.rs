@@ -26,11 +26,9 @@ const MOST_VALUES: usize = 1_000_000;
 struct OnlineBody<'a> {
     #[serde(borrow)]
     entities: BTreeMap<String, Vec<Value<'a>>>,
-    #[serde(default)]
-    features: Vec<String>,
+    features: Option<Vec<String>>,
     feature_service: Option<String>,
-    #[serde(default)]
-    full_feature_names: bool,
+    full_feature_names: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -72,7 +70,11 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
         serde_json::from_slice(body)?;
     let references = match feature_service {
         Some(service) => of_model(app, &call.context, &service).await?,
-        None => features.iter().map(|text| reference(app, &call.context, text)).collect::<Result<_, _>>()?,
+        None => features
+            .iter()
+            .flatten()
+            .map(|text| reference(app, &call.context, text))
+            .collect::<Result<_, _>>()?,
     };
     let count = entity_count(&entities)?;
     app.service.check_rows(count)?;
@@ -81,7 +83,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
             format!("{} features of {count} entities are over {MOST_VALUES} values", references.len());
         return Err(ServiceError::new(Code::TooManyRows, message).into());
     }
-    let names = names(&entities, &references, full_feature_names)?;
+    let names = names(&entities, &references, full_feature_names.unwrap_or_default())?;
     let mut rows: BTreeMap<&FeatureSetName, Rows> = BTreeMap::new();
     for Reference { set, .. } in &references {
         if !rows.contains_key(set) {

@@ -4,10 +4,15 @@
 //! Each line of the table is described once, in the module of its tag; [`document`] adds what follows from the line itself:
 //! path parameters, who may ask, and the errors that any such request may be answered with.
 
+mod asked;
 mod described;
 mod errors;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod features;
+mod fitted;
+mod known;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod mlflow;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod oip;
 mod pages;
@@ -15,8 +20,11 @@ mod pages;
 mod predictions;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod registry;
+mod rows;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod server;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod tensorflow;
 
 pub(crate) use pages::{openapi, redoc, swagger, swagger_file};
 
@@ -29,12 +37,21 @@ use utoipa::openapi::{
 
 use crate::routes::{self, Route};
 use described::{Described, Tag};
+use known::Known;
+pub(crate) use pages::Document;
 
 /// Names of the two ways to bring a key.
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
 
-/// The document. `secured` says whether callers have to say who they are.
+/// The document of this server, in JSON.
+fn fitted_to(known: &Known) -> serde_json::Result<Vec<u8>> {
+    let mut document = serde_json::to_value(document(known.secured))?;
+    fitted::fit(&mut document, known);
+    serde_json::to_vec(&document)
+}
+
+/// The document of any server. `secured` says whether callers have to say who they are.
 pub(crate) fn document(secured: bool) -> OpenApi {
     let mut paths = Paths::new();
     let mut components = Components::new();
@@ -101,6 +118,8 @@ fn describe(route: &Route) -> Option<Described> {
         .or_else(|| features::describe(method, path))
         .or_else(|| registry::describe(method, path))
         .or_else(|| oip::describe(method, path))
+        .or_else(|| mlflow::describe(method, path))
+        .or_else(|| tensorflow::describe(method, path))
 }
 
 fn method(method: &Method) -> HttpMethod {
