@@ -1,5 +1,6 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
+mod browsers;
 mod cache;
 mod encoding;
 mod errors;

@@ -115,11 +115,11 @@ impl Server {
         let mut command = command("serve-server");
         command
             .env("TMPDIR", temporary.path())
+            .env("SERVE__LOG__LEVEL", "error")
             .args(args)
             .args(["--port", "0"])
             .envs(environment.iter().copied());
         let mut child = command
-            .env("SERVE__LOG__LEVEL", "error")
             .stderr(log)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
@@ -166,7 +166,12 @@ impl Server {
 
     /// Asks the server to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
         assert!(sent.expect("kill starts").success());
     }
 

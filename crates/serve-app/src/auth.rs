@@ -58,6 +58,8 @@ pub struct Asked<'a> {
     pub credentials: Credentials<'a>,
     /// Where it comes from.
     pub address: IpAddr,
+    /// The subject of the certificate that its connection showed, for the audit trail.
+    pub certificate: Option<&'a str>,
     /// What is asked for, as the audit trail has it: a method, and on what.
     pub what: (&'a str, &'a str),
     /// The line of the adapter's table: one that stands in `auth.public` needs no key.
@@ -292,6 +294,7 @@ impl Locks {
         self.refusals.write(Refusal {
             who: who.map(Caller::name),
             from: Some(asked.address),
+            certificate: asked.certificate,
             request: asked.request,
             what: asked.what,
             error,
@@ -305,6 +308,7 @@ impl Locks {
         self.refusals.write(Refusal {
             who: Some(context.caller().name()),
             from: origin.address,
+            certificate: origin.certificate.as_deref(),
             request: &origin.request,
             what: ("use", "what is not among its models"),
             error,
