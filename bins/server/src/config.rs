@@ -4,7 +4,6 @@
 //! [`ServerConfig::files`], and, where it can change while the server runs, a line in `reload.rs`. `serve-ctl`'s `config.rs`
 //! allows it by name.
 
-
 use serde::{Deserialize, Serialize};
 use serve_app::log::LogConfig;
 use serve_app::telemetry::TelemetryConfig;
