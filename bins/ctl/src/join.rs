@@ -7,7 +7,8 @@ use std::sync::Arc;
 use serve_app::{Exit, ExitReason};
 use serve_core::Value;
 use serve_features::{
-    ColumnKind, Declarations, FeatureRow, FeatureSetName, Label, LabelRows, MaxAge, RowReader, known_rows,
+    ColumnKind, Declarations, FeatureRow, FeatureSetName, Label, LabelRows, MaxAge, RetrieveError, RowReader,
+    known_rows,
 };
 
 use crate::args::Join;
@@ -27,7 +28,11 @@ pub(crate) fn run(config: &CtlConfig, args: &Join) -> Result<(), Exit> {
     let of = |row: &FeatureRow| Label { entity: row.entity().clone(), timestamp: row.timestamp() };
     let asked: Vec<Label> = labels.iter().map(of).collect();
     let known = crate::runtime()?.block_on(known_rows(&*store, &sets, &asked));
-    let known = known.map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
+    let known = known.map_err(|error| {
+        // Somebody has to mend the row; a label without it would be wrong and look right.
+        let unreadable = matches!(error, RetrieveError::Unreadable(_));
+        Exit::because(if unreadable { ExitReason::Data } else { ExitReason::Unavailable }, error)
+    })?;
     let columns = Columns::new(&sets, &declarations, &labels, &known);
     columns.check(&args.labels)?;
     let mut table = create(&args.output, &columns.kinds)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serve_app::log::LogConfig;
 use serve_app::telemetry::TelemetryConfig;
 use serve_app::{AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig, Mistake};
-use serve_features::{Declarations, FeaturesConfig};
+use serve_features::{DeclarationError, Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
 
@@ -100,12 +100,10 @@ impl ServerConfig {
     /// The declared feature sets, where a file declares some.
     pub(crate) fn declarations(&self) -> Result<Option<Declarations>, Exit> {
         let Some(path) = &self.features.declarations else { return Ok(None) };
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let message = format!("{} cannot be read: {error}", path.display());
-            Exit::told(ExitReason::NoInput, message)
-        })?;
-        let declarations = Declarations::parse(&text);
-        declarations.map(Some).map_err(|error| Exit::because(ExitReason::Config, error))
+        Declarations::load(path).map(Some).map_err(|error| {
+            let unread = matches!(error, DeclarationError::Read { .. });
+            Exit::because(if unread { ExitReason::NoInput } else { ExitReason::Config }, error)
+        })
     }
 }
 
@@ -191,6 +189,9 @@ mod tests {
         assert!(both[0].starts_with("features.timeout: is 0s"), "{both:?}");
         assert!(both[1].starts_with("features.connections: is 0"), "{both:?}");
         let missing = told(|features| features.declarations = Some("no/such/features.yaml".into()));
-        assert!(missing[0].contains("no/such/features.yaml cannot be read"), "{missing:?}");
+        assert!(
+            missing[0].contains("cannot read the feature declarations \"no/such/features.yaml\""),
+            "{missing:?}"
+        );
     }
 }

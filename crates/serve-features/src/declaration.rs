@@ -59,6 +59,7 @@ impl Declarations {
         let read = std::fs::read_to_string(path);
         let text = read.map_err(|source| DeclarationError::Read { path: path.to_owned(), source })?;
         Self::parse(&text)
+            .map_err(|error| DeclarationError::InFile { path: path.to_owned(), mistakes: Box::new(error) })
     }
 
     /// The sets, in the file's order.

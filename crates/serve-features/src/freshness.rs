@@ -102,6 +102,13 @@ pub struct Stale {
     pub limit: Duration,
 }
 
+impl Stale {
+    /// The row's age in words.
+    pub(crate) fn age(&self) -> String {
+        told(self.age_seconds, self.limit)
+    }
+}
+
 /// An age as people say it: its two largest units, and tenths below a minute.
 fn told(age_seconds: f64, limit: Duration) -> String {
     if age_seconds - limit.as_secs_f64() < 1.0 {

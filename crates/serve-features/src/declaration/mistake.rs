@@ -1,7 +1,7 @@
 //! Mistakes in declarations: collected, not thrown, so that a file is mended in one go.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why declarations could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +26,14 @@ pub enum DeclarationError {
     Invalid {
         /// Every mistake, in the file's order.
         mistakes: Vec<Mistake>,
+    },
+    /// A file's text is one of these; each line says which file.
+    #[error("{}", within(.path, .mistakes))]
+    InFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        mistakes: Box<DeclarationError>,
     },
 }
 
@@ -58,6 +66,12 @@ impl fmt::Display for Mistake {
 
 fn lines(mistakes: &[Mistake]) -> String {
     let lines: Vec<String> = mistakes.iter().map(Mistake::to_string).collect();
+    lines.join("\n")
+}
+
+fn within(path: &Path, mistakes: &DeclarationError) -> String {
+    let told = mistakes.to_string();
+    let lines: Vec<String> = told.lines().map(|line| format!("{}: {line}", path.display())).collect();
     lines.join("\n")
 }
 

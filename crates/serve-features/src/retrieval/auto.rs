@@ -56,13 +56,13 @@ impl Retriever {
             (Weighed::Fresh(retrieved), _) => Ok(retrieved),
             (Weighed::Stale(mut retrieved, stale), WhenStale::Degrade) => {
                 let reasons = [retrieved.degraded.take(), Some(stale.to_string())];
-                let computing = not_computed.map(|error| format!("not computed anew: {error}"));
+                let computing = not_computed.map(|error| format!("not computed anew: {}", error.briefly()));
                 let reasons: Vec<String> = reasons.into_iter().flatten().chain(computing).collect();
                 retrieved.degraded = Some(reasons.join("; "));
                 Ok(retrieved)
             }
             (Weighed::Stale(_, stale), WhenStale::Refuse) => {
-                let not_computed = not_computed.map(|error| error.to_string());
+                let not_computed = not_computed.map(|error| error.briefly());
                 Err(Unavailable::Stale { set: asked.set.clone(), stale, not_computed })
             }
             // What the store lacks is the plainer reason, unless computing failed for one that somebody can mend.

@@ -132,6 +132,18 @@ impl Unavailable {
         }
     }
 
+    /// The same beside words that name the set and the entity already.
+    pub(super) fn briefly(&self) -> String {
+        match self {
+            Self::NoRawRows { .. } => "it has no raw rows".to_owned(),
+            Self::Stale { stale, .. } => format!("a computed row is {} old", stale.age()),
+            Self::Rejected { reason, .. } => format!("a computed row cannot be used: {reason}"),
+            Self::OnDemand { reason, .. } => (*reason).to_owned(),
+            Self::Computing { source, .. } => source.to_string(),
+            other => other.to_string(),
+        }
+    }
+
     /// Whose fault it is.
     #[must_use]
     pub fn fault(&self) -> Fault {

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serve_core::Value;
 
-use super::{Features, decode};
+use super::{Features, decode, number};
 use crate::name::FeatureSetName;
 
 /// Sets whose layouts are kept; beyond, all are forgotten and learnt again.
@@ -20,8 +20,17 @@ const NAMES: usize = 4096;
 /// Rows whose names take more bytes together as well.
 const NAME_BYTES: usize = 128 * 1024;
 
-/// The names of a row, each also as the JSON text that stands for it.
-type Layout = Vec<(Arc<str>, Box<str>)>;
+/// The names of a row.
+type Layout = Vec<Known>;
+
+/// A name, and the JSON text that stands for it.
+#[derive(Debug)]
+struct Known {
+    name: Arc<str>,
+    quoted: Box<str>,
+    /// All that stood between two values: the name with its comma and colon, spaced as in the row that was learnt.
+    lead: Box<str>,
+}
 
 /// The layouts of a store's sets. A lock is held for one look-up a request, or one insertion where names changed; a panic
 /// leaves whole layouts only, so a poisoned lock is used on.
@@ -60,16 +69,28 @@ impl Decoder<'_> {
         let features = decode(json.as_bytes(), &[])?;
         let bytes: usize = features.iter().map(|(name, _)| name.len()).sum();
         if (1..=NAMES).contains(&features.len()) && bytes <= NAME_BYTES {
-            self.layout = Arc::new(layout_of(&features)?);
+            self.layout = Arc::new(layout_of(&features, json)?);
             self.layouts.learn(self.set, Arc::clone(&self.layout));
         }
         Ok(features)
     }
 }
 
-fn layout_of(features: &Features) -> serde_json::Result<Layout> {
-    let quoted = |name: &Arc<str>| Ok((Arc::clone(name), serde_json::to_string(&**name)?.into()));
-    features.iter().map(|(name, _)| quoted(name)).collect()
+/// The names as they follow one another in `json`.
+fn layout_of(features: &Features, json: &str) -> serde_json::Result<Layout> {
+    let known = |(i, (name, _)): (usize, &(Arc<str>, Value<'_>))| {
+        let quoted = serde_json::to_string(&**name)?;
+        Ok((i == 0, Arc::clone(name), quoted))
+    };
+    let names: Vec<_> = features.iter().enumerate().map(known).collect::<serde_json::Result<_>>()?;
+    // PostgreSQL writes a space behind a colon and a comma, we write none.
+    let spaced = names.first().is_some_and(|(_, _, quoted)| json.starts_with(&format!("{{{quoted}: ")));
+    let space = if spaced { " " } else { "" };
+    let known = |(first, name, quoted): (bool, Arc<str>, String)| {
+        let before = if first { "{".to_owned() } else { format!(",{space}") };
+        Known { name, lead: format!("{before}{quoted}:{space}").into(), quoted: quoted.into() }
+    };
+    Ok(names.into_iter().map(known).collect())
 }
 
 /// The row, if it has exactly these names in this order and values of a plain form.
@@ -80,11 +101,15 @@ fn follow(layout: &Layout, json: &str) -> Option<Features> {
     let mut rest = Rest { json, at: 0 };
     let mut features = Features::with_capacity(layout.len());
     let mut before = b'{';
-    for (name, quoted) in layout {
-        rest.take(before)?;
-        rest.skip_space();
-        rest.at += rest.left().starts_with(quoted.as_bytes()).then_some(quoted.len())?;
-        rest.take(b':')?;
+    for Known { name, quoted, lead } in layout {
+        if rest.left().starts_with(lead.as_bytes()) {
+            rest.at += lead.len();
+        } else {
+            rest.take(before)?;
+            rest.skip_space();
+            rest.at += rest.left().starts_with(quoted.as_bytes()).then_some(quoted.len())?;
+            rest.take(b':')?;
+        }
         features.push((Arc::clone(name), rest.value()?));
         before = b',';
     }
@@ -144,28 +169,11 @@ impl Rest<'_> {
         Some(value)
     }
 
-    /// JSON's grammar of numbers, which is narrower than that of `f64`. One out of range is left to serde_json to refuse.
+    /// One out of range is left to serde_json to refuse.
     fn number(&mut self) -> Option<Value<'static>> {
-        let start = self.at;
-        self.take_if(|byte| byte == b'-');
-        if !self.take_if(|byte| byte == b'0') && self.digits() == 0 {
-            return None;
-        }
-        if self.take_if(|byte| byte == b'.') && self.digits() == 0 {
-            return None;
-        }
-        if self.take_if(|byte| matches!(byte, b'e' | b'E')) {
-            self.take_if(|byte| matches!(byte, b'+' | b'-'));
-            if self.digits() == 0 {
-                return None;
-            }
-        }
-        let x: f64 = self.json.get(start..self.at)?.parse().ok()?;
-        x.is_finite().then_some(Value::Number(x))
-    }
-
-    fn digits(&mut self) -> usize {
-        self.skip(|byte| byte.is_ascii_digit())
+        let (x, length) = number::leading(self.json.get(self.at..)?)?;
+        self.at += length;
+        Some(Value::Number(x))
     }
 
     /// A text without escapes.

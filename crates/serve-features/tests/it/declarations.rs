@@ -242,3 +242,19 @@ fn a_file_that_is_not_there_is_named() {
     let error = Declarations::load("/no/such/features.yaml").expect_err("is not there");
     assert_eq!(error.to_string(), "cannot read the feature declarations \"/no/such/features.yaml\"");
 }
+
+#[test]
+fn every_mistake_of_a_file_is_a_line_that_names_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("features.yaml");
+    let text = "feature_sets:\n  a:\n    entity: symbol\n    sources:\n      p: { table: price_data }\n    \
+                features:\n      x: sinus(close)\n      y: lag(close)\n";
+    std::fs::write(&path, text).expect("writes");
+    let told = Declarations::load(&path).expect_err("has two mistakes").to_string();
+    let lines: Vec<&str> = told.lines().collect();
+    assert_eq!(lines.len(), 2, "{told}");
+    for (line, number) in lines.iter().zip([7, 8]) {
+        let begins = format!("{}: line {number}: feature set \"a\": ", path.display());
+        assert!(line.starts_with(&begins), "{line}");
+    }
+}

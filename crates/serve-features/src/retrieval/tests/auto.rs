@@ -93,7 +93,7 @@ async fn what_is_stale_and_cannot_be_computed_is_refused_or_marked_as_configured
         let bench = bench(|config| config.on_demand.when_stale = when_stale);
         bench.has("hourly", &[hourly("10:00:00", 0.5)]).await;
         let stale = "features of entity \"A\" in feature set \"hourly\" are 2h old, older than 90m";
-        let why = "no raw rows of entity \"A\" to compute feature set \"hourly\" from";
+        let why = "it has no raw rows";
         let found = bench.asked("hourly", "A", Mode::Auto).await;
         match when_stale {
             WhenStale::Refuse => {
