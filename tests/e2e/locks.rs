@@ -30,7 +30,7 @@ pub(crate) fn locked(folder: &Path, auth: &str) -> Server {
 
 fn written(folder: &Path, auth: &str) -> String {
     let path = folder.join("serve.yaml");
-    let section: String = auth.lines().map(|line| format!("  {line}\n")).collect();
+    let section = auth.lines().flat_map(|line| ["  ", line, "\n"]).collect::<String>();
     fs::write(&path, format!("auth:\n{section}")).expect("written");
     path.to_str().expect("is text").to_owned()
 }
@@ -347,7 +347,11 @@ fn acts_and_refusals_are_written_down_and_secrets_are_not() {
             .status,
         403
     );
-    let text = fs::read_to_string(&log).expect("is there");
+    // The log is written behind the answers.
+    let text = crate::server::eventually("the refusal is written down", || {
+        let text = fs::read_to_string(&log).expect("is there");
+        text.contains("forbidden-1").then_some(text)
+    });
     let lines: Vec<Json> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let audit: Vec<&Json> = lines.iter().filter(|line| line["target"] == "audit").collect();
     let of = |id: &str| {

@@ -66,6 +66,18 @@ pub(crate) fn told(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Asks until there is an answer, which there has to be.
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "not yet: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A server that runs until this is dropped.
 pub(crate) struct Server {
     child: Child,

@@ -1,8 +1,9 @@
 //! A connection's bytes, between the socket and the HTTP parser.
 //!
 //! Three things happen here, because neither the parser nor a handler could do them:
-//! - heads are held against rules that are stricter than the parser's (`head`, `framing`). The offending byte becomes a NUL,
-//!   which no head may have: so the parser refuses the request in its turn, after the answers to those before it;
+//! - heads are held against rules that are stricter than the parser's (`head`, `framing`). In the place of the offending byte
+//!   and all after it the parser sees a NUL, which no head may have, and an end: so it refuses the request in its turn, after
+//!   the answers to those before it;
 //! - the parser's own refusals have no body. They are told by what they lack, an id, and replaced by ones of ours;
 //! - the connection's state is noted for the watchman ([`crate::connection`]).
 
@@ -24,6 +25,9 @@ use crate::reply;
 use crate::transport::Transport;
 use framing::Framing;
 pub(crate) use head::HeadLimits;
+
+/// What the parser sees of a request that is refused. It looks for an end before it looks at anything else.
+const SPOILT: &[u8] = b"\0\r\n\r\n";
 
 /// Why a head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +75,8 @@ pub(crate) struct Wire {
     limits: HeadLimits,
     framing: Framing,
     refusal: Option<Refusal>,
+    /// What the parser has still to see of [`SPOILT`].
+    spoilt: &'static [u8],
     /// What is sent in the place of the parser's own refusal, as far as it is not sent yet.
     last_words: Option<Bytes>,
     /// Whether the sending side was closed.
@@ -87,23 +93,34 @@ impl Wire {
             limits,
             framing,
             refusal: None,
+            spoilt: &[],
             last_words: None,
             closed: false,
         }
     }
 
-    /// Follows what was read, and spoils it where it offends.
-    fn inspect(&mut self, bytes: &mut [u8]) -> usize {
+    /// Refuses what comes.
+    fn refuse(&mut self, refusal: Refusal) {
+        (self.refusal, self.framing, self.spoilt) = (Some(refusal), Framing::Tunnel, SPOILT);
+        self.connection.enter(Phase::Refused);
+    }
+
+    /// Shows the parser what it has to see of a request that is refused.
+    fn spoil(&mut self, buf: &mut ReadBuf<'_>) {
+        let (now, later) = self.spoilt.split_at(self.spoilt.len().min(buf.remaining()));
+        buf.put_slice(now);
+        self.spoilt = later;
+    }
+
+    /// Follows what was read, and says how much of it is sound.
+    fn inspect(&mut self, bytes: &[u8]) -> usize {
         let (was_between, was_tunnel) = (self.framing.between(), matches!(self.framing, Framing::Tunnel));
         if was_tunnel {
             return bytes.len();
         }
         if let Err((at, refusal)) = self.framing.follow(bytes, &self.limits) {
-            self.refusal = Some(refusal);
-            self.framing = Framing::Tunnel;
-            bytes[at] = 0;
-            self.connection.enter(Phase::Refused);
-            return at + 1;
+            self.refuse(refusal);
+            return at;
         }
         match &self.framing {
             Framing::Tunnel if bytes.starts_with(b"PRI") => self.connection.enter(Phase::Open),
@@ -177,19 +194,20 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.connection.is_too_slow() && this.refusal.is_none() && buf.remaining() > 0 {
-            this.refusal = Some(Refusal::Slow);
-            this.framing = Framing::Tunnel;
-            this.connection.enter(Phase::Refused);
-            buf.put_slice(&[0]);
+        if this.connection.is_too_slow() && this.refusal.is_none() {
+            this.refuse(Refusal::Slow);
+        }
+        if !this.spoilt.is_empty() {
+            this.spoil(buf);
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
         ready!(Pin::new(&mut this.transport).poll_read(cx, buf))?;
         let end = buf.filled().len();
         if end > before {
-            let kept = this.inspect(&mut buf.filled_mut()[before..end]);
-            buf.set_filled(before + kept);
+            let sound = this.inspect(&buf.filled()[before..]);
+            buf.set_filled(before + sound);
+            this.spoil(buf);
         }
         Poll::Ready(Ok(()))
     }

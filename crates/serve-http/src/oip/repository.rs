@@ -1,9 +1,6 @@
 //! The protocol's model repository extension: which versions there are, and loading and unloading a model.
 
-use std::collections::BTreeMap;
-
 use http::StatusCode;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serve_core::{ModelName, ModelVersion};
 use serve_registry::{ModelSnapshot, Unloaded, VersionState};
@@ -34,7 +31,7 @@ struct IndexEntry {
 #[derive(Debug, Default, Deserialize)]
 struct ChangeRequest {
     /// `unload_dependents` changes nothing, since no model here depends on another.
-    parameters: Option<BTreeMap<String, IgnoredAny>>,
+    parameters: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -109,7 +106,10 @@ pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
 /// Refuses what would change the model that is loaded: a registry's versions never change.
 fn check(call: &Call) -> Result<(), Failure> {
     let ChangeRequest { parameters } = call.json()?.unwrap_or_default();
-    match parameters.iter().flat_map(BTreeMap::keys).find(|key| *key == "config" || key.starts_with("file:"))
+    match parameters
+        .iter()
+        .flat_map(serde_json::Map::keys)
+        .find(|key| *key == "config" || key.starts_with("file:"))
     {
         None => Ok(()),
         Some(key) => {
