@@ -21,8 +21,8 @@ const PLACES: [(&str, &str); 8] = [
     ("file", "index.html"),
 ];
 
-/// What is not answered with a success here: nothing was promoted, no WebSocket is opened, and no key asks.
-const REFUSED: [(&str, u16); 2] = [("/models/{name}/rollback", 409), ("/ws/predict", 426)];
+/// What is not answered with a success here: nothing was promoted.
+const REFUSED: [(&str, u16); 1] = [("/models/{name}/rollback", 409)];
 
 struct Document {
     json: Json,

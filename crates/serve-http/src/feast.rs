@@ -76,6 +76,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
             .map(|text| reference(app, &call.context, text))
             .collect::<Result<_, _>>()?,
     };
+    entities.values().flatten().try_for_each(|value| entity(value).map(drop))?;
     let count = entity_count(&entities)?;
     app.service.check_rows(count)?;
     if references.len().saturating_mul(count) > MOST_VALUES {
@@ -206,6 +207,8 @@ fn entity(value: &Value<'_>) -> Result<Entity, Failure> {
     let text = match value {
         Value::Text(text) => text.clone().into_owned(),
         Value::Number(x) if x.fract() == 0.0 && x.abs() < 9e15 => format!("{x:.0}"),
+        // Written out it may be longer than an entity is.
+        Value::Number(x) if !(1e-9..1e21).contains(&x.abs()) => format!("{x:e}"),
         Value::Number(x) => x.to_string(),
         other => {
             let message = format!("entities: expected text or a number, got {}", other.kind());

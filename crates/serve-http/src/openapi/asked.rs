@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::known::{Known, KnownModel, KnownSet};
+use super::described::{MODEL_NAME, SELECTOR};
+use super::known::{Group, Known, KnownSet};
 
 /// A moment that has been: rows of the future are refused. RFC 3339 with a zone.
 pub(super) fn moment(year: i16) -> Json {
@@ -32,7 +33,7 @@ pub(super) fn entity() -> Json {
             { "type": "string", "pattern": "^[ -~]{1,256}$" },
             { "type": "string", "pattern": "^[^\\u0000-\\u001f\\u007f-\\u009f]{1,64}$" },
         ],
-        "examples": ["BTC/USD"],
+        "examples": ["SOL/USD"],
     })
 }
 
@@ -57,10 +58,10 @@ fn moment_ref() -> Json {
 /// What a prediction may be asked.
 pub(super) fn predict(known: &Known) -> Json {
     let mut forms: Vec<Json> = Vec::new();
-    for model in known.shown() {
-        forms.push(with_row(model, "features", &model.by_name()));
-        let (flat, nested) = (model.by_position(), super::rows::list_of(&[model.by_position()]));
-        forms.push(with_row(model, "data", &json!({ "anyOf": [flat, nested] })));
+    for group in known.groups() {
+        forms.push(with_row(&group, "features", &group.model.by_name()));
+        let (flat, nested) = (group.model.by_position(), super::rows::list_of(&[group.model.by_position()]));
+        forms.push(with_row(&group, "data", &json!({ "anyOf": [flat, nested] })));
     }
     if let Some(model) = known.default_model() {
         let mut bare = model.by_name();
@@ -73,28 +74,31 @@ pub(super) fn predict(known: &Known) -> Json {
              features. Any model of `GET /models` may be named; some are told here." })
 }
 
+/// Names, and `null` where a default stands in.
+fn names(names: &[&str], default: bool) -> Json {
+    let mut listed: Vec<Json> = names.iter().map(|name| json!(name)).collect();
+    listed.extend(default.then_some(Json::Null));
+    json!({ "enum": listed })
+}
+
 /// A row that comes with the request.
-fn with_row(model: &KnownModel, key: &str, row: &Json) -> Json {
-    let mut properties = Map::new();
-    properties.insert("model".to_owned(), json!({ "const": model.name }));
-    properties.insert(key.to_owned(), row.clone());
-    let versions = json!({ "enum": ["champion", "latest", model.version, null],
-                           "description": "A version, an alias, `latest`, `previous` or `best`." });
-    properties.insert("model_version".to_owned(), versions);
-    properties.insert("explain".to_owned(), json!({ "type": ["boolean", "null"] }));
-    properties.insert("timestamp".to_owned(), moment_ref());
-    properties.insert(
-        "max_age".to_owned(),
-        json!({ "type": ["string", "null"], "pattern": "^(?:[1-9][0-9]{0,4}(?:ms|s|m|h|d)|none)$" }),
-    );
-    if model.requires_all() || key == "data" {
+fn with_row(group: &Group<'_>, key: &str, row: &Json) -> Json {
+    let (selector, limit) =
+        (json!({ "type": "string", "pattern": SELECTOR }), "^(?:[1-9][0-9]{0,4}(?:ms|s|m|h|d)|none)$");
+    let mut properties = Map::from_iter([
+        ("model".to_owned(), names(&group.names, group.default)),
+        (key.to_owned(), row.clone()),
+        ("model_version".to_owned(), or_null(&selector)),
+        ("explain".to_owned(), json!({ "type": ["boolean", "null"] })),
+        ("timestamp".to_owned(), moment_ref()),
+        ("max_age".to_owned(), json!({ "type": ["string", "null"], "pattern": limit })),
+    ]);
+    if group.model.requires_all() || key == "data" {
         properties.insert("entity".to_owned(), or_null(&json!({ "$ref": "#/components/schemas/RowEntity" })));
     }
-    object(
-        &format!("A row of {} by {}.", model.name, if key == "data" { "position" } else { "name" }),
-        properties,
-        &["model", key],
-    )
+    let by = if key == "data" { "position" } else { "name" };
+    let required: &[&str] = if group.default { &[key] } else { &["model", key] };
+    object(&format!("A row of {} by {by}.", group.names.join(", ")), properties, required)
 }
 
 /// Questions about stored features of a set's default entity, by a model's name or by set and kind.
@@ -105,7 +109,7 @@ fn of_stored(known: &Known, set: &KnownSet) -> Vec<Json> {
     let mut common = stored_keys(set, entity);
     common.insert("max_age".to_owned(), json!({ "enum": ["none", null],
         "description": "How old stored features may be: `none`, or a duration such as `15m`, and then 422 where they are older." }));
-    let names: Vec<&str> = known.models_of(&set.name).map(|model| model.name.as_str()).collect();
+    let listed: Vec<&str> = known.models_of(&set.name).map(|model| model.name.as_str()).collect();
     let kinds: Vec<&str> =
         known.models_of(&set.name).filter_map(|model| model.model_type.as_deref()).collect();
     let mut forms = Vec::new();
@@ -113,14 +117,14 @@ fn of_stored(known: &Known, set: &KnownSet) -> Vec<Json> {
         "Stored features of {:?} in the set {}; so of any {} that has rows.",
         entity, set.name, set.entity_key
     );
-    if !names.is_empty() {
+    if !listed.is_empty() {
         let mut by_name = common.clone();
         let default =
             known.default_model().is_some_and(|model| model.feature_set.as_deref() == Some(&set.name));
-        by_name.insert("model".to_owned(), json!({ "enum": names }));
+        by_name.insert("model".to_owned(), names(&listed, default));
         forms.push(object(&told, by_name, if default { &[] } else { &["model"] }));
     }
-    if kinds.len() == names.len() && !kinds.is_empty() {
+    if kinds.len() == listed.len() && !kinds.is_empty() {
         common.insert("feature_set".to_owned(), json!({ "const": set.name }));
         common.insert("model_type".to_owned(), json!({ "enum": kinds }));
         forms.push(object(&told, common, &["feature_set", "model_type"]));
@@ -136,7 +140,7 @@ fn stored_keys(set: &KnownSet, entity: &str) -> Map<String, Json> {
         ("explain".to_owned(), json!({ "type": ["boolean", "null"] })),
         (
             "use_cached_features".to_owned(),
-            json!({ "enum": [true, "auto", null],
+            json!({ "enum": [true, false, "auto", null],
             "description": "`true` reads what is stored, `\"auto\"` computes where that is stale, and `false` computes." }),
         ),
     ]);
@@ -199,7 +203,7 @@ pub(super) fn predict_examples(known: &Known) -> Json {
             json!({ "model": model, "entity": entity, "explain": true }),
         );
     }
-    if let Some(model) = known.shown().next() {
+    if let Some(model) = known.models.first() {
         add(
             "4_features_by_name",
             "Features by name",
@@ -220,4 +224,54 @@ pub(super) fn compared_example(known: &Known) -> Json {
         .and_then(|set| set.default_entity.as_ref())
         .map_or_else(|| json!({}), |entity| json!({ "entity": entity }));
     json!({ "stored_features": { "summary": "Stored features", "value": value } })
+}
+
+/// Which models an administrative request means, by its name: `null` is nothing said. One who may mean several may say less
+/// than one who means one.
+pub(super) fn asked_models(default: bool) -> [(&'static str, Json); 4] {
+    let null = json!({ "type": "null" });
+    let name = json!({ "type": "string", "pattern": MODEL_NAME });
+    let text = json!({ "type": "string" });
+    let version = or_null(&json!({ "type": "string", "pattern": SELECTOR }));
+    let dry_run =
+        json!({ "type": ["boolean", "null"], "description": "Prove what would serve, and change nothing." });
+    let form = |pairs: [(&str, Json); 4], required: &[&str]| {
+        object("", pairs.into_iter().map(|(key, schema)| (key.to_owned(), schema)).collect(), required)
+    };
+    let by_name = |model: Json, (key, last): (&'static str, Json), required: &[&str]| {
+        form(
+            [("model", model), ("feature_set", null.clone()), ("model_type", null.clone()), (key, last)],
+            required,
+        )
+    };
+    let by_kind = |kind: Json, (key, last): (&'static str, Json), required: &[&str]| {
+        form(
+            [("model", null.clone()), ("feature_set", kind.clone()), ("model_type", kind), (key, last)],
+            required,
+        )
+    };
+    let both = ["feature_set", "model_type"];
+    let version = || ("model_version", version.clone());
+    let dry_run = || ("dry_run", dry_run.clone());
+    let any = |forms: [Json; 2]| json!({ "anyOf": forms });
+    let one = if default {
+        by_name(or_null(&name), version(), &[])
+    } else {
+        by_name(name.clone(), version(), &["model"])
+    };
+    [
+        ("Asked", any([one, by_kind(text.clone(), version(), &both)])),
+        (
+            "AskedMany",
+            any([by_name(or_null(&name), version(), &[]), by_kind(or_null(&text), version(), &[])]),
+        ),
+        (
+            "ReloadRequest",
+            any([by_name(or_null(&name), dry_run(), &[]), by_kind(or_null(&text), dry_run(), &[])]),
+        ),
+        (
+            "FeatureValue",
+            json!({ "type": ["number", "string", "boolean", "null"], "description": "A feature's value; `null` is a missing one." }),
+        ),
+    ]
 }

@@ -59,7 +59,13 @@ impl Tag {
             Self::Features => "What is stored, how fresh it is, where it comes from; and storing more.",
             Self::Models => "What serves, and changing it.",
             Self::Server => "Health, metrics, and these pages.",
-            Self::Live => "Predictions on a socket, asked for or pushed.",
+            Self::Live => {
+                "Predictions on a WebSocket, asked for or pushed: `GET /ws/predict`, an upgrade of HTTP/1.1 (RFC 6455); without \
+                 one the answer is 426. Messages are JSON objects with a `type`: `predict` asks in the words of `POST /predict`, \
+                 `subscribe` has predictions pushed on new features or on an interval, and every one is answered with its \
+                 `id`; docs/websocket.md has them all. A browser, which cannot send headers here, brings its key as the \
+                 subprotocol `serve.key.<key>` beside `serve.v1`."
+            }
             Self::Mlflow => "What MLflow's scoring server answers.",
             Self::TensorFlow => "TensorFlow Serving's REST API, which is KServe's version 1 too.",
             Self::Oip => "Version 2 of the protocol that KServe, Triton and others speak, over REST.",
@@ -169,13 +175,6 @@ impl Described {
     pub(super) fn or_answers(mut self, media: &str) -> Self {
         self.answer = self.answer.content(media, Content::new(None::<RefOr<Schema>>));
         self
-    }
-
-    /// Another protocol as the answer.
-    pub(super) fn switches(self) -> Self {
-        let answer =
-            ResponseBuilder::new().description("The connection speaks the other protocol from here on.");
-        Self { status: "101", answer, ..self }
     }
 
     /// Statuses beside those that follow from the line of the table.

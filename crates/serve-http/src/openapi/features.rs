@@ -7,7 +7,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
-use super::predictions::{RowEntity, Value};
+use super::predictions::{FeatureValue, RowEntity};
 
 /// The feature sets.
 #[derive(Serialize, ToSchema)]
@@ -108,10 +108,10 @@ struct Lineage {
 #[derive(Serialize, ToSchema)]
 struct FeatureOrigin {
     /// What a prediction takes.
-    value: Option<Value>,
+    value: Option<FeatureValue>,
     expression: Option<String>,
-    stored: Option<Value>,
-    computed: Option<Value>,
+    stored: Option<FeatureValue>,
+    computed: Option<FeatureValue>,
     /// Why the declaration does not allow what is stored.
     invalid: Option<String>,
     /// Whether the set's constant stands for it.
@@ -131,7 +131,7 @@ struct RawOrigin {
 #[derive(Serialize, ToSchema)]
 struct RawShown {
     timestamp: String,
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, FeatureValue>,
 }
 
 /// A row, or why there is none.
@@ -157,7 +157,7 @@ struct ReadyRow {
     entity: RowEntity,
     #[schema(format = "date-time")]
     timestamp: String,
-    features: BTreeMap<String, Value>,
+    features: BTreeMap<String, FeatureValue>,
 }
 
 /// Raw rows: one, or several under `rows`.
@@ -175,7 +175,7 @@ struct RawRow {
     entity: RowEntity,
     #[schema(format = "date-time")]
     timestamp: String,
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, FeatureValue>,
 }
 
 /// How many rows were written.
@@ -228,7 +228,7 @@ struct OnlineNames {
 
 #[derive(Serialize, ToSchema)]
 struct OnlineColumn {
-    values: Vec<Value>,
+    values: Vec<FeatureValue>,
     /// `PRESENT`, `NULL_VALUE`, `NOT_FOUND` or `OUTSIDE_MAX_AGE`.
     statuses: Vec<String>,
     event_timestamps: Vec<String>,

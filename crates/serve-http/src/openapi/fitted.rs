@@ -1,14 +1,15 @@
-//! The document made to fit one server: bodies as its models take them, and paths of its own for the first few, whose bodies
-//! no schema of a path with a `{name}` could tell.
+//! The document made to fit one server: bodies as its models, sets and tables take them. Where a path with a `{…}` has a body
+//! that depends on what it names, it tells those that take the same, and others get a path of their own.
 //!
 //! A schema of ours promises that what it admits is answered. So a prediction is one of: a row for a model that is told, or a
 //! question about stored features of somebody who has some.
 
 use serde_json::{Map, Value as Json, json};
 
-use super::asked::{both, compared_example, entity, moment, predict, predict_examples};
-use super::known::{Known, KnownModel, KnownSet, KnownTable};
-use super::rows::{list_of, ready_example, ready_values};
+use super::asked::{asked_models, both, compared_example, entity, moment, predict, predict_examples};
+use super::bodies::{Body, infer, invocations, stored, v1};
+use super::known::{Group, Known, KnownModel};
+use super::rows::{ready_example, ready_values};
 
 /// Fits the document to what is known.
 pub(super) fn fit(document: &mut Json, known: &Known) {
@@ -20,34 +21,102 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
         examples(document, "/predict/both", compared_example(known));
     }
     if let Some(model) = known.default_model() {
-        let (schema, shown) = invocations(model, known.rows);
-        body(document, "/invocations", &schema, shown);
+        body(document, "/invocations", model, invocations(model, known.rows));
     }
-    known.shown().for_each(|model| own_model(document, model, known.rows));
-    known.sets.iter().for_each(|set| own_set(document, set, known));
-    known.tables.iter().for_each(|table| own_table(document, table, known));
-    for path in FITTED {
-        nobody(document, path);
+    let needs_name = json!(known.default.is_none());
+    for path in ["/models/load", "/models/unload"] {
+        let required = document["paths"][path]["post"]["requestBody"].get_mut("required");
+        required.into_iter().for_each(|required| *required = needs_name.clone());
+    }
+    for (at, group) in known.groups().iter().enumerate() {
+        models(document, group, known.rows, at > 0);
+    }
+    rows_to_store(document, known);
+    plain(document);
+}
+
+/// What makes a body of a path for a model.
+type Fitting = fn(&KnownModel, usize) -> Body;
+
+/// Paths whose bodies depend on the model.
+const OF_MODELS: [(&str, Fitting); 9] = [
+    ("/v2/models/{name}/infer", |model, _| infer(model)),
+    ("/models/{name}/invocations", invocations),
+    ("/v1/models/{name}:predict", v1),
+    ("/v1/models/{name}:explain", v1),
+    ("/v2/models/{name}/versions/{version}/infer", |model, _| infer(model)),
+    ("/v1/models/{name}/versions/{version}:predict", v1),
+    ("/v1/models/{name}/labels/{label}:predict", v1),
+    ("/v1/models/{name}/versions/{version}:explain", v1),
+    ("/v1/models/{name}/labels/{label}:explain", v1),
+];
+
+/// Tells the paths of models that take the same. The first such group has those with a `{name}`.
+fn models(document: &mut Json, group: &Group<'_>, rows: usize, own: bool) {
+    for (path, fitting) in OF_MODELS {
+        let fitted = fitting(group.model, rows);
+        if own {
+            let paths = group.names.iter().map(|name| own_path(document, path, ("name", name)));
+            for path in paths.collect::<Vec<_>>() {
+                body(document, &path, group.model, fitted.clone());
+            }
+            continue;
+        }
+        let told = "Models that take the features told here. `GET /models/{name}` tells what others take.";
+        let schema = json!({ "type": "string", "enum": group.names });
+        parameter(document, path, "name", schema, Some(json!(group.names[0])), told);
+        body(document, path, group.model, fitted);
     }
 }
 
-/// Paths whose bodies depend on what their `{…}` names.
-const FITTED: [&str; 14] = [
-    "/v2/models/{name}/infer",
-    "/v2/models/{name}/versions/{version}/infer",
-    "/models/{name}/invocations",
-    "/v1/models/{name}:predict",
-    "/v1/models/{name}/versions/{version}:predict",
-    "/v1/models/{name}/labels/{label}:predict",
-    "/v1/models/{name}:explain",
-    "/v1/models/{name}/versions/{version}:explain",
-    "/v1/models/{name}/labels/{label}:explain",
-    "/features/{set}",
-    "/raw/{table}",
-    "/models/load",
-    "/models/unload",
-    "/models/warmup",
-];
+fn rows_to_store(document: &mut Json, known: &Known) {
+    let set = |name: &str| format!("^(?!(?:{name})$)[a-z0-9][a-z0-9._-]{{0,63}}$");
+    let others = |names: Vec<&str>| set(&names.into_iter().map(escaped).collect::<Vec<_>>().join("|"));
+    for (path, name, key) in [("/features/{set}", "set", "features"), ("/raw/{table}", "table", "values")] {
+        let scalar = json!({ "type": "object", "additionalProperties": { "$ref": "#/components/schemas/FeatureValue" } });
+        let names: Vec<&str> = if name == "set" {
+            known.sets.iter().map(|set| set.name.as_str()).collect()
+        } else {
+            known.tables.iter().map(|table| table.name.as_str()).collect()
+        };
+        for own in &names {
+            own_path(document, path, (name, own));
+        }
+        let (schema, shown) = stored(key, &scalar, &json!({ "a": 0.5 }), known.rows);
+        json_body(document, path)
+            .into_iter()
+            .for_each(|content| *content = json!({ "schema": schema, "examples": shown }));
+        if !names.is_empty() {
+            let schema = json!({ "type": "string", "pattern": others(names) });
+            parameter(
+                document,
+                path,
+                name,
+                schema,
+                None,
+                "One that is not declared; those have paths of their own.",
+            );
+        }
+    }
+    let sets = known.sets.iter().map(|set| {
+        let fitted =
+            stored("features", &ready_values(&set.features), &ready_example(&set.features), known.rows);
+        (format!("/features/{}", set.name), fitted)
+    });
+    let tables = known.tables.iter().map(|table| {
+        (format!("/raw/{}", table.name), stored("values", &table.values(), &table.example(), known.rows))
+    });
+    for (path, (schema, shown)) in sets.chain(tables) {
+        json_body(document, &path)
+            .into_iter()
+            .for_each(|content| *content = json!({ "schema": schema, "examples": shown }));
+    }
+}
+
+/// A name in a pattern.
+fn escaped(name: &str) -> String {
+    name.replace('.', "\\.")
+}
 
 fn schemas(document: &mut Json, known: &Known) {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Json::as_object_mut) else {
@@ -55,10 +124,8 @@ fn schemas(document: &mut Json, known: &Known) {
     };
     schemas.insert("Moment".to_owned(), moment(known.year));
     schemas.insert("RowEntity".to_owned(), entity());
-    for row in ["ReadyRow", "RawRow"] {
-        if let Some(place) = schemas.get_mut(row).and_then(|row| row.pointer_mut("/properties/timestamp")) {
-            *place = json!({ "$ref": "#/components/schemas/Moment" });
-        }
+    for (name, schema) in asked_models(known.default.is_some()) {
+        schemas.insert(name.to_owned(), schema);
     }
     if let Some(entities) =
         schemas.get_mut("OnlineRequest").and_then(|body| body.pointer_mut("/properties/entities"))
@@ -79,11 +146,14 @@ fn examples(document: &mut Json, path: &str, examples: Json) {
     }
 }
 
-/// Replaces schema and examples of a path's JSON body.
-fn body(document: &mut Json, path: &str, schema: &Json, shown: Json) {
+/// Replaces schema and examples of a path's JSON body, and the example of its CSV.
+fn body(document: &mut Json, path: &str, model: &KnownModel, (schema, shown): Body) {
     if let Some(content) = json_body(document, path) {
         *content = json!({ "schema": schema, "examples": shown });
     }
+    let csv = document["paths"][path]["post"].pointer_mut("/requestBody/content/text~1csv");
+    csv.into_iter()
+        .for_each(|csv| *csv = json!({ "schema": { "type": "string" }, "example": model.csv_example() }));
 }
 
 fn json_body<'a>(document: &'a mut Json, path: &str) -> Option<&'a mut Json> {
@@ -91,22 +161,23 @@ fn json_body<'a>(document: &'a mut Json, path: &str) -> Option<&'a mut Json> {
     operation.pointer_mut("/requestBody/content/application~1json")
 }
 
-/// Takes the example of a `{…}` away from a path whose body no example could fit for all.
-fn nobody(document: &mut Json, path: &str) {
-    let Some(item) = document.get_mut("paths").and_then(|paths| paths.get_mut(path)) else { return };
-    let parameters = item.pointer_mut("/post/parameters").and_then(Json::as_array_mut);
-    for parameter in parameters.into_iter().flatten().filter_map(Json::as_object_mut) {
-        if parameter.get("in").is_some_and(|place| place == "path") {
-            parameter.remove("example");
-        }
+/// What a `{…}` of a path may be where a body comes with it.
+fn parameter(document: &mut Json, path: &str, name: &str, schema: Json, example: Option<Json>, text: &str) {
+    let item = document.get_mut("paths").and_then(|paths| paths.get_mut(path));
+    let parameters = item.and_then(|item| item.pointer_mut("/post/parameters")).and_then(Json::as_array_mut);
+    let Some(told) = parameters.into_iter().flatten().find(|one| one["name"] == name) else { return };
+    told["schema"] = schema;
+    told["description"] = json!(text);
+    if let Some(object) = told.as_object_mut() {
+        object.remove("example");
+        example.into_iter().for_each(|example| drop(object.insert("example".to_owned(), example)));
     }
 }
 
-/// A path as one model, set or table has it: `{parameter}` is `value`, and `fitted` is the schema and the examples of its
-/// body.
-fn own_path(document: &mut Json, path: &str, (parameter, value): (&str, &str), fitted: (Json, Json)) {
-    let Some(mut item) = document.get("paths").and_then(|paths| paths.get(path)).cloned() else { return };
+/// A path as one model, set or table has it: its `{parameter}` is `value`.
+fn own_path(document: &mut Json, path: &str, (parameter, value): (&str, &str)) -> String {
     let own = path.replace(&format!("{{{parameter}}}"), value);
+    let Some(mut item) = document.get("paths").and_then(|paths| paths.get(path)).cloned() else { return own };
     for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
         if let Some(parameters) = operation.get_mut("parameters").and_then(Json::as_array_mut) {
             parameters.retain(|one| one["name"] != parameter);
@@ -121,119 +192,22 @@ fn own_path(document: &mut Json, path: &str, (parameter, value): (&str, &str), f
     if let Some(paths) = document.get_mut("paths").and_then(Json::as_object_mut) {
         paths.insert(own.clone(), item);
     }
-    let (schema, shown) = fitted;
-    body(document, &own, &schema, shown);
+    own
 }
 
-fn own_model(document: &mut Json, model: &KnownModel, rows: usize) {
-    let named = ("name", model.name.as_str());
-    own_path(document, "/v2/models/{name}/infer", named, infer(model));
-    own_path(document, "/models/{name}/invocations", named, invocations(model, rows));
-    own_path(document, "/v1/models/{name}:predict", named, v1(model, rows));
-    own_path(document, "/v1/models/{name}:explain", named, v1(model, rows));
-}
-
-/// One row as tensors.
-fn infer(model: &KnownModel) -> (Json, Json) {
-    let nullable = |schema: Json| json!({ "anyOf": [schema, { "type": "null" }] });
-    let tensors = if model.numeric() {
-        let shape = list_of(&[json!({ "const": 1 }), json!({ "const": model.inputs.len() })]);
-        json!({ "type": "array", "minItems": 1, "maxItems": 1, "items": {
-            "type": "object",
-            "properties": { "name": { "const": "input" }, "datatype": { "enum": ["FP64", "FP32"] }, "shape": shape,
-                            "data": model.numbers() },
-            "required": ["name", "datatype", "shape", "data"],
-        } })
-    } else {
-        list_of(&model.tensors())
-    };
-    let schema = json!({
-        "type": "object",
-        "description": "One row. `GET /v2/models/{name}` tells names and datatypes; one tensor a feature is taken too.",
-        "properties": {
-            "id": nullable(json!({ "type": "string" })),
-            "inputs": tensors,
-            "outputs": nullable(json!({ "type": "array", "uniqueItems": true, "minItems": 1, "maxItems": 1, "items": {
-                "type": "object", "properties": { "name": { "enum": ["predict"] } }, "required": ["name"] } })),
-        },
-        "required": ["inputs"],
-    });
-    (schema, json!({ "a_row": { "summary": "A row", "value": { "inputs": model.tensors_example() } } }))
-}
-
-/// Keys of a body of which all but the first are optional.
-fn closed(key: &str, schema: &Json, others: &Json) -> Json {
-    let mut properties = Map::from_iter([(key.to_owned(), schema.clone())]);
-    properties.extend(others.as_object().cloned().unwrap_or_default());
-    json!({ "type": "object", "properties": properties, "required": [key], "additionalProperties": false })
-}
-
-fn many(row: &Json, rows: usize) -> Json {
-    json!({ "type": "array", "items": row, "minItems": 1, "maxItems": rows })
-}
-
-/// MLflow's four forms.
-fn invocations(model: &KnownModel, rows: usize) -> (Json, Json) {
-    let others = json!({ "params": { "type": ["object", "null"] } });
-    let (by_name, by_position) = (model.by_name(), model.by_position());
-    let split = json!({
-        "type": "object",
-        "properties": { "columns": { "const": model.names() }, "data": many(&by_position, rows) },
-        "required": ["columns", "data"],
-        "additionalProperties": false,
-    });
-    let schema = json!({ "anyOf": [
-        closed("dataframe_split", &split, &others),
-        closed("dataframe_records", &many(&by_name, rows), &others),
-        closed("instances", &many(&by_position, rows), &others),
-        closed("instances", &many(&by_name, rows), &others),
-        closed("inputs", &model.by_column(), &others),
-    ] });
-    let split = json!({ "columns": model.names(), "data": [model.positional_example()] });
-    let shown = json!({
-        "split": { "summary": "As pandas splits it", "value": { "dataframe_split": split } },
-        "records": { "summary": "By name", "value": { "dataframe_records": [model.named_example()] } },
-    });
-    (schema, shown)
-}
-
-/// TensorFlow Serving's two forms.
-fn v1(model: &KnownModel, rows: usize) -> (Json, Json) {
-    let others = json!({ "signature_name": { "enum": ["serving_default", null] } });
-    let schema = json!({ "anyOf": [
-        closed("instances", &many(&model.by_position(), rows), &others),
-        closed("instances", &many(&model.by_name(), rows), &others),
-        closed("inputs", &model.by_column(), &others),
-    ] });
-    let shown = json!({
-        "by_name": { "summary": "By name", "value": { "instances": [model.named_example()] } },
-        "by_position": { "summary": "By position", "value": { "instances": [model.positional_example()] } },
-    });
-    (schema, shown)
-}
-
-/// One row, or several under `rows`.
-fn stored(field: &str, values: &Json, limit: usize) -> Json {
-    let row = json!({
-        "type": "object",
-        "properties": { "entity": { "$ref": "#/components/schemas/RowEntity" },
-                        "timestamp": { "$ref": "#/components/schemas/Moment" }, field: values },
-        "required": ["entity", "timestamp", field],
-        "additionalProperties": false,
-    });
-    json!({ "anyOf": [row, closed("rows", &many(&row, limit), &json!({}))] })
-}
-
-fn own_set(document: &mut Json, set: &KnownSet, known: &Known) {
-    let schema = stored("features", &ready_values(&set.features), known.rows);
-    let row = json!({ "entity": "EXAMPLE", "timestamp": "2025-10-04T13:00:00Z", "features": ready_example(&set.features) });
-    let shown = json!({ "a_row": { "summary": "A row", "value": row } });
-    own_path(document, "/features/{set}", ("set", &set.name), (schema, shown));
-}
-
-fn own_table(document: &mut Json, table: &KnownTable, known: &Known) {
-    let schema = stored("values", &table.values(), known.rows);
-    let row = json!({ "entity": "EXAMPLE", "timestamp": "2025-10-04T13:00:00Z", "values": table.example() });
-    let shown = json!({ "a_row": { "summary": "A row", "value": row } });
-    own_path(document, "/raw/{table}", ("table", &table.name), (schema, shown));
+/// What may be anything may be `null` too, so that "anything or null" is told as anything: `null` would be both.
+fn plain(document: &mut Json) {
+    let anything = json!({ "$ref": "#/components/schemas/Value" });
+    let mut open = vec![document];
+    while let Some(value) = open.pop() {
+        let either = value.get("oneOf").and_then(Json::as_array).is_some_and(|list| list.contains(&anything));
+        if either {
+            *value = anything.clone();
+        }
+        match value {
+            Json::Object(object) => open.extend(object.values_mut()),
+            Json::Array(list) => open.extend(list),
+            _ => {}
+        }
+    }
 }

@@ -4,13 +4,13 @@
 use jiff::Timestamp;
 use serve_app::{Context, ModelQuery};
 use serve_core::Input;
-use serve_features::{Feature, FeatureSet, RetrieveRequest, SourceColumn};
+use serve_features::{Feature, FeatureSet, RawTable, RetrieveRequest, SourceColumn};
 use serve_registry::Deployment;
 
 use crate::routes::App;
 
-/// Models, sets and tables that are shown with paths of their own.
-const MOST: usize = 3;
+/// The most kinds of models, sets and tables that are shown.
+const MOST: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Known {
@@ -33,12 +33,20 @@ pub(super) struct Known {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct KnownModel {
     pub(super) name: String,
-    pub(super) version: String,
     pub(super) feature_set: Option<String>,
     pub(super) model_type: Option<String>,
     pub(super) inputs: Vec<Input>,
     /// Whether any finite row has a finite score: so it is of trees, not of linear models.
     bounded: bool,
+}
+
+/// Models that take the same.
+pub(super) struct Group<'a> {
+    pub(super) model: &'a KnownModel,
+    /// Those of which any finite row has a finite score; the first in any case.
+    pub(super) names: Vec<&'a str>,
+    /// Whether the default model is the first of them.
+    pub(super) default: bool,
 }
 
 /// A declared set.
@@ -57,6 +65,14 @@ pub(super) struct KnownSet {
 pub(super) struct KnownTable {
     pub(super) name: String,
     pub(super) columns: Option<Vec<(String, SourceColumn)>>,
+    pub(super) kind: TableKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableKind {
+    Price,
+    Sentiment,
+    Events,
 }
 
 impl Known {
@@ -94,9 +110,21 @@ impl Known {
         }
     }
 
-    /// Models that are shown with paths of their own.
-    pub(super) fn shown(&self) -> impl Iterator<Item = &KnownModel> {
-        self.models.iter().take(MOST)
+    /// Models by what they take: first those that take what the default model does, then others that are shown with paths of
+    /// their own.
+    pub(super) fn groups(&self) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for model in &self.models {
+            let default = self.default.as_ref() == Some(&model.name);
+            match groups.iter().position(|group| group.model.inputs == model.inputs) {
+                Some(at) if model.bounded => groups[at].names.push(&model.name),
+                None if groups.len() < MOST => {
+                    groups.push(Group { model, names: vec![&model.name], default });
+                }
+                _ => {}
+            }
+        }
+        groups
     }
 
     /// The model that answers where a request names none.
@@ -116,7 +144,6 @@ impl KnownModel {
         let manifest = deployment.manifest();
         Self {
             name: manifest.name.as_str().to_owned(),
-            version: manifest.version.as_str().to_owned(),
             feature_set: manifest.feature_set.clone(),
             model_type: manifest.model_type.clone(),
             inputs: manifest.signature.inputs().to_vec(),
@@ -151,7 +178,12 @@ fn tables(sets: &[&FeatureSet]) -> Vec<KnownTable> {
         if tables.len() < MOST && tables.iter().all(|table| table.name != name) {
             let kind = |column: &str| source.column(column).map(|kind| (column.to_owned(), kind));
             let columns = source.columns().map(|names| names.into_iter().filter_map(kind).collect());
-            tables.push(KnownTable { name, columns });
+            let kind = match source.table {
+                RawTable::Price => TableKind::Price,
+                RawTable::Sentiment => TableKind::Sentiment,
+                _ => TableKind::Events,
+            };
+            tables.push(KnownTable { name, columns, kind });
         }
     }
     tables

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
-use super::predictions::{Selector, Value};
+use super::predictions::{FeatureValue, Selector};
 
 /// Rows in one of MLflow's four forms.
 #[derive(Serialize, ToSchema)]
@@ -18,7 +18,7 @@ enum InvocationsRequest {
         params: Option<BTreeMap<String, Json>>,
     },
     Records {
-        dataframe_records: Vec<BTreeMap<String, Value>>,
+        dataframe_records: Vec<BTreeMap<String, FeatureValue>>,
         params: Option<BTreeMap<String, Json>>,
     },
     /// Lists by position, or objects by name.
@@ -28,7 +28,7 @@ enum InvocationsRequest {
     },
     /// Columns by name.
     Inputs {
-        inputs: BTreeMap<String, Vec<Value>>,
+        inputs: BTreeMap<String, Vec<FeatureValue>>,
         params: Option<BTreeMap<String, Json>>,
     },
 }
@@ -39,15 +39,15 @@ struct Split {
     /// Names, in the order of the values; without them the model's order.
     columns: Option<Vec<String>>,
     index: Option<Vec<Json>>,
-    data: Vec<Vec<Value>>,
+    data: Vec<Vec<FeatureValue>>,
 }
 
 /// A row by position, or by name.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 pub(super) enum TableRow {
-    List(Vec<Value>),
-    Object(BTreeMap<String, Value>),
+    List(Vec<FeatureValue>),
+    Object(BTreeMap<String, FeatureValue>),
 }
 
 /// One entry a row.

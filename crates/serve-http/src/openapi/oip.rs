@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
-use super::predictions::Value;
+use super::predictions::FeatureValue;
 
 /// What the server is.
 #[derive(Serialize, ToSchema)]
@@ -119,8 +119,8 @@ struct InputTensor {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Element {
-    Value(Value),
-    Row(Vec<Value>),
+    Value(FeatureValue),
+    Row(Vec<FeatureValue>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -163,7 +163,7 @@ struct OutputTensor {
     datatype: Datatype,
     /// `binary_data_size`, where its data follow the JSON.
     parameters: Option<BTreeMap<String, Json>>,
-    data: Option<Vec<Value>>,
+    data: Option<Vec<FeatureValue>>,
 }
 
 /// Which versions are listed.
@@ -190,13 +190,8 @@ struct RepositoryIndex(Vec<IndexEntry>);
 /// Loading and unloading take parameters that change nothing here.
 #[derive(Serialize, ToSchema)]
 struct ChangeRequest {
-    parameters: Option<ChangeParameters>,
-}
-
-/// Others are ignored, but `config` and `file:…`, which are refused.
-#[derive(Serialize, ToSchema)]
-struct ChangeParameters {
-    unload_dependents: Option<bool>,
+    /// Such as `unload_dependents`. They change nothing, but `config` and `file:…` are refused.
+    parameters: Option<BTreeMap<String, Json>>,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -110,15 +110,15 @@ enum Auto {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Row {
-    Named(BTreeMap<String, Value>),
-    Positional(Vec<Value>),
-    One([Vec<Value>; 1]),
+    Named(BTreeMap<String, FeatureValue>),
+    Positional(Vec<FeatureValue>),
+    One([Vec<FeatureValue>; 1]),
 }
 
 /// A feature's value; `null` is a missing one.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-pub(super) enum Value {
+pub(super) enum FeatureValue {
     Number(f64),
     Text(String),
     Switch(bool),
@@ -282,8 +282,8 @@ struct BatchOfSymbols {
 #[serde(untagged)]
 enum InstanceRow {
     Asked(Box<BatchRow>),
-    Positional(Vec<Value>),
-    One([Vec<Value>; 1]),
+    Positional(Vec<FeatureValue>),
+    One([Vec<FeatureValue>; 1]),
 }
 
 /// One entry a request, in order.
@@ -368,18 +368,6 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .text("The sets are those of `http.compare`. The query takes the body's keys too.")
             .takes::<BothRequest>(false, &[("Stored features", json!({ "entity": "BTC/USD" }))])
             .answers::<BothAnswer>("A prediction under each set's name.", None),
-        ("GET", "/ws/predict") => {
-            Described::new(Tag::Live, "socket", "Predictions on a WebSocket, asked for or pushed")
-                .text(SOCKET)
-                .switches()
-                .fails(&[426, 429])
-        }
         _ => return None,
     })
 }
-
-/// What goes over the socket.
-const SOCKET: &str = "An upgrade of HTTP/1.1 (RFC 6455); without one the answer is 426. Messages are JSON objects with a `type`: \
-    `predict` asks in the words of `POST /predict`, `subscribe` has predictions pushed on new features or on an interval, and \
-    every one is answered with its `id`; docs/websocket.md has them all. A browser, which cannot send headers here, brings its \
-    key as the subprotocol `serve.key.<key>` beside `serve.v1`.";

@@ -4,7 +4,7 @@ use serde_json::{Map, Value as Json, json};
 use serve_core::{Datatype, Input, MissingPolicy};
 use serve_features::{Feature, FeatureKind, SourceColumn};
 
-use super::known::{KnownModel, KnownTable};
+use super::known::{KnownModel, KnownTable, TableKind};
 
 /// What an input takes.
 fn input(input: &Input) -> Json {
@@ -147,6 +147,17 @@ impl KnownModel {
         Json::Object(self.inputs.iter().map(|one| (one.name.clone(), example(one))).collect())
     }
 
+    /// A CSV file of one row.
+    pub(super) fn csv_example(&self) -> Json {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        let names: Vec<String> = self.inputs.iter().map(|one| quoted(&one.name)).collect();
+        let values = self.inputs.iter().map(|one| match example(one) {
+            Json::String(text) => quoted(&text),
+            other => other.to_string(),
+        });
+        json!(format!("{}\n{}\n", names.join(","), values.collect::<Vec<_>>().join(",")))
+    }
+
     pub(super) fn positional_example(&self) -> Json {
         self.inputs.iter().map(example).collect()
     }
@@ -205,16 +216,23 @@ pub(super) fn ready_example(features: &[Feature]) -> Json {
 impl KnownTable {
     /// The values of a raw row.
     pub(super) fn values(&self) -> Json {
+        let scalar = json!({ "type": ["number", "boolean", "string", "null"] });
+        let (number, text) = (json!({ "type": ["number", "null"] }), json!({ "type": ["string", "null"] }));
         let Some(columns) = &self.columns else {
-            return json!({ "type": "object",
-                           "additionalProperties": { "type": ["number", "boolean", "string", "null"] } });
+            return match self.kind {
+                TableKind::Events => json!({ "type": "object", "additionalProperties": scalar }),
+                _ => {
+                    json!({ "type": "object", "properties": { "text": text }, "additionalProperties": number })
+                }
+            };
         };
         let column = |(name, kind): &(String, SourceColumn)| {
-            let types = match kind {
-                SourceColumn::Number => json!({ "type": ["number", "boolean", "null"] }),
-                SourceColumn::Text => json!({ "type": ["string", "null"] }),
+            let schema = match (kind, self.kind) {
+                (SourceColumn::Text, _) => text.clone(),
+                (SourceColumn::Number, TableKind::Events) => json!({ "type": ["number", "boolean", "null"] }),
+                (SourceColumn::Number, _) => number.clone(),
             };
-            (name.clone(), types)
+            (name.clone(), schema)
         };
         let properties: Map<String, Json> = columns.iter().map(column).collect();
         json!({ "type": "object", "properties": properties, "additionalProperties": false })

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
 use super::mlflow::{Scored, TableRow};
-use super::predictions::Value;
+use super::predictions::FeatureValue;
 
 /// Rows, or columns.
 #[derive(Serialize, ToSchema)]
@@ -17,7 +17,7 @@ enum V1Request {
     /// Lists by position, objects by name, or bare values of a model with one input.
     Instances { instances: Vec<TableRow>, signature_name: Option<V1Signature> },
     /// Columns by name.
-    Inputs { inputs: BTreeMap<String, Vec<Value>>, signature_name: Option<V1Signature> },
+    Inputs { inputs: BTreeMap<String, Vec<FeatureValue>>, signature_name: Option<V1Signature> },
 }
 
 /// The only signature that a model has.
