@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
-use crate::server::{Client, Server};
+use crate::server::Server;
 
 /// A request that must never be answered: it stands where only a reader that was fooled would look.
 const SMUGGLED: &str = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
