@@ -43,7 +43,7 @@ const FAREWELLS: usize = 64;
 const STREAM_BUFFER: usize = 64 << 10;
 
 /// An answer's body, once a panic was looked for.
-type Caught = http_body_util::combinators::UnsyncBoxBody<bytes::Bytes, tower::BoxError>;
+type Caught = tower_http::body::UnsyncBoxBody<bytes::Bytes, tower::BoxError>;
 
 /// Takes connections in.
 #[derive(Debug, Clone)]
