@@ -43,7 +43,7 @@ impl Document {
             let methods: Vec<String> = item.as_object().expect("an item").keys().cloned().collect();
             methods.into_iter().map(move |method| (method, path.clone())).collect::<Vec<_>>()
         };
-        paths.iter().map(|(path, item)| (path, item)).flat_map(methods).collect()
+        paths.iter().flat_map(methods).collect()
     }
 
     /// JSON examples of an operation's body; of a path with a `{name}` those of the same path with that name.

@@ -176,7 +176,10 @@ mod tests {
                 assert!(names.insert(name.to_owned()), "{name} names two operations");
                 assert!(operation["summary"].is_string(), "{method} {path} has no summary");
                 let body = &operation["requestBody"]["content"];
-                for (media, content) in body.as_object().into_iter().flatten() {
+                // Bytes that are no text cannot be shown.
+                let shown =
+                    body.as_object().into_iter().flatten().filter(|(media, _)| !media.contains("parquet"));
+                for (media, content) in shown {
                     let shown = content.get("example").or_else(|| content.get("examples"));
                     assert!(shown.is_some(), "{method} {path} has no example of {media}");
                 }

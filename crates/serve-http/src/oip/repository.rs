@@ -106,7 +106,10 @@ pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
 /// Refuses what would change the model that is loaded: a registry's versions never change.
 fn check(call: &Call) -> Result<(), Failure> {
     let ChangeRequest { parameters } = call.json()?.unwrap_or_default();
-    match parameters.iter().flat_map(serde_json::Map::keys).find(|key| *key == "config" || key.starts_with("file:"))
+    match parameters
+        .iter()
+        .flat_map(serde_json::Map::keys)
+        .find(|key| *key == "config" || key.starts_with("file:"))
     {
         None => Ok(()),
         Some(key) => {
