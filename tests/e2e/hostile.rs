@@ -277,7 +277,10 @@ fn bodies_that_should_exhaust_the_parser_do_not() {
         &server,
         vec![
             case("10 MB of [", body(&vec![b'['; 10_000_000]), 422, "invalid_request"),
-            malformed("10 MB of [ in an object", &[&b"{\"features\":"[..], &vec![b'['; 10_000_000]].concat()),
+            malformed(
+                "10 MB of [ in an object",
+                &[&b"{\"features\":"[..], vec![b'['; 10_000_000].as_slice()].concat(),
+            ),
             malformed("objects in objects", "{\"features\":".repeat(100_000).as_bytes()),
             case(
                 "lists in a list that is closed",
