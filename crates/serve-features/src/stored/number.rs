@@ -57,10 +57,11 @@ pub(super) fn leading(text: &str) -> Option<(f64, usize)> {
         at = end;
     }
     let plain = !matches!(bytes.get(at), Some(b'e' | b'E'));
-    if plain && at - first <= DIGITS + usize::from(first == start && behind > 0) {
-        if let Some(x) = quotient(m, behind) {
-            return Some((if negative { -x } else { x }, at));
-        }
+    if plain
+        && at - first <= DIGITS + usize::from(first == start && behind > 0)
+        && let Some(x) = quotient(m, behind)
+    {
+        return Some((if negative { -x } else { x }, at));
     }
     slowly(text, at)
 }
