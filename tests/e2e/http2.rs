@@ -211,7 +211,7 @@ fn abuse(server: &Server, name: &str, bytes: &[u8]) {
     std::thread::scope(|scope| {
         scope.spawn(move || drop(sending.write_all(bytes)));
         let until = Instant::now() + Duration::from_secs(20);
-        let mut buffer = [0; 65_536];
+        let mut buffer = vec![0; 65_536];
         while Instant::now() < until && !matches!(stream.read(&mut buffer), Ok(0) | Err(_)) {}
         drop(stream.shutdown(std::net::Shutdown::Both));
     });
@@ -292,7 +292,7 @@ fn frames_that_should_exhaust_the_server_do_not() {
         abuse(&server, name, &[opening(), bytes].concat());
     }
     abuse(&server, "half a preface", &PREFACE[..20]);
-    abuse(&server, "a preface and noise", &[PREFACE, &[0xaa; 100_000]].concat());
+    abuse(&server, "a preface and noise", &[PREFACE, &vec![0xaa; 100_000]].concat());
 }
 
 #[test]

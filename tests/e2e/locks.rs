@@ -14,7 +14,7 @@ const ED25519: &str = include_str!("../../crates/serve-app/src/auth/test_keys/ed
 const RSA: &str = include_str!("../../crates/serve-app/src/auth/test_keys/rsa.pem");
 
 /// A new key, and its line for the configuration.
-fn key(id: &str, permissions: &str, more: &[&str]) -> (String, String) {
+pub(crate) fn key(id: &str, permissions: &str, more: &[&str]) -> (String, String) {
     let output = ctl(["key", "new", "--id", id, "--permissions", permissions].iter().chain(more));
     assert!(output.status.success(), "{output:?}");
     let text = String::from_utf8(output.stdout).expect("is text");
@@ -24,13 +24,13 @@ fn key(id: &str, permissions: &str, more: &[&str]) -> (String, String) {
 }
 
 /// The demonstration with an `auth` section.
-fn locked(folder: &Path, auth: &str) -> Server {
+pub(crate) fn locked(folder: &Path, auth: &str) -> Server {
     Server::start(["--demo", "--config", &written(folder, auth)], &[])
 }
 
 fn written(folder: &Path, auth: &str) -> String {
     let path = folder.join("serve.yaml");
-    let section: String = auth.lines().map(|line| format!("  {line}\n")).collect();
+    let section = auth.lines().flat_map(|line| ["  ", line, "\n"]).collect::<String>();
     fs::write(&path, format!("auth:\n{section}")).expect("written");
     path.to_str().expect("is text").to_owned()
 }
@@ -347,7 +347,11 @@ fn acts_and_refusals_are_written_down_and_secrets_are_not() {
             .status,
         403
     );
-    let text = fs::read_to_string(&log).expect("is there");
+    // The log is written behind the answers.
+    let text = crate::server::eventually("the refusal is written down", || {
+        let text = fs::read_to_string(&log).expect("is there");
+        text.contains("forbidden-1").then_some(text)
+    });
     let lines: Vec<Json> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let audit: Vec<&Json> = lines.iter().filter(|line| line["target"] == "audit").collect();
     let of = |id: &str| {

@@ -1,5 +1,6 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
+mod browsers;
 mod cache;
 mod encoding;
 mod errors;
@@ -15,6 +16,7 @@ mod mlflow;
 mod oip;
 mod oip_binary;
 mod oip_extensions;
+mod openapi;
 mod outage;
 mod predict;
 mod reference;

@@ -5,14 +5,10 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
-use crate::server::{Client, Reply, command};
-
-/// Longest wait for what should happen within seconds.
-const PATIENCE: Duration = Duration::from_mins(1);
+use crate::server::{Client, Reply, command, eventually};
 
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -99,18 +95,6 @@ impl Drop for Observed {
     }
 }
 
-/// Asks until there is an answer that is wanted.
-fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = ask() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what} does not happen");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
 /// The sum of a family's series that have all of `labels`.
 fn sum(page: &str, family: &str, labels: &[&str]) -> f64 {
     let of = |line: &str| {
@@ -164,7 +148,7 @@ fn every_request_is_a_line_of_json() {
     let id = [("x-request-id", "mine-1"), ("traceparent", TRACEPARENT), ("x-api-key", "s3cr3t")];
     server.ask("POST", PREDICT, &id, "").ok();
     server.ask("POST", "/predict?model=none", &[("x-request-id", "mine-2")], "");
-    let log = until("the log's line", || Some(server.text("log")).filter(|log| log.contains("mine-2")));
+    let log = eventually("the log's line", || Some(server.text("log")).filter(|log| log.contains("mine-2")));
     let lines: Vec<Json> =
         log.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect();
     let find = |id: &str| lines.iter().find(|line| line["request_id"] == id).expect("has a line");
@@ -218,16 +202,16 @@ fn a_configuration_that_changes_is_used_as_far_as_it_can_be() {
 
     server.configure("log: { format: json, level: debug }\nhttp: { max_body_bytes: 1MiB }\n");
     server.hang_up();
-    let told = until("the reload", || Some(about(&server)).filter(|told| told["reloaded"].is_string()));
+    let told = eventually("the reload", || Some(about(&server)).filter(|told| told["reloaded"].is_string()));
     assert_eq!(told["waiting_for_restart"], json!(["http.max_body_bytes"]));
     let quiet = || server.text("log").contains("\"route\":\"/health\"").then_some(());
-    until("a line of level debug", || {
+    eventually("a line of level debug", || {
         server.health();
         quiet()
     });
 
     server.configure("log: { level: loud!!! }\nhttp: { prot: 1 }\n");
-    let told = until("the refusal", || Some(about(&server)).filter(|told| told["status"] == "stale"));
+    let told = eventually("the refusal", || Some(about(&server)).filter(|told| told["status"] == "stale"));
     let error = told["error"].as_str().unwrap_or_default();
     assert!(error.contains("serve.yaml:2: http.prot: unknown key `prot`; did you mean `port`?"), "{error}");
     assert_eq!(server.health()["status"], "degraded");
@@ -235,7 +219,8 @@ fn a_configuration_that_changes_is_used_as_far_as_it_can_be() {
 
     // By the file alone.
     server.configure("log: { format: json, level: error }\n");
-    let told = until("the next reload", || Some(about(&server)).filter(|told| told["status"] == "healthy"));
+    let told =
+        eventually("the next reload", || Some(about(&server)).filter(|told| told["status"] == "healthy"));
     assert_eq!(told["waiting_for_restart"], json!([]));
     assert_eq!(sum(&server.metrics(), "configuration_reloads_total", &[r#"outcome="taken""#]), 2.0);
 }
@@ -247,7 +232,7 @@ fn bodies_of_picked_requests_are_kept_without_what_is_secret() {
     let body = r#"{"feature_set":"vader","model_type":"random_forest","entity":"BTC/USD"}"#;
     server.ask("POST", "/predict", &[("x-request-id", "kept"), ("x-api-key", "s3cr3t")], body).ok();
     server.ask("GET", "/models", &[], "").ok();
-    let kept = until("the sample", || Some(server.text("payloads")).filter(|kept| kept.ends_with('\n')));
+    let kept = eventually("the sample", || Some(server.text("payloads")).filter(|kept| kept.ends_with('\n')));
     let line: Json = serde_json::from_str(kept.trim()).expect("one line of JSON");
     assert_eq!((&line["request_id"], &line["status"]), (&json!("kept"), &json!(200)));
     assert_eq!(line["request"]["entity"], "***");

@@ -66,6 +66,18 @@ pub(crate) fn told(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
+/// Asks until there is an answer, which there has to be.
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let began = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(began.elapsed() < PATIENCE, "not yet: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// A server that runs until this is dropped.
 pub(crate) struct Server {
     child: Child,
@@ -103,11 +115,11 @@ impl Server {
         let mut command = command("serve-server");
         command
             .env("TMPDIR", temporary.path())
+            .env("SERVE__LOG__LEVEL", "error")
             .args(args)
             .args(["--port", "0"])
             .envs(environment.iter().copied());
         let mut child = command
-            .env("SERVE__LOG__LEVEL", "error")
             .stderr(log)
             .stdout(Stdio::piped())
             .stdin(Stdio::null())
@@ -154,7 +166,12 @@ impl Server {
 
     /// Asks the server to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let sent = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, name: &str) {
+        let sent = Command::new("kill").arg(name).arg(self.child.id().to_string()).status();
         assert!(sent.expect("kill starts").success());
     }
 

@@ -122,3 +122,48 @@ fn connections_are_counted_and_one_too_many_is_refused() {
         assert!(Instant::now() < until, "the place is never free again");
     }
 }
+
+#[test]
+fn one_address_has_so_many_connections_and_gets_them_back() {
+    let server = server(&[("SERVE__HTTP__CONNECTIONS__MAX_PER_ADDRESS", "2")]);
+    let mut held: Vec<Client> = (0..2).map(|_| server.connect()).collect();
+    for client in &mut held {
+        client.request("GET", "/health/live", None).ok();
+    }
+    for _ in 0..3 {
+        let reply = server.connect().receive().expect("is told why");
+        assert_eq!((reply.error().0, reply.error().1), (503, "too_many_connections"));
+    }
+    held.pop();
+    let until = Instant::now() + PATIENCE;
+    while !matches!(server.connect().try_text("GET", "/health/live", &[], ""), Ok(reply) if reply.status == 200)
+    {
+        assert!(Instant::now() < until, "the place is never free again");
+    }
+    let text = held[0].request("GET", "/metrics", None);
+    let text = text.body.as_str().unwrap_or_default();
+    let refused = text.lines().find_map(|line| line.strip_prefix("http_connections_refused_total "));
+    assert!(refused.and_then(|count| count.parse::<u64>().ok()).is_some_and(|count| count >= 3), "{text}");
+}
+
+#[test]
+fn a_reader_that_closes_its_window_is_cut_off() {
+    let server = server(&[]);
+    // Answers larger than all buffers between, and not one byte of them taken.
+    let body = format!(r#"{{"model":"vader-random-forest","requests":[{}{{}}]}}"#, "{},".repeat(9_999));
+    let length = body.len();
+    let head = "POST /predict/batch HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    let request = format!("{head}Content-Length: {length}\r\n\r\n{body}");
+    let mut stream = open(&server, &request.repeat(8));
+    let gone = |server: &Server| {
+        let text = server.get("/metrics").body;
+        let text = text.as_str().unwrap_or_default().to_owned();
+        text.lines().any(|line| line == "http_connections_cut_off_total 1")
+    };
+    let until = Instant::now() + PATIENCE;
+    while !gone(&server) {
+        assert!(Instant::now() < until, "the server never ended it");
+        sleep(Duration::from_millis(50));
+    }
+    assert!(stream.read_to_end(&mut Vec::new()).is_err(), "the rest is thrown away");
+}

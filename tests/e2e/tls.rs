@@ -194,6 +194,56 @@ fn clients_show_a_certificate_where_they_must() {
 }
 
 #[test]
+fn who_showed_a_certificate_stands_in_the_log() {
+    let papers = Papers::new();
+    papers.issue("ci", |params| params.distinguished_name.push(DnType::OrganizationName, "Example"));
+    let ca = papers.path("ca.pem");
+    let settings = papers.settings(&format!(", client_ca: {}, client_auth: optional", ca.display()));
+    let log = papers.path("log");
+    let environment = [
+        ("SERVE__HTTP__TLS", settings.as_str()),
+        ("SERVE__LOG__FORMAT", "json"),
+        ("SERVE__LOG__LEVEL", "access=info,error"),
+        ("SERVE__AUTH", "{ mode: keys, keys: [] }"),
+    ];
+    let server = Server::logging_to(&log, ["--demo"], &environment);
+    for identity in [Some("ci"), None] {
+        let answer = get(&mut connect(&server, papers.client(identity, &[])), "/models").expect("an answer");
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    }
+    let lines = |target: &str| {
+        let text = fs::read_to_string(&log).expect("a log");
+        let lines = text.lines().filter(|line| line.contains(&format!(r#""target":"{target}""#)));
+        lines.map(|line| line.contains("\"certificate\":\"O=Example,CN=ci\"")).collect::<Vec<_>>()
+    };
+    for target in ["access", "audit"] {
+        until("the log is written", || lines(target).len() == 2);
+        assert_eq!(lines(target), [true, false], "{target}: {}", fs::read_to_string(&log).expect("a log"));
+    }
+}
+
+#[test]
+fn a_certificate_is_taken_anew_at_sighup() {
+    let papers = Papers::new();
+    let settings = papers.settings("").replace("poll: 50ms", "poll: 0s");
+    let server = Server::start(["--demo"], &[("SERVE__HTTP__TLS", &settings)]);
+    let ask = || {
+        let mut stream = connect(&server, papers.client(None, &["http/1.1"]));
+        (get(&mut stream, "/health").unwrap_or_default(), shown(&stream))
+    };
+    let first = ask().1;
+    papers.issue("server", |params| params.subject_alt_names.push(localhost()));
+    let renewed = CertificateDer::from_pem_file(papers.path("server.pem")).expect("a certificate").to_vec();
+    assert_eq!(ask().1, first);
+    server.signal("-HUP");
+    until("the new certificate is shown", || ask().1 == renewed);
+    fs::write(papers.path("server.pem"), "nothing").expect("writes");
+    server.signal("-HUP");
+    until("a broken one is told", || ask().0.contains(r#""status":"degraded""#));
+    assert_eq!(ask().1, renewed);
+}
+
+#[test]
 fn plain_http_on_a_port_of_tls_is_told_and_half_a_handshake_ends() {
     let papers = Papers::new();
     let server = papers.server(", handshake_timeout: 500ms, min_version: 1.3");
@@ -243,31 +293,31 @@ fn files_that_do_not_fit_are_told_before_anything_listens() {
     );
     let ca = format!(", client_ca: {}", at("ca.pem"));
     for (cert, key, more, wanted) in [
-        ("no.pem", "server.key", "", format!("http.tls.cert {} cannot be read: No such file", at("no.pem"))),
+        ("no.pem", "server.key", "", format!("http.tls.cert: {} cannot be read: No such file", at("no.pem"))),
         (
             "empty.pem",
             "server.key",
             "",
-            format!("http.tls.cert {}: there is no certificate; expected PEM", at("empty.pem")),
+            format!("http.tls.cert: {}: there is no certificate; expected PEM", at("empty.pem")),
         ),
         (
             "server.key",
             "server.key",
             "",
-            format!("http.tls.cert {}: there is no certificate", at("server.key")),
+            format!("http.tls.cert: {}: there is no certificate", at("server.key")),
         ),
         (
             "server.pem",
             "server.pem",
             "",
-            format!("http.tls.key {}: there is no private key", at("server.pem")),
+            format!("http.tls.key: {}: there is no private key", at("server.pem")),
         ),
         (
             "server.pem",
             "other.key",
             "",
             format!(
-                "http.tls.key {}: the key is not that of the certificate in {}",
+                "http.tls.key: {}: the key is not that of the certificate in {}",
                 at("other.key"),
                 at("server.pem")
             ),

@@ -45,18 +45,15 @@ fn line(
 ) -> String {
     let listed = permissions.iter().map(|permission| permission.as_str()).collect::<Vec<_>>().join(", ");
     let id = serde_json::Value::from(id);
-    let mut line = format!("- {{ id: {id}, sha256: \"{sha256}\", permissions: [{listed}]");
-    if let Some(models) = models {
+    let models = models.map(|models| {
         let models = models.iter().map(|model| format!("\"{model}\"")).collect::<Vec<_>>().join(", ");
-        line += &format!(", models: [{models}]");
-    }
-    if let Some(rate) = rate {
-        line += &format!(", rate: {rate}");
-    }
-    if let Some(expires) = expires {
-        line += &format!(", expires: {expires}");
-    }
-    line + " }"
+        format!("models: [{models}]")
+    });
+    let must = [format!("id: {id}"), format!("sha256: \"{sha256}\""), format!("permissions: [{listed}]")];
+    let rate = rate.map(|rate| format!("rate: {rate}"));
+    let expires = expires.map(|expires| format!("expires: {expires}"));
+    let parts: Vec<String> = must.into_iter().chain(models).chain(rate).chain(expires).collect();
+    format!("- {{ {} }}", parts.join(", "))
 }
 
 #[cfg(test)]
@@ -72,7 +69,7 @@ mod tests {
             "a: \"b\"",
             &"0e".repeat(32),
             &Permission::ALL,
-            Some(&[model.clone()]),
+            Some(std::slice::from_ref(&model)),
             Some(rate.to_string()),
             Some(at),
         );

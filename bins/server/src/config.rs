@@ -1,7 +1,6 @@
 //! The server's configuration: every section is a type of the crate that it configures.
 //!
-//! A new section: a field of [`ServerConfig`], its own mistakes in [`ServerConfig::mistakes`], files that it reads in
-//! [`ServerConfig::files`], and, where it can change while the server runs, a line in `reload.rs`. `serve-ctl`'s `config.rs`
+//! A new section: a field of [`ServerConfig`], its own mistakes in [`ServerConfig::mistakes`], and, where it can change while the server runs, a line in `reload.rs`. `serve-ctl`'s `config.rs`
 //! allows it by name.
 
 use serde::{Deserialize, Serialize};

@@ -133,6 +133,8 @@ Six models that predict whether Bitcoin closes higher tomorrow. Prices and VADER
 FinBERT scores are generated, and there is almost no signal in daily direction: accuracy is near 0.5, as it should be.
 The newest stored day is old; the age limit is off for the demonstration (features.max_age: none).
 
+All paths, with examples to try in a browser: http://{address}/docs
+
 Try:
   curl -X POST 'http://{address}/predict?feature_set=vader&model_type=random_forest'
   curl -X POST 'http://{address}/predict?feature_set=finbert&model_type=random_forest'

@@ -9,6 +9,7 @@ use serve_app::config::changes;
 use serve_app::log::Log;
 use serve_app::reload::{Files, PERIOD};
 use serve_app::{ConfigError, Exit, ExitReason, Layers, Mistake, Service};
+use serve_http::tls::Tls;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -35,6 +36,7 @@ pub(crate) struct Reloading {
     pub(crate) base: Layers,
     pub(crate) log: Log,
     pub(crate) service: Arc<Service>,
+    pub(crate) tls: Option<Arc<Tls>>,
     /// What works now.
     pub(crate) config: ServerConfig,
 }
@@ -83,6 +85,10 @@ impl Reloading {
     }
 
     fn reload(&mut self, started: &Value) {
+        // Certificates are no part of the configuration: they stand in files of their own, and are renewed for themselves.
+        if let Some(tls) = &self.tls {
+            tls.refresh();
+        }
         match ServerConfig::load(&self.args, self.base.clone()) {
             Ok((config, _)) => self.take(config, started),
             Err(exit) => {

@@ -95,7 +95,7 @@ async fn serve(start: Start) -> Result<(), Exit> {
     let poll = (!period.is_zero()).then(|| serve_app::poll::follow(registry, period, folder));
     let looking = locks.follow();
     let telemetry = Arc::clone(service.telemetry());
-    let reloads = Reloading { args, base, log, service, config }.follow()?;
+    let reloads = Reloading { args, base, log, service, tls: server.tls(), config }.follow()?;
     announce(server.scheme(), address, demo.as_ref())?;
     let stopped = server.run(stop).await;
     looking.abort();

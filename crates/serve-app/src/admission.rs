@@ -3,8 +3,8 @@
 //! dropped. Adapters do nothing for it: the service takes permits itself, in [`Service::predict`](crate::Service::predict)
 //! and its siblings.
 //!
-//! Permits are counted in all and for each model, so that one slow model leaves something for the others; see [`gate`].
-//! Dynamic batching would stand between a permit and the inference: [`workers`](crate::workers) is its place.
+//! Permits are counted in all and for each model, so that one slow model leaves something for the others; see `gate`.
+//! Dynamic batching would stand between a permit and the inference: `workers` is its place.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};

@@ -58,6 +58,8 @@ pub struct Asked<'a> {
     pub credentials: Credentials<'a>,
     /// Where it comes from.
     pub address: IpAddr,
+    /// The subject of the certificate that its connection showed, for the audit trail.
+    pub certificate: Option<&'a str>,
     /// What is asked for, as the audit trail has it: a method, and on what.
     pub what: (&'a str, &'a str),
     /// The line of the adapter's table: one that stands in `auth.public` needs no key.
@@ -255,7 +257,8 @@ impl Locks {
         if state.mode() == AuthMode::None {
             return Ok(Arc::clone(&self.anyone));
         }
-        let known = state.identify(asked.credentials, asked.address)?;
+        let known =
+            state.identify(asked.credentials, asked.address).map_err(|error| about_page(asked, error))?;
         *who = Some(Arc::clone(&known.caller));
         if let Some(taken) = state.count(&known) {
             standings.note(1, taken).inspect_err(|_| known.usage.count(permission, Outcome::RateLimited))?;
@@ -291,6 +294,7 @@ impl Locks {
         self.refusals.write(Refusal {
             who: who.map(Caller::name),
             from: Some(asked.address),
+            certificate: asked.certificate,
             request: asked.request,
             what: asked.what,
             error,
@@ -304,6 +308,7 @@ impl Locks {
         self.refusals.write(Refusal {
             who: Some(context.caller().name()),
             from: origin.address,
+            certificate: origin.certificate.as_deref(),
             request: &origin.request,
             what: ("use", "what is not among its models"),
             error,
@@ -313,6 +318,20 @@ impl Locks {
     pub(crate) fn families(&self) -> Vec<MetricFamily> {
         if self.mode() == AuthMode::None { Vec::new() } else { self.usages.families() }
     }
+}
+
+/// A browser cannot show a key when it opens a page; the refusal of one tells what can be done.
+fn about_page(asked: &Asked<'_>, error: ServiceError) -> ServiceError {
+    let page = matches!(asked.page, "/docs" | "/docs/" | "/docs/{file}" | "/redoc" | "/openapi.json");
+    if !page || error.code != Code::Unauthenticated {
+        return error;
+    }
+    let message = format!(
+        "{}; a browser sends none with a page's address: auth.public: [/docs, /redoc, /openapi.json] opens these pages, \
+         and their \"Authorize\" takes the key for what they send",
+        error.message
+    );
+    ServiceError { message, ..error }
 }
 
 impl Default for Locks {

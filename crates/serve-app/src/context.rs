@@ -75,6 +75,8 @@ impl Default for Priority {
 pub struct Origin {
     /// The client's address, where it came over a network.
     pub address: Option<IpAddr>,
+    /// The subject of the certificate that its connection showed, verified, where it showed one.
+    pub certificate: Option<Arc<str>>,
     /// The request's id.
     pub request: Arc<str>,
 }

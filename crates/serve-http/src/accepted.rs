@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
+use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
+use tokio_rustls::server::TlsStream;
 use tower::{Service as _, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error};
@@ -39,6 +41,9 @@ const FAREWELLS: usize = 64;
 
 /// Answers that one HTTP/2 stream may have under way; more waits with the body.
 const STREAM_BUFFER: usize = 64 << 10;
+
+/// An answer's body, once a panic was looked for.
+type Caught = tower_http::body::UnsyncBoxBody<bytes::Bytes, tower::BoxError>;
 
 /// Takes connections in.
 #[derive(Debug, Clone)]
@@ -79,12 +84,18 @@ impl Accepted {
     /// Serves a connection in a task of its own, or turns it away.
     pub(crate) fn take(&self, socket: TcpStream, address: SocketAddr) {
         let phase = if self.app.tls.is_some() { Phase::Handshake } else { Phase::Idle };
-        match self.app.watchman.enter(address.ip(), phase) {
-            Ok(place) => {
-                let accepted = self.clone();
-                tokio::spawn(async move { accepted.serve(socket, address, place).await });
+        let place = match self.app.watchman.enter(address.ip(), phase) {
+            Ok(place) => place,
+            Err(full) => return self.turn_away(socket, full),
+        };
+        let local = socket.local_addr().unwrap_or(address);
+        let peer = Peer { address, local, secure: self.app.tls.is_some(), certificate: None };
+        match &self.app.tls {
+            None => self.speak(Transport::Plain(socket), peer, place),
+            Some(tls) => {
+                let (accepted, tls) = (self.clone(), Arc::clone(tls));
+                tokio::spawn(async move { accepted.secure(&tls, socket, peer, place).await });
             }
-            Err(full) => self.turn_away(socket, full),
         }
     }
 
@@ -100,67 +111,74 @@ impl Accepted {
         }
     }
 
-    async fn serve(self, socket: TcpStream, address: SocketAddr, place: Place) {
-        let connection = Arc::clone(&place.0);
-        let local = socket.local_addr().unwrap_or(address);
-        let mut peer = Peer { address, local, secure: self.app.tls.is_some(), certificate: None };
-        let transport = match &self.app.tls {
-            None => Transport::Plain(socket),
-            Some(tls) => match handshake(tls, socket, &connection).await {
-                Ok(transport) => transport,
-                Err(error) => {
-                    self.app.watchman.counts.handshakes_failed.fetch_add(1, Relaxed);
-                    debug!(%error, %address, "a TLS handshake came to nothing");
-                    return;
-                }
-            },
-        };
-        if let Transport::Tls(stream) = &transport {
-            peer.certificate = tls::client(stream.get_ref().1.peer_certificates());
+    /// Agrees on TLS; what that takes is given back before HTTP is spoken.
+    async fn secure(self, tls: &Tls, socket: TcpStream, mut peer: Peer, place: Place) {
+        match handshake(tls, socket, &place.0).await {
+            Ok(stream) => {
+                peer.certificate = tls::client(stream.get_ref().1.peer_certificates());
+                self.speak(Transport::Tls(stream), peer, place);
+            }
+            Err(error) => {
+                self.app.watchman.counts.handshakes_failed.fetch_add(1, Relaxed);
+                debug!(%error, address = %peer.address, "a TLS handshake came to nothing");
+            }
         }
-        let wire = Wire::new(transport, place, self.limits);
-        self.speak(wire, peer, connection).await;
     }
 
-    /// Speaks HTTP until one side ends it.
-    async fn speak(self, wire: Wire, peer: Peer, connection: Arc<Connection>) {
-        let app = self.app;
-        let exchange = tower::service_fn(move |request: Request<Incoming>| {
-            let answer = exchange::answer(Arc::clone(&app), peer.clone(), request);
-            async move { Ok::<_, Infallible>(answer.await) }
-        });
-        let exchange = ServiceBuilder::new().layer(CatchPanicLayer::custom(panicked)).service(exchange);
-        let watched = Arc::clone(&connection);
-        let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-            let (mut exchange, connection) = (exchange.clone(), Arc::clone(&watched));
-            async move {
-                let in_pieces = request.version() == Version::HTTP_2;
-                let mut request_under_way = connection.begin();
-                let mut answer = exchange.call(request).await?;
-                request_under_way.answered();
-                leave_protocol(&connection, &mut answer);
-                Ok::<_, Infallible>(answer.map(|body| Owed::new(body, request_under_way, in_pieces)))
-            }
-        });
-        let served = self.builder.serve_connection_with_upgrades(TokioIo::new(wire), service).into_owned();
-        let mut served = std::pin::pin!(served);
-        loop {
-            tokio::select! {
-                ended = &mut served => {
-                    if let Err(error) = ended {
-                        debug!(%error, "a connection ended");
+    /// Speaks HTTP, in a task of its own, until one side ends it.
+    fn speak(&self, transport: Transport, peer: Peer, place: Place) {
+        let connection = Arc::clone(&place.0);
+        let service = service(Arc::clone(&self.app), peer, Arc::clone(&connection));
+        let wire = TokioIo::new(Wire::new(transport, place, self.limits));
+        let mut served = Box::pin(self.builder.serve_connection_with_upgrades(wire, service).into_owned());
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    ended = &mut served => {
+                        if let Err(error) = ended {
+                            debug!(%error, "a connection ended");
+                        }
+                        return;
                     }
-                    return;
+                    order = connection.told() => match order {
+                        Order::Cut => return,
+                        Order::Finish => served.as_mut().graceful_shutdown(),
+                        // Looking at the connection again is all it takes.
+                        Order::Nothing | Order::Refuse => {}
+                    },
                 }
-                order = connection.told() => match order {
-                    Order::Cut => return,
-                    Order::Finish => served.as_mut().graceful_shutdown(),
-                    // Looking at the connection again is all it takes.
-                    Order::Nothing | Order::Refuse => {}
-                },
             }
-        }
+        });
     }
+}
+
+/// What answers a connection's requests.
+///
+/// Connections wait far longer than they work, so a request's own future is boxed: the parser keeps a place for it as long
+/// as the connection lives.
+fn service(
+    app: Arc<App>,
+    peer: Peer,
+    connection: Arc<Connection>,
+) -> impl Service<Request<Incoming>, Response = Response<Owed<Caught>>, Error = Infallible, Future: Send + 'static>
++ Send
++ 'static {
+    let exchange = tower::service_fn(move |request: Request<Incoming>| {
+        let (app, peer) = (Arc::clone(&app), peer.clone());
+        Box::pin(async move { Ok::<_, Infallible>(exchange::answer(app, peer, request).await) })
+    });
+    let exchange = ServiceBuilder::new().layer(CatchPanicLayer::custom(panicked)).service(exchange);
+    hyper::service::service_fn(move |request: Request<Incoming>| {
+        let in_pieces = request.version() == Version::HTTP_2;
+        let mut under_way = connection.begin();
+        let (answering, connection) = (exchange.clone().call(request), Arc::clone(&connection));
+        async move {
+            let mut answer = answering.await?;
+            under_way.answered();
+            leave_protocol(&connection, &mut answer);
+            Ok::<_, Infallible>(answer.map(|body| Owed::new(body, under_way, in_pieces)))
+        }
+    })
 }
 
 /// A client that asked for another protocol gets it, or an answer and the end: what it sends next was not looked at.
@@ -176,7 +194,11 @@ fn leave_protocol<B: Body>(connection: &Connection, answer: &mut Response<B>) {
 }
 
 /// Agrees on TLS. The watchman's limit of time is the caller's to keep: a cut drops this.
-async fn handshake(tls: &Tls, socket: TcpStream, connection: &Connection) -> io::Result<Transport> {
+async fn handshake(
+    tls: &Tls,
+    socket: TcpStream,
+    connection: &Connection,
+) -> io::Result<Box<TlsStream<TcpStream>>> {
     let agree = async {
         let mut first = [0; 1];
         socket.peek(&mut first).await?;
@@ -192,7 +214,7 @@ async fn handshake(tls: &Tls, socket: TcpStream, connection: &Connection) -> io:
         agreed = agree => {
             let stream = agreed?;
             connection.enter(Phase::Idle);
-            Ok(Transport::Tls(Box::new(stream)))
+            Ok(Box::new(stream))
         }
         _ = connection.told() => Err(io::ErrorKind::TimedOut.into()),
     }

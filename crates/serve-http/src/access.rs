@@ -223,6 +223,7 @@ impl Seen {
                     status = reply.status().as_u16(),
                     caller = context.map(|context| context.caller().name()),
                     peer = %self.peer.address,
+                    certificate = self.peer.subject().map(|subject| &**subject),
                     model = manifest.map(|manifest| manifest.name.as_str()),
                     version = manifest.map(|manifest| manifest.version.as_str()),
                     rows = context.map(|context| context.rows()).filter(|rows| *rows > 0),

@@ -27,8 +27,7 @@ struct Asked {
     model_version: Option<String>,
     feature_set: Option<String>,
     model_type: Option<String>,
-    #[serde(default)]
-    dry_run: bool,
+    dry_run: Option<bool>,
     /// Another server's word for `model_version`.
     version: Option<String>,
     /// Other servers load from a path that a request names, with settings for it.
@@ -57,12 +56,13 @@ impl Asked {
                 "feature_set" => &mut asked.feature_set,
                 "model_type" => &mut asked.model_type,
                 _ => {
-                    asked.dry_run = value.parse().map_err(|_| {
+                    let dry_run = value.parse().map_err(|_| {
                         Failure::invalid(
                             "invalid_request",
                             format!("dry_run={value:?}: expected true or false"),
                         )
                     })?;
+                    asked.dry_run = Some(dry_run);
                     continue;
                 }
             };
@@ -91,7 +91,7 @@ pub(crate) async fn reload(app: &App, call: Call) -> Result<Reply, Failure> {
             "reload takes no model_version; promote moves an alias",
         ));
     }
-    let dry_run = asked.dry_run;
+    let dry_run = asked.dry_run.unwrap_or_default();
     let outcomes = app.service.reload(&call.context, &asked.query()?, dry_run).await?;
     if !dry_run {
         outcomes.iter().for_each(serve_app::poll::log);

@@ -30,6 +30,14 @@ pub struct Peer {
     pub certificate: Option<Arc<ClientCertificate>>,
 }
 
+impl Peer {
+    /// The subject of their certificate.
+    #[must_use]
+    pub fn subject(&self) -> Option<&Arc<str>> {
+        self.certificate.as_ref().map(|certificate| &certificate.subject)
+    }
+}
+
 /// Parameters of a query, decoded.
 pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 

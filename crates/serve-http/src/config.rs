@@ -201,7 +201,11 @@ mod tests {
             header_timeout: Duration::ZERO,
             trusted_hosts: vec!["https://a".to_owned()],
             cors: CorsConfig { allowed_origins: vec!["b".to_owned()] },
-            tls: Some(TlsConfig { cert: "no/such.pem".into(), ..TlsConfig::default() }),
+            tls: Some(TlsConfig {
+                cert: "no/such.pem".into(),
+                key: "no/such.key".into(),
+                ..TlsConfig::default()
+            }),
             ..HttpConfig::default()
         };
         let mistakes = wrong.check().expect_err("five mistakes");

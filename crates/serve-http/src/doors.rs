@@ -30,6 +30,7 @@ pub(crate) fn enter(
     let entry = app.service.locks().enter(&Asked {
         credentials: Credentials::read(values(header::AUTHORIZATION), values(API_KEY)),
         address,
+        certificate: peer.subject().map(|subject| &**subject),
         what: (route.method.as_str(), parts.uri.path()),
         page: route.path,
         permission: route.permission,

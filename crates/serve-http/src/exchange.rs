@@ -77,7 +77,8 @@ async fn dispatch(
     let found = app.find(&parts.method, parts.uri.path())?;
     let (address, entry) = doors::enter(app, &peer, &parts, found.route, &id);
     *told.standings = entry.standings;
-    let origin = Origin { address: Some(address), request: Arc::clone(&id.0) };
+    let certificate = peer.subject().cloned();
+    let origin = Origin { address: Some(address), certificate, request: Arc::clone(&id.0) };
     let context = Context::new(entry.outcome?).begun(began).until(began + patience.limit).sent_from(origin);
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let allowance = Allowance::new(&app.config.connections);

@@ -26,11 +26,9 @@ const MOST_VALUES: usize = 1_000_000;
 struct OnlineBody<'a> {
     #[serde(borrow)]
     entities: BTreeMap<String, Vec<Value<'a>>>,
-    #[serde(default)]
-    features: Vec<String>,
+    features: Option<Vec<String>>,
     feature_service: Option<String>,
-    #[serde(default)]
-    full_feature_names: bool,
+    full_feature_names: Option<bool>,
 }
 
 #[derive(Serialize)]
@@ -72,8 +70,13 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
         serde_json::from_slice(body)?;
     let references = match feature_service {
         Some(service) => of_model(app, &call.context, &service).await?,
-        None => features.iter().map(|text| reference(app, &call.context, text)).collect::<Result<_, _>>()?,
+        None => features
+            .iter()
+            .flatten()
+            .map(|text| reference(app, &call.context, text))
+            .collect::<Result<_, _>>()?,
     };
+    entities.values().flatten().try_for_each(|value| entity(value).map(drop))?;
     let count = entity_count(&entities)?;
     app.service.check_rows(count)?;
     if references.len().saturating_mul(count) > MOST_VALUES {
@@ -81,7 +84,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
             format!("{} features of {count} entities are over {MOST_VALUES} values", references.len());
         return Err(ServiceError::new(Code::TooManyRows, message).into());
     }
-    let names = names(&entities, &references, full_feature_names)?;
+    let names = names(&entities, &references, full_feature_names.unwrap_or_default())?;
     let mut rows: BTreeMap<&FeatureSetName, Rows> = BTreeMap::new();
     for Reference { set, .. } in &references {
         if !rows.contains_key(set) {
@@ -204,6 +207,8 @@ fn entity(value: &Value<'_>) -> Result<Entity, Failure> {
     let text = match value {
         Value::Text(text) => text.clone().into_owned(),
         Value::Number(x) if x.fract() == 0.0 && x.abs() < 9e15 => format!("{x:.0}"),
+        // Written out it may be longer than an entity is.
+        Value::Number(x) if !(1e-9..1e21).contains(&x.abs()) => format!("{x:e}"),
         Value::Number(x) => x.to_string(),
         other => {
             let message = format!("entities: expected text or a number, got {}", other.kind());

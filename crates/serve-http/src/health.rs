@@ -23,6 +23,7 @@ pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
         "models": app.service.names(call.context.caller()),
         "endpoints": endpoints,
         "also_under": "/api/v1",
+        "documentation": { "pages": ["docs", "redoc"], "openapi": "openapi.json" },
     });
     Ok(reply::json(StatusCode::OK, &body))
 }

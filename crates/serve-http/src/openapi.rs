@@ -4,10 +4,16 @@
 //! Each line of the table is described once, in the module of its tag; [`document`] adds what follows from the line itself:
 //! path parameters, who may ask, and the errors that any such request may be answered with.
 
+mod asked;
+mod bodies;
 mod described;
 mod errors;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod features;
+mod fitted;
+mod known;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod mlflow;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod oip;
 mod pages;
@@ -15,8 +21,11 @@ mod pages;
 mod predictions;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod registry;
+mod rows;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod server;
+#[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
+mod tensorflow;
 
 pub(crate) use pages::{openapi, redoc, swagger, swagger_file};
 
@@ -29,12 +38,21 @@ use utoipa::openapi::{
 
 use crate::routes::{self, Route};
 use described::{Described, Tag};
+use known::Known;
+pub(crate) use pages::Document;
 
 /// Names of the two ways to bring a key.
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
 
-/// The document. `secured` says whether callers have to say who they are.
+/// The document of this server, in JSON.
+fn fitted_to(known: &Known) -> serde_json::Result<Vec<u8>> {
+    let mut document = serde_json::to_value(document(known.secured))?;
+    fitted::fit(&mut document, known);
+    serde_json::to_vec(&document)
+}
+
+/// The document of any server. `secured` says whether callers have to say who they are.
 pub(crate) fn document(secured: bool) -> OpenApi {
     let mut paths = Paths::new();
     let mut components = Components::new();
@@ -96,11 +114,17 @@ fn describe(route: &Route) -> Option<Described> {
     if path == "/v2/" || path == "/docs/" {
         return None;
     }
+    // OpenAPI has no words for what is not HTTP; the chapter's text has them.
+    if path == "/ws/predict" {
+        return None;
+    }
     server::describe(method, path)
         .or_else(|| predictions::describe(method, path))
         .or_else(|| features::describe(method, path))
         .or_else(|| registry::describe(method, path))
         .or_else(|| oip::describe(method, path))
+        .or_else(|| mlflow::describe(method, path))
+        .or_else(|| tensorflow::describe(method, path))
 }
 
 fn method(method: &Method) -> HttpMethod {
@@ -133,12 +157,13 @@ mod tests {
                 methods.map(|method| (method.to_uppercase(), path.clone()))
             })
             .collect();
-        let slashed = |path: &&str| !matches!(*path, "/v2/" | "/docs/");
+        let slashed = |path: &&str| !matches!(*path, "/v2/" | "/docs/" | "/ws/predict");
         let table: BTreeSet<(String, String)> = routes::all()
             .filter(|route| slashed(&route.path))
             .map(|route| (route.method.as_str().to_owned(), route.path.to_owned()))
             .collect();
         assert_eq!(documented, table);
+        assert!(document["tags"].to_string().contains("`GET /ws/predict`"));
     }
 
     #[test]
@@ -151,7 +176,10 @@ mod tests {
                 assert!(names.insert(name.to_owned()), "{name} names two operations");
                 assert!(operation["summary"].is_string(), "{method} {path} has no summary");
                 let body = &operation["requestBody"]["content"];
-                for (media, content) in body.as_object().into_iter().flatten() {
+                // Bytes that are no text cannot be shown.
+                let shown =
+                    body.as_object().into_iter().flatten().filter(|(media, _)| !media.contains("parquet"));
+                for (media, content) in shown {
                     let shown = content.get("example").or_else(|| content.get("examples"));
                     assert!(shown.is_some(), "{method} {path} has no example of {media}");
                 }

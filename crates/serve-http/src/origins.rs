@@ -14,10 +14,10 @@ use crate::reply::{self, Reply};
 const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
-    "authorization, content-type, content-encoding, inference-header-content-length, traceparent, tracestate, x-api-key, x-request-id, x-request-timeout",
+    "authorization, content-type, content-encoding, inference-header-content-length, traceparent, tracestate, x-api-key, x-request-id, x-request-priority, x-request-timeout",
 );
 const ANSWER_HEADERS: HeaderValue = HeaderValue::from_static(
-    "inference-header-content-length, ratelimit, ratelimit-policy, retry-after, server-timing, traceparent, x-request-id",
+    "inference-header-content-length, ratelimit, ratelimit-policy, retry-after, server-timing, traceparent, tracestate, x-request-id",
 );
 /// How long a browser may remember what it was allowed, in seconds.
 const REMEMBERED: HeaderValue = HeaderValue::from_static("600");

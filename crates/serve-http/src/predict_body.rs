@@ -81,9 +81,10 @@ impl<'de> Visitor<'de> for BodyVisitor {
                 twice(body.mode.is_some())?;
                 body.mode = mode.map(|UseCached(mode)| mode);
             } else if key == "features" || key == "data" {
-                let FeatureList(features) = map.next_value()?;
+                let features: Option<FeatureList<'de>> = map.next_value()?;
                 let place = if key == "features" { &mut body.features } else { &mut body.data };
-                twice(place.replace(features).is_some())?;
+                twice(place.is_some())?;
+                *place = features.map(|FeatureList(features)| features);
             } else {
                 body.others.push((key, map.next_value()?));
                 continue;

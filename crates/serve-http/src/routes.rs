@@ -2,10 +2,9 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
 
-use bytes::Bytes;
 use http::Method;
 use matchit::Router;
 use serve_app::{AuthMode, Permission, Service};
@@ -42,7 +41,7 @@ pub struct App {
     pub(crate) traffic: Traffic,
     pub(crate) sockets: Arc<Sockets>,
     /// The OpenAPI document, once somebody asked for it.
-    pub(crate) document: OnceLock<Bytes>,
+    pub(crate) document: openapi::Document,
     table: Table,
 }
 
@@ -231,7 +230,7 @@ impl App {
             config,
             draining: AtomicBool::new(false),
             traffic: Traffic::default(),
-            document: OnceLock::new(),
+            document: openapi::Document::default(),
             table: Table::new(),
         }
     }

@@ -134,7 +134,7 @@ impl Tls {
     }
 
     /// Reloads, and tells the log what came of it; the same trouble is told once.
-    pub(crate) fn refresh(&self) {
+    pub fn refresh(&self) {
         let before = self.status().trouble;
         match self.reload() {
             Ok(true) => {

@@ -4,7 +4,7 @@
 //! - A push is a request like any other: it has a context of its own, with the caller that opened the socket.
 //! - Nothing waits in a queue: a push is computed when it can be sent, from what is newest then. Who reads slowly is told how
 //!   much was left out; who does not read at all is cut off.
-//! - A page in a browser cannot set headers; its key may come as a subprotocol, see [`lift_key`].
+//! - A page in a browser cannot set headers; its key may come as a subprotocol, see `lift_key`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

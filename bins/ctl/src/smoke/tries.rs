@@ -91,11 +91,12 @@ fn got(path: &str, ground: &Ground) -> Result<Try, String> {
         "/features" => Expected::Json("an object", Json::is_object),
         "/ws/predict" => Expected::Refused(426, "upgrade"),
         "/v2" | "/v2/" => Expected::Json("extensions", |body| body["extensions"].is_array()),
-        "/ping" => Expected::Text(""),
+        "/ping" | "/models/{name}/ping" => Expected::Text(""),
+        "/docs/{file}" => Expected::Text("swagger"),
         "/version" => Expected::Text("."),
         _ => Expected::Json("an object", Json::is_object),
     };
-    let mut path = path.to_owned();
+    let mut path = filled(path, &[("file", "swagger-ui.css")]);
     if path.contains("{set}") {
         let set = ground.set.as_deref().ok_or("the server has no feature set")?;
         path = filled(&path, &[("set", set)]);
@@ -148,7 +149,7 @@ fn sent(method: Method, path: &str, ground: &Ground) -> Result<Try, String> {
         }
         "/v2/repository/index" => (json!({}), Expected::Json("a list", Json::is_array)),
         "/v2/repository/models/{name}/load" => (json!({}), Expected::Text("")),
-        "/invocations" => (
+        "/invocations" | "/models/{name}/invocations" => (
             json!({ "dataframe_records": [row] }),
             Expected::Json("predictions", |body| !body["predictions"].is_null()),
         ),

@@ -36,6 +36,7 @@ impl Default for Refusals {
 pub(super) struct Refusal<'a> {
     pub(super) who: Option<&'a str>,
     pub(super) from: Option<std::net::IpAddr>,
+    pub(super) certificate: Option<&'a str>,
     pub(super) request: &'a str,
     pub(super) what: (&'a str, &'a str),
     pub(super) error: &'a ServiceError,
@@ -43,7 +44,7 @@ pub(super) struct Refusal<'a> {
 
 impl Refusals {
     pub(super) fn write(&self, refusal: Refusal<'_>) {
-        let Refusal { who, from, request, what, error } = refusal;
+        let Refusal { who, from, certificate, request, what, error } = refusal;
         if self.meter.as_ref().is_some_and(|meter| meter.take("audit").wait.is_some()) {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
             return;
@@ -53,6 +54,7 @@ impl Refusals {
             target: "audit",
             who,
             from = from.map(tracing::field::display),
+            certificate,
             what = %format_args!("{} {}", what.0, shortened(what.1)),
             code = error.code.as_str(),
             reason = &*shortened(&error.message),
@@ -105,6 +107,7 @@ impl Act<'_> {
             target: "audit",
             who = context.caller().name(),
             from = origin.address.map(tracing::field::display),
+            certificate = origin.certificate.as_deref(),
             what = self.what,
             model = self.model.map(ModelName::as_str),
             version = self.version.map(ModelVersion::as_str),
@@ -128,7 +131,8 @@ mod tests {
     fn a_flood_of_refusals_is_counted_and_not_written() {
         let refusals = Refusals::default();
         let error = ServiceError::new(Code::InvalidKey, "the key is not known here");
-        let refusal = Refusal { who: None, from: None, request: "r", what: ("GET", "/"), error: &error };
+        let (request, what) = ("r", ("GET", "/"));
+        let refusal = Refusal { who: None, from: None, certificate: None, request, what, error: &error };
         for _ in 0..10_000 {
             refusals.write(refusal);
         }

@@ -114,8 +114,9 @@ pub struct KeyDigest(pub Digest);
 
 impl fmt::Display for KeyDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, ..] = self.0.as_bytes();
-        write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}…")
+        let shown = self.0.as_bytes().iter().take(4);
+        shown.into_iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("…")
     }
 }
 

@@ -67,14 +67,14 @@ impl State {
             subjects: kept(
                 subjects,
                 before.and_then(|before| before.subjects.as_ref()),
-                |meters| meters.rate(),
+                Meters::rate,
                 Meters::new,
             ),
             token_usage: usages.of(&TOKENS.into()),
             addresses: kept(
                 config.rate_per_address,
                 before.and_then(|before| before.addresses.as_ref()),
-                |meters| meters.rate(),
+                Meters::rate,
                 Meters::new,
             ),
             failures: kept(

@@ -86,7 +86,7 @@ impl Tokens {
         if let Some(path) = &config.hmac_file {
             keys.extend(token_keys::secret(path, mistakes));
         }
-        let mut validation = Validation::default();
+        let mut validation = Validation::new(jsonwebtoken::Algorithm::HS256);
         validation.leeway = config.leeway.as_secs();
         validation.validate_nbf = true;
         validation.set_required_spec_claims(&["exp", "iss", "aud"]);
@@ -161,7 +161,8 @@ impl Tokens {
         let wrong = |name: &str| TokenError::Claim(name.to_owned());
         let until = claims.get("exp").and_then(Json::as_f64).ok_or_else(|| wrong("exp"))?;
         // The cast saturates.
-        let until = (until.round() as i64).saturating_add(self.config.leeway.as_secs() as i64);
+        let leeway = i64::try_from(self.config.leeway.as_secs()).unwrap_or(i64::MAX);
+        let until = (until.round() as i64).saturating_add(leeway);
         let name = claim(claims, &self.config.name_claim).and_then(Json::as_str);
         let name = name.filter(|name| is_name(name)).ok_or_else(|| wrong(&self.config.name_claim))?;
         let mut permissions = BTreeSet::new();

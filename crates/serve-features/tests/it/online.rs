@@ -93,8 +93,11 @@ fn without_a_state_or_the_whole_history_a_row_is_cold() {
     let raw = store.raw().expect("keeps raw rows");
     block_on(raw.write_states(set.name().clone(), states)).expect("writes");
     assert_eq!(warm(2), Some(true));
-    // A late row makes the store forget the state that does not know it.
-    let late = prices("A", &closes)[3].clone();
+    // A row that is there as it is sent changes nothing; another makes the store forget the state that does not know it.
+    let same = prices("A", &closes)[3].clone();
+    block_on(raw.write_raw(RawTable::Price, vec![same])).expect("writes");
+    assert_eq!(warm(2), Some(true));
+    let late = prices("A", &[1.0, 2.0, 4.0, 9.0])[3].clone();
     block_on(raw.write_raw(RawTable::Price, vec![late])).expect("writes");
     assert_eq!(warm(2), Some(false));
 }

@@ -15,8 +15,7 @@ use crate::routes::App;
 #[derive(Debug, Default, Deserialize)]
 struct IndexRequest {
     /// Only versions that are loaded.
-    #[serde(default)]
-    ready: bool,
+    ready: Option<bool>,
 }
 
 /// One version in the index.
@@ -32,8 +31,7 @@ struct IndexEntry {
 #[derive(Debug, Default, Deserialize)]
 struct ChangeRequest {
     /// `unload_dependents` changes nothing, since no model here depends on another.
-    #[serde(default)]
-    parameters: serde_json::Map<String, serde_json::Value>,
+    parameters: Option<serde_json::Map<String, serde_json::Value>>,
 }
 
 #[derive(Debug, Serialize)]
@@ -58,7 +56,7 @@ pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
             entries.extend(model.versions.iter().map(|published| entry(app, &model, &published.version)));
         }
     }
-    entries.retain(|entry| !ready || entry.state == "READY");
+    entries.retain(|entry| ready != Some(true) || entry.state == "READY");
     Ok(reply::json(StatusCode::OK, &entries))
 }
 
@@ -108,7 +106,11 @@ pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
 /// Refuses what would change the model that is loaded: a registry's versions never change.
 fn check(call: &Call) -> Result<(), Failure> {
     let ChangeRequest { parameters } = call.json()?.unwrap_or_default();
-    match parameters.keys().find(|key| *key == "config" || key.starts_with("file:")) {
+    match parameters
+        .iter()
+        .flat_map(serde_json::Map::keys)
+        .find(|key| *key == "config" || key.starts_with("file:"))
+    {
         None => Ok(()),
         Some(key) => {
             let message =

@@ -21,13 +21,24 @@ pub(super) enum Tag {
     Predictions,
     Features,
     Models,
+    Live,
     Server,
     Oip,
+    Mlflow,
+    TensorFlow,
 }
 
 impl Tag {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Predictions, Self::Features, Self::Models, Self::Server, Self::Oip];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Predictions,
+        Self::Live,
+        Self::Features,
+        Self::Models,
+        Self::Server,
+        Self::Oip,
+        Self::Mlflow,
+        Self::TensorFlow,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -35,7 +46,10 @@ impl Tag {
             Self::Features => "Features",
             Self::Models => "Models",
             Self::Server => "Server",
+            Self::Live => "Live",
             Self::Oip => "Open Inference Protocol",
+            Self::Mlflow => "MLflow",
+            Self::TensorFlow => "TensorFlow Serving and KServe V1",
         }
     }
 
@@ -45,6 +59,15 @@ impl Tag {
             Self::Features => "What is stored, how fresh it is, where it comes from; and storing more.",
             Self::Models => "What serves, and changing it.",
             Self::Server => "Health, metrics, and these pages.",
+            Self::Live => {
+                "Predictions on a WebSocket, asked for or pushed: `GET /ws/predict`, an upgrade of HTTP/1.1 (RFC 6455); without \
+                 one the answer is 426. Messages are JSON objects with a `type`: `predict` asks in the words of `POST /predict`, \
+                 `subscribe` has predictions pushed on new features or on an interval, and every one is answered with its \
+                 `id`; docs/websocket.md has them all. A browser, which cannot send headers here, brings its key as the \
+                 subprotocol `serve.key.<key>` beside `serve.v1`."
+            }
+            Self::Mlflow => "What MLflow's scoring server answers.",
+            Self::TensorFlow => "TensorFlow Serving's REST API, which is KServe's version 1 too.",
             Self::Oip => "Version 2 of the protocol that KServe, Triton and others speak, over REST.",
         }
     }
@@ -126,6 +149,13 @@ impl Described {
         self
     }
 
+    /// A file as the body.
+    pub(super) fn takes_file(mut self, media: &str) -> Self {
+        let body = self.body.take().unwrap_or_default();
+        self.body = Some(body.content(media, Content::new(None::<RefOr<Schema>>)));
+        self
+    }
+
     /// JSON as the answer.
     pub(super) fn answers<T: ToSchema>(mut self, text: &str, example: Option<Json>) -> Self {
         let content = ContentBuilder::new().schema(Some(self.schema::<T>())).example(example).build();
@@ -141,11 +171,10 @@ impl Described {
         self
     }
 
-    /// Another protocol as the answer.
-    pub(super) fn switches(self) -> Self {
-        let answer =
-            ResponseBuilder::new().description("The connection speaks the other protocol from here on.");
-        Self { status: "101", answer, ..self }
+    /// The same answer as another media type, in bytes.
+    pub(super) fn or_answers(mut self, media: &str) -> Self {
+        self.answer = self.answer.content(media, Content::new(None::<RefOr<Schema>>));
+        self
     }
 
     /// Statuses beside those that follow from the line of the table.
@@ -209,21 +238,29 @@ impl Described {
             statuses.extend([401, 403, 429]);
         }
         statuses.extend(self.fails);
+        let worded =
+            statuses.into_iter().map(|status| errors::status(status, crate::routes::dialect(route.path)));
+        let mut statuses: Vec<u16> = worded.collect();
         statuses.sort_unstable();
         statuses.dedup();
         statuses
     }
 }
 
+/// What a model's name is.
+pub(super) const MODEL_NAME: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
+/// What a version or alias is.
+pub(super) const SELECTOR: &str = "^[a-z0-9][a-z0-9._-]{0,63}$";
+
 /// The parameters that a path names.
 fn parameters(path: &str) -> impl Iterator<Item = Parameter> {
     path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(|name| {
         let (text, example, pattern) = match name {
-            "name" => ("A model's name.", "vader-random-forest", "^[a-z0-9][a-z0-9._-]{0,63}$"),
-            "version" => {
-                ("A version, an alias, `latest`, `previous` or `best`.", "champion", "^[A-Za-z0-9._-]{1,64}$")
+            "name" => ("A model's name.", "vader-random-forest", MODEL_NAME),
+            "version" => ("A version, an alias, `latest`, `previous` or `best`.", "champion", SELECTOR),
+            "alias" | "label" => {
+                ("An alias.", "champion", "^(?!(?:latest|previous|best|v[0-9.]+)$)[a-z][a-z0-9._-]{0,63}$")
             }
-            "alias" | "label" => ("An alias.", "champion", "^[a-z][a-z0-9_-]{0,63}$"),
             "set" => ("A feature set's name.", "vader", "^[a-z0-9][a-z0-9._-]{0,63}$"),
             "entity" => ("Whom or what the row describes.", "BTC/USD", "^[ -~]{1,256}$"),
             "table" => ("A table of raw rows.", "price_data", "^[a-z][a-z0-9_]{0,62}$"),

@@ -28,14 +28,6 @@ pub(super) struct ErrorBody {
     timestamp: String,
 }
 
-/// An error in MLflow's words.
-#[derive(Serialize, ToSchema)]
-#[schema(example = json!({ "error_code": "BAD_REQUEST", "message": "…" }))]
-pub(super) struct MlflowError {
-    error_code: String,
-    message: String,
-}
-
 /// An error in the Open Inference Protocol, and in TensorFlow Serving's.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "error": "Request for unknown model: \"x\" is not found" }))]
@@ -47,6 +39,24 @@ pub(super) struct OipError {
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!("{\"module\":\"feast.errors\",\"class\":\"FeatureViewNotFoundException\",\"message\":\"…\"}"))]
 pub(super) struct FeastError(String);
+
+/// An error in MLflow's words.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "error_code": "BAD_REQUEST", "message": "row 0: a: missing, and the model has no value to stand in" }))]
+pub(super) struct MlflowError {
+    /// `BAD_REQUEST`, `RESOURCE_DOES_NOT_EXIST` and so on.
+    error_code: String,
+    message: String,
+}
+
+/// A status of ours as each protocol has it.
+pub(super) fn status(status: u16, dialect: Dialect) -> u16 {
+    match (dialect, status) {
+        (Dialect::Oip | Dialect::TensorFlow | Dialect::Mlflow, 422) => 400,
+        (Dialect::Mlflow, 408) => 504,
+        _ => status,
+    }
+}
 
 /// Adds the schemas of errors.
 pub(super) fn add(components: &mut Components) {
@@ -69,7 +79,7 @@ pub(super) fn response(status: u16, dialect: Dialect) -> Response {
         401 => "Nobody says who asks, or the key or token is not taken.",
         403 => "The caller may not do this.",
         404 => "There is no such thing.",
-        408 => "It took longer than it may.",
+        408 | 504 => "It took longer than it may.",
         409 => "What is there stands against it.",
         413 => "The body is too long.",
         415 => "The body is of another media type.",

@@ -3,30 +3,83 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
-use super::predictions::Value;
+use super::predictions::{FeatureValue, RowEntity};
 
 /// The feature sets.
 #[derive(Serialize, ToSchema)]
 struct FeatureSets {
-    /// Each with its name, whether it is declared, its entity, features, sources and greatest age.
-    feature_sets: Vec<Json>,
+    feature_sets: Vec<ListedSet>,
+}
+
+/// A set, with its declaration where there is one.
+#[derive(Serialize, ToSchema)]
+struct ListedSet {
+    name: String,
+    declared: bool,
+    /// What the entity is called, such as `symbol`.
+    entity: Option<String>,
+    default_entity: Option<String>,
+    /// Its own age limit, such as `15m` or `none`.
+    max_age: Option<String>,
+    sources: Option<Vec<SourceShown>>,
+    features: Option<Vec<String>>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Declaration {
+    entity: String,
+    default_entity: Option<String>,
+    max_age: Option<String>,
+    sources: Vec<SourceShown>,
+    features: Vec<String>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct SourceShown {
+    name: String,
+    table: String,
+    max_age: Option<String>,
+    delay_seconds: f64,
 }
 
 /// One feature set.
 #[derive(Serialize, ToSchema)]
 struct FeatureSet {
     name: String,
-    declaration: Option<Json>,
-    /// How fresh the stored rows are now.
-    freshness: Option<Json>,
-    /// Each with its expression, and what its values lack.
-    features: Vec<Json>,
+    declaration: Option<Declaration>,
+    freshness: Freshness,
+    features: Vec<FeatureShown>,
     warnings: Vec<String>,
     timestamp: String,
+}
+
+/// How fresh the stored rows are now.
+#[derive(Serialize, ToSchema)]
+struct Freshness {
+    max_age_seconds: Option<f64>,
+    newest_age_seconds: Option<f64>,
+    oldest_age_seconds: Option<f64>,
+    entities_sampled: u64,
+    entities_stale: u64,
+    entities_in_future: u64,
+}
+
+/// A feature with what its values lack.
+#[derive(Serialize, ToSchema)]
+struct FeatureShown {
+    name: String,
+    expression: Option<String>,
+    values: u64,
+    nulls: u64,
+    out_of_range: u64,
+    wrong_type: u64,
+    null_rate: Option<f64>,
+    max_null_rate: Option<f64>,
+    sampled_null_rate: Option<f64>,
 }
 
 /// One row with where each value comes from.
@@ -35,11 +88,58 @@ struct Lineage {
     set: String,
     entity: String,
     as_of: String,
-    source: Option<String>,
-    timestamp: Option<String>,
-    age_seconds: Option<f64>,
-    /// By name: the value, what is stored, what would be computed, and the expression.
-    features: BTreeMap<String, Json>,
+    /// `cached` or `computed`.
+    source: String,
+    timestamp: String,
+    age_seconds: f64,
+    max_age_seconds: Option<f64>,
+    stale: bool,
+    from_future: bool,
+    skipped_future: Option<String>,
+    warm: Option<bool>,
+    degraded_reason: Option<String>,
+    features: BTreeMap<String, FeatureOrigin>,
+    /// The raw rows that the computed values came from.
+    sources: Vec<RawOrigin>,
+    stored: RowOrAbsent,
+    computed: RowOrAbsent,
+}
+
+#[derive(Serialize, ToSchema)]
+struct FeatureOrigin {
+    /// What a prediction takes.
+    value: Option<FeatureValue>,
+    expression: Option<String>,
+    stored: Option<FeatureValue>,
+    computed: Option<FeatureValue>,
+    /// Why the declaration does not allow what is stored.
+    invalid: Option<String>,
+    /// Whether the set's constant stands for it.
+    imputed: Option<bool>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RawOrigin {
+    name: String,
+    table: String,
+    rows: u64,
+    oldest: Option<String>,
+    newest: Option<String>,
+    newest_rows: Vec<RawShown>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct RawShown {
+    timestamp: String,
+    values: BTreeMap<String, FeatureValue>,
+}
+
+/// A row, or why there is none.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum RowOrAbsent {
+    Row { timestamp: String, age_seconds: f64, source: String },
+    Absent { error: String, code: String },
 }
 
 /// Ready rows: one, or several under `rows`.
@@ -52,12 +152,12 @@ enum ReadyRows {
 
 /// A ready row.
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct ReadyRow {
-    #[schema(min_length = 1, max_length = 256)]
-    entity: String,
+    entity: RowEntity,
     #[schema(format = "date-time")]
     timestamp: String,
-    features: BTreeMap<String, Value>,
+    features: BTreeMap<String, FeatureValue>,
 }
 
 /// Raw rows: one, or several under `rows`.
@@ -70,12 +170,12 @@ enum RawRows {
 
 /// A raw row.
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 struct RawRow {
-    #[schema(min_length = 1, max_length = 256)]
-    entity: String,
+    entity: RowEntity,
     #[schema(format = "date-time")]
     timestamp: String,
-    values: BTreeMap<String, Value>,
+    values: BTreeMap<String, FeatureValue>,
 }
 
 /// How many rows were written.
@@ -91,12 +191,26 @@ struct Written {
 #[derive(Serialize, ToSchema)]
 struct OnlineRequest {
     /// `set:feature` each; either these or `feature_service`.
-    features: Option<Vec<String>>,
+    features: Option<Vec<FeatureReference>>,
     /// A model's name: its features, in its order.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     feature_service: Option<String>,
     /// One list, by the name of the set's entity.
-    entities: BTreeMap<String, Vec<Json>>,
+    entities: BTreeMap<String, Vec<EntityKey>>,
     full_feature_names: Option<bool>,
+}
+
+/// `set:feature`.
+#[derive(Serialize, ToSchema)]
+#[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}:[ -~]{1,64}$")]
+struct FeatureReference(String);
+
+/// An entity, as text or as a number.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum EntityKey {
+    Text(RowEntity),
+    Number(f64),
 }
 
 /// What Feast's client reads.
@@ -114,10 +228,25 @@ struct OnlineNames {
 
 #[derive(Serialize, ToSchema)]
 struct OnlineColumn {
-    values: Vec<Json>,
+    values: Vec<FeatureValue>,
     /// `PRESENT`, `NULL_VALUE`, `NOT_FOUND` or `OUTSIDE_MAX_AGE`.
     statuses: Vec<String>,
     event_timestamps: Vec<String>,
+}
+
+/// RFC 3339 with a zone.
+#[derive(Serialize, ToSchema)]
+#[schema(
+    pattern = "^[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?Z$"
+)]
+struct Then(String);
+
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum UseCachedWord {
+    True,
+    False,
+    Auto,
 }
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
@@ -130,8 +259,8 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<FeatureSet>("The set.", None),
         ("GET", "/features/{set}/{entity}") => {
             new("feature_row", "One row: values, ages, and where each value comes from")
-                .query::<String>("timestamp", "As of then: RFC 3339 with a zone.", json!("2025-03-30T00:00:00Z"))
-                .query::<String>("use_cached_features", "`true`, `false` or `auto`.", json!("auto"))
+                .query::<Then>("timestamp", "As of then: RFC 3339 with a zone.", json!("2025-03-30T00:00:00Z"))
+                .query::<UseCachedWord>("use_cached_features", "`true`, `false` or `auto`.", json!("auto"))
                 .answers::<Lineage>("The row.", None)
         }
         ("POST", "/features/{set}") => new("store_features", "Store ready rows")

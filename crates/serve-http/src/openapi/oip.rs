@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
+use super::predictions::FeatureValue;
 
 /// What the server is.
 #[derive(Serialize, ToSchema)]
@@ -40,6 +41,16 @@ struct ModelMetadata {
     platform: String,
     inputs: Vec<TensorMetadata>,
     outputs: Vec<TensorMetadata>,
+    parameters: ModelMetadataParameters,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ModelMetadataParameters {
+    model_version: String,
+    digest: String,
+    target: String,
+    feature_names: Vec<String>,
+    classes: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -48,16 +59,50 @@ struct TensorMetadata {
     datatype: String,
     /// -1 is any number.
     shape: Vec<i64>,
-    parameters: Option<BTreeMap<String, Json>>,
+    parameters: Option<TensorNames>,
+}
+
+/// Names along the second dimension.
+#[derive(Serialize, ToSchema)]
+struct TensorNames {
+    feature_names: Option<Vec<String>>,
+    classes: Option<Vec<String>>,
 }
 
 /// Rows as tensors: one of two dimensions, or one a feature.
 #[derive(Serialize, ToSchema)]
 struct InferRequest {
     id: Option<String>,
-    parameters: Option<BTreeMap<String, Json>>,
+    parameters: Option<InferParameters>,
     inputs: Vec<InputTensor>,
     outputs: Option<Vec<RequestedOutput>>,
+}
+
+/// Others are ignored.
+#[derive(Serialize, ToSchema)]
+struct InferParameters {
+    /// Whether outputs are binary that do not say so themselves.
+    binary_data_output: Option<bool>,
+    /// In microseconds from the request's first byte; 0 is none.
+    timeout: Option<u64>,
+    /// 1 is the most urgent; 0 says nothing.
+    priority: Option<u64>,
+}
+
+/// Others are ignored.
+#[derive(Serialize, ToSchema)]
+struct InputParameters {
+    /// The tensor's data are that many of the bytes that follow the JSON.
+    binary_data_size: Option<u64>,
+}
+
+/// Others are ignored.
+#[derive(Serialize, ToSchema)]
+struct OutputParameters {
+    /// Whether its data follow the JSON.
+    binary_data: Option<bool>,
+    /// The best so many classes, as Triton writes them.
+    classification: Option<u64>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -65,9 +110,17 @@ struct InputTensor {
     name: String,
     shape: Vec<u64>,
     datatype: Datatype,
-    parameters: Option<BTreeMap<String, Json>>,
+    parameters: Option<InputParameters>,
     /// Row-major, nested or flat; `null` is a missing value.
-    data: Option<Vec<Json>>,
+    data: Option<Vec<Element>>,
+}
+
+/// An element, or a row of them.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum Element {
+    Value(FeatureValue),
+    Row(Vec<FeatureValue>),
 }
 
 #[derive(Serialize, ToSchema)]
@@ -92,7 +145,7 @@ enum Datatype {
 struct RequestedOutput {
     /// `predict` or `predict_proba`.
     name: String,
-    parameters: Option<BTreeMap<String, Json>>,
+    parameters: Option<OutputParameters>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -100,7 +153,6 @@ struct InferAnswer {
     model_name: String,
     model_version: String,
     id: String,
-    parameters: Option<BTreeMap<String, Json>>,
     outputs: Vec<OutputTensor>,
 }
 
@@ -109,8 +161,9 @@ struct OutputTensor {
     name: String,
     shape: Vec<u64>,
     datatype: Datatype,
+    /// `binary_data_size`, where its data follow the JSON.
     parameters: Option<BTreeMap<String, Json>>,
-    data: Option<Vec<Json>>,
+    data: Option<Vec<FeatureValue>>,
 }
 
 /// Which versions are listed.
@@ -137,6 +190,7 @@ struct RepositoryIndex(Vec<IndexEntry>);
 /// Loading and unloading take parameters that change nothing here.
 #[derive(Serialize, ToSchema)]
 struct ChangeRequest {
+    /// Such as `unload_dependents`. They change nothing, but `config` and `file:…` are refused.
     parameters: Option<BTreeMap<String, Json>>,
 }
 
@@ -168,7 +222,52 @@ struct ModelStatistics {
     execution_count: u64,
     /// By stage, `{"count", "ns"}` each.
     inference_stats: BTreeMap<String, Total>,
-    batch_stats: Vec<Json>,
+    batch_stats: Vec<BatchStatistics>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct BatchStatistics {
+    batch_size: u64,
+    compute_input: Total,
+    compute_infer: Total,
+    compute_output: Total,
+}
+
+/// The model as Triton's configuration tells it.
+#[derive(Serialize, ToSchema)]
+struct ModelConfig {
+    name: String,
+    platform: String,
+    backend: String,
+    version_policy: VersionPolicy,
+    max_batch_size: u64,
+    input: Vec<TensorConfig>,
+    output: Vec<TensorConfig>,
+    parameters: BTreeMap<String, ConfigText>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct VersionPolicy {
+    latest: LatestVersions,
+}
+
+#[derive(Serialize, ToSchema)]
+struct LatestVersions {
+    num_versions: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+struct TensorConfig {
+    name: String,
+    data_type: String,
+    /// Without the rows.
+    dims: Vec<i64>,
+    optional: Option<bool>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct ConfigText {
+    string_value: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -181,7 +280,7 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Oip, id, summary);
     let infer = |id, summary| {
         new(id, summary)
-            .text("Any bad row refuses the request, as the protocol has no place for errors of rows.")
+            .text("The JSON may be followed by binary tensors, and then `Inference-Header-Content-Length` is its length. Any bad row refuses the request, as the protocol has no place for errors of rows.")
             .takes::<InferRequest>(
                 true,
                 &[(
@@ -191,6 +290,7 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
                 )],
             )
             .answers::<InferAnswer>("Tensors of answers.", None)
+            .or_answers("application/octet-stream")
     };
     Some(match (method, path) {
         ("GET", "/v2") => {
@@ -218,10 +318,10 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
         }
         ("GET", "/v2/models/{name}/config") => {
             new("oip_config", "A model's configuration, as tritonclient asks for it")
-                .answers::<Json>("It.", None)
+                .answers::<ModelConfig>("It.", None)
         }
         ("GET", "/v2/models/{name}/versions/{version}/config") => {
-            new("oip_version_config", "A version's configuration").answers::<Json>("It.", None)
+            new("oip_version_config", "A version's configuration").answers::<ModelConfig>("It.", None)
         }
         ("GET", "/v2/models/stats") => {
             new("oip_stats", "What every version was asked, and how long that took")

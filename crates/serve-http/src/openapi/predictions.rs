@@ -11,6 +11,7 @@ use super::described::{Described, Tag};
 /// What is asked. Either features come with it (`features` by name, `data` by position), or they are read or computed for
 /// `entity`. An object with none of these keys is read as features by name for the default model.
 #[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(super) struct PredictRequest {
     /// `name`, `name@version` or `name@alias`.
     model: Option<String>,
@@ -19,11 +20,12 @@ pub(super) struct PredictRequest {
     /// Addresses a model by its kind.
     model_type: Option<String>,
     /// A version, an alias, `latest`, `previous` or `best`; without it `champion`.
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model_version: Option<String>,
     /// Whom or what stored features describe.
-    entity: Option<String>,
+    entity: Option<RowEntity>,
     /// Another name for `entity`.
-    symbol: Option<String>,
+    symbol: Option<RowEntity>,
     /// With `symbol`: the model is `<symbol>-<horizon>`, in lower case.
     horizon: Option<String>,
     /// Answer as of then: RFC 3339 with a zone.
@@ -32,13 +34,61 @@ pub(super) struct PredictRequest {
     /// Whether features are read (`true`), computed (`false`), or computed where what is stored is stale (`"auto"`).
     use_cached_features: Option<UseCached>,
     /// How old stored features may be, e.g. `15m`, or `none`.
-    #[schema(pattern = "^([0-9]+(ms|s|m|h|d|w)|none)$")]
+    #[schema(pattern = "^(?:[1-9][0-9]{0,4}(?:ms|s|m|h|d)|none)$")]
     max_age: Option<String>,
     /// Whether the answer has each feature's contribution.
     explain: Option<bool>,
     /// Features by name, or by position.
     features: Option<Row>,
     /// Features by position, flat or as a list of one row; or by name.
+    data: Option<Row>,
+}
+
+/// The same question to each compared set: as [`PredictRequest`], without a model's name or set.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BothRequest {
+    /// Models of this kind; without it that of the default model.
+    model_type: Option<String>,
+    entity: Option<RowEntity>,
+    symbol: Option<RowEntity>,
+    #[schema(format = "date-time")]
+    timestamp: Option<String>,
+    use_cached_features: Option<UseCached>,
+    max_age: Option<String>,
+    explain: Option<bool>,
+    features: Option<Row>,
+}
+
+/// Whom or what a row describes: 1 to 256 bytes of text without control characters. (Of other than ASCII, 64 characters are
+/// sure to fit.)
+#[derive(Serialize, ToSchema)]
+#[schema(pattern = "^[ -~]{1,256}$")]
+pub(super) struct RowEntity(String);
+
+/// A version, an alias, `latest`, `previous` or `best`.
+#[derive(Serialize, ToSchema)]
+#[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+pub(super) struct Selector(String);
+
+/// One row of a batch. Whatever is wrong with it but its JSON types is told in its entry of the answer. Without any of these
+/// keys it is features by name.
+#[derive(Serialize, ToSchema)]
+struct BatchRow {
+    model: Option<String>,
+    feature_set: Option<String>,
+    model_type: Option<String>,
+    model_version: Option<String>,
+    entity: Option<String>,
+    symbol: Option<String>,
+    horizon: Option<String>,
+    timestamp: Option<String>,
+    use_cached_features: Option<UseCached>,
+    max_age: Option<String>,
+    explain: Option<bool>,
+    return_uncertainty: Option<bool>,
+    use_ensemble: Option<bool>,
+    features: Option<Row>,
     data: Option<Row>,
 }
 
@@ -60,15 +110,15 @@ enum Auto {
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
 enum Row {
-    Named(BTreeMap<String, Value>),
-    Positional(Vec<Value>),
-    One([Vec<Value>; 1]),
+    Named(BTreeMap<String, FeatureValue>),
+    Positional(Vec<FeatureValue>),
+    One([Vec<FeatureValue>; 1]),
 }
 
 /// A feature's value; `null` is a missing one.
 #[derive(Serialize, ToSchema)]
 #[serde(untagged)]
-pub(super) enum Value {
+pub(super) enum FeatureValue {
     Number(f64),
     Text(String),
     Switch(bool),
@@ -114,7 +164,13 @@ struct ModelInfo {
     /// How many given features the model does not have.
     ignored_features: Option<u64>,
     /// In whose place the model answered, and why.
-    fallback: Option<Json>,
+    fallback: Option<FallbackShown>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct FallbackShown {
+    instead_of: String,
+    reason: String,
 }
 
 /// Where the features came from.
@@ -135,7 +191,24 @@ struct FeatureInfo {
     invalid: Option<Vec<String>>,
     degraded_reason: Option<String>,
     /// Each, where there are several.
-    sets: Option<Vec<Json>>,
+    sets: Option<Vec<FeatureRowInfo>>,
+}
+
+/// One of the rows that a model joins.
+#[derive(Serialize, ToSchema)]
+struct FeatureRowInfo {
+    source: String,
+    set: Option<String>,
+    entity: Option<String>,
+    timestamp: Option<String>,
+    age_seconds: Option<f64>,
+    max_age_seconds: Option<f64>,
+    from_future: Option<bool>,
+    skipped_future: Option<String>,
+    warm: Option<bool>,
+    imputed: Option<Vec<String>>,
+    invalid: Option<Vec<String>>,
+    degraded_reason: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -144,17 +217,73 @@ struct Performance {
     cached_features: bool,
 }
 
-/// Many predictions. What stands beside `requests` holds for all that do not say otherwise.
+/// Many predictions: `requests`, or in other servers' words `instances` or `symbols`. What stands beside them holds for all
+/// that do not say otherwise.
 #[derive(Serialize, ToSchema)]
-pub(super) struct BatchRequest {
-    requests: Vec<PredictRequest>,
+#[serde(untagged)]
+enum BatchRequest {
+    Requests(BatchOfRequests),
+    Instances(BatchOfInstances),
+    Symbols(BatchOfSymbols),
+}
+
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BatchOfRequests {
+    requests: Vec<BatchRow>,
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model: Option<String>,
     feature_set: Option<String>,
     model_type: Option<String>,
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model_version: Option<String>,
     explain: Option<bool>,
-    /// How urgent it is: 1 before 2, and so on.
-    priority: Option<i64>,
+    /// How urgent it is: 1 before 2, and so on; 0 says nothing.
+    #[schema(minimum = 0, maximum = 255)]
+    priority: Option<u8>,
+}
+
+/// `BatchOfRequests` with rows of features.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BatchOfInstances {
+    instances: Vec<InstanceRow>,
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+    model: Option<String>,
+    feature_set: Option<String>,
+    model_type: Option<String>,
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+    model_version: Option<String>,
+    explain: Option<bool>,
+    #[schema(minimum = 0, maximum = 255)]
+    priority: Option<u8>,
+}
+
+/// `BatchOfRequests` of one question about each symbol.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct BatchOfSymbols {
+    symbols: Vec<String>,
+    /// Each names the model `<symbol>-<horizon>`, in lower case.
+    horizon: Option<String>,
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+    model: Option<String>,
+    feature_set: Option<String>,
+    model_type: Option<String>,
+    #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
+    model_version: Option<String>,
+    explain: Option<bool>,
+    #[schema(minimum = 0, maximum = 255)]
+    priority: Option<u8>,
+}
+
+/// What a row of a batch is, or features by position.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum InstanceRow {
+    Asked(Box<BatchRow>),
+    Positional(Vec<FeatureValue>),
+    One([Vec<FeatureValue>; 1]),
 }
 
 /// One entry a request, in order.
@@ -202,60 +331,43 @@ struct TotalTime {
     total_response_time_ms: f64,
 }
 
-/// The query of a prediction, in the words of its body.
-fn asked_by_query(described: Described) -> Described {
-    described
-        .query::<String>("model", "`name`, `name@version` or `name@alias`.", json!("vader-random-forest"))
-        .query::<String>("feature_set", "Addresses a model by what it was trained on.", json!("vader"))
-        .query::<String>("model_type", "Addresses a model by its kind.", json!("random_forest"))
-        .query::<String>(
-            "model_version",
-            "A version, an alias, `latest`, `previous` or `best`.",
-            json!("champion"),
-        )
-        .query::<String>("entity", "Whom or what stored features describe.", json!("BTC/USD"))
-        .query::<String>("symbol", "Another name for `entity`.", json!("BTC/USD"))
-        .query::<String>(
-            "timestamp",
-            "Answer as of then: RFC 3339 with a zone.",
-            json!("2025-03-30T00:00:00Z"),
-        )
-        .query::<UseCached>("use_cached_features", "Read, compute, or compute where stale.", json!("auto"))
-        .query::<String>("max_age", "How old stored features may be, or `none`.", json!("none"))
-        .query::<bool>("explain", "Whether the answer has contributions.", json!(false))
-}
+/// What a prediction's query may say.
+const BY_QUERY: &str = "The query takes the body's keys too (`model`, `feature_set`, `model_type`, `model_version`, `entity` or \
+    `symbol`, `horizon`, `timestamp`, `use_cached_features`, `max_age`, `explain`), alone or beside a body; where both say \
+    something they must agree. So `POST /predict?feature_set=vader&model_type=random_forest` needs no body.";
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Predictions, id, summary);
-    let stored = json!({ "model": "vader-random-forest", "entity": "BTC/USD" });
-    let as_of = json!({ "model": "vader-gradient-boosting", "entity": "BTC/USD", "timestamp": "2025-03-30T00:00:00Z" });
-    let explained = json!({ "model": "vader-random-forest", "entity": "BTC/USD", "explain": true });
-    Some(match (method, path) {
-        ("POST", "/predict") => asked_by_query(new("predict", "One prediction"))
-            .text("Query and body take the same keys; where both say something they must agree.")
-            .takes::<PredictRequest>(
-                false,
-                &[("Stored features", stored), ("As of then", as_of), ("With contributions", explained)],
-            )
-            .answers::<PredictAnswer>("The prediction.", None),
-        ("POST", "/predict/batch") => new("predict_batch", "Many predictions, each answered for itself")
+    let stored = || json!({ "model": "vader-random-forest", "entity": "BTC/USD" });
+    let one = |id, summary| {
+        new(id, summary)
+            .text(BY_QUERY)
+            .takes::<PredictRequest>(false, &[("Stored features", stored())])
+            .answers::<PredictAnswer>("The prediction.", None)
+    };
+    let batch = |id, summary| {
+        let rows =
+            json!([{ "entity": "BTC/USD" }, { "entity": "BTC/USD", "timestamp": "2025-03-30T00:00:00Z" }]);
+        new(id, summary)
             .text("A bad row fails alone. At most `limits.batch_rows` rows.")
             .takes::<BatchRequest>(
                 true,
-                &[("Two rows", json!({ "model": "vader-random-forest", "requests": [
-                    { "entity": "BTC/USD" }, { "entity": "BTC/USD", "timestamp": "2025-03-30T00:00:00Z" } ] }))],
+                &[
+                    ("Two rows", json!({ "model": "vader-random-forest", "requests": rows })),
+                    ("Symbols", json!({ "model": "vader-random-forest", "symbols": ["BTC/USD"] })),
+                ],
             )
-            .answers::<BatchAnswer>("One entry a request, in order.", None),
-        ("POST", "/predict/both") => {
-            asked_by_query(new("predict_both", "The same question to every compared feature set"))
-                .text("The sets are those of `http.compare`.")
-                .takes::<PredictRequest>(false, &[("Stored features", json!({ "entity": "BTC/USD" }))])
-                .answers::<BothAnswer>("A prediction under each set's name.", None)
-        }
-        ("GET", "/ws/predict") => new("socket", "Predictions on a WebSocket, asked for or pushed")
-            .text("An upgrade of HTTP/1.1; docs/websocket.md has the messages. A browser brings its key as the subprotocol `serve.key.<key>` beside `serve.v1`.")
-            .switches()
-            .fails(&[426, 429]),
+            .answers::<BatchAnswer>("One entry a request, in order.", None)
+    };
+    Some(match (method, path) {
+        ("POST", "/predict") => one("predict", "One prediction"),
+        ("POST", "/api/ml/serve") => one("serve", "One prediction, under another server's path"),
+        ("POST", "/predict/batch") => batch("predict_batch", "Many predictions, each answered for itself"),
+        ("POST", "/api/ml/batch") => batch("serve_batch", "Many predictions, under another server's path"),
+        ("POST", "/predict/both") => new("predict_both", "The same question to every compared feature set")
+            .text("The sets are those of `http.compare`. The query takes the body's keys too.")
+            .takes::<BothRequest>(false, &[("Stored features", json!({ "entity": "BTC/USD" }))])
+            .answers::<BothAnswer>("A prediction under each set's name.", None),
         _ => return None,
     })
 }

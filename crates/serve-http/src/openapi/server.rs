@@ -18,6 +18,15 @@ struct Index {
     /// Every method and path.
     endpoints: Vec<String>,
     also_under: String,
+    documentation: Documentation,
+}
+
+/// Addresses, relative to this one.
+#[derive(Serialize, ToSchema)]
+struct Documentation {
+    /// Swagger UI and ReDoc.
+    pages: Vec<String>,
+    openapi: String,
 }
 
 /// The process is up.
@@ -54,7 +63,8 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
         ("GET", "/") => new("index", "Name, version, models, all paths").answers::<Index>(
             "What this is, and what it has.",
             Some(json!({ "name": "serve", "version": "0.1.0", "models": ["vader-random-forest"],
-                         "endpoints": ["POST /predict"], "also_under": "/api/v1" })),
+                         "endpoints": ["POST /predict"], "also_under": "/api/v1",
+                         "documentation": { "pages": ["docs", "redoc"], "openapi": "openapi.json" } })),
         ),
         ("GET", "/health") => new("health", "Everything at a glance")
             .text("Answers 200 also while something is degraded; a lost dependency does not make a live process dead.")

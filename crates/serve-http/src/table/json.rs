@@ -87,7 +87,10 @@ impl<'de> Visitor<'de> for TableSeed<'_> {
             }
             named.given[position] = true;
         }
-        let rows = first.map_or(usize::from(!named.unknown.is_empty()), |(_, rows)| rows);
+        if first.is_none() && named.unknown.is_empty() {
+            return Err(A::Error::custom("expected columns by name, got an object without any"));
+        }
+        let rows = first.map_or(1, |(_, rows)| rows);
         named.grid = joined(columns, rows);
         Ok(Table::Columns(named))
     }

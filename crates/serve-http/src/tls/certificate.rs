@@ -1,5 +1,7 @@
 //! What a certificate says of who has it.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use x509_cert::Certificate;
@@ -8,20 +10,27 @@ use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::time::Time;
 
+/// The longest subject that is told.
+const LONGEST: usize = 256;
+
 /// A client's certificate, which one of the configured authorities has signed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientCertificate {
     /// The subject, as RFC 4514 writes it: `CN=ci,O=Example`.
-    pub subject: String,
+    pub subject: Arc<str>,
     /// Other names: DNS names, addresses of mail, and URIs such as `spiffe://example.org/ci`.
     pub names: Vec<String>,
 }
 
 impl ClientCertificate {
-    /// Of a certificate whose signature holds. What cannot be read of it stays empty.
+    /// Of a certificate whose signature holds. What cannot be read of it stays empty, and a subject is one line.
     pub(super) fn read(certificate: &CertificateDer<'_>) -> Self {
-        let Ok(read) = Certificate::from_der(certificate) else { return Self::default() };
+        let Ok(read) = Certificate::from_der(certificate) else {
+            return Self { subject: Arc::from(""), names: Vec::new() };
+        };
         let subject = read.tbs_certificate.subject.to_string();
+        let subject = subject.chars().take(LONGEST).map(|c| if c.is_control() { ' ' } else { c });
+        let subject: Arc<str> = subject.collect::<String>().into();
         let names = match read.tbs_certificate.get::<SubjectAltName>() {
             Ok(Some((_, names))) => names.0.iter().filter_map(name).collect(),
             _ => Vec::new(),

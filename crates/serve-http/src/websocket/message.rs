@@ -67,18 +67,18 @@ pub(super) enum Incoming<'a> {
 }
 
 /// A message that is refused, with the id that it has, if that can be told.
-pub(super) type Refused = (Option<Id>, Failure);
+pub(super) type Refused = Box<(Option<Id>, Failure)>;
 
 impl<'a> Incoming<'a> {
     pub(super) fn read(text: &'a str) -> Result<Self, Refused> {
         let Envelope { kind, id, interval, entities } =
-            serde_json::from_str(text).map_err(|error| (None, error.into()))?;
+            serde_json::from_str(text).map_err(|error| Refused::new((None, Failure::from(error))))?;
         if matches!(&id, Some(Id::Text(id)) if id.len() > LONGEST_ID) {
             let message = format!("id is longer than {LONGEST_ID} bytes");
-            return Err((None, Failure::invalid("invalid_request", message)));
+            return Err(Refused::new((None, Failure::invalid("invalid_request", message))));
         }
         let told = id.clone();
-        let refused = move |failure| (told.clone(), failure);
+        let refused = move |failure| Refused::new((told.clone(), failure));
         let invalid = |message: &str| refused(Failure::invalid("invalid_request", message));
         if kind != Kind::Subscribe && (interval.is_some() || entities.is_some()) {
             return Err(invalid("interval and entities are a subscription's"));
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> (Option<Id>, String) {
-        let (id, failure) = Incoming::read(text).expect_err("is refused");
+        let (id, failure) = *Incoming::read(text).expect_err("is refused");
         (id, failure.entry().to_string())
     }
 

@@ -185,7 +185,7 @@ impl Session {
         }
         match self.obey(socket, &text).await {
             Ok(done) => done,
-            Err((id, failure)) => self.refuse(socket, id.as_ref(), &failure).await,
+            Err(refused) => self.refuse(socket, refused.0.as_ref(), &refused.1).await,
         }
     }
 
@@ -198,10 +198,10 @@ impl Session {
                 }
                 let failure =
                     Failure::invalid("unknown_subscription", "there is no subscription with this id");
-                Err((Some(id), failure))
+                Err(Refused::new((Some(id), failure)))
             }
             Incoming::Predict { id, body } => {
-                let request = body.request().map_err(|failure| (id.clone(), failure))?;
+                let request = body.request().map_err(|failure| Refused::new((id.clone(), failure)))?;
                 let context = self.context();
                 let answered = self.service.predict(&context, &request).await;
                 Ok(self.answer(socket, id.as_ref(), None, &context, answered).await)
@@ -210,7 +210,7 @@ impl Session {
                 let id = id.unwrap_or_else(|| self.name());
                 match self.subscribe(id.clone(), interval, entities, *body).await {
                     Ok(subscription) => Ok(self.subscribed(socket, subscription).await),
-                    Err(failure) => Err((Some(id), failure)),
+                    Err(failure) => Err(Refused::new((Some(id), failure))),
                 }
             }
         }

@@ -26,6 +26,7 @@ pub(crate) enum Length {
 }
 
 /// A head, as far as it is read.
+#[allow(clippy::struct_excessive_bools, reason = "each is found at another line and stands by itself")]
 #[derive(Debug, Default)]
 pub(crate) struct Head {
     /// The start of the line under way, where it began in an earlier piece.

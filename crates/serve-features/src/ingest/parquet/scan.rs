@@ -81,7 +81,8 @@ fn metadata(footer: &[u8]) -> Result<(u64, Vec<Chunk>), Unsound> {
         2 => {
             let mut first = true;
             walker.list(kind, |walker, kind| {
-                let nested = walker.children(kind)? && !std::mem::take(&mut first);
+                let root = std::mem::take(&mut first);
+                let nested = walker.children(kind)? && !root;
                 if nested { Err(unsound("it has nested columns")) } else { Ok(()) }
             })
         }

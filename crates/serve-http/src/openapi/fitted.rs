@@ -1,0 +1,213 @@
+//! The document made to fit one server: bodies as its models, sets and tables take them. Where a path with a `{…}` has a body
+//! that depends on what it names, it tells those that take the same, and others get a path of their own.
+//!
+//! A schema of ours promises that what it admits is answered. So a prediction is one of: a row for a model that is told, or a
+//! question about stored features of somebody who has some.
+
+use serde_json::{Map, Value as Json, json};
+
+use super::asked::{asked_models, both, compared_example, entity, moment, predict, predict_examples};
+use super::bodies::{Body, infer, invocations, stored, v1};
+use super::known::{Group, Known, KnownModel};
+use super::rows::{ready_example, ready_values};
+
+/// Fits the document to what is known.
+pub(super) fn fit(document: &mut Json, known: &Known) {
+    schemas(document, known);
+    if !known.models.is_empty() {
+        for path in ["/predict", "/api/ml/serve"] {
+            examples(document, path, predict_examples(known));
+        }
+        examples(document, "/predict/both", compared_example(known));
+    }
+    if let Some(model) = known.default_model() {
+        body(document, "/invocations", model, invocations(model, known.rows));
+    }
+    let needs_name = json!(known.default.is_none());
+    for path in ["/models/load", "/models/unload"] {
+        let required = document["paths"][path]["post"]["requestBody"].get_mut("required");
+        required.into_iter().for_each(|required| *required = needs_name.clone());
+    }
+    for (at, group) in known.groups().iter().enumerate() {
+        models(document, group, known.rows, at > 0);
+    }
+    rows_to_store(document, known);
+    plain(document);
+}
+
+/// What makes a body of a path for a model.
+type Fitting = fn(&KnownModel, usize) -> Body;
+
+/// Paths whose bodies depend on the model.
+const OF_MODELS: [(&str, Fitting); 9] = [
+    ("/v2/models/{name}/infer", |model, _| infer(model)),
+    ("/models/{name}/invocations", invocations),
+    ("/v1/models/{name}:predict", v1),
+    ("/v1/models/{name}:explain", v1),
+    ("/v2/models/{name}/versions/{version}/infer", |model, _| infer(model)),
+    ("/v1/models/{name}/versions/{version}:predict", v1),
+    ("/v1/models/{name}/labels/{label}:predict", v1),
+    ("/v1/models/{name}/versions/{version}:explain", v1),
+    ("/v1/models/{name}/labels/{label}:explain", v1),
+];
+
+/// Tells the paths of models that take the same. The first such group has those with a `{name}`.
+fn models(document: &mut Json, group: &Group<'_>, rows: usize, own: bool) {
+    for (path, fitting) in OF_MODELS {
+        let fitted = fitting(group.model, rows);
+        if own {
+            let paths = group.names.iter().map(|name| own_path(document, path, ("name", name)));
+            for path in paths.collect::<Vec<_>>() {
+                body(document, &path, group.model, fitted.clone());
+            }
+            continue;
+        }
+        let told = "Models that take the features told here. `GET /models/{name}` tells what others take.";
+        let schema = json!({ "type": "string", "enum": group.names });
+        parameter(document, path, "name", schema, Some(json!(group.names[0])), told);
+        body(document, path, group.model, fitted);
+    }
+}
+
+fn rows_to_store(document: &mut Json, known: &Known) {
+    let set = |name: &str| format!("^(?!(?:{name})$)[a-z0-9][a-z0-9._-]{{0,63}}$");
+    let others = |names: Vec<&str>| set(&names.into_iter().map(escaped).collect::<Vec<_>>().join("|"));
+    for (path, name, key) in [("/features/{set}", "set", "features"), ("/raw/{table}", "table", "values")] {
+        let scalar = json!({ "type": "object", "additionalProperties": { "$ref": "#/components/schemas/FeatureValue" } });
+        let names: Vec<&str> = if name == "set" {
+            known.sets.iter().map(|set| set.name.as_str()).collect()
+        } else {
+            known.tables.iter().map(|table| table.name.as_str()).collect()
+        };
+        for own in &names {
+            own_path(document, path, (name, own));
+        }
+        let (schema, shown) = stored(key, &scalar, &json!({ "a": 0.5 }), known.rows);
+        json_body(document, path)
+            .into_iter()
+            .for_each(|content| *content = json!({ "schema": schema, "examples": shown }));
+        if !names.is_empty() {
+            let schema = json!({ "type": "string", "pattern": others(names) });
+            parameter(
+                document,
+                path,
+                name,
+                schema,
+                None,
+                "One that is not declared; those have paths of their own.",
+            );
+        }
+    }
+    let sets = known.sets.iter().map(|set| {
+        let fitted =
+            stored("features", &ready_values(&set.features), &ready_example(&set.features), known.rows);
+        (format!("/features/{}", set.name), fitted)
+    });
+    let tables = known.tables.iter().map(|table| {
+        (format!("/raw/{}", table.name), stored("values", &table.values(), &table.example(), known.rows))
+    });
+    for (path, (schema, shown)) in sets.chain(tables) {
+        json_body(document, &path)
+            .into_iter()
+            .for_each(|content| *content = json!({ "schema": schema, "examples": shown }));
+    }
+}
+
+/// A name in a pattern.
+fn escaped(name: &str) -> String {
+    name.replace('.', "\\.")
+}
+
+fn schemas(document: &mut Json, known: &Known) {
+    let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Json::as_object_mut) else {
+        return;
+    };
+    schemas.insert("Moment".to_owned(), moment(known.year));
+    schemas.insert("RowEntity".to_owned(), entity());
+    for (name, schema) in asked_models(known.default.is_some()) {
+        schemas.insert(name.to_owned(), schema);
+    }
+    if let Some(entities) =
+        schemas.get_mut("OnlineRequest").and_then(|body| body.pointer_mut("/properties/entities"))
+    {
+        entities["minProperties"] = json!(1);
+        entities["maxProperties"] = json!(1);
+    }
+    if !known.models.is_empty() {
+        schemas.insert("PredictRequest".to_owned(), predict(known));
+        schemas.insert("BothRequest".to_owned(), both(known));
+    }
+}
+
+/// Replaces the examples of a path's JSON body.
+fn examples(document: &mut Json, path: &str, examples: Json) {
+    if let Some(content) = json_body(document, path).and_then(Json::as_object_mut) {
+        content.insert("examples".to_owned(), examples);
+    }
+}
+
+/// Replaces schema and examples of a path's JSON body, and the example of its CSV.
+fn body(document: &mut Json, path: &str, model: &KnownModel, (schema, shown): Body) {
+    if let Some(content) = json_body(document, path) {
+        *content = json!({ "schema": schema, "examples": shown });
+    }
+    let csv = document["paths"][path]["post"].pointer_mut("/requestBody/content/text~1csv");
+    csv.into_iter()
+        .for_each(|csv| *csv = json!({ "schema": { "type": "string" }, "example": model.csv_example() }));
+}
+
+fn json_body<'a>(document: &'a mut Json, path: &str) -> Option<&'a mut Json> {
+    let operation = document.get_mut("paths")?.get_mut(path)?.get_mut("post")?;
+    operation.pointer_mut("/requestBody/content/application~1json")
+}
+
+/// What a `{…}` of a path may be where a body comes with it.
+fn parameter(document: &mut Json, path: &str, name: &str, schema: Json, example: Option<Json>, text: &str) {
+    let item = document.get_mut("paths").and_then(|paths| paths.get_mut(path));
+    let parameters = item.and_then(|item| item.pointer_mut("/post/parameters")).and_then(Json::as_array_mut);
+    let Some(told) = parameters.into_iter().flatten().find(|one| one["name"] == name) else { return };
+    told["schema"] = schema;
+    told["description"] = json!(text);
+    if let Some(object) = told.as_object_mut() {
+        object.remove("example");
+        example.into_iter().for_each(|example| drop(object.insert("example".to_owned(), example)));
+    }
+}
+
+/// A path as one model, set or table has it: its `{parameter}` is `value`.
+fn own_path(document: &mut Json, path: &str, (parameter, value): (&str, &str)) -> String {
+    let own = path.replace(&format!("{{{parameter}}}"), value);
+    let Some(mut item) = document.get("paths").and_then(|paths| paths.get(path)).cloned() else { return own };
+    for operation in item.as_object_mut().into_iter().flat_map(Map::values_mut) {
+        if let Some(parameters) = operation.get_mut("parameters").and_then(Json::as_array_mut) {
+            parameters.retain(|one| one["name"] != parameter);
+        }
+        for (key, mark) in [("operationId", "_"), ("summary", ": ")] {
+            let told = operation.get(key).and_then(Json::as_str).map(|text| format!("{text}{mark}{value}"));
+            if let Some(told) = told {
+                operation[key] = json!(told);
+            }
+        }
+    }
+    if let Some(paths) = document.get_mut("paths").and_then(Json::as_object_mut) {
+        paths.insert(own.clone(), item);
+    }
+    own
+}
+
+/// What may be anything may be `null` too, so that "anything or null" is told as anything: `null` would be both.
+fn plain(document: &mut Json) {
+    let anything = json!({ "$ref": "#/components/schemas/Value" });
+    let mut open = vec![document];
+    while let Some(value) = open.pop() {
+        let either = value.get("oneOf").and_then(Json::as_array).is_some_and(|list| list.contains(&anything));
+        if either {
+            *value = anything.clone();
+        }
+        match value {
+            Json::Object(object) => open.extend(object.values_mut()),
+            Json::Array(list) => open.extend(list),
+            _ => {}
+        }
+    }
+}

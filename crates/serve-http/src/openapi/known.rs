@@ -1,0 +1,190 @@
+//! What the document knows of this server when it is asked for: models that answer, declared sets, and tables that they
+//! read. It shows no more than the caller may use, and never so much that a large registry makes a large document.
+
+use jiff::Timestamp;
+use serve_app::{Context, ModelQuery};
+use serve_core::Input;
+use serve_features::{Feature, FeatureSet, RawTable, RetrieveRequest, SourceColumn};
+use serve_registry::Deployment;
+
+use crate::routes::App;
+
+/// The most kinds of models, sets and tables that are shown.
+const MOST: usize = 8;
+
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Known {
+    /// Whether callers have to say who they are.
+    pub(super) secured: bool,
+    /// The default model first.
+    pub(super) models: Vec<KnownModel>,
+    pub(super) default: Option<String>,
+    pub(super) sets: Vec<KnownSet>,
+    pub(super) tables: Vec<KnownTable>,
+    /// The sets of `http.compare`.
+    pub(super) compared: Vec<String>,
+    /// The most rows of a request.
+    pub(super) rows: usize,
+    /// The year now: rows of a later one are refused.
+    pub(super) year: i16,
+}
+
+/// A model that answers.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct KnownModel {
+    pub(super) name: String,
+    pub(super) feature_set: Option<String>,
+    pub(super) model_type: Option<String>,
+    pub(super) inputs: Vec<Input>,
+    /// Whether any finite row has a finite score: so it is of trees, not of linear models.
+    bounded: bool,
+}
+
+/// Models that take the same.
+pub(super) struct Group<'a> {
+    pub(super) model: &'a KnownModel,
+    /// Those of which any finite row has a finite score; the first in any case.
+    pub(super) names: Vec<&'a str>,
+    /// Whether the default model is the first of them.
+    pub(super) default: bool,
+}
+
+/// A declared set.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct KnownSet {
+    pub(super) name: String,
+    pub(super) features: Vec<Feature>,
+    pub(super) entity_key: String,
+    pub(super) default_entity: Option<String>,
+    /// When the default entity's stored row was known.
+    pub(super) newest: Option<Timestamp>,
+}
+
+/// A table that a declared set reads; all its columns, where they are known.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct KnownTable {
+    pub(super) name: String,
+    pub(super) columns: Option<Vec<(String, SourceColumn)>>,
+    pub(super) kind: TableKind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TableKind {
+    Price,
+    Sentiment,
+    Events,
+}
+
+impl Known {
+    /// What there is for this caller.
+    pub(super) async fn of(app: &App, context: &Context) -> Self {
+        let caller = context.caller();
+        let default = app.service.loaded_deployment(context, &ModelQuery::default()).ok();
+        let default = default.map(|deployment| deployment.manifest().name.as_str().to_owned());
+        let mut models: Vec<KnownModel> = Vec::new();
+        for model in app.service.registry().models() {
+            if caller.may_use(&model.name)
+                && let Some(deployment) = model.champion_deployment()
+            {
+                models.push(KnownModel::of(deployment));
+            }
+        }
+        models.sort_by_key(|model| (Some(&model.name) != default.as_ref(), !model.bounded));
+        let usable = app.service.usable_sets(caller);
+        let declared = app.service.retriever().declarations().sets().iter();
+        let declared: Vec<&FeatureSet> =
+            declared.filter(|set| usable.contains(set.name())).take(MOST).collect();
+        let mut sets = Vec::with_capacity(declared.len());
+        for set in &declared {
+            sets.push(KnownSet::of(app, set).await);
+        }
+        Self {
+            secured: app.asks_who(),
+            default,
+            sets,
+            tables: tables(&declared),
+            compared: app.config.compare.clone(),
+            rows: app.service.batch_rows(),
+            year: app.service.now().to_zoned(jiff::tz::TimeZone::UTC).year(),
+            models,
+        }
+    }
+
+    /// Models by what they take: first those that take what the default model does, then others that are shown with paths of
+    /// their own.
+    pub(super) fn groups(&self) -> Vec<Group<'_>> {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        for model in &self.models {
+            let default = self.default.as_ref() == Some(&model.name);
+            match groups.iter().position(|group| group.model.inputs == model.inputs) {
+                Some(at) if model.bounded => groups[at].names.push(&model.name),
+                None if groups.len() < MOST => {
+                    groups.push(Group { model, names: vec![&model.name], default });
+                }
+                _ => {}
+            }
+        }
+        groups
+    }
+
+    /// The model that answers where a request names none.
+    pub(super) fn default_model(&self) -> Option<&KnownModel> {
+        let name = self.default.as_ref()?;
+        self.models.iter().find(|model| model.name == *name)
+    }
+
+    /// The models that are served from a set.
+    pub(super) fn models_of<'a>(&'a self, set: &'a str) -> impl Iterator<Item = &'a KnownModel> {
+        self.models.iter().filter(move |model| model.feature_set.as_deref() == Some(set))
+    }
+}
+
+impl KnownModel {
+    fn of(deployment: &Deployment) -> Self {
+        let manifest = deployment.manifest();
+        Self {
+            name: manifest.name.as_str().to_owned(),
+            feature_set: manifest.feature_set.clone(),
+            model_type: manifest.model_type.clone(),
+            inputs: manifest.signature.inputs().to_vec(),
+            bounded: !deployment.pipeline().tree_engines().is_empty(),
+        }
+    }
+}
+
+impl KnownSet {
+    async fn of(app: &App, set: &FeatureSet) -> Self {
+        let entity = set.default_entity();
+        let mut newest = None;
+        if let Some(entity) = entity {
+            let request = RetrieveRequest::cached(set.name().clone(), [entity.clone()]);
+            let rows = app.service.retriever().retrieve(request).await.unwrap_or_default();
+            newest = rows.into_iter().flatten().next().map(|found| found.row.timestamp());
+        }
+        Self {
+            name: set.name().as_str().to_owned(),
+            features: set.features().to_vec(),
+            entity_key: set.entity_key().to_owned(),
+            default_entity: entity.map(|entity| entity.as_str().to_owned()),
+            newest,
+        }
+    }
+}
+
+fn tables(sets: &[&FeatureSet]) -> Vec<KnownTable> {
+    let mut tables: Vec<KnownTable> = Vec::new();
+    for source in sets.iter().flat_map(|set| set.sources()) {
+        let name = source.table.name().to_owned();
+        if tables.len() < MOST && tables.iter().all(|table| table.name != name) {
+            let kind = |column: &str| source.column(column).map(|kind| (column.to_owned(), kind));
+            let columns = source.columns().map(|names| names.into_iter().filter_map(kind).collect());
+            let kind = match source.table {
+                RawTable::Price => TableKind::Price,
+                RawTable::Sentiment => TableKind::Sentiment,
+                _ => TableKind::Events,
+            };
+            tables.push(KnownTable { name, columns, kind });
+        }
+    }
+    tables
+}
