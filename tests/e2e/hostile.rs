@@ -285,9 +285,11 @@ fn bodies_that_should_exhaust_the_parser_do_not() {
                 422,
                 "invalid_request",
             ),
-            malformed(
+            case(
                 "lists in an object that is closed",
-                format!("{{\"features\":{}{}}}", "[".repeat(1000), "]".repeat(1000)).as_bytes(),
+                body(format!("{{\"features\":{}{}}}", "[".repeat(1000), "]".repeat(1000)).as_bytes()),
+                422,
+                "invalid_features",
             ),
             malformed("UTF-8 that is none", b"{\"model\":\"\xff\xfe\"}"),
             malformed("UTF-8 that is too long", b"{\"model\":\"\xc0\x80\"}"),

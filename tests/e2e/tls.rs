@@ -200,11 +200,13 @@ fn who_showed_a_certificate_stands_in_the_log() {
     let ca = papers.path("ca.pem");
     let settings = papers.settings(&format!(", client_ca: {}, client_auth: optional", ca.display()));
     let log = papers.path("log");
+    let key = format!("{{ id: ci, permissions: [read], sha256: {} }}", "5".repeat(64));
+    let auth = format!("{{ mode: keys, keys: [{key}] }}");
     let environment = [
         ("SERVE__HTTP__TLS", settings.as_str()),
         ("SERVE__LOG__FORMAT", "json"),
         ("SERVE__LOG__LEVEL", "access=info,error"),
-        ("SERVE__AUTH", "{ mode: keys, keys: [] }"),
+        ("SERVE__AUTH", auth.as_str()),
     ];
     let server = Server::logging_to(&log, ["--demo"], &environment);
     for identity in [Some("ci"), None] {
