@@ -21,7 +21,7 @@ const fn reciprocals() -> [(u64, i32); DEEPEST + 1] {
         let shift = power.leading_zeros();
         let reciprocal = (1 << 127) / (power << shift) as u128;
         // That of 1 is 2^64, and is not used.
-        table[k] = (if k == 0 { u64::MAX } else { reciprocal as u64 }, shift as i32);
+        table[k] = (if k == 0 { u64::MAX } else { reciprocal as u64 }, shift.cast_signed());
         power = power.wrapping_mul(5);
         k += 1;
     }
@@ -57,10 +57,11 @@ pub(super) fn leading(text: &str) -> Option<(f64, usize)> {
         at = end;
     }
     let plain = !matches!(bytes.get(at), Some(b'e' | b'E'));
-    if plain && at - first <= DIGITS + usize::from(first == start && behind > 0) {
-        if let Some(x) = quotient(m, behind) {
-            return Some((if negative { -x } else { x }, at));
-        }
+    if plain
+        && at - first <= DIGITS + usize::from(first == start && behind > 0)
+        && let Some(x) = quotient(m, behind)
+    {
+        return Some((if negative { -x } else { x }, at));
     }
     slowly(text, at)
 }
@@ -103,7 +104,7 @@ fn quotient(m: u64, k: usize) -> Option<f64> {
     // The quotient times 2^62 is this or greater by less than 2.
     let least = (product >> 65) as i64;
     let (low, high) = (least as f64, (least + 2) as f64);
-    let exponent = normalised - shift as i32 - 62 - k as i32;
+    let exponent = normalised - shift.cast_signed() - 62 - i32::try_from(k).ok()?;
     let scale = f64::from_bits(((1023 + exponent) as u64) << 52);
     (low.to_bits() == high.to_bits()).then_some(low * scale)
 }
@@ -206,7 +207,7 @@ mod tests {
         #[test]
         fn halves_between_two_floats_are_rounded_as_the_library_does(m in 1_u64 << 52..1 << 53, k in 1_usize..8) {
             // m + 1/2 over a power of two has few digits, and lies between two floats.
-            let x = format!("{}", (m * 2 + 1) as u128 * 5_u128.pow(k as u32));
+            let x = format!("{}", u128::from(m * 2 + 1) * 5_u128.pow(k as u32));
             let (whole, behind) = x.split_at(x.len() - k);
             same(&format!("{whole}.{behind}"));
         }
