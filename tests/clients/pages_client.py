@@ -60,7 +60,7 @@ class Page:
     def run(self, script):
         answer = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in answer, answer
-        return answer["result"].get("value")
+        return answer.get("result", {}).get("value")
 
     def until(self, script):
         end = time.monotonic() + PATIENCE
@@ -93,7 +93,7 @@ def swagger(port, path):
     assert page.run("getComputedStyle(document.querySelector('.topbar') || document.head).display") == "none"
     if KEY:
         page.run("document.querySelector('.btn.authorize').click()")
-        page.until("document.querySelector('.auth-container input')")
+        page.until("!!document.querySelector('.auth-container input')")
         page.run(
             """(() => {
                 const input = document.querySelector('.auth-container input');
@@ -104,14 +104,14 @@ def swagger(port, path):
             })()"""
             % json.dumps(KEY)
         )
-        page.until("document.querySelector('.auth-btn-wrapper button.btn-done')")
+        page.until("!!document.querySelector('.auth-btn-wrapper button.btn-done')")
         page.shot("authorize")
         page.run("document.querySelector('.auth-btn-wrapper button.btn-done').click()")
     block = "document.querySelector('#operations-Predictions-predict')"
-    page.run(f"{block}.querySelector('button').click()")
-    page.until(f"{block}.querySelector('.execute')")
+    page.run(f"{block}.querySelector('.opblock-summary-control').click()")
+    page.until(f"!!{block}.querySelector('.execute')")
     page.run(f"{block}.querySelector('.execute').click()")
-    status = page.until(f"{block}.querySelector('.live-responses-table .response-col_status')?.textContent")
+    status = page.until(f"{block}.querySelector('.live-responses-table tbody .response-col_status')?.textContent")
     assert status.startswith("200"), (status, page.run(f"{block}.querySelector('.live-responses-table').textContent")[:500])
     page.run(f"{block}.querySelector('.live-responses-table').scrollIntoView({{ block: 'center' }})")
     page.shot("swagger" + path.replace("/", "_"))
