@@ -21,7 +21,7 @@ const fn reciprocals() -> [(u64, i32); DEEPEST + 1] {
         let shift = power.leading_zeros();
         let reciprocal = (1 << 127) / (power << shift) as u128;
         // That of 1 is 2^64, and is not used.
-        table[k] = (if k == 0 { u64::MAX } else { reciprocal as u64 }, shift as i32);
+        table[k] = (if k == 0 { u64::MAX } else { reciprocal as u64 }, shift.cast_signed());
         power = power.wrapping_mul(5);
         k += 1;
     }
@@ -104,7 +104,7 @@ fn quotient(m: u64, k: usize) -> Option<f64> {
     // The quotient times 2^62 is this or greater by less than 2.
     let least = (product >> 65) as i64;
     let (low, high) = (least as f64, (least + 2) as f64);
-    let exponent = normalised - shift as i32 - 62 - k as i32;
+    let exponent = normalised - shift.cast_signed() - 62 - (k as u32).cast_signed();
     let scale = f64::from_bits(((1023 + exponent) as u64) << 52);
     (low.to_bits() == high.to_bits()).then_some(low * scale)
 }
