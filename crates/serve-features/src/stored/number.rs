@@ -207,7 +207,7 @@ mod tests {
         #[test]
         fn halves_between_two_floats_are_rounded_as_the_library_does(m in 1_u64 << 52..1 << 53, k in 1_usize..8) {
             // m + 1/2 over a power of two has few digits, and lies between two floats.
-            let x = format!("{}", (m * 2 + 1) as u128 * 5_u128.pow(k as u32));
+            let x = format!("{}", u128::from(m * 2 + 1) * 5_u128.pow(k as u32));
             let (whole, behind) = x.split_at(x.len() - k);
             same(&format!("{whole}.{behind}"));
         }
