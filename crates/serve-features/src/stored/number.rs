@@ -104,7 +104,7 @@ fn quotient(m: u64, k: usize) -> Option<f64> {
     // The quotient times 2^62 is this or greater by less than 2.
     let least = (product >> 65) as i64;
     let (low, high) = (least as f64, (least + 2) as f64);
-    let exponent = normalised - shift.cast_signed() - 62 - i32::try_from(k).ok()?;
+    let exponent = normalised - shift.cast_signed() - 62 - (k as u32).cast_signed();
     let scale = f64::from_bits(((1023 + exponent) as u64) << 52);
     (low.to_bits() == high.to_bits()).then_some(low * scale)
 }
