@@ -1,9 +1,11 @@
--- One row of 30 named features, as a client sends it.
-local features = {}
-for n = 0, 29 do
-  features[#features + 1] = string.format('"feature_%02d":%.6f', n, (n * 0.37) % 3 - 1.5)
+-- Posts one body again and again: wrk … -s post.lua URL -- PATH FILE [HEADER VALUE]…
+function init(args)
+  wrk.method = "POST"
+  wrk.path = args[1]
+  local file = assert(io.open(args[2], "rb"))
+  wrk.body = file:read("*a")
+  file:close()
+  for at = 3, #args, 2 do
+    wrk.headers[args[at]] = args[at + 1]
+  end
 end
-wrk.method = "POST"
-wrk.path = "/predict"
-wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{"model":"bench","features":{' .. table.concat(features, ",") .. "}}"
