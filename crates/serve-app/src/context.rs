@@ -90,8 +90,7 @@ pub struct Context {
     caller: Arc<Caller>,
     origin: Origin,
     began: Instant,
-    made: Instant,
-    /// In nanoseconds since it was made; [`NEVER`], where there is none.
+    /// In nanoseconds since it began; [`NEVER`], where there is none.
     deadline: AtomicU64,
     priority: AtomicU8,
     spent: [AtomicU64; Stage::ALL.len()],
@@ -103,12 +102,16 @@ impl Context {
     /// A request that begins now, without a deadline.
     #[must_use]
     pub fn new(caller: Arc<Caller>) -> Self {
-        let now = Instant::now();
+        Self::begun(caller, Instant::now())
+    }
+
+    /// A request that began earlier, without a deadline.
+    #[must_use]
+    pub fn begun(caller: Arc<Caller>, began: Instant) -> Self {
         Self {
             caller,
             origin: Origin::default(),
-            began: now,
-            made: now,
+            began,
             deadline: AtomicU64::new(NEVER),
             priority: AtomicU8::new(Priority::USUAL.0),
             spent: Default::default(),
@@ -121,12 +124,6 @@ impl Context {
     #[must_use]
     pub fn internal() -> Self {
         Self::new(Arc::new(Caller::anyone()))
-    }
-
-    /// The same request, begun earlier.
-    #[must_use]
-    pub fn begun(self, began: Instant) -> Self {
-        Self { began, ..self }
     }
 
     /// The same request, from somewhere.
@@ -144,7 +141,7 @@ impl Context {
 
     /// Sets a deadline that was read later, where it is earlier than the one that holds.
     pub fn tighten(&self, deadline: Instant) {
-        let nanoseconds = deadline.saturating_duration_since(self.made).as_nanos();
+        let nanoseconds = deadline.saturating_duration_since(self.began).as_nanos();
         let nanoseconds = u64::try_from(nanoseconds).unwrap_or(NEVER);
         self.deadline.fetch_min(nanoseconds, Ordering::Relaxed);
     }
@@ -183,7 +180,7 @@ impl Context {
     pub fn deadline(&self) -> Option<Instant> {
         match self.deadline.load(Ordering::Relaxed) {
             NEVER => None,
-            nanoseconds => self.made.checked_add(Duration::from_nanos(nanoseconds)),
+            nanoseconds => self.began.checked_add(Duration::from_nanos(nanoseconds)),
         }
     }
 
@@ -217,8 +214,13 @@ impl Context {
     /// # Errors
     /// [`Code::DeadlineExceeded`].
     pub fn check_deadline(&self) -> Result<(), ServiceError> {
+        self.check_deadline_at(Instant::now())
+    }
+
+    /// [`check_deadline`](Self::check_deadline), for who knows the time.
+    pub(crate) fn check_deadline_at(&self, now: Instant) -> Result<(), ServiceError> {
         match self.deadline() {
-            Some(deadline) if Instant::now() >= deadline => Err(self.expired(deadline)),
+            Some(deadline) if now >= deadline => Err(self.expired(deadline)),
             _ => Ok(()),
         }
     }
@@ -285,10 +287,10 @@ mod tests {
     #[test]
     fn expired_work_is_refused() {
         let began = Instant::now();
-        let open = Context::internal().begun(began).until(began + Duration::from_mins(1));
+        let open = Context::begun(Arc::new(Caller::anyone()), began).until(began + Duration::from_mins(1));
         assert!(open.check_deadline().is_ok());
         assert!(Context::internal().check_deadline().is_ok());
-        let passed = Context::internal().begun(began).until(began);
+        let passed = Context::begun(Arc::new(Caller::anyone()), began).until(began);
         assert_eq!(passed.check_deadline().expect_err("has passed").code, Code::DeadlineExceeded);
         open.tighten(began + Duration::from_hours(1));
         assert!(open.check_deadline().is_ok());

@@ -55,6 +55,7 @@ pub mod request;
 pub mod service;
 pub mod statistics;
 pub mod telemetry;
+pub mod text;
 pub mod trace;
 mod unusable;
 mod watch;

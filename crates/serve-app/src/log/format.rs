@@ -10,6 +10,7 @@ use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 use super::LogFormat;
+use crate::text::{self, Millis};
 
 /// Writes events as lines.
 #[derive(Debug, Clone, Copy)]
@@ -21,17 +22,17 @@ where
     N: for<'a> FormatFields<'a> + 'static,
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
-        let (now, metadata) = (jiff::Timestamp::now(), event.metadata());
+        let (now, metadata) = (Millis(jiff::Timestamp::now()), event.metadata());
         match self.0 {
             LogFormat::Text => {
-                write!(out, "{now:.3} {:>5} {}:", metadata.level(), metadata.target())?;
+                write!(out, "{now} {:>5} {}:", metadata.level(), metadata.target())?;
                 let mut text = Text { out: &mut out };
                 event.record(&mut First(&mut text));
                 event.record(&mut text);
             }
             LogFormat::Json => {
                 let (level, target) = (metadata.level().as_str(), metadata.target());
-                write!(out, "{{\"timestamp\":\"{now:.3}\",\"level\":\"{level}\",\"target\":\"{target}\"")?;
+                write!(out, "{{\"timestamp\":\"{now}\",\"level\":\"{level}\",\"target\":\"{target}\"")?;
                 event.record(&mut Json { out: &mut out });
                 out.write_char('}')?;
             }
@@ -56,9 +57,23 @@ struct Text<'w, 'b> {
     out: &'w mut Writer<'b>,
 }
 
+impl Text<'_, '_> {
+    fn key(&mut self, field: &Field) {
+        for piece in [" ", field.name(), "="] {
+            let _ = self.out.write_str(piece);
+        }
+    }
+}
+
 impl Visit for Text<'_, '_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        let _ = write!(self.out, " {}={}", field.name(), Number(value));
+        self.key(field);
+        let _ = number(self.out, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.key(field);
+        let _ = text::whole(self.out, value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
@@ -67,9 +82,11 @@ impl Visit for Text<'_, '_> {
         }
         let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'=' && byte != b'\\';
         if !value.is_empty() && value.bytes().all(plain) {
-            let _ = write!(self.out, " {}={value}", field.name());
+            self.key(field);
+            let _ = self.out.write_str(value);
         } else {
-            let _ = write!(self.out, " {}={value:?}", field.name());
+            self.key(field);
+            let _ = write!(self.out, "{value:?}");
         }
     }
 
@@ -79,7 +96,7 @@ impl Visit for Text<'_, '_> {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() != "message" {
-            let _ = write!(self.out, " {}=", field.name());
+            self.key(field);
             let _ = write!(OneLine(self.out), "{value:?}");
         }
     }
@@ -90,29 +107,38 @@ struct Json<'w, 'b> {
     out: &'w mut Writer<'b>,
 }
 
+impl Json<'_, '_> {
+    fn key(&mut self, field: &Field) {
+        for piece in [",\"", field.name(), "\":"] {
+            let _ = self.out.write_str(piece);
+        }
+    }
+}
+
 impl Visit for Json<'_, '_> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        let _ = if value.is_finite() {
-            write!(self.out, ",\"{}\":{}", field.name(), Number(value))
-        } else {
-            write!(self.out, ",\"{}\":null", field.name())
-        };
+        self.key(field);
+        let _ = if value.is_finite() { number(self.out, value) } else { self.out.write_str("null") };
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        let _ = write!(self.out, ",\"{}\":{value}", field.name());
+        self.key(field);
+        let _ = write!(self.out, "{value}");
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        let _ = write!(self.out, ",\"{}\":{value}", field.name());
+        self.key(field);
+        let _ = text::whole(self.out, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        let _ = write!(self.out, ",\"{}\":{value}", field.name());
+        self.key(field);
+        let _ = self.out.write_str(if value { "true" } else { "false" });
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        let _ = write!(self.out, ",\"{}\":\"", field.name());
+        self.key(field);
+        let _ = self.out.write_char('"');
         let _ = Escaped(self.out).write_str(value);
         let _ = self.out.write_char('"');
     }
@@ -122,7 +148,8 @@ impl Visit for Json<'_, '_> {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let _ = write!(self.out, ",\"{}\":\"", field.name());
+        self.key(field);
+        let _ = self.out.write_char('"');
         let _ = write!(Escaped(self.out), "{value:?}");
         let _ = self.out.write_char('"');
     }
@@ -138,18 +165,16 @@ fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// A number with three places at most.
-struct Number(f64);
-
-impl fmt::Display for Number {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let thousandths = (self.0 * 1e3).round();
-        if thousandths.abs() < 9e15 {
-            let (sign, whole) = (if thousandths < 0.0 { "-" } else { "" }, thousandths.abs() as u64);
-            return write!(f, "{sign}{}.{:03}", whole / 1_000, whole % 1_000);
+/// Writes a number with three places at most.
+fn number(out: &mut impl fmt::Write, number: f64) -> fmt::Result {
+    let thousandths = (number * 1e3).round();
+    if thousandths.abs() < 9e15 {
+        if thousandths < 0.0 {
+            out.write_char('-')?;
         }
-        write!(f, "{}", self.0)
+        return text::thousandths(out, thousandths.abs() as u64);
     }
+    write!(out, "{number}")
 }
 
 /// Text without control characters: what a client sends cannot begin a line of the log, or colour a terminal.
@@ -157,6 +182,9 @@ struct OneLine<'w, 'b>(&'w mut Writer<'b>);
 
 impl fmt::Write for OneLine<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            return self.0.write_str(text);
+        }
         for piece in text.split_inclusive(char::is_control) {
             let mut characters = piece.chars();
             match characters.next_back() {

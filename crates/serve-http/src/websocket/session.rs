@@ -376,7 +376,7 @@ impl Session {
 
     fn context(&self) -> Context {
         let now = std::time::Instant::now();
-        Context::new(Arc::clone(&self.caller)).begun(now).until(now + self.request_timeout)
+        Context::begun(Arc::clone(&self.caller), now).until(now + self.request_timeout)
     }
 
     fn request_id(&self) -> String {

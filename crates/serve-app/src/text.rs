@@ -1,0 +1,117 @@
+//! Times and numbers as they stand in every answer and every line of the log, written without the formatter's machinery:
+//! a request has about twenty of them.
+
+use std::cell::Cell;
+use std::fmt;
+
+use jiff::Timestamp;
+
+/// Bytes of `2025-10-04T13:50:00`.
+const SECONDS: usize = 19;
+
+thread_local! {
+    /// The second that this thread wrote last, and how it is written.
+    static LAST: Cell<(i64, [u8; SECONDS])> = const { Cell::new((i64::MIN, [0; SECONDS])) };
+}
+
+/// A time in RFC 3339, UTC, with milliseconds.
+///
+/// ```
+/// let at: jiff::Timestamp = "2025-10-04T13:50:00.123456Z".parse()?;
+/// assert_eq!(serve_app::text::Millis(at).to_string(), "2025-10-04T13:50:00.123Z");
+/// # Ok::<(), jiff::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Millis(pub Timestamp);
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let second = self.0.as_second();
+        let (Ok(nanosecond), Some(seconds)) = (u32::try_from(self.0.subsec_nanosecond()), seconds(second))
+        else {
+            return write!(f, "{:.3}", self.0);
+        };
+        let mut text = *b"2025-10-04T13:50:00.000Z";
+        text[..SECONDS].copy_from_slice(&seconds);
+        digits(&mut text[SECONDS + 1..SECONDS + 4], (nanosecond / 1_000_000).into());
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+/// A second after 1970 and before 10000.
+fn seconds(second: i64) -> Option<[u8; SECONDS]> {
+    let (known, text) = LAST.get();
+    if known == second {
+        return Some(text);
+    }
+    let whole = Timestamp::from_second(second).ok().filter(|_| second >= 0)?.to_string();
+    let text = *whole.as_bytes().first_chunk()?;
+    LAST.set((second, text));
+    Some(text)
+}
+
+/// The last digits of a number, as many as there is room for.
+fn digits(room: &mut [u8], mut number: u64) {
+    for digit in room.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+}
+
+/// Writes a whole number.
+///
+/// # Errors
+/// When `out` does not take it.
+pub fn whole(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
+    let mut text = [0; 20];
+    let length = number.checked_ilog10().map_or(1, |power| power as usize + 1);
+    digits(&mut text[..length], number);
+    out.write_str(str::from_utf8(&text[..length]).map_err(|_| fmt::Error)?)
+}
+
+/// Writes a number of thousandths with its three places: 1234 is `1.234`.
+///
+/// # Errors
+/// When `out` does not take it.
+pub fn thousandths(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
+    let mut text = *b".000";
+    digits(&mut text[1..], number % 1_000);
+    whole(out, number / 1_000)?;
+    out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_the_library_writes_them() {
+        let texts = [
+            "1970-01-01T00:00:00Z",
+            "1969-12-31T23:59:59.999999999Z",
+            "1969-12-31T00:00:00.5Z",
+            "-000001-01-01T00:00:00.25Z",
+            "2025-10-04T13:50:00Z",
+            "2025-10-04T13:50:00.0009Z",
+            "2025-10-04T13:50:00.999999999Z",
+            "2024-02-29T23:59:59.05Z",
+            "9999-12-30T21:59:59.999Z",
+        ];
+        // Twice, so that what is remembered is used.
+        for text in texts.iter().flat_map(|text| [text, text]) {
+            let at: Timestamp = text.parse().expect("a time");
+            assert_eq!(Millis(at).to_string(), format!("{at:.3}"));
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_formatter_writes_them() {
+        for number in [0, 1, 9, 10, 99, 100, 999, 1_000, 1_001, 12_345, 1_000_000, u64::MAX - 1, u64::MAX] {
+            let (mut plain, mut parts) = (String::new(), String::new());
+            whole(&mut plain, number).expect("a string takes it");
+            thousandths(&mut parts, number).expect("a string takes it");
+            assert_eq!(plain, number.to_string());
+            assert_eq!(parts, format!("{}.{:03}", number / 1_000, number % 1_000));
+        }
+    }
+}
