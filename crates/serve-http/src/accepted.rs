@@ -1,13 +1,17 @@
 //! One connection, from its acceptance to its end: a place, TLS where it is spoken, then HTTP/1.1 or HTTP/2, whichever the
 //! client begins with.
 
+use std::any::Any;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
@@ -17,8 +21,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::server::TlsStream;
-use tower::{Service as _, ServiceBuilder};
-use tower_http::catch_panic::CatchPanicLayer;
 use tracing::{debug, error};
 
 use crate::call::Peer;
@@ -42,9 +44,6 @@ const FAREWELLS: usize = 64;
 /// Answers that one HTTP/2 stream may have under way; more waits with the body.
 const STREAM_BUFFER: usize = 64 << 10;
 
-/// An answer's body, once a panic was looked for.
-type Caught = tower_http::body::UnsyncBoxBody<bytes::Bytes, tower::BoxError>;
-
 /// Takes connections in.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
@@ -62,11 +61,8 @@ impl Accepted {
             uri_bytes: usize::try_from(config.max_uri_bytes.0).unwrap_or(usize::MAX),
         };
         let mut builder = auto::Builder::new(TokioExecutor::new());
-        builder
-            .http1()
-            .timer(TokioTimer::new())
-            // The watchman's limits come first; this one holds where bytes come that are no request at all.
-            .header_read_timeout(config.connections.idle_timeout + config.header_timeout * 2);
+        // Heads and pauses are the watchman's.
+        builder.http1().header_read_timeout(None::<Duration>);
         builder
             .http2()
             .timer(TokioTimer::new())
@@ -160,20 +156,21 @@ fn service(
     app: Arc<App>,
     peer: Peer,
     connection: Arc<Connection>,
-) -> impl Service<Request<Incoming>, Response = Response<Owed<Caught>>, Error = Infallible, Future: Send + 'static>
-+ Send
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<Owed<http_body_util::Full<Bytes>>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Send
 + 'static {
-    let exchange = tower::service_fn(move |request: Request<Incoming>| {
-        let (app, peer) = (Arc::clone(&app), peer.clone());
-        Box::pin(async move { Ok::<_, Infallible>(exchange::answer(app, peer, request).await) })
-    });
-    let exchange = ServiceBuilder::new().layer(CatchPanicLayer::custom(panicked)).service(exchange);
     hyper::service::service_fn(move |request: Request<Incoming>| {
         let in_pieces = request.version() == Version::HTTP_2;
         let mut under_way = connection.begin();
-        let (answering, connection) = (exchange.clone().call(request), Arc::clone(&connection));
+        let answering = Box::pin(exchange::answer(Arc::clone(&app), peer.clone(), request));
+        let connection = Arc::clone(&connection);
         async move {
-            let mut answer = answering.await?;
+            let answered = AssertUnwindSafe(answering).catch_unwind().await;
+            let mut answer = answered.unwrap_or_else(panicked);
             under_way.answered();
             leave_protocol(&connection, &mut answer);
             Ok::<_, Infallible>(answer.map(|body| Owed::new(body, under_way, in_pieces)))
@@ -245,7 +242,7 @@ fn no_place(full: Full) -> Failure {
 }
 
 /// A panic of ours is logged by the panic hook; the client gets our error body.
-fn panicked(_: Box<dyn std::any::Any + Send>) -> Reply {
+fn panicked(_: Box<dyn Any + Send>) -> Reply {
     error!("a request's handler panicked");
     Failure::internal().reply(Dialect::Native, "")
 }

@@ -1,7 +1,6 @@
 //! What is told of an exchange once it has its answer: the log's line, the metrics' counts, `Server-Timing`, and where it
 //! stands in a trace. Headers are never told, and of the path only so much.
 
-use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -14,7 +13,7 @@ use serve_app::log::ACCESS;
 use serve_app::payloads::Sample;
 use serve_app::telemetry::{Attribute, Span};
 use serve_app::trace::Trace;
-use serve_app::{Context, Permission, Stage};
+use serve_app::{Context, Permission, Stage, text};
 use tracing::{Level, debug, enabled, info, warn};
 
 use crate::call::{Call, Peer, RequestId};
@@ -276,12 +275,15 @@ fn cut(text: &str) -> &str {
 
 /// `Server-Timing`, with the stages that took any time.
 fn timing(context: &Context, took: Duration) -> String {
-    let mut text = String::with_capacity(128);
+    let mut line = String::with_capacity(128);
     let mut stage = |name: &str, took: Duration| {
-        let microseconds = took.as_micros();
-        let separator = if text.is_empty() { "" } else { ", " };
+        if !line.is_empty() {
+            line.push_str(", ");
+        }
+        line.push_str(name);
+        line.push_str(";dur=");
         // Writing into memory does not fail.
-        let _ = write!(text, "{separator}{name};dur={}.{:03}", microseconds / 1_000, microseconds % 1_000);
+        let _ = text::thousandths(&mut line, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
     };
     for one in Stage::ALL {
         let spent = context.spent(one);
@@ -290,7 +292,7 @@ fn timing(context: &Context, took: Duration) -> String {
         }
     }
     stage("total", took);
-    text
+    line
 }
 
 #[cfg(test)]

@@ -121,6 +121,16 @@ impl Connection {
         self.watchman.now().saturating_sub(self.touched.load(Relaxed))
     }
 
+    /// Whether a request is being answered.
+    pub(crate) fn works(&self) -> bool {
+        self.computing.load(Relaxed) > 0
+    }
+
+    /// Has the connection's task look at what it does.
+    pub(crate) fn look(&self) {
+        self.told.notify_one();
+    }
+
     /// Whether nothing is asked and nothing is owed.
     pub(crate) fn at_rest(&self) -> bool {
         self.computing.load(Relaxed) == 0 && self.owed.load(Relaxed) == 0

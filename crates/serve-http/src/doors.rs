@@ -3,11 +3,9 @@
 //! `RateLimit-Policy` and `RateLimit` are those of draft-ietf-httpapi-ratelimit-headers-10: a list of policies by name,
 //! with quota `q` and window `w` in seconds, and of what is left, `r`, with the seconds until all of it is back, `t`.
 
-use std::fmt::Write as _;
-
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use serve_app::Code;
 use serve_app::auth::{Asked, Credentials, Entry, Standings};
+use serve_app::{Code, text};
 
 use crate::call::{Peer, RequestId};
 use crate::forwarded;
@@ -43,24 +41,29 @@ pub(crate) fn enter(
 pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
     let (mut policies, mut left) = (String::new(), String::new());
     for standing in standings.iter() {
-        let comma = if policies.is_empty() { "" } else { ", " };
         let (rate, reset) = (standing.rate, standing.reset.as_millis().div_ceil(1_000));
         let remaining = standing.remaining.min(rate.requests());
-        // Writing to a string does not fail.
-        let _ = write!(
-            policies,
-            "{comma}\"{}\";q={};w={}",
-            standing.policy,
-            rate.requests(),
-            rate.window_seconds()
-        );
-        let _ = write!(left, "{comma}\"{}\";r={remaining};t={reset}", standing.policy);
+        let quota = [("\";q=", rate.requests().into()), (";w=", rate.window_seconds())];
+        item(&mut policies, standing.policy, quota);
+        let reset = u64::try_from(reset).unwrap_or(u64::MAX);
+        item(&mut left, standing.policy, [("\";r=", remaining.into()), (";t=", reset)]);
     }
     if let (false, Ok(policies), Ok(left)) =
         (policies.is_empty(), HeaderValue::try_from(policies), HeaderValue::try_from(left))
     {
         headers.insert(POLICY, policies);
         headers.insert(LIMIT, left);
+    }
+}
+
+/// One item of a list: a name in quotes, and its parameters.
+fn item(list: &mut String, name: &str, parameters: [(&str, u64); 2]) {
+    list.push_str(if list.is_empty() { "\"" } else { ", \"" });
+    list.push_str(name);
+    for (parameter, value) in parameters {
+        list.push_str(parameter);
+        // Writing to a string does not fail.
+        let _ = text::whole(list, value);
     }
 }
 

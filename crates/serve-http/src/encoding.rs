@@ -58,9 +58,11 @@ impl Encoding {
 /// The body as it was before the client packed it.
 ///
 /// # Errors
-/// 415 for an encoding that is not known, or several; 413 once it is longer than `limit`; 400 when it does not unpack.
-pub(crate) async fn decoded(headers: &HeaderMap, body: Bytes, limit: ByteSize) -> Result<Bytes, Failure> {
-    let Some(encoding) = content_encoding(headers)?.filter(|_| !body.is_empty()) else { return Ok(body) };
+/// 413 once it is longer than `limit`; 400 when it does not unpack.
+pub(crate) async fn decoded(encoding: Encoding, body: Bytes, limit: ByteSize) -> Result<Bytes, Failure> {
+    if body.is_empty() {
+        return Ok(body);
+    }
     let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
     let mut unpacking = Unpacking::new(encoding, body, most);
     let done = match unpacking.go_on(LONGEST_HERE) {
@@ -82,7 +84,10 @@ pub(crate) async fn decoded(headers: &HeaderMap, body: Bytes, limit: ByteSize) -
 }
 
 /// How the client says that it packed the body.
-fn content_encoding(headers: &HeaderMap) -> Result<Option<Encoding>, Failure> {
+///
+/// # Errors
+/// 415 for an encoding that is not known, or several.
+pub(crate) fn content_encoding(headers: &HeaderMap) -> Result<Option<Encoding>, Failure> {
     let mut named = None;
     for value in headers.get_all(header::CONTENT_ENCODING) {
         let text = value.to_str().unwrap_or("not text");

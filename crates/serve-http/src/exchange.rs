@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderValue, Request, header};
+use http::{HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::Standings;
 use serve_app::{Context, Origin, Stage};
@@ -18,6 +18,7 @@ use crate::limits;
 use crate::patience::{self, Patience};
 use crate::reply::Reply;
 use crate::routes::{App, dialect};
+use crate::waiting::{self, Waker};
 use crate::websocket;
 
 pub(crate) const REQUEST_ID: &str = "x-request-id";
@@ -35,11 +36,13 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
+    let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
     let answered = async {
         let patience = Patience::of(request.headers(), app.config.request_timeout)?;
         let told = Telling { seen: &seen, standings: &mut standings };
-        let answer = dispatch(&app, peer.clone(), request, id.clone(), began, patience, told);
-        tokio::time::timeout(patience.limit, answer).await.unwrap_or_else(|_| Err(patience.over()))
+        let timing = Timing { began, patience, waker };
+        let answer = dispatch(&app, peer.clone(), request, id.clone(), timing, told);
+        waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
     };
     let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
     doors::tell(standings, reply.headers_mut());
@@ -60,13 +63,19 @@ struct Telling<'a> {
     standings: &'a mut Standings,
 }
 
+/// When an exchange began, how long it may take, and who sees to that.
+struct Timing {
+    began: Instant,
+    patience: Patience,
+    waker: Waker,
+}
+
 async fn dispatch(
     app: &App,
     peer: Peer,
     request: Request<Incoming>,
     id: RequestId,
-    began: Instant,
-    patience: Patience,
+    Timing { began, patience, waker }: Timing,
     told: Telling<'_>,
 ) -> Result<Reply, Failure> {
     let (mut parts, body) = request.into_parts();
@@ -79,13 +88,15 @@ async fn dispatch(
     *told.standings = entry.standings;
     let certificate = peer.subject().cloned();
     let origin = Origin { address: Some(address), certificate, request: Arc::clone(&id.0) };
-    let context = Context::new(entry.outcome?).begun(began).until(began + patience.limit).sent_from(origin);
+    let context = Context::begun(entry.outcome?, began).until(began + patience.limit).sent_from(origin);
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let allowance = Allowance::new(&app.config.connections);
-    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes, allowance);
-    let body = context.timed_async(Stage::Receive, body).await?;
-    let body = encoding::decoded(&parts.headers, body, app.config.max_body_bytes);
-    let body = context.timed_async(Stage::Parse, body).await?;
+    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes, allowance, waker);
+    let mut body = context.timed_async(Stage::Receive, body).await?;
+    if let Some(encoding) = encoding::content_encoding(&parts.headers)? {
+        let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
+        body = context.timed_async(Stage::Parse, unpacked).await?;
+    }
     let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
     told.seen.enter(found.route, &call);
     (found.route.handler)(app, call).await
@@ -100,7 +111,7 @@ fn request_id(request: &Request<Incoming>) -> RequestId {
         Some(id) => id.into(),
         None => {
             let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-            Arc::from(&*uuid::Uuid::now_v7().hyphenated().encode_lower(&mut text))
+            Arc::from(&*crate::id::new().hyphenated().encode_lower(&mut text))
         }
     })
 }

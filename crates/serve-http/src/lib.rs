@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`config`] | the `http` section |
 //! | [`server`], `accepted` | listening, connections, graceful drain |
-//! | `watchman`, `connection`, `owed`, `allowance` | how many connections, and clients that take their time |
+//! | `watchman`, `connection`, `owed`, `allowance`, `waiting` | how many connections, and clients that take their time |
 //! | `wire`, `transport` | the bytes of a connection, held against stricter rules than the parser's |
 //! | [`tls`] | certificates, and their renewal |
 //! | `doorway`, `hosts`, `origins` | what every request meets first: known hosts, pages of other origins |
@@ -14,7 +14,7 @@
 //! | `exchange` | one exchange, step by step |
 //! | `access` | what is told of an exchange: the log's line, Server-Timing, its trace |
 //! | `traffic` | exchanges in numbers |
-//! | [`call`] | one request as handlers see it |
+//! | [`call`], `id` | one request as handlers see it, and its id |
 //! | `doors`, [`forwarded`] | who asks, and from where |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
@@ -45,6 +45,7 @@ pub mod features;
 pub mod forwarded;
 pub mod health;
 mod hosts;
+mod id;
 pub mod ingest;
 pub mod limits;
 mod mlflow;
@@ -66,6 +67,7 @@ pub mod tls;
 mod traffic;
 mod transport;
 mod v1;
+mod waiting;
 mod watchman;
 pub mod websocket;
 mod wire;

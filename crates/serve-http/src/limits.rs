@@ -10,6 +10,7 @@ use serve_core::ByteSize;
 
 use crate::allowance::Allowance;
 use crate::failure::Failure;
+use crate::waiting::{self, Waker};
 
 /// How long the rest of a body that is too long is read and thrown away, so that the client sees the answer.
 const DISCARD: Duration = Duration::from_secs(2);
@@ -23,6 +24,7 @@ pub(crate) async fn read_body(
     headers: &HeaderMap,
     limit: ByteSize,
     mut allowance: Allowance,
+    waker: Waker,
 ) -> Result<Bytes, Failure> {
     let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
     let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
@@ -35,7 +37,7 @@ pub(crate) async fn read_body(
     }
     let mut first = Bytes::new();
     let mut rest = BytesMut::new();
-    while let Some(frame) = next(&mut body, &mut allowance).await? {
+    while let Some(frame) = next(&mut body, &mut allowance, waker).await? {
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > most {
             discard(body);
@@ -44,6 +46,9 @@ pub(crate) async fn read_body(
         // Nearly every body is one piece, which is taken as it is.
         if first.is_empty() && rest.is_empty() {
             first = data;
+            if body.is_end_stream() {
+                break;
+            }
         } else {
             if rest.is_empty() {
                 rest.extend_from_slice(&std::mem::take(&mut first));
@@ -55,9 +60,13 @@ pub(crate) async fn read_body(
 }
 
 /// The next piece, waited for as long as the allowance lasts.
-async fn next(body: &mut Incoming, allowance: &mut Allowance) -> Result<Option<Frame<Bytes>>, Failure> {
+async fn next(
+    body: &mut Incoming,
+    allowance: &mut Allowance,
+    waker: Waker,
+) -> Result<Option<Frame<Bytes>>, Failure> {
     let began = Instant::now();
-    let Ok(frame) = tokio::time::timeout(allowance.left(), body.frame()).await else {
+    let Some(frame) = waiting::within(allowance.left(), waker, body.frame()).await else {
         let message = "the body comes too slowly (http.connections.min_bytes_per_second and patience)";
         return Err(Failure::of(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message));
     };

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serve_app::gather::source;
+use serve_app::text::Millis;
 use serve_app::{Answered, Compared, Context, Fetched, Gathered};
 use serve_core::response::{
     ExplanationBody, FallbackInfo, FeatureInfo, ModelInfo, Performance, PredictResponse, PredictionBody,
@@ -15,7 +16,7 @@ use serve_features::{MaxAge, Origin};
 use crate::call::Call;
 use crate::failure::Failure;
 use crate::predict_body::{PredictBody, TEXTS, USE_CACHED};
-use crate::reply::{self, Millis, Reply};
+use crate::reply::{self, Reply};
 use crate::routes::App;
 
 /// What a prediction's query may say.
@@ -72,7 +73,7 @@ pub(crate) fn with_response_to<R>(
 ) -> R {
     let Answered { deployment, prediction, gathered, explanation, cached, fallback } = answered;
     let digest = deployment.digest();
-    let prediction_id = uuid::Uuid::now_v7();
+    let prediction_id = crate::id::new();
     let now = Millis(asked.now);
     let moments: Vec<Moments> = gathered.fetched.iter().map(Moments::of).collect();
     let degraded_reason = fallback.as_ref().map(|fallback| fallback.reason.as_str()).or(gathered.degraded());

@@ -1,17 +1,19 @@
 //! Answers as bytes.
 
-use std::fmt;
-
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use jiff::Timestamp;
 use serde::Serialize;
+use serve_app::text::Millis;
 
 use crate::failure::{Dialect, Failure};
 
 /// What every handler returns.
 pub(crate) type Reply = Response<Full<Bytes>>;
+
+/// Headers that an answer may have without growing its table.
+const HEADERS: usize = 12;
 
 /// `value` as JSON.
 pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Reply {
@@ -27,6 +29,7 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Repl
 pub(crate) fn raw(status: StatusCode, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
+    *reply.headers_mut() = HeaderMap::with_capacity(HEADERS);
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     reply
 }
@@ -40,7 +43,7 @@ pub(crate) fn text(content_type: &'static str, body: String) -> Reply {
 
 /// A failure as the bytes of HTTP/1.1, for a client whose request the parser does not know; the connection ends with it.
 pub(crate) fn on_the_wire(failure: Failure, dialect: Dialect) -> Bytes {
-    let id = uuid::Uuid::now_v7().hyphenated().to_string();
+    let id = crate::id::new().hyphenated().to_string();
     let (parts, body) = failure.reply(dialect, &id).into_parts();
     let body = whole(body);
     let mut bytes =
@@ -69,15 +72,5 @@ fn whole(mut body: Full<Bytes>) -> Bytes {
 
 /// A time as answers tell it: RFC 3339, UTC, milliseconds.
 pub(crate) fn timestamp(at: Timestamp) -> String {
-    format!("{at:.3}")
-}
-
-/// A time that is written without a string of its own.
-#[derive(Debug)]
-pub(crate) struct Millis(pub(crate) Timestamp);
-
-impl fmt::Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:.3}", self.0)
-    }
+    Millis(at).to_string()
 }

@@ -21,6 +21,10 @@ use crate::connection::{Connection, Order, Phase, Place};
 /// How often the watchman goes round, which is how exact the limits are.
 const ROUND: Duration = Duration::from_millis(250);
 
+/// After so long in milliseconds without a word from its client the task of a request under way is looked at on each round:
+/// its limits of time may have no timer ([`crate::waiting`]).
+const LONG: u64 = 1_000;
+
 /// How long what a refused client still sends is read.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -234,6 +238,9 @@ impl Watchman {
         let mut connections = self.lock();
         for watched in connections.all.values_mut() {
             let order = self.judge(watched, passed);
+            if order == Order::Nothing && watched.connection.works() && watched.connection.quiet() > LONG {
+                watched.connection.look();
+            }
             match order {
                 Order::Nothing => continue,
                 Order::Finish => drop(watched.finishing.get_or_insert(self.now())),
@@ -261,7 +268,7 @@ impl Watchman {
         match connection.phase() {
             Phase::Handshake if connection.lasted() > self.limits.handshake => Order::Cut,
             Phase::Head if rest && connection.lasted() > self.limits.head => Order::Refuse,
-            Phase::Idle | Phase::Open if rest && connection.quiet() > self.limits.idle => Order::Finish,
+            Phase::Idle | Phase::Open if rest && connection.lasted() > self.limits.idle => Order::Finish,
             Phase::Refused if rest && connection.lasted() > milliseconds(LINGER) => Order::Cut,
             _ => Order::Nothing,
         }
