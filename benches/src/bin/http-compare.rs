@@ -212,7 +212,7 @@ impl Bench {
         other: (&Server, &Shot),
     ) -> Result<Vec<(Turn, Turn)>, Failure> {
         let turn = |at: usize| {
-            if at % 2 == 0 {
+            if at.is_multiple_of(2) {
                 let first = self.shoot(load, ours.0, ours.1)?;
                 return Ok((first, self.shoot(load, other.0, other.1)?));
             }

@@ -20,6 +20,8 @@ pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
     let body = json!({
         "name": app.config.server_name,
         "version": env!("CARGO_PKG_VERSION"),
+        // What KServe's V1 client takes for a sign of life.
+        "status": "alive",
         "models": app.service.names(call.context.caller()),
         "endpoints": endpoints,
         "also_under": "/api/v1",

@@ -71,9 +71,11 @@ pub(crate) async fn types(app: &App, call: Call) -> Result<Reply, Failure> {
 }
 
 /// `GET /models/cache/stats`.
-pub(crate) async fn cache_stats(app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn cache_stats(app: &App, call: Call) -> Result<Reply, Failure> {
     let predictions = app.service.prediction_cache().map(PredictionCache::stats);
-    let body = CacheStatsBody { models: app.service.registry().cache_stats(), predictions };
+    let mut models = app.service.registry().cache_stats();
+    models.models.retain(|loaded| call.context.caller().may_use(&loaded.name));
+    let body = CacheStatsBody { models, predictions };
     Ok(reply::json(StatusCode::OK, &body))
 }
 

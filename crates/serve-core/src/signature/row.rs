@@ -4,6 +4,9 @@ use super::check::{InvalidInput, Problem, Violation, push};
 use super::{Datatype, Input, Signature, text_hash};
 use crate::value::Value;
 
+/// Of a refused row so many names are told that the signature lacks: a row may have as many as its sender likes.
+const MOST_UNKNOWN: usize = 50;
+
 /// A row of numbers that a signature has admitted: ordered, typed, filled in, inside its ranges.
 ///
 /// The buffer is made to be used again: reading another row into it allocates nothing once it has grown.
@@ -131,13 +134,14 @@ impl Signature {
         Some(position)
     }
 
-    /// The offences of a refused row, with the given names that the signature lacks: a typo is the likely cause.
+    /// The offences of a refused row, with the given names that the signature lacks, as far as [`MOST_UNKNOWN`] of them go: a
+    /// typo is the likely cause.
     fn with_unknown<N: AsRef<str>>(&self, error: InvalidInput, given: &[(N, Value<'_>)]) -> InvalidInput {
         let InvalidInput::Violations { mut violations } = error else { return error };
         let unknown =
             given.iter().map(|(name, _)| name.as_ref()).filter(|name| self.position(name).is_none());
         violations.extend(
-            unknown.map(|name| Violation {
+            unknown.take(MOST_UNKNOWN).map(|name| Violation {
                 feature: name.chars().take(80).collect(),
                 problem: Problem::Unknown,
             }),
@@ -261,6 +265,18 @@ mod tests {
             Input { missing: MissingPolicy::Constant(7.0), ..Input::number("d") },
         ])
         .expect("valid")
+    }
+
+    #[test]
+    fn of_a_flood_of_unknown_names_some_are_told() {
+        let names: Vec<String> = (0..100_000).map(|at| format!("k{at}")).collect();
+        let given: Vec<(&str, Value<'_>)> = names.iter().map(|name| (&**name, Value::Number(1.0))).collect();
+        let mut row = CheckedRow::new();
+        let Err(InvalidInput::Violations { violations }) = signature().read_named(&given, &mut row) else {
+            unreachable!("the row lacks a, b and colour")
+        };
+        let unknown = violations.iter().filter(|violation| violation.problem == Problem::Unknown).count();
+        assert_eq!(unknown, MOST_UNKNOWN);
     }
 
     #[test]

@@ -14,6 +14,8 @@ struct Index {
     /// `http.server_name`.
     name: String,
     version: String,
+    /// Always `alive`.
+    status: String,
     models: Vec<String>,
     /// Every method and path.
     endpoints: Vec<String>,
