@@ -65,7 +65,7 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
         ("GET", "/") => new("index", "Name, version, models, all paths").answers::<Index>(
             "What this is, and what it has.",
             Some(json!({ "name": "serve", "version": "0.1.0", "models": ["vader-random-forest"],
-                         "endpoints": ["POST /predict"], "also_under": "/api/v1",
+                         "status": "alive", "endpoints": ["POST /predict"], "also_under": "/api/v1",
                          "documentation": { "pages": ["docs", "redoc"], "openapi": "openapi.json" } })),
         ),
         ("GET", "/health") => new("health", "Everything at a glance")
