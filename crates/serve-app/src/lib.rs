@@ -18,6 +18,7 @@
 //! | [`statistics`] | what each version was asked, and how long that took |
 //! | [`metrics`] | what there is to tell a monitoring system |
 //! | [`telemetry`] | spans of requests, for a collector |
+//! | [`text`] | times and numbers as answers and the log have them |
 //! | [`trace`] | where a request stands in a trace |
 //! | [`admin`] | reload, promote, rollback |
 //! | [`error`] | what can go wrong, whose fault it is, and whether a retry helps |
