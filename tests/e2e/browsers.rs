@@ -107,7 +107,7 @@ fn every_page_is_let_where_that_is_said() {
 
 #[test]
 fn a_page_can_read_why_it_was_refused() {
-    let key = format!("{{ id: ci, permissions: [read], sha256: {} }}", "5".repeat(64));
+    let key = format!("{{ id: ci, permissions: [read], sha256: \"{}\" }}", "5".repeat(64));
     let auth = format!("{{ mode: keys, rate_per_address: 3/h, keys: [{key}] }}");
     let server = server(&format!("[{APP}]"), &[("SERVE__AUTH", &auth)]);
     let mut client = server.connect();

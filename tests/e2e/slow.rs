@@ -46,7 +46,7 @@ fn open(server: &Server, bytes: &str) -> TcpStream {
 #[test]
 fn a_head_that_drips_is_given_up_with_an_answer() {
     let server = server(&[]);
-    for start in ["G", "GET / HTTP/1.1\r\nHost: localhost\r\nX: ", "PRI * HTT"] {
+    for start in ["G", "GET / HTTP/1.1\r\nHost: localhost\r\nX: "] {
         let answer = drip(&mut open(&server, start), b"y");
         assert!(
             answer.starts_with("HTTP/1.1 408 ") && answer.contains("\"code\":\"timeout\""),

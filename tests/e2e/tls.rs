@@ -200,7 +200,7 @@ fn who_showed_a_certificate_stands_in_the_log() {
     let ca = papers.path("ca.pem");
     let settings = papers.settings(&format!(", client_ca: {}, client_auth: optional", ca.display()));
     let log = papers.path("log");
-    let key = format!("{{ id: ci, permissions: [read], sha256: {} }}", "5".repeat(64));
+    let key = format!("{{ id: ci, permissions: [read], sha256: \"{}\" }}", "5".repeat(64));
     let auth = format!("{{ mode: keys, keys: [{key}] }}");
     let environment = [
         ("SERVE__HTTP__TLS", settings.as_str()),

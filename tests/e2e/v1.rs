@@ -106,5 +106,5 @@ fn mistakes_are_one_text() {
         let reply = server.get(path);
         assert!(reply.status == 404 && reply.body["error"].is_string(), "{path}: {}", reply.body);
     }
-    assert_eq!(server.post("/v1/models/pair:classify", &json!({})).status, 405);
+    assert_eq!(server.post("/v1/models/pair:classify", &json!({})).status, 404);
 }

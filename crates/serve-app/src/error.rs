@@ -173,6 +173,14 @@ impl ServiceError {
         Self { code, message: message.into(), details: None, retry_after: None }
     }
 
+    /// The same error, without its details where `told` of `most` leave no room for them: what is sent wrong ten thousand times
+    /// would else come back many times as long.
+    pub(crate) fn with_room_for_details(self, told: &mut usize, most: usize) -> Self {
+        let count = self.details.as_ref().map_or(0, |details| details.as_array().map_or(1, Vec::len));
+        *told += count;
+        if *told > most { Self { details: None, ..self } } else { self }
+    }
+
     /// The same error with details.
     #[must_use]
     pub fn with_details(self, details: Json) -> Self {
@@ -274,5 +282,19 @@ impl From<PromoteError> for ServiceError {
             PromoteError::NoPrevious { .. } => Self::new(Code::NothingToRollBack, error.to_string()),
             other => Self::new(Code::Internal, other.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_tells_details_as_long_as_there_is_room() {
+        let error = || ServiceError::new(Code::InvalidFeatures, "no").with_details(json!([1, 2, 3]));
+        let mut told = 0;
+        let kept: Vec<bool> =
+            (0..4).map(|_| error().with_room_for_details(&mut told, 6).details.is_some()).collect();
+        assert_eq!(kept, [true, true, false, false]);
     }
 }

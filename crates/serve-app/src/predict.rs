@@ -52,6 +52,9 @@ pub struct Compared {
     pub agreement: bool,
 }
 
+/// Details of so many offences are told in the answer to a batch; rows after that have their message alone.
+const MOST_DETAILS: usize = 1_000;
+
 /// A request with the version that will answer it and what has to be fetched for it.
 type Prepared = Result<(Arc<Deployment>, Vec<Ask>), ServiceError>;
 
@@ -177,16 +180,18 @@ impl Service {
             prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
         let mut fetched = self.fetch_in(context, &asks).await?.into_iter();
         let mut rows = Vec::with_capacity(requests.len());
+        let mut details = 0;
         for (at, (request, prepared)) in requests.iter().zip(prepared).enumerate() {
             if at % ROWS_A_TURN == ROWS_A_TURN - 1 {
                 context.check_deadline()?;
                 tokio::task::yield_now().await;
             }
-            rows.push(prepared.and_then(|(deployment, wanted)| {
+            let row = prepared.and_then(|(deployment, wanted)| {
                 let fetched = fetched.by_ref().take(wanted.len()).collect();
                 let gathered = self.gathered(&deployment, request, fetched)?;
                 Ok(Row { deployment, gathered, explain: request.explain })
-            }));
+            });
+            rows.push(row.map_err(|error| error.with_room_for_details(&mut details, MOST_DETAILS)));
         }
         self.answer_all(context, rows).await
     }

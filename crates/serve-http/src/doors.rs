@@ -11,7 +11,7 @@ use crate::call::{Peer, RequestId};
 use crate::forwarded;
 use crate::routes::{App, Route};
 
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 

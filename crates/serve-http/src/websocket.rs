@@ -31,6 +31,7 @@ mod budget;
 mod config;
 mod message;
 mod session;
+mod standing;
 mod subscription;
 
 /// The subprotocol of these messages.

@@ -8,7 +8,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serve_app::changes::{Signal, made_from};
-use serve_app::{Caller, Context, PredictRequest, Service, ServiceError};
+use serve_app::{Caller, Code, Context, PredictRequest, Service, ServiceError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -19,6 +19,7 @@ use tracing::debug;
 
 use super::budget::Budget;
 use super::message::{Id, Incoming, Outgoing, Push, Refused};
+use super::standing::Standing;
 use super::subscription::{Due, Subscription, Subscriptions, Target};
 use super::{Place, WebSocketConfig};
 use crate::call::Call;
@@ -46,6 +47,7 @@ enum End {
 pub(super) struct Session {
     service: Arc<Service>,
     caller: Arc<Caller>,
+    standing: Standing,
     config: WebSocketConfig,
     request_timeout: Duration,
     /// The handshake's id; requests on the socket are numbered.
@@ -75,6 +77,7 @@ impl Session {
         Self {
             service: Arc::clone(&app.service),
             caller: Arc::clone(call.context.caller()),
+            standing: Standing::of(app, call),
             request_timeout: app.config.request_timeout,
             id: Arc::clone(&call.id.0),
             requests: 0,
@@ -202,7 +205,7 @@ impl Session {
             }
             Incoming::Predict { id, body } => {
                 let request = body.request().map_err(|failure| Refused::new((id.clone(), failure)))?;
-                let context = self.context();
+                let context = self.context().map_err(|error| Refused::new((id.clone(), error.into())))?;
                 let answered = self.service.predict(&context, &request).await;
                 Ok(self.answer(socket, id.as_ref(), None, &context, answered).await)
             }
@@ -250,7 +253,7 @@ impl Session {
             );
             return Err(Failure::invalid("too_many_subscriptions", message));
         }
-        let context = self.context();
+        let context = self.context()?;
         let mut targets = Vec::with_capacity(bodies.len());
         for body in bodies {
             targets.push(self.target(&context, body, interval).await?);
@@ -314,7 +317,12 @@ impl Session {
     /// Pushes one answer, unless it would be the last one once more.
     async fn push(&mut self, socket: &mut Socket, due: Due) -> Result<(), End> {
         self.requests += 1;
-        let context = self.context();
+        let context = match self.context() {
+            Ok(context) => context,
+            // Pushes wait until there is room again; who may not ask any more is sent away.
+            Err(error) if error.code == Code::RateLimited => return Ok(()),
+            Err(_) => return Err(End::Refused(CloseCode::Policy, "the key or token does not hold any more")),
+        };
         let subscription = &mut self.subscriptions.list[due.subscription];
         let target = &mut subscription.targets[due.target];
         let answered = self.service.predict(&context, &target.request).await;
@@ -374,9 +382,11 @@ impl Session {
         }
     }
 
-    fn context(&self) -> Context {
+    /// What goes with one question or push: who asks, if they still may.
+    fn context(&self) -> Result<Context, ServiceError> {
+        let caller = self.standing.ask(&self.service, &self.request_id())?;
         let now = std::time::Instant::now();
-        Context::begun(Arc::clone(&self.caller), now).until(now + self.request_timeout)
+        Ok(Context::begun(caller, now).until(now + self.request_timeout))
     }
 
     fn request_id(&self) -> String {

@@ -1,0 +1,56 @@
+//! What the client of a socket showed when it opened it, so that each question and each push can ask at the locks anew: a key
+//! that was taken away, a token that ended and a rate hold for what comes over a socket too.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use serve_app::auth::{Asked, Credentials};
+use serve_app::{Caller, Permission, Service, ServiceError};
+
+use crate::call::Call;
+use crate::doors::API_KEY;
+use crate::forwarded;
+use crate::routes::App;
+
+/// What the opening of a socket showed.
+pub(super) struct Standing {
+    credentials: HeaderMap,
+    address: IpAddr,
+    certificate: Option<Arc<str>>,
+}
+
+impl Standing {
+    pub(super) fn of(app: &App, call: &Call) -> Self {
+        let mut credentials = HeaderMap::new();
+        for name in [header::AUTHORIZATION, API_KEY] {
+            for value in call.parts.headers.get_all(&name) {
+                credentials.append(name.clone(), value.clone());
+            }
+        }
+        Self {
+            credentials,
+            address: forwarded::client(
+                call.peer.address.ip(),
+                &call.parts.headers,
+                &app.config.trusted_proxies,
+            ),
+            certificate: call.peer.subject().cloned(),
+        }
+    }
+
+    /// Who asks, if they still may.
+    pub(super) fn ask(&self, service: &Service, request: &str) -> Result<Arc<Caller>, ServiceError> {
+        let values = |name: HeaderName| self.credentials.get_all(name).into_iter().map(HeaderValue::as_bytes);
+        let entry = service.locks().enter(&Asked {
+            credentials: Credentials::read(values(header::AUTHORIZATION), values(API_KEY)),
+            address: self.address,
+            certificate: self.certificate.as_deref(),
+            what: ("GET", "/ws/predict"),
+            page: "/ws/predict",
+            permission: Some(Permission::Predict),
+            request,
+        });
+        entry.outcome
+    }
+}
