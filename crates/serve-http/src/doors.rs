@@ -24,9 +24,8 @@ pub(crate) fn enter(
     id: &RequestId,
 ) -> (std::net::IpAddr, Entry) {
     let address = forwarded::client(peer.address.ip(), &parts.headers, &app.config.trusted_proxies);
-    let values = |name: HeaderName| parts.headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
     let entry = app.service.locks().enter(&Asked {
-        credentials: Credentials::read(values(header::AUTHORIZATION), values(API_KEY)),
+        credentials: credentials(&parts.headers),
         address,
         certificate: peer.subject().map(|subject| &**subject),
         what: (route.method.as_str(), parts.uri.path()),
@@ -35,6 +34,12 @@ pub(crate) fn enter(
         request: &id.0,
     });
     (address, entry)
+}
+
+/// What a request shows of who asks.
+pub(crate) fn credentials(headers: &HeaderMap) -> Credentials<'_> {
+    let values = |name: HeaderName| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    Credentials::read(values(header::AUTHORIZATION), values(API_KEY))
 }
 
 /// Writes where the caller stands, if anything limits them.

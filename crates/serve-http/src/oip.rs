@@ -14,7 +14,7 @@
 //! feature. `null` and NaN are missing values.
 
 pub mod config;
-mod datatype;
+pub(crate) mod datatype;
 mod flat;
 mod guarded;
 pub mod infer;

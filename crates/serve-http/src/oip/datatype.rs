@@ -1,12 +1,13 @@
 //! The protocol's datatypes: which JSON values each takes, and how its elements lie in binary data (little-endian, packed).
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serve_core::Value;
+use utoipa::ToSchema;
 
 /// The protocol's datatypes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
-pub(super) enum Datatype {
+pub(crate) enum Datatype {
     Bool,
     Uint8,
     Uint16,

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
 use super::predictions::FeatureValue;
+use crate::oip::datatype::Datatype;
 
 /// What the server is.
 #[derive(Serialize, ToSchema)]
@@ -121,24 +122,6 @@ struct InputTensor {
 enum Element {
     Value(FeatureValue),
     Row(Vec<FeatureValue>),
-}
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-enum Datatype {
-    Bool,
-    Uint8,
-    Uint16,
-    Uint32,
-    Uint64,
-    Int8,
-    Int16,
-    Int32,
-    Int64,
-    Fp16,
-    Fp32,
-    Fp64,
-    Bytes,
 }
 
 #[derive(Serialize, ToSchema)]

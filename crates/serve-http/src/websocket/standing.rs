@@ -4,12 +4,12 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
-use serve_app::auth::{Asked, Credentials};
+use http::{HeaderMap, header};
+use serve_app::auth::Asked;
 use serve_app::{Caller, Permission, Service, ServiceError};
 
 use crate::call::Call;
-use crate::doors::API_KEY;
+use crate::doors::{self, API_KEY};
 use crate::forwarded;
 use crate::routes::App;
 
@@ -41,9 +41,8 @@ impl Standing {
 
     /// Who asks, if they still may.
     pub(super) fn ask(&self, service: &Service, request: &str) -> Result<Arc<Caller>, ServiceError> {
-        let values = |name: HeaderName| self.credentials.get_all(name).into_iter().map(HeaderValue::as_bytes);
         let entry = service.locks().enter(&Asked {
-            credentials: Credentials::read(values(header::AUTHORIZATION), values(API_KEY)),
+            credentials: doors::credentials(&self.credentials),
             address: self.address,
             certificate: self.certificate.as_deref(),
             what: ("GET", "/ws/predict"),
