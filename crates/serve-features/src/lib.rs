@@ -23,8 +23,8 @@
 pub use self::redis::{RedisBytes, RedisCache, RedisCacheOptions, RedisStore};
 pub use compute::{
     BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
-    OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,
-    known_rows, on_demand,
+    OnDemandError, OnDemandRequest, Piece, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError,
+    Threads, build, known_rows, on_demand,
 };
 pub use config::{
     BreakerConfig, CacheConfig, FeaturesConfig, IngestConfig, OnDemandConfig, RetryConfig, Share, ShareError,

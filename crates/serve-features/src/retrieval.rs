@@ -12,13 +12,14 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::compute::Threads;
 use crate::config::FeaturesConfig;
 use crate::declaration::{Declarations, FeatureSet};
 use crate::feature_cache::{CacheKey, FeatureCache, RowKind};
@@ -156,6 +157,7 @@ pub struct Retriever {
     clock: Clock,
     cache: FeatureCache<Found, Failed>,
     counters: Counters,
+    threads: OnceLock<Arc<dyn Threads>>,
 }
 
 impl fmt::Debug for Retriever {
@@ -195,6 +197,7 @@ impl Retriever {
             validators: validators.collect(),
             cache: FeatureCache::new(&config.cache),
             counters: Counters::default(),
+            threads: OnceLock::new(),
             declarations,
             config,
             clock,
@@ -252,6 +255,17 @@ impl Retriever {
         };
         self.counters.count(&slots);
         Ok(slots)
+    }
+
+    /// Has what takes long to compute done on these threads, from the first call on. Without it is computed where it is
+    /// asked for.
+    pub fn compute_on(&self, threads: Arc<dyn Threads>) {
+        // Who comes second finds threads, which is all that was wanted.
+        drop(self.threads.set(threads));
+    }
+
+    fn threads(&self) -> Option<&dyn Threads> {
+        self.threads.get().map(|threads| &**threads)
     }
 
     /// How the store does, without asking it; `None` where there is none.

@@ -14,19 +14,21 @@ use serve_app::payloads::Sample;
 use serve_app::telemetry::{Attribute, Span};
 use serve_app::trace::Trace;
 use serve_app::{Context, Permission, Stage, text};
-use tracing::{Level, debug, enabled, info, warn};
+use tracing::{Level, debug};
 
 use crate::call::{Call, Peer, RequestId};
 use crate::failure::{Dialect, Told};
 use crate::reply::Reply;
 use crate::routes::{App, Route};
+use line::cut;
+
+pub(crate) use line::Line;
+
+mod line;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-
-/// How much of a path, or of an error's message, stands in the log.
-const LONGEST: usize = 256;
 
 /// The longest `tracestate` that is handed on, as the recommendation asks at least.
 const LONGEST_STATE: usize = 512;
@@ -137,7 +139,9 @@ impl Seen {
 
     fn count(&self, dialect: Dialect, status: StatusCode, told: Option<&Told>, took: Duration) {
         self.app.traffic.answered(dialect, status, took);
-        let Some(entered) = self.entered.get() else { return };
+        // A socket that is opened is no prediction; what is asked on it is counted there.
+        let entered = self.entered.get().filter(|_| status != StatusCode::SWITCHING_PROTOCOLS);
+        let Some(entered) = entered else { return };
         if entered.route.permission == Some(Permission::Predict) {
             let fault = if status.is_client_error() { Fault::Client } else { Fault::Ours };
             let failed = (!status.is_success()).then(|| (told.map_or("other", |told| told.code), fault));
@@ -192,61 +196,22 @@ impl Seen {
             (false, true) => Level::DEBUG,
             (false, false) => Level::INFO,
         };
-        let wanted = match level {
-            Level::WARN => enabled!(target: ACCESS, Level::WARN),
-            Level::DEBUG => enabled!(target: ACCESS, Level::DEBUG),
-            _ => enabled!(target: ACCESS, Level::INFO),
-        };
-        if wanted {
-            self.write(level, reply, told, took);
+        Line {
+            request_id: &self.id.0,
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            route: self.entered.get().map(|entered| entered.route.path),
+            status: Some(reply.status().as_u16()),
+            peer: self.peer.address,
+            certificate: self.peer.subject().map(|subject| &**subject),
+            context: self.entered.get().map(|entered| &*entered.context),
+            took,
+            bytes_in: self.entered.get().map(|entered| entered.length as u64),
+            bytes_out: reply.body().size_hint().exact(),
+            trace: self.trace,
+            error: told.map(|told| (told.code, &*told.message)),
         }
-    }
-
-    fn write(&self, level: Level, reply: &Reply, told: Option<&Told>, took: Duration) {
-        let entered = self.entered.get();
-        let context = entered.map(|entered| &entered.context);
-        let manifest =
-            context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
-        let spent =
-            |stage| context.map(|context| milliseconds(context.spent(stage))).filter(|spent| *spent > 0.0);
-        let trace = self.trace.map(|trace| format!("{:032x}", trace.trace_id));
-        let span = self.trace.map(|trace| format!("{:016x}", trace.span_id));
-        macro_rules! line {
-            ($event:ident) => {
-                $event!(
-                    target: ACCESS,
-                    request_id = &*self.id.0,
-                    method = self.method.as_str(),
-                    path = cut(self.uri.path()),
-                    route = entered.map(|entered| entered.route.path),
-                    status = reply.status().as_u16(),
-                    caller = context.map(|context| context.caller().name()),
-                    peer = %self.peer.address,
-                    certificate = self.peer.subject().map(|subject| &**subject),
-                    model = manifest.map(|manifest| manifest.name.as_str()),
-                    version = manifest.map(|manifest| manifest.version.as_str()),
-                    rows = context.map(|context| context.rows()).filter(|rows| *rows > 0),
-                    ms = milliseconds(took),
-                    receive_ms = spent(Stage::Receive),
-                    parse_ms = spent(Stage::Parse),
-                    queue_ms = spent(Stage::Queue),
-                    features_ms = spent(Stage::Features),
-                    infer_ms = spent(Stage::Infer),
-                    write_ms = spent(Stage::Write),
-                    bytes_in = entered.map(|entered| entered.length as u64),
-                    bytes_out = reply.body().size_hint().exact(),
-                    trace_id = trace,
-                    span_id = span,
-                    code = told.map(|told| told.code),
-                    error = told.map(|told| cut(&told.message)),
-                )
-            };
-        }
-        match level {
-            Level::WARN => line!(warn),
-            Level::DEBUG => line!(debug),
-            _ => line!(info),
-        }
+        .write(level);
     }
 }
 
@@ -263,14 +228,6 @@ impl Drop for Seen {
 /// Paths that machines ask every few seconds.
 fn is_quiet(path: &str) -> bool {
     path == "/metrics" || path.starts_with("/health") || path.starts_with("/v2/health") || path == "/ping"
-}
-
-fn milliseconds(took: Duration) -> f64 {
-    took.as_secs_f64() * 1e3
-}
-
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST)]
 }
 
 /// `Server-Timing`, with the stages that took any time.
@@ -298,6 +255,7 @@ fn timing(context: &Context, took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use line::LONGEST;
 
     #[test]
     fn stages_that_took_time_stand_in_server_timing() {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
-use serve_app::{Code, ServiceError};
+use serve_app::{Code, Fault, ServiceError};
 
 use crate::doors;
 use crate::encoding;
@@ -276,6 +276,21 @@ impl Failure {
     #[must_use]
     pub fn with_details(self, details: Json) -> Self {
         Self { details: Some(Box::new(details)), ..self }
+    }
+
+    /// Its code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whose fault it is.
+    pub(crate) fn fault(&self) -> Fault {
+        if self.status.is_client_error() { Fault::Client } else { Fault::Ours }
     }
 
     /// The failure as one entry of a batch's answers.

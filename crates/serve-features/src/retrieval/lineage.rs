@@ -10,7 +10,7 @@ use super::found::Content;
 use super::{
     Asked, Failed, Found, MaxAge, Origin, RetrieveRequest, Retrieved, Retriever, Unavailable, Weighed,
 };
-use crate::compute::{BuildError, OnDemandRequest, SourceUsed, on_demand};
+use crate::compute::{BuildError, OnDemandRequest, SourceUsed, on_demand_on};
 use crate::declaration::{FeatureSet, Source};
 use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
@@ -172,7 +172,7 @@ impl Retriever {
             deadline: Some(asked.end(self.config.on_demand.timeout).into_std()),
             max_rows: self.config.on_demand.max_rows,
         };
-        let row = match on_demand(set, raw, request).await {
+        let row = match on_demand_on(self.threads(), set, raw, request).await {
             Ok(mut rows) => rows.pop().unwrap_or(Ok(None)),
             Err(BuildError::Read(error)) => {
                 return (Weighed::Absent(Failed::from(error).unavailable(&asked)), Vec::new());

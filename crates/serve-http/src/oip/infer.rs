@@ -17,6 +17,7 @@ use crate::call::Call;
 use crate::failure::Failure;
 use crate::reply::{self, Reply};
 use crate::routes::App;
+use crate::scoring;
 
 /// The JSON of an answer.
 #[derive(Serialize)]
@@ -57,9 +58,11 @@ async fn answer(app: &App, call: &Call, deployment: Arc<Deployment>) -> Result<(
     for (row, outcome) in batch.iter().enumerate() {
         outcome.map_err(|error| Failure::invalid("invalid_row", format!("row {row}: {error}")))?;
     }
-    let id = id.as_deref().unwrap_or(&call.id.0);
-    let reply = call.context.timed(Stage::Write, || write(&deployment, id, &wanted, &batch));
-    Ok((reply, batch.len()))
+    let (rows, cost) = (batch.len(), scoring::writing(batch.scores().len() * wanted.len()));
+    let id: Arc<str> = id.map_or_else(|| Arc::clone(&call.id.0), Arc::from);
+    let write = move |batch| write(&deployment, &id, &wanted, &batch);
+    let reply = app.service.write(&call.context, cost, vec![batch], write).await?;
+    Ok((reply.into_iter().next().ok_or_else(Failure::internal)?, rows))
 }
 
 /// Notes how urgent a request says that it is, and how long its client waits.
