@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use crate::cache::redis;
+use crate::locks::{key, locked};
 use crate::outage::{PASS, Proxy, REFUSE, elsewhere};
 use crate::seen::{Observed, sum};
 use crate::server::{Client, eventually, repository};
@@ -121,8 +122,17 @@ fn every_metric_is_documented_and_every_documented_one_is_shown() {
     let ask = |body: Json| server.ask("POST", "/predict", &[], &body.to_string()).status;
     assert_eq!(ask(json!({ "model": "vader-random-forest" })), 200);
     assert_eq!(ask(json!({ "model": "none-such" })), 404);
+    // Who asks is counted where they are told apart.
+    let folder = tempfile::tempdir().expect("a folder");
+    let (key, line) = key("ops", "predict,read", &[]);
+    let locked = locked(folder.path(), &format!("mode: keys\npublic: [/metrics]\nkeys:\n{line}"));
+    let asked = locked.connect().text("GET", "/models", &[("x-api-key", &key)], "");
+    assert_eq!(asked.status, 200);
+    let other = locked.get("/metrics").ok();
     let page = server.metrics();
-    let (shown, documented) = (shown(&page), documented());
+    let mut shown = shown(&page);
+    shown.extend(self::shown(other.as_str().expect("text")));
+    let documented = documented();
     let lacking = |one: &BTreeSet<String>, other: &BTreeSet<String>| {
         one.difference(other).cloned().collect::<Vec<_>>().join(", ")
     };

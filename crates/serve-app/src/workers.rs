@@ -337,6 +337,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn time_goes_to_the_stage_and_lent_pieces_are_done() {
+        let (workers, context) = (Workers::new(1), Context::internal());
+        let work = |part: u8, _: &Wanted| {
+            thread::sleep(Duration::from_millis(1));
+            Some(part)
+        };
+        assert_eq!(workers.run_as(Stage::Write, &context, vec![1, 2], work).await.expect("ends"), [1, 2]);
+        assert!(context.spent(Stage::Write) >= Duration::from_millis(2));
+        assert_eq!(context.spent(Stage::Infer), Duration::ZERO);
+        let lent = workers.shared();
+        let (done, wait) = tokio::sync::oneshot::channel();
+        lent.run(vec![Box::new(move || done.send(thread::current().id()).expect("is waited for"))]);
+        assert_ne!(wait.await.expect("is done"), thread::current().id());
+        drop(workers);
+        let (done, wait) = tokio::sync::oneshot::channel::<()>();
+        lent.run(vec![Box::new(move || drop(done))]);
+        assert!(wait.await.is_err(), "nobody waits for threads that ended");
+    }
+
+    #[tokio::test]
     async fn jobs_take_turns() {
         let workers = Arc::new(Workers::new(1));
         let (go, blocker) = held(&workers).await;

@@ -173,7 +173,7 @@ struct Admission {
 }
 
 fn admission(app: &App) -> Admission {
-    let load = app.service.load_now();
+    let load = app.service.load_now().without_idle();
     let full = load.in_flight >= load.max_in_flight.into() && load.queued >= load.queue.into();
     Admission { status: if full { "overloaded" } else { "healthy" }, load }
 }
