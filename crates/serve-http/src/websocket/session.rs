@@ -11,6 +11,7 @@ use serve_core::response::PredictResponse;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
@@ -183,6 +184,7 @@ impl Session {
             Some(Err(Error::Utf8(_))) => {
                 return Err(End::Refused(CloseCode::Invalid, "the text is not UTF-8"));
             }
+            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => return Err(End::Gone),
             Some(Err(Error::Protocol(_))) => {
                 return Err(End::Refused(CloseCode::Protocol, "that is not the WebSocket protocol"));
             }
