@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderValue, Request, Version, header};
+use http::{HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::Standings;
 use serve_app::{Context, Origin, Stage};
@@ -21,7 +21,7 @@ use crate::routes::{App, dialect};
 use crate::waiting::{self, Waker};
 use crate::websocket;
 
-pub(crate) const REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id of a client's that is taken over.
 const LONGEST_ID: usize = 128;
@@ -92,7 +92,8 @@ async fn dispatch(
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let allowance = Allowance::new(&app.config.connections);
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes, allowance, waker);
-    let mut body = context.timed_async(Stage::Receive, body).await?;
+    let (mut body, waited) = body.await?;
+    context.spend(Stage::Receive, waited);
     if let Some(encoding) = encoding::content_encoding(&parts.headers)? {
         let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
         body = context.timed_async(Stage::Parse, unpacked).await?;
