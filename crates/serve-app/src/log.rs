@@ -109,7 +109,9 @@ impl Log {
         let new = filter(level)?;
         let failed =
             |error: reload::Error| LevelError { level: level.to_owned(), problem: error.to_string() };
-        self.level.reload(new).map_err(failed)
+        self.level.reload(new).map_err(failed)?;
+        direct::refresh();
+        Ok(())
     }
 
     /// Counts of lines.

@@ -55,13 +55,13 @@ macro_rules! told {
 }
 
 /// One exchange, as it is seen from outside.
-pub(crate) struct Seen {
-    app: Arc<App>,
+pub(crate) struct Seen<'a> {
+    app: &'a App,
     began: Instant,
     id: RequestId,
     method: Method,
     uri: Uri,
-    peer: Peer,
+    peer: &'a Peer,
     trace: Option<Trace>,
     state: Option<HeaderValue>,
     entered: OnceLock<Entered>,
@@ -78,12 +78,12 @@ struct Entered {
     body: Option<Bytes>,
 }
 
-impl Seen {
+impl<'a> Seen<'a> {
     /// The exchange begins.
     pub(crate) fn new(
-        app: &Arc<App>,
+        app: &'a App,
         request: &Request<Incoming>,
-        peer: Peer,
+        peer: &'a Peer,
         id: &RequestId,
         began: Instant,
     ) -> Self {
@@ -98,7 +98,7 @@ impl Seen {
         let goes_on = trace.is_some_and(|trace| trace.parent_id != 0);
         let state = headers.get(TRACESTATE).filter(|state| goes_on && state.len() <= LONGEST_STATE).cloned();
         Self {
-            app: Arc::clone(app),
+            app,
             began,
             id: id.clone(),
             method: request.method().clone(),
@@ -215,11 +215,11 @@ impl Seen {
             (false, true) => Level::DEBUG,
             (false, false) => Level::INFO,
         };
-        let wanted = match level {
+        let wanted = direct::wanted(level).unwrap_or_else(|| match level {
             Level::WARN => enabled!(target: ACCESS, Level::WARN),
             Level::DEBUG => enabled!(target: ACCESS, Level::DEBUG),
             _ => enabled!(target: ACCESS, Level::INFO),
-        };
+        });
         if wanted {
             self.write(level, reply, told, took);
         }
@@ -265,7 +265,7 @@ impl Seen {
 }
 
 /// The client is gone where no answer was told.
-impl Drop for Seen {
+impl Drop for Seen<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.app.traffic.abandoned();

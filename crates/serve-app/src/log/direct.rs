@@ -1,17 +1,18 @@
 //! The lines of requests. Each request has one, of about twenty fields, and as an event of `tracing` it costs four times what
 //! the line itself does. So where this process's log is ours, they are written past it; where it is another's, they are
-//! events as all else is. Whether a line is wanted, the caller asks `tracing` in both cases.
+//! events as all else is.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use tracing::Level;
+use tracing::{Level, enabled};
 
-use super::LogFormat;
 use super::fields::{Json, Text};
 use super::format;
 use super::writer::Writer;
+use super::{ACCESS, LogFormat};
 
 /// This process's log, where it is ours.
 static LOG: OnceLock<(Writer, LogFormat)> = OnceLock::new();
@@ -24,8 +25,33 @@ thread_local! {
 /// What is longer than this gives its room back.
 const KEPT: usize = 4 << 10;
 
+/// The levels at which lines of requests are wanted, one bit each: asked of `tracing` once, and after each change.
+static WANTED: AtomicU8 = AtomicU8::new(0);
+
+const LEVELS: [Level; 3] = [Level::WARN, Level::INFO, Level::DEBUG];
+
 pub(super) fn install(writer: Writer, format: LogFormat) {
     drop(LOG.set((writer, format)));
+    refresh();
+}
+
+/// The filter was changed.
+pub(super) fn refresh() {
+    let wanted = [
+        enabled!(target: ACCESS, Level::WARN),
+        enabled!(target: ACCESS, Level::INFO),
+        enabled!(target: ACCESS, Level::DEBUG),
+    ];
+    let bits = wanted.iter().enumerate().map(|(at, wanted)| u8::from(*wanted) << at).sum();
+    WANTED.store(bits, Ordering::Relaxed);
+}
+
+/// Whether a request's line of this level is wanted; nothing, where this process's log is not ours.
+#[must_use]
+pub fn wanted(level: Level) -> Option<bool> {
+    LOG.get()?;
+    let at = LEVELS.iter().position(|known| *known == level)?;
+    Some(WANTED.load(Ordering::Relaxed) & 1 << at != 0)
 }
 
 /// A line that begins; nothing, where this process's log is not ours.
