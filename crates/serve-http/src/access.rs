@@ -34,13 +34,13 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const LONGEST_STATE: usize = 512;
 
 /// One exchange, as it is seen from outside.
-pub(crate) struct Seen {
-    app: Arc<App>,
+pub(crate) struct Seen<'a> {
+    app: &'a App,
     began: Instant,
     id: RequestId,
     method: Method,
     uri: Uri,
-    peer: Peer,
+    peer: &'a Peer,
     trace: Option<Trace>,
     state: Option<HeaderValue>,
     entered: OnceLock<Entered>,
@@ -57,12 +57,12 @@ struct Entered {
     body: Option<Bytes>,
 }
 
-impl Seen {
+impl<'a> Seen<'a> {
     /// The exchange begins.
     pub(crate) fn new(
-        app: &Arc<App>,
+        app: &'a App,
         request: &Request<Incoming>,
-        peer: Peer,
+        peer: &'a Peer,
         id: &RequestId,
         began: Instant,
     ) -> Self {
@@ -77,7 +77,7 @@ impl Seen {
         let goes_on = trace.is_some_and(|trace| trace.parent_id != 0);
         let state = headers.get(TRACESTATE).filter(|state| goes_on && state.len() <= LONGEST_STATE).cloned();
         Self {
-            app: Arc::clone(app),
+            app,
             began,
             id: id.clone(),
             method: request.method().clone(),
@@ -145,7 +145,7 @@ impl Seen {
         if entered.route.permission == Some(Permission::Predict) {
             let fault = if status.is_client_error() { Fault::Client } else { Fault::Ours };
             let failed = (!status.is_success()).then(|| (told.map_or("other", |told| told.code), fault));
-            self.app.service.predicted(&entered.context, failed);
+            self.app.service.predicted(&entered.context, took, failed);
         }
     }
 
@@ -216,7 +216,7 @@ impl Seen {
 }
 
 /// The client is gone where no answer was told.
-impl Drop for Seen {
+impl Drop for Seen<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.app.traffic.abandoned();

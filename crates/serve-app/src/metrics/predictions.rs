@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::rows::{Apart, Failed, Whose};
 use super::{Latency, Page};
@@ -55,8 +56,8 @@ pub(crate) struct Predictions {
 }
 
 impl Predictions {
-    fn observe(&self, context: &Context, failed: Option<Failed>) {
-        self.latency.observe(context.began().elapsed());
+    fn observe(&self, took: Duration, failed: Option<Failed>) {
+        self.latency.observe(took);
         self.requests.count(failed, 1);
     }
 }
@@ -64,10 +65,10 @@ impl Predictions {
 impl Service {
     /// Counts a request for a prediction that has its answer, or the code of the error that it has in its place; and its
     /// rows, each for itself where the request was answered.
-    pub fn predicted(&self, context: &Context, failed: Option<(&'static str, Fault)>) {
+    pub fn predicted(&self, context: &Context, took: Duration, failed: Option<(&'static str, Fault)>) {
         let known = context.deployment().map(|deployment| self.statistics_of(deployment));
         let meant = known.as_ref().map_or(&self.unknown, |known| &known.predictions);
-        meant.observe(context, failed);
+        meant.observe(took, failed);
         let mut rows = context.rows();
         if failed.is_none() {
             for Apart { whose, failed, rows: some } in context.rows_apart() {

@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serve_core::Value;
+use serve_core::{Value, number};
 
-use super::{Features, decode, number};
+use super::{Features, decode};
 use crate::name::FeatureSetName;
 
 /// Sets whose layouts are kept; beyond, all are forgotten and learnt again.

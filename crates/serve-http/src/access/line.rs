@@ -3,13 +3,36 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serve_app::log::ACCESS;
+use serve_app::log::{ACCESS, direct};
 use serve_app::trace::Trace;
 use serve_app::{Context, Stage};
 use tracing::{Level, debug, enabled, info, warn};
 
 /// How much of a path, or of an error's message, stands in the log.
 pub(super) const LONGEST: usize = 256;
+
+/// Writes the line, past `tracing` or as an event of it.
+macro_rules! told {
+    (
+        $level:ident,
+        $($name:ident: $value:expr),*;
+        peer: $peer:expr;
+        $($rest:ident: $later:expr),* $(,)?
+    ) => {
+        if let Some(mut line) = direct::line($level, ACCESS) {
+            $(line.field(stringify!($name), $value);)*
+            line.field("peer", $peer);
+            $(line.field(stringify!($rest), $later);)*
+            line.end();
+        } else {
+            match $level {
+                Level::WARN => warn!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
+                Level::DEBUG => debug!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
+                _ => info!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
+            }
+        }
+    };
+}
 
 /// What the line says.
 pub(crate) struct Line<'a> {
@@ -32,51 +55,53 @@ pub(crate) struct Line<'a> {
 impl Line<'_> {
     /// Writes it, where lines of that level are wanted.
     pub(crate) fn write(&self, level: Level) {
+        let wanted = direct::wanted(level).unwrap_or_else(|| match level {
+            Level::WARN => enabled!(target: ACCESS, Level::WARN),
+            Level::DEBUG => enabled!(target: ACCESS, Level::DEBUG),
+            _ => enabled!(target: ACCESS, Level::INFO),
+        });
+        if wanted {
+            self.told(level);
+        }
+    }
+
+    fn told(&self, level: Level) {
         let context = self.context;
         let manifest =
             context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
         let spent =
             |stage| context.map(|context| milliseconds(context.spent(stage))).filter(|spent| *spent > 0.0);
         let count = |of: fn(&Context) -> u64| context.map(of).filter(|count| *count > 0);
-        macro_rules! line {
-            ($event:ident) => {
-                $event!(
-                    target: ACCESS,
-                    request_id = self.request_id,
-                    method = self.method,
-                    path = cut(self.path),
-                    route = self.route,
-                    status = self.status,
-                    caller = context.map(|context| context.caller().name()),
-                    peer = %self.peer,
-                    certificate = self.certificate,
-                    model = manifest.map(|manifest| manifest.name.as_str()),
-                    version = manifest.map(|manifest| manifest.version.as_str()),
-                    rows = count(Context::rows),
-                    failed_rows = count(Context::failed_rows),
-                    ms = milliseconds(self.took),
-                    receive_ms = spent(Stage::Receive),
-                    parse_ms = spent(Stage::Parse),
-                    queue_ms = spent(Stage::Queue),
-                    features_ms = spent(Stage::Features),
-                    cache_ms = spent(Stage::Cache),
-                    infer_ms = spent(Stage::Infer),
-                    write_ms = spent(Stage::Write),
-                    bytes_in = self.bytes_in,
-                    bytes_out = self.bytes_out,
-                    trace_id = self.trace.map(|trace| format!("{:032x}", trace.trace_id)),
-                    span_id = self.trace.map(|trace| format!("{:016x}", trace.span_id)),
-                    code = self.error.map(|(code, _)| code),
-                    error = self.error.map(|(_, message)| cut(message)),
-                )
-            };
-        }
-        // Fields are made where a line is wanted only: the levels are constants to the macros.
-        match level {
-            Level::WARN if enabled!(target: ACCESS, Level::WARN) => line!(warn),
-            Level::DEBUG if enabled!(target: ACCESS, Level::DEBUG) => line!(debug),
-            Level::INFO if enabled!(target: ACCESS, Level::INFO) => line!(info),
-            _ => {}
+        let trace = self.trace.map(|trace| format!("{:032x}", trace.trace_id));
+        let span = self.trace.map(|trace| format!("{:016x}", trace.span_id));
+        told! {
+            level,
+            request_id: self.request_id,
+            method: self.method,
+            path: cut(self.path),
+            route: self.route,
+            status: self.status,
+            caller: context.map(|context| context.caller().name());
+            peer: self.peer;
+            certificate: self.certificate,
+            model: manifest.map(|manifest| manifest.name.as_str()),
+            version: manifest.map(|manifest| manifest.version.as_str()),
+            rows: count(Context::rows),
+            failed_rows: count(Context::failed_rows),
+            ms: milliseconds(self.took),
+            receive_ms: spent(Stage::Receive),
+            parse_ms: spent(Stage::Parse),
+            queue_ms: spent(Stage::Queue),
+            features_ms: spent(Stage::Features),
+            cache_ms: spent(Stage::Cache),
+            infer_ms: spent(Stage::Infer),
+            write_ms: spent(Stage::Write),
+            bytes_in: self.bytes_in,
+            bytes_out: self.bytes_out,
+            trace_id: trace.as_deref(),
+            span_id: span.as_deref(),
+            code: self.error.map(|(code, _)| code),
+            error: self.error.map(|(_, message)| cut(message)),
         }
     }
 }

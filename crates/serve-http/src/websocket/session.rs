@@ -266,7 +266,8 @@ impl Session {
         failure: Option<&Failure>,
         written: Option<&Message>,
     ) {
-        self.service.predicted(context, failure.map(|failure| (failure.code(), failure.fault())));
+        let took = context.began().elapsed();
+        self.service.predicted(context, took, failure.map(|failure| (failure.code(), failure.fault())));
         self.place.count(if pushed { Counted::Push } else { Counted::Question });
         let level = match failure.map(Failure::fault) {
             _ if pushed => Level::DEBUG,
@@ -282,7 +283,7 @@ impl Session {
             peer: self.peer.address,
             certificate: self.peer.subject().map(|subject| &**subject),
             context: Some(context),
-            took: context.began().elapsed(),
+            took,
             bytes_in: None,
             bytes_out: written.map(|message| message.len() as u64),
             trace: None,
