@@ -280,6 +280,7 @@ fn answer(
         values.push((Arc::clone(&feature.name), value));
     }
     let row = FeatureRow::new(entity.clone(), known.sources[0].visible[wanted], values);
+    let row = row.computed_by(set.computed_by);
     Ok(OnDemand { row, warm: !extent.is_short(), filled, missing, used: used(known, extent) })
 }
 

@@ -268,7 +268,7 @@ impl Lane {
         // Nothing is strict, so nothing is absent.
         let columns = evaluation.columns(self.given).unwrap_or_default();
         let visible = &known.sources[0].visible[self.given..];
-        given.extend(Computed::new(entity, &set.features, visible, columns).rows());
+        given.extend(Computed::new(entity, set, visible, columns).rows());
         let nodes = evaluation.states.pop().unwrap_or_default();
         let [mark] = marks;
         (State { moment, nodes }, mark.extent.used)

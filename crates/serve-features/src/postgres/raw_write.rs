@@ -8,6 +8,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::feature::encode;
+use crate::stored::pairs;
 use super::pool::{Failure, Lent};
 use super::value::{JsonText, Moment};
 use super::{CHUNK, has_nul, state};
@@ -129,9 +130,9 @@ impl Columns {
                 });
                 let mut others = row.values;
                 others.retain(|(name, _)| !matches!(&**name, SCORE | TEXT));
-                self.json.push(JsonText(encode(&others)));
+                self.json.push(JsonText(encode(pairs(&others))));
             }
-            RawTable::Events(_) => self.json.push(JsonText(encode(&row.values))),
+            RawTable::Events(_) => self.json.push(JsonText(encode(pairs(&row.values)))),
         }
         self.digests.push(digest);
     }

@@ -38,7 +38,7 @@ pub struct Lineage {
     pub max_age: MaxAge,
     /// The stored row, or why there is none. An age over the limit is told in `stored_stale`.
     pub stored: Result<Retrieved, Unavailable>,
-    /// The stored row is older than the limit.
+    /// The stored row is older than the limit, or outdated.
     pub stored_stale: bool,
     /// The row computed from the raw rows below, or why there is none. An age over the limit is told in `computed_stale`.
     pub computed: Result<Retrieved, Unavailable>,
@@ -226,15 +226,15 @@ impl Retriever {
             features.push(of(&feature.name, feature.expression().map(str::to_owned), reads));
         }
         // A stored row may have more than was declared since.
-        let others = row.into_iter().flat_map(FeatureRow::features);
-        let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == *name));
+        let others = row.into_iter().flat_map(|row| row.features());
+        let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == **name));
         features.extend(others.map(|(name, _)| of(name, None, Vec::new())));
         features
     }
 }
 
 impl Weighed {
-    /// The row whatever its age, and whether it is too old.
+    /// The row whatever its age, and whether it is too old or outdated.
     fn told(self) -> (Result<Retrieved, Unavailable>, bool) {
         match self {
             Self::Fresh(retrieved) => (Ok(retrieved), false),

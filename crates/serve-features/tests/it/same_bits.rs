@@ -136,7 +136,7 @@ fn difference(found: Option<&(FeatureRow, bool)>, expected: Option<&FeatureRow>)
     match (found, expected) {
         (None, None) => None,
         (Some((row, true)), Some(expected)) if row.timestamp() == expected.timestamp() => {
-            let pairs = row.features().iter().zip(expected.features()).filter(|(a, b)| a != b);
+            let pairs = row.features().zip(expected.features()).filter(|(a, b)| a != b);
             let told: Vec<String> =
                 pairs.map(|((name, a), (_, b))| format!("{name}: {a:?}, expected {b:?}")).collect();
             (!told.is_empty()).then(|| told.join("\n"))
