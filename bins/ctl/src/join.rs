@@ -54,7 +54,9 @@ pub(crate) fn run(config: &CtlConfig, args: &Join) -> Result<(), Exit> {
         let rows = known.iter().filter_map(|known| known[i].as_ref());
         let outdated = rows.filter(|row| check_declaration(set, row, computed_by).is_err()).count();
         if outdated > 0 {
-            eprintln!("{outdated} labels have features that an older declaration of {set} computed: build it anew");
+            eprintln!(
+                "{outdated} labels have features that an older declaration of {set} computed: build it anew"
+            );
         }
     }
     Ok(())

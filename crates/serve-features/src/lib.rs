@@ -31,8 +31,8 @@ pub use config::{
     WhenStale,
 };
 pub use declaration::{
-    DeclarationDigest, DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet, MissingPolicy, Mistake,
-    Source, SourceColumn,
+    DeclarationDigest, DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet,
+    MissingPolicy, Mistake, Source, SourceColumn,
 };
 pub use expression::ExpressionError;
 pub use feature_cache::CacheCounters;

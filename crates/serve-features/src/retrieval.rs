@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::warn;
 
 use crate::config::FeaturesConfig;
 use crate::declaration::{DeclarationDigest, Declarations, FeatureSet};
@@ -41,6 +40,7 @@ pub use unavailable::Unavailable;
 mod auto;
 mod computed;
 mod counters;
+mod depth;
 mod found;
 mod ingest;
 mod lineage;
@@ -212,7 +212,6 @@ impl Retriever {
     #[must_use]
     pub fn new(parts: RetrieverParts) -> Self {
         let RetrieverParts { store, declarations, config, clock } = parts;
-        warn_of_depth(&declarations, &config);
         let validators = declarations.sets().iter().map(|set| (set.name().clone(), Validator::new(set)));
         Self {
             store: store.map(|store| Guarded::new(store, &config)),
@@ -363,17 +362,6 @@ impl Retriever {
     /// The moment after which a row is no clock that runs ahead.
     fn latest(&self, now: Timestamp) -> Timestamp {
         crate::timestamp::later(now, self.config.clock_skew).unwrap_or(Timestamp::MAX)
-    }
-}
-
-/// Windows of more rows than are ever read: what is computed on demand is then not what the history gives.
-fn warn_of_depth(declarations: &Declarations, config: &FeaturesConfig) {
-    let max_rows = config.on_demand.max_rows;
-    for set in declarations.sets().iter().filter(|_| config.on_demand.enabled) {
-        for (source, need) in set.sources().iter().zip(set.needs()).filter(|(_, need)| need.rows > max_rows) {
-            let (set, source, rows) = (set.name().as_str(), source.name.as_str(), need.rows);
-            warn!(set, source, rows, max_rows, "windows are deeper than features.on_demand.max_rows");
-        }
     }
 }
 

@@ -38,7 +38,12 @@ impl FeatureRow {
     }
 
     /// A row whose names are shared with others. As many values as names.
-    pub(crate) fn of(entity: Entity, timestamp: Timestamp, names: Names, values: Vec<Value<'static>>) -> Self {
+    pub(crate) fn of(
+        entity: Entity,
+        timestamp: Timestamp,
+        names: Names,
+        values: Vec<Value<'static>>,
+    ) -> Self {
         debug_assert_eq!(names.len(), values.len(), "a value a name");
         let timestamp = timestamp::to_micros(timestamp);
         Self { entity, timestamp, names, values: values.into(), declaration: None }

@@ -59,8 +59,16 @@ pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
         return Err(unknown(&set).into());
     }
     let limit = app.service.limit(&set, None);
-    let SetReport { sampled, stale, in_future, outdated, newest_age_seconds, oldest_age_seconds, warnings, .. } =
-        &report;
+    let SetReport {
+        sampled,
+        stale,
+        in_future,
+        outdated,
+        newest_age_seconds,
+        oldest_age_seconds,
+        warnings,
+        ..
+    } = &report;
     let declared = report.declaration.as_ref();
     let body = json!({
         "name": set,

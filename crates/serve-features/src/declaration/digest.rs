@@ -31,7 +31,8 @@ impl DeclarationDigest {
         for Source { name, table, columns, max_age, delay } in sources {
             let max_age = max_age.map(|limit| limit.to_string()).unwrap_or_default();
             // A column takes a plain name away from a feature that is called the same.
-            let taken = columns.iter().filter(|(column, _)| features.iter().any(|known| known.name == *column));
+            let taken =
+                columns.iter().filter(|(column, _)| features.iter().any(|known| known.name == *column));
             let taken: Vec<_> = taken.collect();
             sha.update(format!("{name} {table} {taken:?} {max_age} {}\n", duration::format(*delay)));
         }
@@ -124,7 +125,8 @@ mod tests {
     fn a_digest_is_read_from_its_own_text_and_from_no_other() {
         let digest = digest("x: close", "").expect("is computed");
         assert_eq!(DeclarationDigest::parse(&digest.to_string()), Ok(digest));
-        for bad in ["", "0", "+000000000000000", "000000000000000G", "00000000000000000", "ABCDEFABCDEFABCD"] {
+        for bad in ["", "0", "+000000000000000", "000000000000000G", "00000000000000000", "ABCDEFABCDEFABCD"]
+        {
             assert!(DeclarationDigest::parse(bad).is_err(), "{bad}");
         }
     }

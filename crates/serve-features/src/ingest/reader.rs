@@ -273,7 +273,8 @@ mod tests {
             ("d", Value::Bool(true)),
             ("e", Value::Text(" two words".into())),
         ];
-        let known: Vec<(Arc<str>, Value<'static>)> = expected.map(|(name, value)| (name.into(), value)).into();
+        let known: Vec<(Arc<str>, Value<'static>)> =
+            expected.map(|(name, value)| (name.into(), value)).into();
         let ready = read(ReadyRows, csv).expect("reads").remove(0);
         assert!(known.iter().map(|(name, value)| (name, value)).eq(ready.features()), "{ready:?}");
         let table: RawTable = "payments".parse().expect("is a table");

@@ -161,7 +161,9 @@ pub(super) async fn write(
     let chunks = columns.entities.chunks(CHUNK).zip(columns.moments.chunks(CHUNK));
     let values = columns.features.chunks(CHUNK).zip(columns.declarations.chunks(CHUNK));
     for ((entities, moments), (features, declarations)) in chunks.zip(values) {
-        transaction.execute(&statement, &[&set.as_str(), &entities, &moments, &features, &declarations]).await?;
+        transaction
+            .execute(&statement, &[&set.as_str(), &entities, &moments, &features, &declarations])
+            .await?;
     }
     Ok(transaction.commit().await?)
 }

@@ -8,12 +8,12 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::feature::encode;
-use crate::stored::pairs;
 use super::pool::{Failure, Lent};
 use super::value::{JsonText, Moment};
 use super::{CHUNK, has_nul, state};
 use crate::raw::{PRICE_COLUMNS, RawRow, RawTable, SCORE, TEXT, merge};
 use crate::store::{WriteError, check_raw};
+use crate::stored::pairs;
 
 const PRICES: &str = "INSERT INTO price_data (symbol, timestamp, open, high, low, close, volume)
     SELECT * FROM unnest($1::text[], $2::timestamptz[],

@@ -70,7 +70,10 @@ fn split(bytes: &[u8]) -> Result<(Timestamp, Option<DeclarationDigest>, &str), C
     }
     let micros = (u64::from_str_radix(stamp, 16)? ^ SIGN).cast_signed();
     let at = Timestamp::from_microsecond(micros)?;
-    match json.split_at_checked(DIGITS).and_then(|(text, json)| Some((DeclarationDigest::parse(text).ok()?, json))) {
+    match json
+        .split_at_checked(DIGITS)
+        .and_then(|(text, json)| Some((DeclarationDigest::parse(text).ok()?, json)))
+    {
         Some((declaration, json)) => Ok((at, Some(declaration), json)),
         // It begins with `{`, which is no digit.
         None => Ok((at, None, json)),
@@ -110,7 +113,10 @@ mod tests {
     #[test]
     fn a_computed_row_keeps_the_name_of_its_declaration() {
         let declaration = DeclarationDigest::parse("00ff00ff00ff00ff").expect("is a digest");
-        let row = |by| FeatureRow::new("e".parse().expect("is an entity"), micros(7), [("a".into(), 1.0.into())]).computed_by(by);
+        let row = |by| {
+            FeatureRow::new("e".parse().expect("is an entity"), micros(7), [("a".into(), 1.0.into())])
+                .computed_by(by)
+        };
         let layouts = crate::stored::Layouts::default();
         let (set, entity) = ("s".parse().expect("is a set's name"), "e".parse().expect("is an entity"));
         for row in [row(Some(declaration)), row(None)] {

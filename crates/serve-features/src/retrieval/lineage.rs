@@ -12,9 +12,8 @@ use super::{
 };
 use crate::compute::{BuildError, OnDemandRequest, SourceUsed, on_demand};
 use crate::declaration::{FeatureSet, Source};
-use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
-use crate::raw::{RawRow, RawTable};
+use crate::raw::{RawRow, RawTable, rows_of};
 use crate::resilience::Guarded;
 use crate::row::FeatureRow;
 use crate::store::{Depth, FeatureStore, FetchRequest, RawRequest, RawStore, RetrieveError};
@@ -268,21 +267,4 @@ async fn shown(
     // What cannot be read again is not shown; the row above says how the store does.
     let Ok(mut found) = raw.read_raw(request).await else { return Vec::new() };
     found.pop().and_then(Result::ok).map(|found| rows_of(&found.frame, entity)).unwrap_or_default()
-}
-
-fn rows_of(frame: &Frame, entity: &Entity) -> Vec<RawRow> {
-    let value = |name: &str, i: usize| match (frame.column(name), frame.texts(name)) {
-        (Some(numbers), None) => Value::from(numbers[i]),
-        (Some(numbers), _) if !numbers[i].is_nan() => Value::from(numbers[i]),
-        (_, Some(texts)) => match &texts[i] {
-            Some(text) => Value::Text(text.to_string().into()),
-            None => Value::Missing,
-        },
-        (None, None) => Value::Missing,
-    };
-    let row = |(i, at): (usize, &Timestamp)| {
-        let values = frame.names().map(|name| (Arc::from(name), value(name, i))).collect();
-        RawRow::new(entity.clone(), *at, values)
-    };
-    frame.timestamps().iter().enumerate().map(row).collect()
 }

@@ -17,8 +17,7 @@ const NEWEST: &str = "SELECT timestamp, features, declaration FROM feature_data
     WHERE feature_set_name = ?1 AND entity = ?2 AND timestamp <= ?3
     ORDER BY timestamp DESC LIMIT 1";
 
-const UPSERT: &str =
-    "INSERT INTO feature_data (feature_set_name, entity, timestamp, features, declaration)
+const UPSERT: &str = "INSERT INTO feature_data (feature_set_name, entity, timestamp, features, declaration)
     VALUES (?1, ?2, ?3, ?4, ?5)
     ON CONFLICT DO UPDATE SET features = excluded.features, declaration = excluded.declaration";
 

@@ -87,7 +87,8 @@ fn every_kind_of_value_comes_back_with_every_bit() {
         let found = fetch(store, &["A \"quoted\" 'n'"], None).remove(0).expect("is there");
         // PostgreSQL keeps values by name; the others keep their order too.
         let by_name = |row: &FeatureRow| {
-            let owned = |(name, value): (&std::sync::Arc<str>, &Value<'static>)| (name.clone(), value.clone());
+            let owned =
+                |(name, value): (&std::sync::Arc<str>, &Value<'static>)| (name.clone(), value.clone());
             let mut features: Vec<_> = row.features().map(owned).collect();
             if store.kind() == "postgres" {
                 features.sort_by(|(a, _), (b, _)| a.cmp(b));

@@ -48,7 +48,7 @@ fn a_file_of_another_program_is_refused_unharmed_until_migrated() {
     let foreign = Connection::open(&path).expect("opens");
     foreign.execute_batch("CREATE TABLE theirs (x)").expect("creates");
     let error = SqliteDatabase::open(&path, options()).expect_err("is refused");
-    assert!(matches!(error, OpenError::NotMigrated { found: 0, expected: 2, .. }));
+    assert!(matches!(error, OpenError::NotMigrated { found: 0, expected: 3, .. }));
     assert!(error.to_string().contains("run `serve-ctl features migrate --features sqlite:///"), "{error}");
     let mode: String = foreign.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("reads");
     assert_eq!(mode, "delete");
@@ -58,11 +58,30 @@ fn a_file_of_another_program_is_refused_unharmed_until_migrated() {
 }
 
 #[test]
+fn rows_from_before_declarations_were_kept_come_through_a_migration() {
+    let (_folder, path) = file();
+    let row = row("A", "2024-01-01", 1.0);
+    let mut database = SqliteDatabase::open(&path, options()).expect("opens");
+    database.write_features(&set("vader"), std::slice::from_ref(&row)).expect("writes");
+    drop(database);
+    let before = Connection::open(&path).expect("opens");
+    before
+        .execute_batch("ALTER TABLE feature_data DROP COLUMN declaration; PRAGMA user_version = 2")
+        .expect("goes back");
+    drop(before);
+    let refused = SqliteDatabase::open(&path, options());
+    assert!(matches!(refused, Err(OpenError::NotMigrated { found: 2, expected: 3, .. })));
+    let migrated = SqliteDatabase::migrate(&path, options()).expect("migrates");
+    let found = readable(migrated.fetch(&newest("A")).expect("fetches")).remove(0);
+    assert_eq!(found, Some(row));
+}
+
+#[test]
 fn a_file_of_a_newer_program_is_refused() {
     let (_folder, path) = file();
     Connection::open(&path).and_then(|file| file.pragma_update(None, "user_version", 7)).expect("is written");
     for opened in [SqliteDatabase::open(&path, options()), SqliteDatabase::migrate(&path, options())] {
-        assert!(matches!(opened, Err(OpenError::TooNew { found: 7, expected: 2, .. })));
+        assert!(matches!(opened, Err(OpenError::TooNew { found: 7, expected: 3, .. })));
     }
 }
 
