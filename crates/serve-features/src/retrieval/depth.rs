@@ -84,7 +84,8 @@ fn short(
     reached: Duration,
 ) -> String {
     // To the second: what is below is the data's accident.
-    let (time, reached) = (duration::format(need.time), duration::format(Duration::from_secs(reached.as_secs())));
+    let (time, reached) =
+        (duration::format(need.time), duration::format(Duration::from_secs(reached.as_secs())));
     format!(
         "feature set \"{}\": windows over source \"{}\" reach {time} back, and the newest {max_rows} rows of \
          \"{entity}\", as many as features.on_demand.max_rows lets be read, only {reached}",

@@ -191,18 +191,24 @@ async fn windows_deeper_than_what_is_read_are_told() {
         );
         let bench = bench(|config| config.on_demand.max_rows = max_rows);
         bench.has_candles("A", &[("08:00:00", 1.0)]).await;
-        bench.has_candles("B", &[("08:00:00", 1.0), ("09:00:00", 1.0), ("10:00:00", 1.0), ("11:00:00", 1.0)]).await;
+        bench
+            .has_candles("B", &[("08:00:00", 1.0), ("09:00:00", 1.0), ("10:00:00", 1.0), ("11:00:00", 1.0)])
+            .await;
         let declarations = Declarations::parse(&declared).expect("is sound");
         bench.retriever.depth_warnings(&declarations.sets()[0]).await
     };
     assert_eq!(
         warned("rolling_mean(close, 4)", 3).await,
-        ["feature set \"deep\": windows over source \"price\" reach 4 rows back, further than features.on_demand.max_rows (3)"]
+        [
+            "feature set \"deep\": windows over source \"price\" reach 4 rows back, further than features.on_demand.max_rows (3)"
+        ]
     );
     assert_eq!(
         warned("rolling_mean(close, 3h)", 3).await,
-        ["feature set \"deep\": windows over source \"price\" reach 3h back, and the newest 3 rows of \"B\", as many as \
-          features.on_demand.max_rows lets be read, only 2h"]
+        [
+            "feature set \"deep\": windows over source \"price\" reach 3h back, and the newest 3 rows of \"B\", as many as \
+          features.on_demand.max_rows lets be read, only 2h"
+        ]
     );
     for (features, max_rows) in [
         ("rolling_mean(close, 4)", 4),
