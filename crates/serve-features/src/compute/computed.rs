@@ -16,7 +16,7 @@ use crate::row::{FeatureRow, Names};
 pub struct Computed {
     entity: Entity,
     names: Names,
-    computed_by: Option<DeclarationDigest>,
+    declaration: Option<DeclarationDigest>,
     timestamps: Vec<Timestamp>,
     columns: Vec<Vec<f64>>,
     rejected: usize,
@@ -52,8 +52,8 @@ impl Computed {
         }
         let timestamps = moments.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(at, _)| *at).collect();
         let names = features.iter().map(|feature| Arc::clone(&feature.name)).collect();
-        let (entity, computed_by) = (entity.clone(), set.computed_by);
-        Self { entity, names, computed_by, timestamps, columns, rejected: last - rows, filled }
+        let (entity, declaration) = (entity.clone(), set.computed_by);
+        Self { entity, names, declaration, timestamps, columns, rejected: last - rows, filled }
     }
 
     /// Of whom.
@@ -98,7 +98,7 @@ impl Computed {
         let value = |x: f64| if x.is_nan() { Value::Missing } else { Value::Number(x) };
         let values = self.columns.iter().map(|column| value(column[row])).collect();
         let names = Arc::clone(&self.names);
-        Some(FeatureRow::of(self.entity.clone(), timestamp, names, values).computed_by(self.computed_by))
+        Some(FeatureRow::of(self.entity.clone(), timestamp, names, values).computed_by(self.declaration))
     }
 
     /// Every row, each made when it is asked for.

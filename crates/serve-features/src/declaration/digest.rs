@@ -65,20 +65,18 @@ impl fmt::Display for DeclarationDigest {
 }
 
 fn line(feature: &Feature) -> String {
-    let mut line = format!("{:?}", feature.name);
+    let mut words = vec![format!("{:?}", feature.name)];
     let mut tokens = Tokens::new(feature.text.as_deref().unwrap_or_default());
     // A set that was declared has no words that cannot be read.
     while let Ok((_, token)) = tokens.next()
         && token != Token::End
     {
-        line.push(' ');
-        line.push_str(&token.shown());
+        words.push(token.shown());
     }
     if let MissingPolicy::Constant(constant) = feature.missing {
-        line.push_str(&format!(" else {constant:?}"));
+        words.push(format!("else {constant:?}"));
     }
-    line.push('\n');
-    line
+    words.join(" ") + "\n"
 }
 
 #[cfg(test)]

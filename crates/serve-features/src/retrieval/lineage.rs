@@ -225,7 +225,7 @@ impl Retriever {
             features.push(of(&feature.name, feature.expression().map(str::to_owned), reads));
         }
         // A stored row may have more than was declared since.
-        let others = row.into_iter().flat_map(|row| row.features());
+        let others = row.into_iter().flat_map(FeatureRow::features);
         let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == **name));
         features.extend(others.map(|(name, _)| of(name, None, Vec::new())));
         features

@@ -84,7 +84,7 @@ fn nulls(report: &mut SetReport, rows: &[FeatureRow]) {
         return;
     }
     let mut present: BTreeMap<&Arc<str>, usize> = BTreeMap::new();
-    for (name, value) in rows.iter().flat_map(|row| row.features()) {
+    for (name, value) in rows.iter().flat_map(FeatureRow::features) {
         let missing = matches!(value, Value::Missing) || matches!(value, Value::Number(x) if x.is_nan());
         *present.entry(name).or_default() += usize::from(!missing);
     }

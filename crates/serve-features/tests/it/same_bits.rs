@@ -193,7 +193,8 @@ proptest! {
         stored.news.retain(|row| row.timestamp <= seen);
         let store = stored.store(checkpoint.filter(|at| *at <= until).map(minute));
         let raw = Shallow(store.raw().expect("keeps raw rows"), shallow);
-        let stream = FeatureStream::resume(&history.set, &raw, &[entity("A")], minute(until));
+        let entities = [entity("A")];
+        let stream = FeatureStream::resume(&history.set, &raw, &entities, minute(until));
         let mut stream = block_on(stream).expect("resumes");
         for (rows, table, delay) in
             [(&history.price, RawTable::Price, DELAYS[0]), (&history.news, RawTable::Sentiment, DELAYS[1])]

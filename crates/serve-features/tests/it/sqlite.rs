@@ -247,7 +247,11 @@ fn a_row_that_cannot_be_read_fails_alone() {
     block_on(store.write(set("vader"), vec![row("B", "2024-01-01", 2.0)])).expect("writes");
     let other = Connection::open(&path).expect("opens");
     let rows = "('vader', 'A', 0, '[1]'), ('vader', 'C', 0, '{'), ('vader', 'D', -9223372036854775807, '{}')";
-    other.execute_batch(&format!("INSERT INTO feature_data VALUES {rows}")).expect("inserts");
+    other
+        .execute_batch(&format!(
+            "INSERT INTO feature_data (feature_set_name, entity, timestamp, features) VALUES {rows}"
+        ))
+        .expect("inserts");
     let many = FetchRequest::newest(set("vader"), ["A", "B", "C", "D", "E"].map(entity));
     let slots = block_on(store.fetch(many)).expect("fetches");
     let said: Vec<String> = slots
