@@ -1,6 +1,8 @@
 //! The log on standard error: what is written, in which form, and through what, so that neither writing nor a reader that
 //! does not read holds up the server.
 
+pub mod direct;
+mod fields;
 mod format;
 mod writer;
 
@@ -90,8 +92,10 @@ impl LogConfig {
         let (filter, level) = reload::Layer::new(filter(&self.level)?);
         let limit = usize::try_from(self.buffer.0).unwrap_or(usize::MAX);
         let (writer, written, flushed) = Writer::start(std::io::stderr(), limit);
-        let lines = tracing_subscriber::fmt::layer().event_format(Lines(self.format)).with_writer(writer);
+        let lines =
+            tracing_subscriber::fmt::layer().event_format(Lines(self.format)).with_writer(writer.clone());
         tracing_subscriber::registry().with(filter).with(lines).init();
+        direct::install(writer, self.format);
         Ok((Log { level, written }, flushed))
     }
 }
@@ -105,7 +109,9 @@ impl Log {
         let new = filter(level)?;
         let failed =
             |error: reload::Error| LevelError { level: level.to_owned(), problem: error.to_string() };
-        self.level.reload(new).map_err(failed)
+        self.level.reload(new).map_err(failed)?;
+        direct::refresh();
+        Ok(())
     }
 
     /// Counts of lines.

@@ -14,7 +14,6 @@ use crate::store::WriteError;
 pub(crate) use layout::{Decoder, Layouts};
 
 mod layout;
-mod number;
 
 /// Names and values, as raw rows hold them.
 pub(crate) type Features = Vec<(Arc<str>, Value<'static>)>;

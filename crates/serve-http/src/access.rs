@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use serve_app::error::Fault;
-use serve_app::log::ACCESS;
+use serve_app::log::{ACCESS, direct};
 use serve_app::payloads::Sample;
 use serve_app::telemetry::{Attribute, Span};
 use serve_app::trace::Trace;
@@ -31,14 +31,37 @@ const LONGEST: usize = 256;
 /// The longest `tracestate` that is handed on, as the recommendation asks at least.
 const LONGEST_STATE: usize = 512;
 
+/// Writes the line, past `tracing` or as an event of it.
+macro_rules! told {
+    (
+        $level:ident,
+        $($name:ident: $value:expr),*;
+        peer: $peer:expr;
+        $($rest:ident: $later:expr),* $(,)?
+    ) => {
+        if let Some(mut line) = direct::line($level, ACCESS) {
+            $(line.field(stringify!($name), $value);)*
+            line.field("peer", $peer);
+            $(line.field(stringify!($rest), $later);)*
+            line.end();
+        } else {
+            match $level {
+                Level::WARN => warn!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
+                Level::DEBUG => debug!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
+                _ => info!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
+            }
+        }
+    };
+}
+
 /// One exchange, as it is seen from outside.
-pub(crate) struct Seen {
-    app: Arc<App>,
+pub(crate) struct Seen<'a> {
+    app: &'a App,
     began: Instant,
     id: RequestId,
     method: Method,
     uri: Uri,
-    peer: Peer,
+    peer: &'a Peer,
     trace: Option<Trace>,
     state: Option<HeaderValue>,
     entered: OnceLock<Entered>,
@@ -55,12 +78,12 @@ struct Entered {
     body: Option<Bytes>,
 }
 
-impl Seen {
+impl<'a> Seen<'a> {
     /// The exchange begins.
     pub(crate) fn new(
-        app: &Arc<App>,
+        app: &'a App,
         request: &Request<Incoming>,
-        peer: Peer,
+        peer: &'a Peer,
         id: &RequestId,
         began: Instant,
     ) -> Self {
@@ -75,7 +98,7 @@ impl Seen {
         let goes_on = trace.is_some_and(|trace| trace.parent_id != 0);
         let state = headers.get(TRACESTATE).filter(|state| goes_on && state.len() <= LONGEST_STATE).cloned();
         Self {
-            app: Arc::clone(app),
+            app,
             began,
             id: id.clone(),
             method: request.method().clone(),
@@ -141,7 +164,7 @@ impl Seen {
         if entered.route.permission == Some(Permission::Predict) {
             let fault = if status.is_client_error() { Fault::Client } else { Fault::Ours };
             let failed = (!status.is_success()).then(|| (told.map_or("other", |told| told.code), fault));
-            self.app.service.predicted(&entered.context, failed);
+            self.app.service.predicted(&entered.context, took, failed);
         }
     }
 
@@ -192,11 +215,11 @@ impl Seen {
             (false, true) => Level::DEBUG,
             (false, false) => Level::INFO,
         };
-        let wanted = match level {
+        let wanted = direct::wanted(level).unwrap_or_else(|| match level {
             Level::WARN => enabled!(target: ACCESS, Level::WARN),
             Level::DEBUG => enabled!(target: ACCESS, Level::DEBUG),
             _ => enabled!(target: ACCESS, Level::INFO),
-        };
+        });
         if wanted {
             self.write(level, reply, told, took);
         }
@@ -211,47 +234,38 @@ impl Seen {
             |stage| context.map(|context| milliseconds(context.spent(stage))).filter(|spent| *spent > 0.0);
         let trace = self.trace.map(|trace| format!("{:032x}", trace.trace_id));
         let span = self.trace.map(|trace| format!("{:016x}", trace.span_id));
-        macro_rules! line {
-            ($event:ident) => {
-                $event!(
-                    target: ACCESS,
-                    request_id = &*self.id.0,
-                    method = self.method.as_str(),
-                    path = cut(self.uri.path()),
-                    route = entered.map(|entered| entered.route.path),
-                    status = reply.status().as_u16(),
-                    caller = context.map(|context| context.caller().name()),
-                    peer = %self.peer.address,
-                    certificate = self.peer.subject().map(|subject| &**subject),
-                    model = manifest.map(|manifest| manifest.name.as_str()),
-                    version = manifest.map(|manifest| manifest.version.as_str()),
-                    rows = context.map(|context| context.rows()).filter(|rows| *rows > 0),
-                    ms = milliseconds(took),
-                    receive_ms = spent(Stage::Receive),
-                    parse_ms = spent(Stage::Parse),
-                    queue_ms = spent(Stage::Queue),
-                    features_ms = spent(Stage::Features),
-                    infer_ms = spent(Stage::Infer),
-                    write_ms = spent(Stage::Write),
-                    bytes_in = entered.map(|entered| entered.length as u64),
-                    bytes_out = reply.body().size_hint().exact(),
-                    trace_id = trace,
-                    span_id = span,
-                    code = told.map(|told| told.code),
-                    error = told.map(|told| cut(&told.message)),
-                )
-            };
-        }
-        match level {
-            Level::WARN => line!(warn),
-            Level::DEBUG => line!(debug),
-            _ => line!(info),
+        told! {
+            level,
+            request_id: &*self.id.0,
+            method: self.method.as_str(),
+            path: cut(self.uri.path()),
+            route: entered.map(|entered| entered.route.path),
+            status: reply.status().as_u16(),
+            caller: context.map(|context| context.caller().name());
+            peer: self.peer.address;
+            certificate: self.peer.subject().map(|subject| &**subject),
+            model: manifest.map(|manifest| manifest.name.as_str()),
+            version: manifest.map(|manifest| manifest.version.as_str()),
+            rows: context.map(|context| context.rows()).filter(|rows| *rows > 0),
+            ms: milliseconds(took),
+            receive_ms: spent(Stage::Receive),
+            parse_ms: spent(Stage::Parse),
+            queue_ms: spent(Stage::Queue),
+            features_ms: spent(Stage::Features),
+            infer_ms: spent(Stage::Infer),
+            write_ms: spent(Stage::Write),
+            bytes_in: entered.map(|entered| entered.length as u64),
+            bytes_out: reply.body().size_hint().exact(),
+            trace_id: trace.as_deref(),
+            span_id: span.as_deref(),
+            code: told.map(|told| told.code),
+            error: told.map(|told| cut(&told.message)),
         }
     }
 }
 
 /// The client is gone where no answer was told.
-impl Drop for Seen {
+impl Drop for Seen<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.app.traffic.abandoned();

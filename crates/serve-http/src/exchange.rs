@@ -1,9 +1,10 @@
 //! One exchange, from a request's head to its answer: what is the same for all paths, step by step, in order.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderValue, Request, Version, header};
+use http::{HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::Standings;
 use serve_app::{Context, Origin, Stage};
@@ -21,35 +22,45 @@ use crate::routes::{App, dialect};
 use crate::waiting::{self, Waker};
 use crate::websocket;
 
-pub(crate) const REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id of a client's that is taken over.
 const LONGEST_ID: usize = 128;
 
+/// The two ends of a connection.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) app: Arc<App>,
+    pub(crate) peer: Peer,
+}
+
 /// Answers one request, whatever it is: with what its handler says, or with an error in the words of its protocol.
-pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Reply {
+pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply {
     let began = Instant::now();
+    let Ends { app, peer } = &*ends;
     let id = request_id(&request);
-    let seen = Seen::new(&app, &request, peer.clone(), &id, began);
+    let seen = Seen::new(app, &request, peer, &id, began);
     let dialect = dialect(request.uri().path());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
     let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
-    let answered = async {
-        let patience = Patience::of(request.headers(), app.config.request_timeout)?;
-        let told = Telling { seen: &seen, standings: &mut standings };
-        let timing = Timing { began, patience, waker };
-        let answer = dispatch(&app, peer.clone(), request, id.clone(), timing, told);
-        waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
+    let answered = match Patience::of(request.headers(), app.config.request_timeout) {
+        Ok(patience) => {
+            let told = Telling { seen: &seen, standings: &mut standings };
+            let timing = Timing { began, patience, waker };
+            let answer = pin!(dispatch(app, peer, request, id.clone(), timing, told));
+            waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
+        }
+        Err(failure) => Err(failure),
     };
-    let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
+    let mut reply = answered.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
     doors::tell(standings, reply.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
-    app.doorway.finish(&peer, origin.as_ref(), &mut reply);
+    app.doorway.finish(peer, origin.as_ref(), &mut reply);
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -59,7 +70,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
 
 /// What an exchange tells beside its answer.
 struct Telling<'a> {
-    seen: &'a Seen,
+    seen: &'a Seen<'a>,
     standings: &'a mut Standings,
 }
 
@@ -72,19 +83,19 @@ struct Timing {
 
 async fn dispatch(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     request: Request<Incoming>,
     id: RequestId,
     Timing { began, patience, waker }: Timing,
     told: Telling<'_>,
 ) -> Result<Reply, Failure> {
     let (mut parts, body) = request.into_parts();
-    if let Some(reply) = app.doorway.admit(&peer, &parts)? {
+    if let Some(reply) = app.doorway.admit(peer, &parts)? {
         return Ok(reply);
     }
     websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
-    let (address, entry) = doors::enter(app, &peer, &parts, found.route, &id);
+    let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
     *told.standings = entry.standings;
     let certificate = peer.subject().cloned();
     let origin = Origin { address: Some(address), certificate, request: Arc::clone(&id.0) };
@@ -92,12 +103,13 @@ async fn dispatch(
     patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
     let allowance = Allowance::new(&app.config.connections);
     let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes, allowance, waker);
-    let mut body = context.timed_async(Stage::Receive, body).await?;
+    let (mut body, waited) = body.await?;
+    context.spend(Stage::Receive, waited);
     if let Some(encoding) = encoding::content_encoding(&parts.headers)? {
         let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
         body = context.timed_async(Stage::Parse, unpacked).await?;
     }
-    let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
+    let call = Call { path: found.path, parts, body, id, peer: peer.clone(), context: Arc::new(context) };
     told.seen.enter(found.route, &call);
     (found.route.handler)(app, call).await
 }

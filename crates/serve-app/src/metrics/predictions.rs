@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use super::{Latency, Page};
 use crate::context::Context;
@@ -24,8 +25,8 @@ pub(crate) struct Predictions {
 }
 
 impl Predictions {
-    fn observe(&self, context: &Context, failed: Option<(&'static str, Fault)>) {
-        self.latency.observe(context.began().elapsed());
+    fn observe(&self, context: &Context, took: Duration, failed: Option<(&'static str, Fault)>) {
+        self.latency.observe(took);
         match failed {
             None => {
                 self.answered.fetch_add(1, Ordering::Relaxed);
@@ -46,10 +47,10 @@ impl Predictions {
 
 impl Service {
     /// Counts a request for a prediction that has its answer, or the code of the error that it has in its place.
-    pub fn predicted(&self, context: &Context, failed: Option<(&'static str, Fault)>) {
+    pub fn predicted(&self, context: &Context, took: Duration, failed: Option<(&'static str, Fault)>) {
         match context.deployment() {
-            Some(deployment) => self.statistics_of(deployment).predictions.observe(context, failed),
-            None => self.unknown.observe(context, failed),
+            Some(deployment) => self.statistics_of(deployment).predictions.observe(context, took, failed),
+            None => self.unknown.observe(context, took, failed),
         }
     }
 }

@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serve_core::Value;
+use serve_core::{Value, number};
 
-use super::{decode, number};
+use super::decode;
 use crate::name::FeatureSetName;
 use crate::row::Names;
 
