@@ -305,6 +305,9 @@ pub struct RowInfo<'a> {
     /// The time of a newer row that was left out, because it lies further in the future than that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped_future: Option<&'a dyn Text>,
+    /// An older declaration of the set computed it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub outdated: bool,
     /// Of a computed row, whether functions that remember without end had their past.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm: Option<bool>,

@@ -31,13 +31,13 @@ pub use config::{
     WhenStale,
 };
 pub use declaration::{
-    DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet, MissingPolicy, Mistake,
-    Source, SourceColumn,
+    DeclarationDigest, DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet,
+    MissingPolicy, Mistake, Source, SourceColumn,
 };
 pub use expression::ExpressionError;
 pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
-pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
+pub use freshness::{Freshness, MaxAge, Outdated, Stale, check_declaration, check_freshness};
 pub use ingest::{
     Cell, CellReader, ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features,
     read_raw,

@@ -157,6 +157,7 @@ fn row_info<'a>(fetched: &'a Fetched, moments: &'a Moments) -> RowInfo<'a> {
         },
         from_future: retrieved.from_future,
         skipped_future: moments.skipped_future.as_ref().map(|at| at as &dyn AnyText),
+        outdated: retrieved.outdated,
         warm: retrieved.warm,
         imputed: retrieved.filled.iter().map(|name| &**name).collect(),
         invalid: retrieved.invalid.iter().map(|violation| violation as &dyn AnyText).collect(),

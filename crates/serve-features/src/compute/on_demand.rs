@@ -20,7 +20,7 @@ use crate::declaration::{FeatureSet, MissingPolicy, Source};
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::RawTable;
 use crate::row::FeatureRow;
-use crate::store::{Depth, RawRequest, RawRows, RawStore, StoredState, Unreadable};
+use crate::store::{Depth, RawRequest, RawRows, RawStore, RetrieveError, StoredState, Unreadable};
 use crate::timestamp::earlier;
 
 mod apart;
@@ -182,16 +182,7 @@ async fn demands(
     raw: &dyn RawStore,
     request: &OnDemandRequest,
 ) -> Result<Vec<Demand>, BuildError> {
-    let mut states = Vec::new();
-    if set.plan.endless().next().is_some() {
-        let (name, digest) = (set.name.clone(), set.digest.clone());
-        let found = raw.read_states(name, digest, request.entities.clone(), Some(request.as_of)).await?;
-        let read = |stored: StoredState| {
-            State::decode(stored.timestamp, &stored.state).filter(|state| set.plan.fits(state))
-        };
-        states = found.into_iter().map(|stored| stored.and_then(read)).collect();
-    }
-    let mut states = states.into_iter();
+    let mut states = states(set, raw, &request.entities, request.as_of).await?.into_iter();
     let demand = |entity: &Entity| Demand {
         entity: entity.clone(),
         state: states.next().flatten(),
@@ -202,7 +193,25 @@ async fn demands(
     Ok(request.entities.iter().map(demand).collect())
 }
 
-fn first_depth(need: SourceNeeds, sources: usize, cold: bool, most: usize) -> usize {
+/// The newest state of each entity that is not later; empty for a set that needs none.
+pub(super) async fn states(
+    set: &FeatureSet,
+    raw: &dyn RawStore,
+    entities: &[Entity],
+    as_of: Timestamp,
+) -> Result<Vec<Option<State>>, RetrieveError> {
+    if set.plan.endless().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let (name, digest) = (set.name.clone(), set.digest.clone());
+    let found = raw.read_states(name, digest, entities.to_vec(), Some(as_of)).await?;
+    let read = |stored: StoredState| {
+        State::decode(stored.timestamp, &stored.state).filter(|state| set.plan.fits(state))
+    };
+    Ok(found.into_iter().map(|stored| stored.and_then(read)).collect())
+}
+
+pub(super) fn first_depth(need: SourceNeeds, sources: usize, cold: bool, most: usize) -> usize {
     let certain = sources == 1 && need.time.is_zero() && !need.endless;
     let depth = match (need.endless && cold, certain) {
         (true, _) => most,
@@ -318,6 +327,7 @@ fn answer(
         values.push((Arc::clone(&feature.name), value));
     }
     let row = FeatureRow::new(entity.clone(), known.sources[0].visible[wanted], values);
+    let row = row.computed_by(set.computed_by);
     Ok(OnDemand { row, warm: !extent.is_short(), filled, missing, used: used(known, extent) })
 }
 
