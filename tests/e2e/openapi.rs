@@ -40,7 +40,8 @@ impl Document {
     fn operations(&self) -> Vec<(String, String)> {
         let paths = self.json["paths"].as_object().expect("paths");
         let methods = |(path, item): (&String, &Json)| {
-            let methods: Vec<String> = item.as_object().expect("an item").keys().cloned().collect();
+            let methods = item.as_object().expect("an item").iter().filter(|(_, value)| value.is_object());
+            let methods: Vec<String> = methods.map(|(method, _)| method.clone()).collect();
             methods.into_iter().map(move |method| (method, path.clone())).collect::<Vec<_>>()
         };
         paths.iter().flat_map(methods).collect()
@@ -61,6 +62,8 @@ impl Document {
     fn check(&self, method: &str, path: &str, reply: &Reply) {
         let operation = format!("{method} {path} → {}", reply.status);
         let answer = &self.json["paths"][path][method]["responses"][reply.status.to_string()];
+        let shared = answer["$ref"].as_str().and_then(|reference| self.json.pointer(&reference[1..]));
+        let answer = shared.unwrap_or(answer);
         assert!(answer.is_object(), "{operation} is not documented: {}", reply.body);
         let essence = |media: &str| media.split(';').next().unwrap_or_default().trim().to_owned();
         let media = essence(reply.header("content-type").unwrap_or_default());

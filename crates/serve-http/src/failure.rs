@@ -78,8 +78,8 @@ fn status(code: Code) -> StatusCode {
         | Code::InvalidKey
         | Code::KeyExpired
         | Code::InvalidToken
-        | Code::TokenExpired => StatusCode::UNAUTHORIZED,
-        Code::AmbiguousCredentials => StatusCode::BAD_REQUEST,
+        | Code::TokenExpired
+        | Code::AmbiguousCredentials => StatusCode::UNAUTHORIZED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
