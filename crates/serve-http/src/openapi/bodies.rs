@@ -66,7 +66,7 @@ fn positional(model: &KnownModel) -> Json {
 
 /// MLflow's four forms.
 pub(super) fn invocations(model: &KnownModel, rows: usize) -> Body {
-    let (by_name, by_position) = (model.by_name(), model.by_position());
+    let (record, by_position) = (model.record(), model.by_position());
     let split = json!({
         "type": "object",
         "properties": { "columns": { "enum": [model.names(), null] }, "index": {}, "data": many(&by_position) },
@@ -76,9 +76,9 @@ pub(super) fn invocations(model: &KnownModel, rows: usize) -> Body {
     let none = json!({});
     let schema = json!({ "description": most(rows), "anyOf": [
         open("dataframe_split", &split, &none),
-        open("dataframe_records", &many(&by_name), &none),
+        open("dataframe_records", &many(&record), &none),
         open("instances", &many(&positional(model)), &none),
-        open("instances", &many(&by_name), &none),
+        open("instances", &many(&record), &none),
         open("inputs", &model.by_column(), &none),
     ] });
     let split = json!({ "columns": model.names(), "data": [model.positional_example()] });
@@ -94,7 +94,7 @@ pub(super) fn v1(model: &KnownModel, rows: usize) -> Body {
     let others = json!({ "signature_name": { "enum": ["serving_default", "", null] } });
     let schema = json!({ "description": most(rows), "anyOf": [
         open("instances", &many(&positional(model)), &others),
-        open("instances", &many(&model.by_name()), &others),
+        open("instances", &many(&model.record()), &others),
         open("inputs", &model.by_column(), &others),
     ] });
     let shown = json!({

@@ -71,6 +71,19 @@ impl KnownModel {
         json!({ "type": "object", "properties": properties, "required": required })
     }
 
+    /// A row by name in a table, which has every column for which nothing stands in.
+    pub(super) fn record(&self) -> Json {
+        let mut row = self.by_name();
+        row["required"] = self.columns();
+        row
+    }
+
+    /// The columns that a table has to have.
+    fn columns(&self) -> Json {
+        let needed = |one: &&Input| matches!(one.missing, MissingPolicy::Reject | MissingPolicy::Nan);
+        self.inputs.iter().filter(needed).map(|one| one.name.as_str()).collect()
+    }
+
     /// A row by position.
     pub(super) fn by_position(&self) -> Json {
         list_of(&self.inputs.iter().map(value_of).collect::<Vec<_>>())
@@ -80,8 +93,7 @@ impl KnownModel {
     pub(super) fn by_column(&self) -> Json {
         let column = |one: &Input| (one.name.clone(), list_of(&[value_of(one)]));
         let properties: Map<String, Json> = self.inputs.iter().map(column).collect();
-        let required: Vec<&str> = self.required().collect();
-        json!({ "type": "object", "properties": properties, "required": required, "minProperties": 1 })
+        json!({ "type": "object", "properties": properties, "required": self.columns(), "minProperties": 1 })
     }
 
     fn required(&self) -> impl Iterator<Item = &str> {
