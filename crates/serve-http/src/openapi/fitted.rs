@@ -29,6 +29,12 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
     }
     if let Some(model) = known.default_model() {
         body(document, "/invocations", model, invocations(model, known.rows));
+        if let Some(group) = known.groups().first() {
+            let told =
+                "Another model that takes the same, such as these; `name@version` and `name@alias` too.";
+            let names = json!({ "type": "string", "enum": group.names });
+            parameter(document, "/invocations", "model", names, json!(group.names[0]), told);
+        }
     }
     for path in ["/models/load", "/models/unload"] {
         required(document, path, known.default.is_none());
@@ -39,7 +45,20 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
     rows_to_store(document, known);
     stores(document, known);
     shown::fit(document, known);
+    OF_MODELS.iter().for_each(|(path, _)| of_these(document, path));
     plain(document);
+}
+
+/// A path that tells some models' bodies has another `{…}` than those of all models: a program that fills in a name that it
+/// read elsewhere would send that model what these take.
+fn of_these(document: &mut Json, path: &str) {
+    let Some(paths) = document.get_mut("paths").and_then(Json::as_object_mut) else { return };
+    let Some(mut item) = paths.remove(path) else { return };
+    let parameters = item.pointer_mut("/post/parameters").and_then(Json::as_array_mut);
+    for one in parameters.into_iter().flatten().filter(|one| one["name"] == "name") {
+        one["name"] = json!("served");
+    }
+    paths.insert(path.replace("{name}", "{served}"), item);
 }
 
 /// Whether a path's body has to be there.

@@ -29,7 +29,7 @@ fn parameters(operation: &mut Json, path: &str, method: &str, known: &Known) {
             // Paths with bodies say which models they are about.
             "name" if method == "get" => known.models.first().map(|model| json!(model.name)),
             "name" if !path.ends_with("}") => None,
-            "model" => known.models.first().map(|model| json!(model.name)),
+            "model" if path != "/invocations" => known.models.first().map(|model| json!(model.name)),
             "version" => known.model_of(path).map(|model| json!(model.version)),
             "set" if method == "get" => known.sets.first().map(|set| json!(set.name)),
             "entity" => known.stored().map(|(_, entity)| json!(entity)),
