@@ -78,8 +78,9 @@ fn status(code: Code) -> StatusCode {
         | Code::InvalidKey
         | Code::KeyExpired
         | Code::InvalidToken
-        | Code::TokenExpired => StatusCode::UNAUTHORIZED,
-        Code::AmbiguousCredentials => StatusCode::BAD_REQUEST,
+        | Code::TokenExpired
+        | Code::TooManyFailures
+        | Code::AmbiguousCredentials => StatusCode::UNAUTHORIZED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
@@ -353,7 +354,8 @@ impl Failure {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, doors::challenge(self.code));
         }
-        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        let waits = matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        if waits || self.code == Code::TooManyFailures.as_str() {
             // In whole seconds, and never sooner than it can help.
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1_000).max(1));
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);

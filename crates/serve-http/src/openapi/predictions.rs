@@ -88,9 +88,21 @@ struct BatchRow {
     explain: Option<bool>,
     return_uncertainty: Option<bool>,
     use_ensemble: Option<bool>,
-    features: Option<Row>,
-    data: Option<Row>,
+    features: Option<AnyRow>,
+    data: Option<AnyRow>,
 }
+
+/// One row of whatever values: those that a model does not take fail the row and not the batch.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum AnyRow {
+    Named(BTreeMap<String, Json>),
+    Positional(AnyList),
+}
+
+/// Values by position, or a list of one such row.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AnyList(Vec<Json>);
 
 /// `true`, `false` or `"auto"`.
 #[derive(Serialize, ToSchema)]
@@ -286,8 +298,7 @@ struct BatchOfSymbols {
 #[serde(untagged)]
 enum InstanceRow {
     Asked(Box<BatchRow>),
-    Positional(Vec<FeatureValue>),
-    One([Vec<FeatureValue>; 1]),
+    Positional(AnyList),
 }
 
 /// One entry a request, in order.
