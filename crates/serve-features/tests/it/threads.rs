@@ -21,6 +21,9 @@ feature_sets:
     features:
       mean: rolling_mean(close, 9000)
       spread: rolling_std(close, 9000)
+      lowest: rolling_min(close, 9000)
+      highest: rolling_max(close, 9000)
+      total: rolling_sum(volume, 9000)
       change: return(close, 8000)
   flat:
     entity: symbol
