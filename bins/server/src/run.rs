@@ -65,9 +65,7 @@ async fn serve(start: Start) -> Result<(), Exit> {
     let first = Arc::clone(&retriever);
     tokio::spawn(async move { first.probe().await });
     let locks = Locks::new(&config.auth);
-    let locks = Arc::new(
-        locks.map_err(|mistakes| Exit::because(ExitReason::Config, ConfigError::Mistakes { mistakes }))?,
-    );
+    let locks = Arc::new(locks.map_err(|mistakes| ConfigError::Mistakes { mistakes })?);
     let service = Service::new(ServiceParts {
         registry: Arc::clone(&registry),
         retriever: Arc::clone(&retriever),
