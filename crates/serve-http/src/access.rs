@@ -175,13 +175,22 @@ impl Seen {
             ("http.route", entered.map(|entered| text(entered.route.path))),
             ("http.response.status_code", Some(Attribute::Whole(status.as_u16().into()))),
             ("url.path", Some(text(cut(self.uri.path())))),
-            ("client.address", Some(Attribute::Text(self.peer.address.ip().to_string()))),
+            ("client.address", Some(Attribute::Text(self.peer.client.to_string()))),
+            (
+                "network.peer.address",
+                self.forwarded().map(|_| Attribute::Text(self.peer.address.ip().to_string())),
+            ),
             ("serve.request_id", Some(text(&self.id.0))),
             ("serve.model", manifest.map(|manifest| text(manifest.name.as_str()))),
             ("serve.version", manifest.map(|manifest| text(manifest.version.as_str()))),
             ("serve.rows", context.map(|context| Attribute::Whole(context.rows()))),
         ];
         known.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+    }
+
+    /// Who asks, where a proxy that is believed hands it on.
+    fn forwarded(&self) -> Option<std::net::IpAddr> {
+        Some(self.peer.client).filter(|client| *client != self.peer.address.ip().to_canonical())
     }
 
     /// The log's line: of health and metrics at debug, of what failed at warn, and of all else at info.
@@ -220,8 +229,9 @@ impl Seen {
                     path = cut(self.uri.path()),
                     route = entered.map(|entered| entered.route.path),
                     status = reply.status().as_u16(),
-                    caller = context.map(|context| context.caller().name()),
+                    caller = context.map(|context| tracing::field::display(context.caller())),
                     peer = %self.peer.address,
+                    client = self.forwarded().map(tracing::field::display),
                     certificate = self.peer.subject().map(|subject| &**subject),
                     model = manifest.map(|manifest| manifest.name.as_str()),
                     version = manifest.map(|manifest| manifest.version.as_str()),

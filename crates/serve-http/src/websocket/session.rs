@@ -8,7 +8,7 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serve_app::changes::{Signal, made_from};
-use serve_app::{Caller, Code, Context, PredictRequest, Service, ServiceError};
+use serve_app::{Code, Context, PredictRequest, Service, ServiceError};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
@@ -46,7 +46,6 @@ enum End {
 
 pub(super) struct Session {
     service: Arc<Service>,
-    caller: Arc<Caller>,
     standing: Standing,
     config: WebSocketConfig,
     request_timeout: Duration,
@@ -76,8 +75,7 @@ impl Session {
         let config = app.config.websocket.clone();
         Self {
             service: Arc::clone(&app.service),
-            caller: Arc::clone(call.context.caller()),
-            standing: Standing::of(app, call),
+            standing: Standing::of(call),
             request_timeout: app.config.request_timeout,
             id: Arc::clone(&call.id.0),
             requests: 0,
@@ -93,7 +91,7 @@ impl Session {
 
     pub(super) async fn run(mut self, mut socket: Socket) {
         let end = self.serve(&mut socket).await;
-        debug!(id = &*self.id, caller = self.caller.name(), ?end, "a socket ends");
+        debug!(id = &*self.id, ?end, "a socket ends");
         let (code, reason) = match end {
             End::Gone => return,
             End::Refused(code, reason) => (code, reason),
@@ -384,7 +382,7 @@ impl Session {
 
     /// What goes with one question or push: who asks, if they still may.
     fn context(&self) -> Result<Context, ServiceError> {
-        let caller = self.standing.ask(&self.service, &self.request_id())?;
+        let caller = self.standing.ask(self.service.locks(), &self.request_id())?;
         let now = std::time::Instant::now();
         Ok(Context::begun(caller, now).until(now + self.request_timeout))
     }
