@@ -1,5 +1,6 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
+mod audit;
 mod browsers;
 mod cache;
 mod encoding;
@@ -26,6 +27,7 @@ mod remote;
 mod seen;
 mod server;
 mod slow;
+mod standing;
 mod stores;
 mod swap;
 mod tls;

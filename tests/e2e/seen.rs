@@ -223,6 +223,15 @@ fn a_configuration_that_changes_is_used_as_far_as_it_can_be() {
         eventually("the next reload", || Some(about(&server)).filter(|told| told["status"] == "healthy"));
     assert_eq!(told["waiting_for_restart"], json!([]));
     assert_eq!(sum(&server.metrics(), "configuration_reloads_total", &[r#"outcome="taken""#]), 2.0);
+    // What changes is told also where little else is.
+    server.configure("log: { format: json, level: error }\nlimits: { batch_rows: 5 }\n");
+    for change in [["log.level", "\"debug\"", "\"error\""], ["limits.batch_rows", "10000", "5"]] {
+        eventually("the change is told", || {
+            let text = server.text("log");
+            let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+            lines.find(|line| ["setting", "from", "to"].map(|key| line[key].as_str()) == change.map(Some))
+        });
+    }
 }
 
 #[test]
@@ -298,6 +307,37 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
         assert_eq!(client.text("GET", "/models/types", &[], "").status, 200);
     }
     assert!(sum(&server.metrics(), "log_lines_dropped_total", &[]) > 0.0);
+}
+
+#[test]
+fn mistakes_have_a_line_each_in_the_order_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("serve.yaml");
+    let config = "http:\n  request_timeout: 30\n  prot: 1\n  connections: { max: 0 }\nfeatures:\n  cache: { url: 'http://ann:hunter2@x' }\ncache:\n  \
+                  redis: sqlite://x.db\nlog: { level: x=loud }\n";
+    fs::write(&path, config).expect("can be written");
+    let check = command("serve-server")
+        .args(["--check-config", "--config"])
+        .arg(&path)
+        .env("SERVE__LIMITS__QUEUE", "many")
+        .output()
+        .expect("starts");
+    assert_eq!(check.status.code(), Some(78));
+    let told = String::from_utf8_lossy(&check.stderr).replace(&path.display().to_string(), "serve.yaml");
+    let redis = "expected a Redis, `redis://HOST:PORT/DATABASE` or `rediss://…`, got";
+    let expected = [
+        "serve-server: the configuration has 6 mistakes:".to_owned(),
+        "  serve.yaml:2: http.request_timeout: duration \"30\" has no unit: expected one of `us`, `ms`, `s`, `m`, `h`, `d`, `w`, such as `15m`".to_owned(),
+        "  serve.yaml:3: http.prot: unknown key `prot`; did you mean `port`?".to_owned(),
+        format!("  serve.yaml:6: features.cache.url: {redis} `http://…`"),
+        format!("  serve.yaml:8: cache.redis: {redis} `sqlite://…`"),
+        "  serve.yaml:9: log.level: ".to_owned(),
+        "  SERVE__LIMITS__QUEUE: limits.queue: ".to_owned(),
+    ];
+    assert_eq!(told.lines().count(), expected.len(), "{told}");
+    for (line, expected) in told.lines().zip(expected) {
+        assert!(line.starts_with(&expected), "{line} is not {expected}");
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::server::Server;
@@ -20,9 +20,24 @@ pub(crate) struct Socket(pub(crate) WebSocketStream<TcpStream>);
 
 impl Socket {
     pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self::open_with(address, &[]).await.expect("opens")
+    }
+
+    /// Opens a socket with these headers beside its own; the status, where it does not open.
+    pub(crate) async fn open_with(
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
         let stream = TcpStream::connect(address).await.expect("the server listens");
-        let (socket, _) = client_async(format!("ws://{address}/ws/predict"), stream).await.expect("opens");
-        Self(socket)
+        let mut request = format!("ws://{address}/ws/predict").into_client_request().expect("a request");
+        for (name, value) in headers {
+            request.headers_mut().append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        match client_async(request, stream).await {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(Error::Http(reply)) => Err(reply.status().as_u16()),
+            Err(error) => unreachable!("{error}"),
+        }
     }
 
     pub(crate) async fn send(&mut self, message: Json) {
@@ -179,9 +194,8 @@ fn limits_hold_and_the_next_good_message_is_answered() {
         }
         assert!(codes.contains(&Some("rate_limited".to_owned())) && codes.contains(&None), "{codes:?}");
 
-        let stream = TcpStream::connect(server.address).await.expect("the server listens");
-        let third = client_async(format!("ws://{}/ws/predict", server.address), stream).await;
-        assert!(third.expect_err("is refused").to_string().contains("429"));
+        let third = Socket::open_with(server.address, &[]).await;
+        assert_eq!(third.err(), Some(429));
 
         hasty.send(json!({"type": "predict", "id": "x".repeat(5_000)})).await;
         loop {

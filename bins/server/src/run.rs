@@ -70,9 +70,7 @@ async fn serve(start: Start) -> Result<(), Exit> {
         }
     });
     let locks = Locks::new(&config.auth);
-    let locks = Arc::new(
-        locks.map_err(|mistakes| Exit::because(ExitReason::Config, ConfigError::Mistakes { mistakes }))?,
-    );
+    let locks = Arc::new(locks.map_err(|mistakes| ConfigError::Mistakes { mistakes })?);
     let service = Service::new(ServiceParts {
         registry: Arc::clone(&registry),
         retriever: Arc::clone(&retriever),

@@ -22,12 +22,12 @@ pub struct Author {
 }
 
 impl Author {
-    /// The caller, by name where callers are told apart, else by the way that the request came.
+    /// The caller, by proof and name where callers are told apart, else by the way that the request came.
     #[must_use]
     pub fn of(context: &Context, way: &str, why: Option<String>) -> Self {
         let caller = context.caller();
-        let by = if **caller == Caller::anyone() { way } else { caller.name() };
-        Self { by: by.to_owned(), why }
+        let by = if **caller == Caller::anyone() { way.to_owned() } else { caller.to_string() };
+        Self { by, why }
     }
 
     fn as_ref(&self) -> serve_registry::Author<'_> {

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -100,6 +100,7 @@ pub struct Context {
     spent: [AtomicU64; Stage::ALL.len()],
     deployment: OnceLock<Arc<Deployment>>,
     rows: Rows,
+    audited: AtomicBool,
 }
 
 impl Context {
@@ -121,6 +122,7 @@ impl Context {
             spent: Default::default(),
             deployment: OnceLock::new(),
             rows: Rows::default(),
+            audited: AtomicBool::new(false),
         }
     }
 
@@ -234,6 +236,11 @@ impl Context {
         self.rows.apart()
     }
 
+    /// Notes that an administrative act of the request stands in the audit trail; says whether one stood there before.
+    pub(crate) fn audit(&self) -> bool {
+        self.audited.swap(true, Ordering::Relaxed)
+    }
+
     /// Refuses work that nobody waits for any more. Called before each costly step.
     ///
     /// # Errors
@@ -260,9 +267,14 @@ impl Context {
     }
 
     fn expired(&self, deadline: Instant) -> ServiceError {
-        let limit = deadline.saturating_duration_since(self.began).as_secs_f64() * 1e3;
-        let message = format!("the request's deadline of {limit:.0} ms has passed");
-        ServiceError::new(Code::DeadlineExceeded, message)
+        Self::deadline_passed(deadline.saturating_duration_since(self.began))
+    }
+
+    /// The refusal of work for which a request has no time any more.
+    #[must_use]
+    pub fn deadline_passed(limit: Duration) -> ServiceError {
+        let limit = serve_core::duration::format(limit);
+        ServiceError::new(Code::DeadlineExceeded, format!("the request's deadline of {limit} has passed"))
     }
 
     /// Notes that `stage` took a further `time`.
@@ -317,6 +329,9 @@ mod tests {
         assert!(Context::internal().check_deadline().is_ok());
         let passed = Context::begun(Arc::new(Caller::anyone()), began).until(began);
         assert_eq!(passed.check_deadline().expect_err("has passed").code, Code::DeadlineExceeded);
+        let told = |micros| Context::deadline_passed(Duration::from_micros(micros)).message;
+        assert_eq!(told(1), "the request's deadline of 1us has passed");
+        assert_eq!(told(250_000), "the request's deadline of 250ms has passed");
         open.tighten(began + Duration::from_hours(1));
         assert!(open.check_deadline().is_ok());
         open.tighten(began);

@@ -24,6 +24,9 @@ use writer::Writer;
 /// The target of the lines that tell one request each.
 pub const ACCESS: &str = "access";
 
+/// The target of the lines that tell what came of reading the configuration again.
+pub const RELOADS: &str = "configuration";
+
 /// What is written to standard error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -122,8 +125,10 @@ impl Log {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LevelError> {
-    // The audit trail is no matter of taste: it is written whatever the level, unless the filter names it.
-    let audited = if level.contains("audit") { "" } else { ",audit=info" };
-    EnvFilter::try_new(format!("{level}{audited}"))
+    // The audit trail, and what becomes of the configuration, are no matter of taste: they are written whatever the level,
+    // unless the filter names them.
+    let always = ["audit", RELOADS].into_iter().filter(|target| !level.contains(target));
+    let always: String = always.map(|target| format!(",{target}=info")).collect();
+    EnvFilter::try_new(format!("{level}{always}"))
         .map_err(|error| LevelError { level: level.to_owned(), problem: error.to_string() })
 }

@@ -85,7 +85,8 @@ impl Accepted {
             Err(full) => return self.turn_away(socket, full),
         };
         let local = socket.local_addr().unwrap_or(address);
-        let peer = Peer { address, local, secure: self.app.tls.is_some(), certificate: None };
+        let peer =
+            Peer { address, client: address.ip(), local, secure: self.app.tls.is_some(), certificate: None };
         match &self.app.tls {
             None => self.speak(Transport::Plain(socket), peer, place),
             Some(tls) => {

@@ -4,10 +4,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
-use serve_app::auth::Standings;
-use serve_app::{Context, Origin, Stage};
+use serve_app::auth::{Attempt, Standings};
+use serve_app::{Context, Origin, Permission, Stage};
 
 use crate::access::Seen;
 use crate::allowance::Allowance;
@@ -15,10 +16,11 @@ use crate::call::{Call, Peer, RequestId};
 use crate::doors;
 use crate::encoding;
 use crate::failure::Failure;
+use crate::forwarded;
 use crate::limits;
 use crate::patience::{self, Patience};
 use crate::reply::Reply;
-use crate::routes::{App, dialect};
+use crate::routes::{App, Found, Route, dialect};
 use crate::waiting::{self, Waker};
 use crate::websocket;
 
@@ -39,6 +41,8 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     let began = Instant::now();
     let Ends { app, peer } = &*ends;
     let id = request_id(&request);
+    let client = forwarded::client(peer.address.ip(), request.headers(), &app.config.trusted_proxies);
+    let peer = &Peer { client, ..peer.clone() };
     let seen = Seen::new(app, &request, peer, &id, began);
     let dialect = dialect(request.uri().path());
     let origin = request.headers().get(header::ORIGIN).cloned();
@@ -95,23 +99,45 @@ async fn dispatch(
     }
     websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
-    let (address, entry) = doors::enter(app, peer, &parts, found.route, &id);
+    let entry = doors::enter(app, peer, &parts, found.route, &id);
     *told.standings = entry.standings;
     let certificate = peer.subject().cloned();
-    let origin = Origin { address: Some(address), certificate, request: Arc::clone(&id.0) };
+    let origin = Origin { address: Some(peer.client), certificate, request: Arc::clone(&id.0) };
     let context = Context::begun(entry.outcome?, began).until(began + patience.limit).sent_from(origin);
-    patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
-    let allowance = Allowance::new(&app.config.connections);
-    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes, allowance, waker);
-    let (mut body, waited) = body.await?;
-    context.spend(Stage::Receive, waited);
-    if let Some(encoding) = encoding::content_encoding(&parts.headers)? {
-        let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
-        body = context.timed_async(Stage::Parse, unpacked).await?;
+    let context = Arc::new(context);
+    let Found { route, path } = found;
+    let attempt = (route.permission == Some(Permission::Admin))
+        .then(|| Attempt::new(&context, route.method.as_str(), parts.uri.path()));
+    let call = Call { path, parts, body: Bytes::new(), id, peer: peer.clone(), context };
+    let answered = handled(app, route, call, body, waker, told.seen).await;
+    if let Some(attempt) = attempt {
+        attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
     }
-    let call = Call { path: found.path, parts, body, id, peer: peer.clone(), context: Arc::new(context) };
-    told.seen.enter(found.route, &call);
-    (found.route.handler)(app, call).await
+    answered
+}
+
+/// Reads the body of a request that may be answered, and hands it to its handler.
+async fn handled(
+    app: &App,
+    route: &'static Route,
+    mut call: Call,
+    body: Incoming,
+    waker: Waker,
+    seen: &Seen<'_>,
+) -> Result<Reply, Failure> {
+    let headers = &call.parts.headers;
+    patience::priority(headers)?.into_iter().for_each(|priority| call.context.set_priority(priority));
+    let allowance = Allowance::new(&app.config.connections);
+    let body = limits::read_body(body, headers, app.config.max_body_bytes, allowance, waker);
+    let (mut body, waited) = body.await?;
+    call.context.spend(Stage::Receive, waited);
+    if let Some(encoding) = encoding::content_encoding(headers)? {
+        let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
+        body = call.context.timed_async(Stage::Parse, unpacked).await?;
+    }
+    call.body = body;
+    seen.enter(route, &call);
+    (route.handler)(app, call).await
 }
 
 /// The client's id, if it is one that can be written to a log, else a new one.

@@ -175,6 +175,13 @@ impl Failure {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
     }
 
+    /// 431.
+    #[must_use]
+    pub(crate) fn too_many_headers(most: usize) -> Self {
+        let message = format!("more than {most} headers");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+    }
+
     /// 408.
     #[must_use]
     pub fn timeout(limit: std::time::Duration) -> Self {
@@ -258,6 +265,11 @@ impl Failure {
         };
         let body = json!({ "error_code": word, "message": self.told() });
         (self, body)
+    }
+
+    /// Its code and message, for the audit trail.
+    pub(crate) fn reason(&self) -> (&'static str, String) {
+        (self.code, self.message.clone())
     }
 
     /// The message with its details, for protocols that have a place for a text alone.

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName};
-use serve_app::{Code, Priority, ServiceError};
+use serve_app::{Context, Priority};
 use serve_core::duration;
 
 use crate::failure::Failure;
@@ -52,8 +52,7 @@ impl Patience {
         if !self.asked {
             return Failure::timeout(self.limit);
         }
-        let message = format!("the request's deadline of {} ms has passed", self.limit.as_millis());
-        ServiceError::new(Code::DeadlineExceeded, message).into()
+        Context::deadline_passed(self.limit).into()
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) async fn connect(app: &App, mut call: Call) -> Result<Reply, Failure>
     let Some(upgrade) = call.parts.extensions.remove::<OnUpgrade>() else {
         return Err(Failure::unreadable("malformed_handshake", "the connection cannot be upgraded"));
     };
-    let place = app.sockets.enter(call.context.caller().name())?;
+    let place = app.sockets.enter(&call.context.caller().to_string())?;
     let session = Session::new(app, &call, place);
     let config = protocol(&app.config.websocket);
     tokio::spawn(async move {
@@ -130,26 +130,27 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     offers.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Takes a key that comes as the subprotocol `serve.key.<key>` of a handshake for an `Authorization: Bearer`, unless there is
-/// one: a page in a browser has no other way. It is a subprotocol no more afterwards, so it is written nowhere.
+/// Takes a key that comes as the subprotocol `serve.key.<key>` of a handshake for an `Authorization: Bearer`, beside those that
+/// there are, for who asks shows one thing alone: a page in a browser has no other way. It is a subprotocol no more afterwards, so it is written nowhere.
 pub(crate) fn lift_key(parts: &mut Parts) {
     let headers = &mut parts.headers;
     if !headers.contains_key(header::UPGRADE) || !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         return;
     }
-    let key = offered(headers).find_map(|protocol| protocol.strip_prefix(KEY_PREFIX)).map(str::to_owned);
-    let Some(key) = key else { return };
+    let keys = offered(headers).filter_map(|protocol| protocol.strip_prefix(KEY_PREFIX));
+    let keys: Vec<String> = keys.map(|key| format!("Bearer {key}")).collect();
+    if keys.is_empty() {
+        return;
+    }
     let others: Vec<&str> = offered(headers).filter(|protocol| !protocol.starts_with(KEY_PREFIX)).collect();
     let others = HeaderValue::from_str(&others.join(", "));
     match others {
         Ok(others) if !others.is_empty() => drop(headers.insert(header::SEC_WEBSOCKET_PROTOCOL, others)),
         _ => drop(headers.remove(header::SEC_WEBSOCKET_PROTOCOL)),
     }
-    if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {key}"))
-        && !headers.contains_key(header::AUTHORIZATION)
-    {
-        value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
+    for mut key in keys.iter().filter_map(|key| HeaderValue::from_str(key).ok()) {
+        key.set_sensitive(true);
+        headers.append(header::AUTHORIZATION, key);
     }
 }
 
@@ -325,10 +326,13 @@ mod tests {
         let socket = ("upgrade", "websocket");
         assert_eq!(lifted(&[socket, protocols]), (Some("Bearer abc.def".into()), Some("serve.v1".into())));
         let header = ("authorization", "Bearer theirs");
-        assert_eq!(
-            lifted(&[socket, protocols, header]),
-            (Some("Bearer theirs".into()), Some("serve.v1".into()))
-        );
+        let several = |headers: &[(&str, &str)]| {
+            let mut parts = parts(headers);
+            lift_key(&mut parts);
+            parts.headers.get_all(header::AUTHORIZATION).iter().count()
+        };
+        assert_eq!(several(&[socket, protocols, header]), 2, "of which neither is taken");
+        assert_eq!(several(&[socket, ("sec-websocket-protocol", "serve.key.a, serve.key.a")]), 2);
         assert_eq!(
             lifted(&[socket, ("sec-websocket-protocol", "serve.key.a")]),
             (Some("Bearer a".into()), None)

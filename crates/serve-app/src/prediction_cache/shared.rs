@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serve_core::{Digest, Pipeline, Prediction};
-use serve_features::{OpenError, RedisBytes, RedisCacheOptions, StoreUrl};
+use serve_features::{OpenError, RedisBytes, RedisCacheOptions, RedisUrl};
 
 use super::{CacheConfig, Key, SharedStats, add};
 
@@ -27,7 +27,7 @@ pub(crate) struct SharedAnswers {
 }
 
 impl SharedAnswers {
-    pub(super) fn open(url: &StoreUrl, config: &CacheConfig) -> Result<Self, OpenError> {
+    pub(super) fn open(url: &RedisUrl, config: &CacheConfig) -> Result<Self, OpenError> {
         let options = RedisCacheOptions {
             ttl: config.predictions.ttl,
             timeout: config.redis_timeout,

@@ -1,6 +1,6 @@
 //! The log's line of one exchange, or of one answer on a socket.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use serve_app::log::{ACCESS, direct};
@@ -42,6 +42,8 @@ pub(crate) struct Line<'a> {
     pub(crate) route: Option<&'a str>,
     pub(crate) status: Option<u16>,
     pub(crate) peer: SocketAddr,
+    /// Who it is from, where another than the peer is believed.
+    pub(crate) client: Option<IpAddr>,
     pub(crate) certificate: Option<&'a str>,
     pub(crate) context: Option<&'a Context>,
     pub(crate) took: Duration,
@@ -74,6 +76,8 @@ impl Line<'_> {
         let count = |of: fn(&Context) -> u64| context.map(of).filter(|count| *count > 0);
         let trace = self.trace.map(|trace| format!("{:032x}", trace.trace_id));
         let span = self.trace.map(|trace| format!("{:016x}", trace.span_id));
+        let caller = context.map(|context| context.caller().shown());
+        let client = self.client.map(|client| client.to_string());
         told! {
             level,
             request_id: self.request_id,
@@ -81,8 +85,9 @@ impl Line<'_> {
             path: cut(self.path),
             route: self.route,
             status: self.status,
-            caller: context.map(|context| context.caller().name());
+            caller: caller.as_deref();
             peer: self.peer;
+            client: client.as_deref(),
             certificate: self.certificate,
             model: manifest.map(|manifest| manifest.name.as_str()),
             version: manifest.map(|manifest| manifest.version.as_str()),

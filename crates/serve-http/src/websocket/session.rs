@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use serve_app::{Answered, Caller, Context, Fault, Service, ServiceError, Stage};
+use serve_app::{Answered, Context, Fault, Service, ServiceError, Stage};
 use serve_core::response::PredictResponse;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -50,7 +50,6 @@ enum End {
 
 pub(super) struct Session {
     service: Arc<Service>,
-    caller: Arc<Caller>,
     standing: Standing,
     config: WebSocketConfig,
     request_timeout: Duration,
@@ -81,8 +80,7 @@ impl Session {
         let config = app.config.websocket.clone();
         Self {
             service: Arc::clone(&app.service),
-            caller: Arc::clone(call.context.caller()),
-            standing: Standing::of(app, call),
+            standing: Standing::of(call),
             request_timeout: app.config.request_timeout,
             id: Arc::clone(&call.id.0),
             requests: 0,
@@ -105,7 +103,7 @@ impl Session {
             End::Refused(..) => Counted::Refused,
             End::Stopping => Counted::Stopping,
         });
-        debug!(id = &*self.id, caller = self.caller.name(), ?end, "a socket ends");
+        debug!(id = &*self.id, ?end, "a socket ends");
         let (code, reason) = match end {
             End::Gone | End::Slow => return,
             End::Refused(code, reason) => (code, reason),
@@ -281,6 +279,7 @@ impl Session {
             route: Some(PATH),
             status: None,
             peer: self.peer.address,
+            client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
             context: Some(context),
             took,
@@ -314,7 +313,7 @@ impl Session {
 
     /// What goes with one question or push: who asks, if they still may.
     fn context(&self) -> Result<Context, ServiceError> {
-        let caller = self.standing.ask(&self.service, &self.request_id())?;
+        let caller = self.standing.ask(self.service.locks(), &self.request_id())?;
         let now = std::time::Instant::now();
         Ok(Context::begun(caller, now).until(now + self.request_timeout))
     }
