@@ -36,7 +36,7 @@ impl Peer {
     /// Whose request a proxy that is believed hands on, where that is not the proxy's own.
     #[must_use]
     pub fn forwarded(&self) -> Option<IpAddr> {
-        (self.client != self.address.ip()).then_some(self.client)
+        Some(self.client).filter(|client| *client != self.address.ip().to_canonical())
     }
 
     /// The subject of their certificate.
