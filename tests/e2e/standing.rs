@@ -41,7 +41,7 @@ fn a_socket_is_opened_with_one_credential() {
         ] {
             let headers: Vec<(&str, &str)> =
                 two.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            assert_eq!(Socket::open_with(server.address, &headers).await.err(), Some(400), "{two:?}");
+            assert_eq!(Socket::open_with(server.address, &headers).await.err(), Some(401), "{two:?}");
         }
         assert_eq!(Socket::open_with(server.address, &[]).await.err(), Some(401));
     });

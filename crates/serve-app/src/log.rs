@@ -8,7 +8,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serve_core::ByteSize;
 use thiserror::Error;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -33,8 +33,9 @@ pub const RELOADS: &str = "configuration";
 pub struct LogConfig {
     /// For people or for machines.
     pub format: LogFormat,
-    /// `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `serve_registry=debug,info`. The lines of requests
+    /// `off`, `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `serve_registry=debug,info`. The lines of requests
     /// have the target `access`: `access=warn,info` leaves out those of requests that went well.
+    #[serde(deserialize_with = "level")]
     pub level: String,
     /// Lines that wait to be written; what comes beyond is dropped and counted.
     pub buffer: ByteSize,
@@ -60,6 +61,25 @@ impl Default for LogConfig {
             level: "info".to_owned(),
             buffer: ByteSize(1 << 20),
             payloads: PayloadsConfig::default(),
+        }
+    }
+}
+
+/// A level's name. YAML reads `off` as a switch.
+fn level<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Level {
+        Name(String),
+        Switch(bool),
+    }
+    match Level::deserialize(deserializer) {
+        Ok(Level::Name(name)) => Ok(name),
+        Ok(Level::Switch(false)) => Ok("off".to_owned()),
+        Ok(Level::Switch(true)) | Err(_) => {
+            let expected =
+                "expected off, error, warn, info, debug, trace or a filter such as serve_registry=debug,info";
+            Err(serde::de::Error::custom(expected))
         }
     }
 }
@@ -132,4 +152,22 @@ fn filter(level: &str) -> Result<EnvFilter, LevelError> {
         std::iter::once(level.to_owned()).chain(always.map(|target| format!("{target}=info"))).collect();
     EnvFilter::try_new(directives.join(","))
         .map_err(|error| LevelError { level: level.to_owned(), problem: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn off_is_a_level_however_it_is_read() {
+        let read = |value: serde_json::Value| {
+            serde_json::from_value::<LogConfig>(serde_json::json!({ "level": value }))
+                .map(|config| config.level)
+        };
+        assert_eq!(read("off".into()).expect("is a level"), "off");
+        assert_eq!(read(false.into()).expect("is how YAML reads off"), "off");
+        assert!(read(true.into()).is_err() && read(3.into()).is_err());
+        let off = LogConfig { level: "off".to_owned(), ..LogConfig::default() };
+        assert!(off.mistakes().is_empty());
+    }
 }
