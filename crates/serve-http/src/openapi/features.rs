@@ -66,6 +66,8 @@ struct Freshness {
     entities_sampled: u64,
     entities_stale: u64,
     entities_in_future: u64,
+    /// Whose newest row an older declaration computed.
+    entities_outdated: u64,
 }
 
 /// A feature with what its values lack.
@@ -93,7 +95,10 @@ struct Lineage {
     timestamp: String,
     age_seconds: f64,
     max_age_seconds: Option<f64>,
+    /// Older than the limit, or outdated.
     stale: bool,
+    /// An older declaration of the set computed the row.
+    outdated: bool,
     from_future: bool,
     skipped_future: Option<String>,
     warm: Option<bool>,

@@ -197,6 +197,8 @@ struct FeatureInfo {
     max_age_seconds: Option<f64>,
     from_future: Option<bool>,
     skipped_future: Option<String>,
+    /// An older declaration of the set computed the row.
+    outdated: Option<bool>,
     /// Whether functions that remember without end had their whole past.
     warm: Option<bool>,
     imputed: Option<Vec<String>>,
@@ -217,6 +219,8 @@ struct FeatureRowInfo {
     max_age_seconds: Option<f64>,
     from_future: Option<bool>,
     skipped_future: Option<String>,
+    /// An older declaration of the set computed the row.
+    outdated: Option<bool>,
     warm: Option<bool>,
     imputed: Option<Vec<String>>,
     invalid: Option<Vec<String>>,

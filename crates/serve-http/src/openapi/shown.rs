@@ -28,7 +28,7 @@ fn parameters(operation: &mut Json, path: &str, method: &str, known: &Known) {
         let example = match one["name"].as_str().unwrap_or_default() {
             // Paths with bodies say which models they are about.
             "name" if method == "get" => known.models.first().map(|model| json!(model.name)),
-            "name" if !path.ends_with("}") => None,
+            "name" if !path.ends_with('}') => None,
             "model" if path != "/invocations" => known.models.first().map(|model| json!(model.name)),
             "version" => known.model_of(path).map(|model| json!(model.version)),
             "set" if method == "get" => known.sets.first().map(|set| json!(set.name)),
