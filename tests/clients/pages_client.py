@@ -121,7 +121,7 @@ def swagger(port, path):
 def redoc(port, path):
     page = Page(port)
     page.go(URL + path)
-    page.until("document.body.innerText.includes('One prediction') && document.querySelectorAll('[data-section-id]').length > 40")
+    page.until("document.body?.innerText.includes('One prediction') && document.querySelectorAll('[data-section-id]').length > 40")
     time.sleep(1)
     page.shot("redoc")
     page.check()

@@ -32,7 +32,23 @@ struct BatchBody<'a> {
     model_version: Option<Cow<'a, str>>,
     explain: Option<bool>,
     /// 1 goes first; 0 is nothing said.
-    priority: Option<u8>,
+    priority: Option<Whole>,
+}
+
+/// A number from 0 to 255 as JSON has them, where `3.0` is `3`.
+#[derive(Deserialize)]
+#[serde(try_from = "f64")]
+struct Whole(u8);
+
+impl TryFrom<f64> for Whole {
+    type Error = String;
+
+    fn try_from(x: f64) -> Result<Self, String> {
+        let whole = (0.0..=255.0).contains(&x) && x.fract() == 0.0;
+        whole
+            .then_some(Self(x as u8))
+            .ok_or_else(|| format!("expected a whole number from 0 to 255, got {x}"))
+    }
 }
 
 impl<'a> BatchBody<'a> {
@@ -64,7 +80,7 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
     let mut body: BatchBody<'_> = serde_json::from_slice(body)?;
     let mut requests = body.take_rows()?;
     let BatchBody { model, feature_set, model_type, model_version, explain, priority, .. } = body;
-    priority.into_iter().for_each(|said| call.context.set_priority(Priority::of(said)));
+    priority.into_iter().for_each(|Whole(said)| call.context.set_priority(Priority::of(said)));
     requests.iter_mut().for_each(|request| request.explain_by_default(explain == Some(true)));
     app.service.check_rows(requests.len())?;
     let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;
