@@ -122,7 +122,7 @@ fn filter(level: &str) -> Result<EnvFilter, LevelError> {
     // The audit trail, and what becomes of the configuration, are no matter of taste: they are written whatever the level,
     // unless the filter names them.
     let always = ["audit", RELOADS].into_iter().filter(|target| !level.contains(target));
-    let always: String = always.map(|target| format!(",{target}=info")).collect();
-    EnvFilter::try_new(format!("{level}{always}"))
+    let wanted = always.fold(level.to_owned(), |wanted, target| format!("{wanted},{target}=info"));
+    EnvFilter::try_new(wanted)
         .map_err(|error| LevelError { level: level.to_owned(), problem: error.to_string() })
 }
