@@ -66,7 +66,7 @@ fn a_swap_is_seen_at_once() {
     assert_eq!((version(&asked()), asked()["cached"].clone()), (json!("v2"), json!(true)));
 }
 
-fn redis() -> Option<String> {
+pub(crate) fn redis() -> Option<String> {
     let url = std::env::var("SERVE_TEST_REDIS").ok();
     if url.is_none() {
         eprintln!("skipped: SERVE_TEST_REDIS is not set");

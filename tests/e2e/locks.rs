@@ -61,7 +61,7 @@ fn without_a_key_nothing_is_told_and_with_one_what_it_is_for() {
         assert_eq!(ask(&server, "POST", "/predict", &[headers], PREDICT).status, 200);
     }
     let both = ask(&server, "POST", "/predict", &[("authorization", &bearer), ("x-api-key", &ci)], PREDICT);
-    assert_eq!((both.error().0, both.error().1), (400, "ambiguous_credentials"));
+    assert_eq!((both.error().0, both.error().1), (401, "ambiguous_credentials"));
     let wrong = get(&server, "/models", "serve_wrong");
     assert_eq!((wrong.error().0, wrong.error().1), (401, "invalid_key"));
     assert_eq!(wrong.header("www-authenticate"), Some("Bearer realm=\"serve\", error=\"invalid_token\""));

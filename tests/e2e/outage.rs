@@ -16,7 +16,7 @@ use crate::server::{Server, ctl_ok, eventually};
 
 pub(crate) const PASS: u8 = 0;
 pub(crate) const HANG: u8 = 1;
-const REFUSE: u8 = 2;
+pub(crate) const REFUSE: u8 = 2;
 
 /// Stands before a database and does as it is told.
 pub(crate) struct Proxy {

@@ -13,14 +13,14 @@ use crate::server::{Client, Reply, command, eventually};
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// The demonstration with a configuration and a log of its own.
-struct Observed {
+pub(crate) struct Observed {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     folder: tempfile::TempDir,
 }
 
 impl Observed {
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         Self::with(config, true)
     }
 
@@ -53,21 +53,21 @@ impl Observed {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let json = [("content-type", "application/json")];
         Client::connect(self.address).text(method, path, &[&json, headers].concat(), body)
     }
 
-    fn health(&self) -> Json {
+    pub(crate) fn health(&self) -> Json {
         self.ask("GET", "/health", &[], "").ok()
     }
 
     /// The metrics' page.
-    fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         let mut stream = TcpStream::connect(self.address).expect("the server listens");
         let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).expect("can be sent");
@@ -96,7 +96,7 @@ impl Drop for Observed {
 }
 
 /// The sum of a family's series that have all of `labels`.
-fn sum(page: &str, family: &str, labels: &[&str]) -> f64 {
+pub(crate) fn sum(page: &str, family: &str, labels: &[&str]) -> f64 {
     let of = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, rest) = series.split_once('{').unwrap_or((series, ""));

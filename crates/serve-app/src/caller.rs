@@ -1,5 +1,6 @@
 //! Who asks, and what they may.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -103,6 +104,15 @@ impl Caller {
         &self.name
     }
 
+    /// The name, with what it is known by before it: as logs and histories have it.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self.proof {
+            Some(proof) => Cow::Owned(format!("{}:{}", proof.as_str(), self.name)),
+            None => Cow::Borrowed(&self.name),
+        }
+    }
+
     /// The name, to be kept.
     pub(crate) fn shared_name(&self) -> Arc<str> {
         Arc::clone(&self.name)
@@ -142,10 +152,7 @@ impl Caller {
 /// As logs and histories have it: `key:ci` and `token:ci` are two callers.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(proof) = self.proof {
-            write!(f, "{}:", proof.as_str())?;
-        }
-        f.write_str(&self.name)
+        f.write_str(&self.shown())
     }
 }
 

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use serve_registry::Deployment;
 
 use crate::caller::Caller;
-use crate::error::{Code, ServiceError};
+use crate::error::{Code, Fault, ServiceError};
+use crate::metrics::rows::{Apart, Failed, Rows, Whose};
 
 /// Where the time of a request goes, in the order in which it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Stage {
     Queue,
     /// Getting features that did not come with it.
     Features,
+    /// Looking for an answer that is kept, or waiting for the one that another request makes.
+    Cache,
     /// Checking, transforming, inferring, deciding, explaining.
     Infer,
     /// Writing the answer.
@@ -31,8 +34,8 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Receive, Self::Parse, Self::Queue, Self::Features, Self::Infer, Self::Write];
+    pub const ALL: [Self; 7] =
+        [Self::Receive, Self::Parse, Self::Queue, Self::Features, Self::Cache, Self::Infer, Self::Write];
 
     /// As it is written.
     #[must_use]
@@ -42,6 +45,7 @@ impl Stage {
             Self::Parse => "parse",
             Self::Queue => "queue",
             Self::Features => "features",
+            Self::Cache => "cache",
             Self::Infer => "infer",
             Self::Write => "write",
         }
@@ -95,7 +99,7 @@ pub struct Context {
     priority: AtomicU8,
     spent: [AtomicU64; Stage::ALL.len()],
     deployment: OnceLock<Arc<Deployment>>,
-    rows: AtomicU64,
+    rows: Rows,
     audited: AtomicBool,
 }
 
@@ -117,7 +121,7 @@ impl Context {
             priority: AtomicU8::new(Priority::USUAL.0),
             spent: Default::default(),
             deployment: OnceLock::new(),
-            rows: AtomicU64::new(0),
+            rows: Rows::default(),
             audited: AtomicBool::new(false),
         }
     }
@@ -202,13 +206,34 @@ impl Context {
 
     /// Notes that predictions of so many rows were asked for.
     pub(crate) fn add_rows(&self, rows: usize) {
-        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.rows.ask(rows);
     }
 
     /// Of how many rows predictions were asked for.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
+        self.rows.asked()
+    }
+
+    /// How many of them were refused or failed while the request as a whole was answered.
+    #[must_use]
+    pub fn failed_rows(&self) -> u64 {
+        self.rows.failed()
+    }
+
+    /// Notes a row that an adapter could not read, in a request that it could: it is asked for and refused.
+    pub fn refuse_row(&self, code: &'static str, fault: Fault) {
+        self.rows.ask(1);
+        self.rows.set_apart(Whose::Request, Some((code, fault)));
+    }
+
+    /// Notes a row that does not share its request's fate, or its version.
+    pub(crate) fn set_row_apart(&self, whose: Whose, failed: Option<Failed>) {
+        self.rows.set_apart(whose, failed);
+    }
+
+    pub(crate) fn rows_apart(&self) -> Vec<Apart> {
+        self.rows.apart()
     }
 
     /// Notes that an administrative act of the request stands in the audit trail; says whether one stood there before.

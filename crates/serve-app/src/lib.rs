@@ -61,6 +61,7 @@ pub mod trace;
 mod unusable;
 mod watch;
 mod workers;
+mod writing;
 
 pub use admin::Author;
 pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};

@@ -21,7 +21,7 @@
 //! | module | concept |
 //! |---|---|
 //! | [`signature`] | what a model takes: ordered inputs, their types, ranges and missing-value policies |
-//! | [`value`] | one input value as it arrives at the edge, before it is a number |
+//! | [`value`], [`number`] | one input value as it arrives at the edge, before it is a number; reading one from JSON |
 //! | [`transform`], [`scaler`] | what is done to a row before inference, as data |
 //! | [`linear`], [`tree`], [`ensemble`], [`graph`] | the engine's models |
 //! | [`engine`] | the models compiled for speed; the bare engine, its kernels and its pool of threads |
@@ -52,6 +52,7 @@ pub mod loader;
 pub mod manifest;
 pub mod naive;
 pub mod name;
+pub mod number;
 pub mod pipeline;
 pub mod prediction;
 pub mod reference;

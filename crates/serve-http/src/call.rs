@@ -33,6 +33,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whose request a proxy that is believed hands on, where that is not the proxy's own.
+    #[must_use]
+    pub fn forwarded(&self) -> Option<IpAddr> {
+        Some(self.client).filter(|client| *client != self.address.ip().to_canonical())
+    }
+
     /// The subject of their certificate.
     #[must_use]
     pub fn subject(&self) -> Option<&Arc<str>> {

@@ -73,6 +73,8 @@ fn item(list: &mut String, name: &str, parameters: [(&str, u64); 2]) {
 pub(crate) fn challenge(code: &'static str) -> HeaderValue {
     HeaderValue::from_static(if code == Code::Unauthenticated.as_str() {
         "Bearer realm=\"serve\""
+    } else if code == Code::AmbiguousCredentials.as_str() {
+        "Bearer realm=\"serve\", error=\"invalid_request\""
     } else {
         "Bearer realm=\"serve\", error=\"invalid_token\""
     })

@@ -1,10 +1,11 @@
 //! One exchange, from a request's head to its answer: what is the same for all paths, step by step, in order.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Version, header};
+use http::{HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::{Attempt, Standings};
 use serve_app::{Context, Origin, Permission, Stage};
@@ -23,37 +24,47 @@ use crate::routes::{App, Found, Route, dialect};
 use crate::waiting::{self, Waker};
 use crate::websocket;
 
-pub(crate) const REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id of a client's that is taken over.
 const LONGEST_ID: usize = 128;
 
+/// The two ends of a connection.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) app: Arc<App>,
+    pub(crate) peer: Peer,
+}
+
 /// Answers one request, whatever it is: with what its handler says, or with an error in the words of its protocol.
-pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Reply {
+pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply {
     let began = Instant::now();
+    let Ends { app, peer } = &*ends;
     let id = request_id(&request);
     let client = forwarded::client(peer.address.ip(), request.headers(), &app.config.trusted_proxies);
-    let peer = Peer { client, ..peer };
-    let seen = Seen::new(&app, &request, peer.clone(), &id, began);
+    let peer = &Peer { client, ..peer.clone() };
+    let seen = Seen::new(app, &request, peer, &id, began);
     let dialect = dialect(request.uri().path());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
     let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
-    let answered = async {
-        let patience = Patience::of(request.headers(), app.config.request_timeout)?;
-        let told = Telling { seen: &seen, standings: &mut standings };
-        let timing = Timing { began, patience, waker };
-        let answer = dispatch(&app, peer.clone(), request, id.clone(), timing, told);
-        waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
+    let answered = match Patience::of(request.headers(), app.config.request_timeout) {
+        Ok(patience) => {
+            let told = Telling { seen: &seen, standings: &mut standings };
+            let timing = Timing { began, patience, waker };
+            let answer = pin!(dispatch(app, peer, request, id.clone(), timing, told));
+            waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
+        }
+        Err(failure) => Err(failure),
     };
-    let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
+    let mut reply = answered.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
     doors::tell(standings, reply.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
-    app.doorway.finish(&peer, origin.as_ref(), &mut reply);
+    app.doorway.finish(peer, origin.as_ref(), &mut reply);
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -63,7 +74,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
 
 /// What an exchange tells beside its answer.
 struct Telling<'a> {
-    seen: &'a Seen,
+    seen: &'a Seen<'a>,
     standings: &'a mut Standings,
 }
 
@@ -76,19 +87,19 @@ struct Timing {
 
 async fn dispatch(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     request: Request<Incoming>,
     id: RequestId,
     Timing { began, patience, waker }: Timing,
     told: Telling<'_>,
 ) -> Result<Reply, Failure> {
     let (mut parts, body) = request.into_parts();
-    if let Some(reply) = app.doorway.admit(&peer, &parts)? {
+    if let Some(reply) = app.doorway.admit(peer, &parts)? {
         return Ok(reply);
     }
     websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
-    let entry = doors::enter(app, &peer, &parts, found.route, &id);
+    let entry = doors::enter(app, peer, &parts, found.route, &id);
     *told.standings = entry.standings;
     let certificate = peer.subject().cloned();
     let origin = Origin { address: Some(peer.client), certificate, request: Arc::clone(&id.0) };
@@ -97,7 +108,7 @@ async fn dispatch(
     let Found { route, path } = found;
     let attempt = (route.permission == Some(Permission::Admin))
         .then(|| Attempt::new(&context, route.method.as_str(), parts.uri.path()));
-    let call = Call { path, parts, body: Bytes::new(), id, peer, context };
+    let call = Call { path, parts, body: Bytes::new(), id, peer: peer.clone(), context };
     let answered = handled(app, route, call, body, waker, told.seen).await;
     if let Some(attempt) = attempt {
         attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
@@ -112,13 +123,14 @@ async fn handled(
     mut call: Call,
     body: Incoming,
     waker: Waker,
-    seen: &Seen,
+    seen: &Seen<'_>,
 ) -> Result<Reply, Failure> {
     let headers = &call.parts.headers;
     patience::priority(headers)?.into_iter().for_each(|priority| call.context.set_priority(priority));
     let allowance = Allowance::new(&app.config.connections);
     let body = limits::read_body(body, headers, app.config.max_body_bytes, allowance, waker);
-    let mut body = call.context.timed_async(Stage::Receive, body).await?;
+    let (mut body, waited) = body.await?;
+    call.context.spend(Stage::Receive, waited);
     if let Some(encoding) = encoding::content_encoding(headers)? {
         let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
         body = call.context.timed_async(Stage::Parse, unpacked).await?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
-use serve_app::{Code, ServiceError};
+use serve_app::{Code, Fault, ServiceError};
 
 use crate::doors;
 use crate::encoding;
@@ -78,8 +78,9 @@ fn status(code: Code) -> StatusCode {
         | Code::InvalidKey
         | Code::KeyExpired
         | Code::InvalidToken
-        | Code::TokenExpired => StatusCode::UNAUTHORIZED,
-        Code::AmbiguousCredentials => StatusCode::BAD_REQUEST,
+        | Code::TokenExpired
+        | Code::TooManyFailures
+        | Code::AmbiguousCredentials => StatusCode::UNAUTHORIZED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
@@ -290,6 +291,21 @@ impl Failure {
         Self { details: Some(Box::new(details)), ..self }
     }
 
+    /// Its code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whose fault it is.
+    pub(crate) fn fault(&self) -> Fault {
+        if self.status.is_client_error() { Fault::Client } else { Fault::Ours }
+    }
+
     /// The failure as one entry of a batch's answers.
     #[must_use]
     pub fn entry(&self) -> Json {
@@ -350,7 +366,8 @@ impl Failure {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, doors::challenge(self.code));
         }
-        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        let waits = matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        if waits || self.code == Code::TooManyFailures.as_str() {
             // In whole seconds, and never sooner than it can help.
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1_000).max(1));
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);

@@ -4,6 +4,7 @@
 //! browser takes the two for one origin. What gives it away is the name that it asks for, so on loopback only loopback's
 //! names are answered, and elsewhere those of `http.trusted_hosts`.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, StatusCode, Uri, header};
@@ -72,7 +73,12 @@ impl Hosts {
             let message = "the request names no host, and this server answers under known names only";
             return Err(Failure::unreadable("missing_host", message));
         };
-        let host = name(asked).to_ascii_lowercase();
+        let host = name(asked);
+        let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(host.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(host)
+        };
         if self.know(host.trim_end_matches('.'), local) {
             return Ok(());
         }

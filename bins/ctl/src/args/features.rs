@@ -43,6 +43,12 @@ pub(crate) enum Features {
         #[arg(long)]
         store: bool,
     },
+    /// Hold declarations against what a store has: mistakes, rows that are old, outdated or lack values, windows too deep
+    Check {
+        /// The declarations (features.yaml)
+        #[arg(long, value_name = "FILE")]
+        declarations: Option<PathBuf>,
+    },
     /// Training data: join labels with the features that were known at their moments
     Join(Join),
 }

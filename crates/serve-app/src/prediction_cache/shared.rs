@@ -33,7 +33,7 @@ impl SharedAnswers {
             timeout: config.redis_timeout,
             ..RedisCacheOptions::default()
         };
-        let redis = RedisBytes::open(url, options)?;
+        let redis = RedisBytes::open("prediction cache", url, options)?;
         let (hits, misses, corrupt) = Default::default();
         Ok(Self { redis, hits, misses, corrupt })
     }
@@ -56,6 +56,11 @@ impl SharedAnswers {
 
     pub(crate) fn put(&self, key: &Key, prediction: &Prediction) {
         self.redis.put(&name(key), encode(key, prediction.scores()));
+    }
+
+    /// Why Redis is not asked now, where it is not.
+    pub(super) async fn trouble(&self) -> Option<String> {
+        self.redis.trouble().await
     }
 
     pub(super) fn stats(&self) -> SharedStats {
