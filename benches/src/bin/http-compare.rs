@@ -141,13 +141,12 @@ impl Bench {
     /// A key, its rate, the address's rate and the log, against none of them.
     fn layers(&self) -> Result<(), Failure> {
         let (named, _) = self.shots()?;
-        let key =
-            format!("[{{ id: bench, sha256: {KEY_SHA256}, permissions: [predict], rate: 10000000/s }}]");
+        let key = format!("[{{ id: bench, sha256: {KEY_SHA256}, permissions: [predict], rate: 1000000/s }}]");
         let off = self.serve(&[("SERVE__LOG__LEVEL", "off")])?;
         let on = self.serve(&[
             ("SERVE__AUTH__MODE", "keys"),
             ("SERVE__AUTH__KEYS", &key),
-            ("SERVE__AUTH__RATE_PER_ADDRESS", "10000000/s"),
+            ("SERVE__AUTH__RATE_PER_ADDRESS", "1000000/s"),
         ])?;
         let (plain, _) = self.shots()?;
         let mut headers = named.headers;

@@ -1,6 +1,5 @@
 //! Who asks, and what they may.
 
-use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -67,7 +66,8 @@ impl Proof {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     name: Arc<str>,
-    proof: Option<Proof>,
+    /// The name with its proof, where there is one.
+    shown: Arc<str>,
     permissions: BTreeSet<Permission>,
     models: Option<BTreeSet<ModelName>>,
 }
@@ -76,7 +76,9 @@ impl Caller {
     /// Somebody by that name with those permissions, for all models.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, permissions: impl IntoIterator<Item = Permission>) -> Self {
-        Self { name: name.into(), proof: None, permissions: permissions.into_iter().collect(), models: None }
+        let name = name.into();
+        let shown = Arc::clone(&name);
+        Self { name, shown, permissions: permissions.into_iter().collect(), models: None }
     }
 
     /// Somebody of whom nothing is known and to whom everything is allowed: what everyone is where nobody is asked who
@@ -95,7 +97,7 @@ impl Caller {
     /// The same caller, known by that.
     #[must_use]
     pub fn known_by(self, proof: Proof) -> Self {
-        Self { proof: Some(proof), ..self }
+        Self { shown: format!("{}:{}", proof.as_str(), self.name).into(), ..self }
     }
 
     /// The name that a key or a token gives them. It is no secret, and not unique: whoever issues tokens chooses theirs.
@@ -106,11 +108,8 @@ impl Caller {
 
     /// The name, with what it is known by before it: as logs and histories have it.
     #[must_use]
-    pub fn shown(&self) -> Cow<'_, str> {
-        match self.proof {
-            Some(proof) => Cow::Owned(format!("{}:{}", proof.as_str(), self.name)),
-            None => Cow::Borrowed(&self.name),
-        }
+    pub fn shown(&self) -> &str {
+        &self.shown
     }
 
     /// The name, to be kept.
@@ -152,7 +151,7 @@ impl Caller {
 /// As logs and histories have it: `key:ci` and `token:ci` are two callers.
 impl fmt::Display for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.shown())
+        f.write_str(&self.shown)
     }
 }
 

@@ -41,7 +41,11 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Credentials<'_> {
 
 /// Writes where the caller stands, if anything limits them.
 pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
-    let (mut policies, mut left) = (String::new(), String::new());
+    if standings.iter().next().is_none() {
+        return;
+    }
+    // Room for both limits, so that neither list grows.
+    let (mut policies, mut left) = (String::with_capacity(64), String::with_capacity(64));
     for standing in standings.iter() {
         let (rate, reset) = (standing.rate, standing.reset.as_millis().div_ceil(1_000));
         let remaining = standing.remaining.min(rate.requests());
@@ -50,9 +54,7 @@ pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
         let reset = u64::try_from(reset).unwrap_or(u64::MAX);
         item(&mut left, standing.policy, [("\";r=", remaining.into()), (";t=", reset)]);
     }
-    if let (false, Ok(policies), Ok(left)) =
-        (policies.is_empty(), HeaderValue::try_from(policies), HeaderValue::try_from(left))
-    {
+    if let (Ok(policies), Ok(left)) = (HeaderValue::try_from(policies), HeaderValue::try_from(left)) {
         headers.insert(POLICY, policies);
         headers.insert(LIMIT, left);
     }

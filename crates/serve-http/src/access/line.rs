@@ -85,7 +85,7 @@ impl Line<'_> {
             path: cut(self.path),
             route: self.route,
             status: self.status,
-            caller: caller.as_deref();
+            caller: caller;
             peer: self.peer;
             client: client.as_deref(),
             certificate: self.certificate,
