@@ -2,6 +2,7 @@
 
 use super::check::{InvalidInput, Problem, Violation, push};
 use super::{Datatype, Input, Signature, text_hash};
+use crate::cell;
 use crate::value::Value;
 
 /// Of a refused row so many names are told that the signature lacks: a row may have as many as its sender likes.
@@ -196,6 +197,35 @@ impl Signature {
         violations.sort_by_cached_key(|violation| self.position(&violation.feature));
         violations.dedup_by(|later, first| later.feature == first.feature);
         Err(InvalidInput::Violations { violations })
+    }
+}
+
+impl Input {
+    /// The number that a value stands for, NaN where it is missing, before policies and ranges are asked. For
+    /// whoever has columns: rows are read by [`Signature::read_named`] and its like.
+    ///
+    /// # Errors
+    /// When the value is of another type, or a text that is not in the vocabulary.
+    pub fn read(&self, value: &Value<'_>) -> Result<f64, Problem> {
+        number(self, value)
+    }
+
+    /// [`read`](Self::read) for the cell of a CSV.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn read_cell(&self, text: &str) -> Result<f64, Problem> {
+        let known = |text: &str| self.vocabulary.iter().flatten().any(|word| word == text);
+        match self.datatype {
+            Datatype::Bytes => number(self, &cell::text(text, known)),
+            datatype => match cell::number(text) {
+                Some(value) => number(self, &value),
+                None => {
+                    let got = shown(&Value::Text(text.into()));
+                    Err(Problem::WrongType { expected: datatype.described(), got })
+                }
+            },
+        }
     }
 }
 
