@@ -43,13 +43,21 @@ impl Display {
         Self { whole, quiet }
     }
 
-    pub(crate) fn show<'scope>(self, scope: &'scope Scope<'scope, '_>, progress: &'scope Progress) -> Shown<'scope> {
+    pub(crate) fn show<'scope>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        progress: &'scope Progress,
+    ) -> Shown<'scope> {
         if self.quiet {
             return Shown { end: None, thread: None };
         }
         let (end, ended) = channel();
         let thread = scope.spawn(move || {
-            if std::io::stderr().is_terminal() { self.bar(progress, &ended) } else { self.lines(progress, &ended) }
+            if std::io::stderr().is_terminal() {
+                self.bar(progress, &ended)
+            } else {
+                self.lines(progress, &ended)
+            }
         });
         Shown { end: Some(end), thread: Some(thread) }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
 use serve_score::job::RunOptions;
-use serve_score::{Fault, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary, location};
+use serve_score::{
+    Fault, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary, location,
+};
 
 use crate::args::Args;
 use crate::config;

@@ -7,8 +7,8 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{
-    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Float16Type, Float32Type, Float64Type, Int8Type,
-    Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, Date32Type, Date64Type, Decimal128Type, Float16Type, Float32Type, Float64Type,
+    Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 use arrow_array::{Array, ArrayRef};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
@@ -33,8 +33,9 @@ pub enum Texts {
 /// What the input expects.
 pub fn check(datatype: &DataType, input: &Input) -> Result<(), &'static str> {
     use DataType::{
-        Boolean, Date32, Date64, Decimal128, Decimal256, Decimal32, Decimal64, Dictionary, Float16, Float32, Float64, Int8,
-        Int16, Int32, Int64, LargeUtf8, Null, RunEndEncoded, Timestamp, UInt8, UInt16, UInt32, UInt64, Utf8, Utf8View,
+        Boolean, Date32, Date64, Decimal32, Decimal64, Decimal128, Decimal256, Dictionary, Float16, Float32,
+        Float64, Int8, Int16, Int32, Int64, LargeUtf8, Null, RunEndEncoded, Timestamp, UInt8, UInt16, UInt32,
+        UInt64, Utf8, Utf8View,
     };
     let text = input.datatype == Datatype::Bytes;
     match datatype {
@@ -76,12 +77,19 @@ pub struct Matrix {
 
 impl Matrix {
     /// Reads the columns of the signature's inputs, in order. What is wrong stands as missing and is told.
-    pub fn read(&mut self, signature: &Signature, columns: &[ArrayRef], texts: Texts, wrong: &mut Vec<Wrong>) {
+    pub fn read(
+        &mut self,
+        signature: &Signature,
+        columns: &[ArrayRef],
+        texts: Texts,
+        wrong: &mut Vec<Wrong>,
+    ) {
         self.rows = columns.first().map_or(0, |column| column.len());
         let inputs = signature.inputs();
-        self.single = columns.iter().zip(inputs).all(|(column, input)| {
-            input.datatype != Datatype::Bytes && fits_single(column.data_type())
-        });
+        self.single = columns
+            .iter()
+            .zip(inputs)
+            .all(|(column, input)| input.datatype != Datatype::Bytes && fits_single(column.data_type()));
         if self.single {
             self.narrow.resize(self.rows * columns.len(), 0.0);
             for (column, into) in columns.iter().zip(self.narrow.chunks_mut(self.rows.max(1))) {
@@ -241,9 +249,15 @@ fn timestamps(column: &ArrayRef, unit: TimeUnit, into: &mut [f64]) {
     };
     match unit {
         TimeUnit::Second => primitive::<TimestampSecondType, _>(column, into, f64::NAN, |x| x as f64),
-        TimeUnit::Millisecond => primitive::<TimestampMillisecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e3),
-        TimeUnit::Microsecond => primitive::<TimestampMicrosecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e6),
-        TimeUnit::Nanosecond => primitive::<TimestampNanosecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e9),
+        TimeUnit::Millisecond => {
+            primitive::<TimestampMillisecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e3)
+        }
+        TimeUnit::Microsecond => {
+            primitive::<TimestampMicrosecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e6)
+        }
+        TimeUnit::Nanosecond => {
+            primitive::<TimestampNanosecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e9)
+        }
     }
 }
 
@@ -335,4 +349,13 @@ fn text(
             }
         }
     }
+}
+
+/// A column of a CSV with null where a cell says that nothing is there.
+#[cfg(feature = "sql")]
+pub(crate) fn missing_as_null(column: &ArrayRef) -> ArrayRef {
+    use serve_core::cell;
+    let Some(texts) = column.as_string_opt::<i32>() else { return column.clone() };
+    let present = |text: &&str| cell::text(text, |_| false) != Value::Missing;
+    std::sync::Arc::new(texts.iter().map(|text| text.filter(present)).collect::<arrow_array::StringArray>())
 }

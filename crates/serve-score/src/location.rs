@@ -153,8 +153,10 @@ fn below(root: &Path) -> io::Result<Vec<InputFile>> {
 
 fn matching(pattern: &str, missing: io::Error) -> io::Result<Vec<InputFile>> {
     let paths = glob::glob(pattern).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let root: PathBuf =
-        Path::new(pattern).components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '['])).collect();
+    let root: PathBuf = Path::new(pattern)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+        .collect();
     let mut files = Vec::new();
     for path in paths {
         let path = path.map_err(|error| error.into_error())?;

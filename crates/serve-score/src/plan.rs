@@ -90,7 +90,8 @@ impl Plan {
         let mut seen: HashSet<String> = columns.iter().cloned().collect();
         columns.extend(kept.iter().filter(|name| seen.insert((*name).clone())).cloned());
         let at = |name: &String| columns.iter().position(|column| column == name).unwrap_or_default();
-        let (inputs, kept): (Vec<_>, Vec<_>) = (inputs.iter().map(at).collect(), kept.iter().map(at).collect());
+        let (inputs, kept): (Vec<_>, Vec<_>) =
+            (inputs.iter().map(at).collect(), kept.iter().map(at).collect());
         let bindings = bind(source, &columns, &inputs, signature)?;
         let fields = &bindings[0].fields;
         let kept_fields: Vec<FieldRef> = kept.iter().map(|&at| Arc::clone(&fields[at])).collect();
@@ -211,7 +212,8 @@ fn same_types(
             let (got, expected) = (binding.fields[at].data_type(), field.data_type());
             if got != expected && !widens(got, expected) {
                 let (file, name) = (file.name(), field.name());
-                let problem = format!("{file}: the kept column {name:?} is {got}, in the first file {expected}");
+                let problem =
+                    format!("{file}: the kept column {name:?} is {got}, in the first file {expected}");
                 return Err(ScoreError::plan(problem));
             }
         }
@@ -221,13 +223,17 @@ fn same_types(
 
 /// Whether every value of one type is one of the other.
 pub(crate) fn widens(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, Null, UInt8, UInt16, UInt32, Utf8, Utf8View};
+    use DataType::{
+        Float32, Float64, Int8, Int16, Int32, Int64, LargeUtf8, Null, UInt8, UInt16, UInt32, Utf8, Utf8View,
+    };
     match (from, to) {
         (Null, _) => true,
         (DataType::Dictionary(_, values), to) => **values == *to || widens(values, to),
         (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View) => true,
         (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
-        (UInt8, UInt16 | UInt32 | Int16 | Int32 | Int64) | (UInt16, UInt32 | Int32 | Int64) | (UInt32, Int64) => true,
+        (UInt8, UInt16 | UInt32 | Int16 | Int32 | Int64)
+        | (UInt16, UInt32 | Int32 | Int64)
+        | (UInt32, Int64) => true,
         (Float32 | Int8 | Int16 | Int32 | UInt8 | UInt16 | UInt32, Float64) => true,
         _ => false,
     }
@@ -256,25 +262,29 @@ fn output_schema(model: &PinnedModel, kept: Vec<FieldRef>, explain: bool) -> Res
     }
     fields.push(text("model_version".to_owned()));
     if explain {
-        let explainer = model.explainer().ok_or_else(|| ScoreError::software("the model was not resolved to be explained"))?;
-        fields.extend(contributions(explainer).into_iter().map(number));
+        let explainer = model
+            .explainer()
+            .ok_or_else(|| ScoreError::software("the model was not resolved to be explained"))?;
+        fields
+            .extend(contributions(explainer).into_iter().map(|name| number(format!("contribution_{name}"))));
     }
     let mut seen = HashSet::new();
     if let Some(field) = fields.iter().find(|field| !seen.insert(field.name())) {
-        let problem = format!("the output would have two columns {:?}; keep others of the input", field.name());
+        let problem =
+            format!("the output would have two columns {:?}; keep others of the input", field.name());
         return Err(ScoreError::plan(problem));
     }
     Ok(Arc::new(Schema::new(fields)))
 }
 
-/// The columns of contributions: per feature, where there are several outputs per output and feature.
-fn contributions(explainer: &serve_core::Explainer) -> Vec<String> {
+/// The names of contributions: per feature, where there are several outputs per output and feature.
+pub(crate) fn contributions(explainer: &serve_core::Explainer) -> Vec<String> {
     let names = explainer.names();
     match explainer.output_names() {
         outputs if outputs.len() > 1 => outputs
             .iter()
-            .flat_map(|output| names.iter().map(move |name| format!("contribution_{output}_{name}")))
+            .flat_map(|output| names.iter().map(move |name| format!("{output}_{name}")))
             .collect(),
-        _ => names.iter().map(|name| format!("contribution_{name}")).collect(),
+        _ => names.to_vec(),
     }
 }

@@ -126,7 +126,9 @@ mod tests {
         let rows: MaxRejects = "3".parse().expect("a number");
         assert!(!rows.exceeded(3, 3, true) && rows.exceeded(4, 1000, false));
         let share: MaxRejects = "2.5%".parse().expect("a share");
-        assert!(!share.exceeded(5, 6, false) && !share.exceeded(5, 200, true) && share.exceeded(6, 200, true));
+        assert!(
+            !share.exceeded(5, 6, false) && !share.exceeded(5, 200, true) && share.exceeded(6, 200, true)
+        );
         for wrong in ["", "-1", "101%", "x%", "NaN%"] {
             assert!(wrong.parse::<MaxRejects>().is_err(), "{wrong}");
         }

@@ -41,7 +41,13 @@ impl Scorer {
     pub fn new(plan: Arc<Plan>) -> Self {
         let manifest = plan.model().manifest();
         let labels = manifest.decision.labels(&manifest.target).to_vec();
-        Self { plan, labels, matrix: Matrix::default(), wrong: Vec::new(), predictions: BatchPrediction::new() }
+        Self {
+            plan,
+            labels,
+            matrix: Matrix::default(),
+            wrong: Vec::new(),
+            predictions: BatchPrediction::new(),
+        }
     }
 
     /// The numbers of the last batch, and what was predicted of them.
@@ -257,8 +263,9 @@ fn json(plan: &Plan, batch: &Batch, row: usize) -> String {
         .map(|(name, column)| Field::new(name, column.data_type().clone(), true))
         .collect();
     let mut text = Vec::new();
-    let mut writer =
-        arrow_json::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow_json::writer::LineDelimited>(&mut text);
+    let mut writer = arrow_json::WriterBuilder::new()
+        .with_explicit_nulls(true)
+        .build::<_, arrow_json::writer::LineDelimited>(&mut text);
     let written = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
         .and_then(|batch| writer.write(&batch))
         .and_then(|()| writer.finish());

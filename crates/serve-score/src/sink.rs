@@ -62,10 +62,13 @@ impl Output {
             OutputPlace::Folder(_) => Some(Format::Parquet),
             OutputPlace::Stdout => None,
         };
-        let untold = || ScoreError::plan(format!("{output}: its name does not tell its format; say --format"));
+        let untold =
+            || ScoreError::plan(format!("{output}: its name does not tell its format; say --format"));
         let format = format.or(told).ok_or_else(untold)?;
         if place == OutputPlace::Stdout && !format.is_text() {
-            return Err(ScoreError::plan(format!("{format} cannot be written to standard output: say csv or json")));
+            return Err(ScoreError::plan(format!(
+                "{format} cannot be written to standard output: say csv or json"
+            )));
         }
         Ok(Self { place, format, overwrite, part_rows: PART_ROWS })
     }

@@ -14,8 +14,8 @@ mod parquet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arrow_array::ArrayRef;
 use ::bytes::Bytes;
+use arrow_array::ArrayRef;
 use arrow_schema::Schema;
 
 use crate::error::ScoreError;
@@ -164,7 +164,13 @@ impl Source {
             header,
             binding: Arc::new(binding),
         });
-        Pieces { format, files: opened.collect::<Vec<_>>().into_iter(), current: None, next_row: 1, bytes_read }
+        Pieces {
+            format,
+            files: opened.collect::<Vec<_>>().into_iter(),
+            current: None,
+            next_row: 1,
+            bytes_read,
+        }
     }
 }
 
@@ -179,7 +185,9 @@ fn common_format(files: &[InputFile]) -> Result<Format, ScoreError> {
         let other = other.ok_or_else(|| untold(file))?;
         if other != format {
             let (first, file) = (first.name(), file.name());
-            return Err(ScoreError::plan(format!("{first} is {format}, {file} is {other}: expected one format")));
+            return Err(ScoreError::plan(format!(
+                "{first} is {format}, {file} is {other}: expected one format"
+            )));
         }
     }
     Ok(format)
@@ -227,6 +235,9 @@ impl Pieces {
 
 impl std::fmt::Debug for Pieces {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pieces").field("format", &self.format).field("next_row", &self.next_row).finish_non_exhaustive()
+        f.debug_struct("Pieces")
+            .field("format", &self.format)
+            .field("next_row", &self.next_row)
+            .finish_non_exhaustive()
     }
 }

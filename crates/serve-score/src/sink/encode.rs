@@ -36,7 +36,8 @@ impl Encoder {
                 Self::Parquet(Box::new(writer))
             }
             Format::Csv => {
-                let mut writer = arrow_csv::WriterBuilder::new().with_header(true).build(Stream::of(bytes, name)?);
+                let mut writer =
+                    arrow_csv::WriterBuilder::new().with_header(true).build(Stream::of(bytes, name)?);
                 // The header stands there also where no row does.
                 writer.write(&RecordBatch::new_empty(schema.clone()))?;
                 Self::Csv(writer)

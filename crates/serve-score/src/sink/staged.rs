@@ -115,7 +115,8 @@ impl StagedFolder {
         check_free(&path, overwrite)?;
         // A folder cannot be replaced in one step: the old one goes aside first, and away last.
         let aside = if path.exists() {
-            let aside = tempfile::Builder::new().prefix(&prefix(&path)).suffix(".partial").tempdir_in(folder(&path));
+            let aside =
+                tempfile::Builder::new().prefix(&prefix(&path)).suffix(".partial").tempdir_in(folder(&path));
             let aside = aside.map_err(failed(&path))?;
             fs::rename(&path, aside.path().join("replaced")).map_err(failed(&path))?;
             Some(aside)

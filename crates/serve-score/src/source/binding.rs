@@ -94,10 +94,15 @@ impl Binding {
         let column = |at: &At| match at {
             At::Own(position) => Arc::clone(&own[*position]),
             At::Folder(value) if value == NULL => new_null_array(&DataType::Utf8, rows),
-            At::Folder(value) => Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))) as ArrayRef,
+            At::Folder(value) => {
+                Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))) as ArrayRef
+            }
         };
         let columns: Vec<ArrayRef> = self.at.iter().map(column).collect();
-        debug_assert!(columns.iter().all(|column| column.len() == rows), "a binding's columns have one length");
+        debug_assert!(
+            columns.iter().all(|column| column.len() == rows),
+            "a binding's columns have one length"
+        );
         columns
     }
 }

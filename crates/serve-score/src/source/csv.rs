@@ -70,11 +70,8 @@ impl Cells {
         (self.count, _) = (0, 0);
         let mut written = 0;
         loop {
-            let (result, read, wrote, ends) = self.reader.read_record(
-                record,
-                &mut self.bytes[written..],
-                &mut self.ends[self.count..],
-            );
+            let (result, read, wrote, ends) =
+                self.reader.read_record(record, &mut self.bytes[written..], &mut self.ends[self.count..]);
             record = &record[read..];
             (written, self.count) = (written + wrote, self.count + ends);
             match result {
@@ -104,7 +101,8 @@ fn begin(file: &InputFile, count: &Arc<AtomicU64>) -> Result<(Vec<String>, Begun
     let (mut head, mut ended) = (Vec::new(), false);
     let length = loop {
         let before = head.len();
-        io::Read::read_to_end(&mut io::Read::take(&mut reader, 1 << 16), &mut head).map_err(|error| wrong(&name, error))?;
+        io::Read::read_to_end(&mut io::Read::take(&mut reader, 1 << 16), &mut head)
+            .map_err(|error| wrong(&name, error))?;
         ended |= head.len() - before < 1 << 16;
         let start = if head.starts_with(MARK) { MARK.len() } else { 0 };
         let blank = head[start..].iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
@@ -120,7 +118,8 @@ fn begin(file: &InputFile, count: &Arc<AtomicU64>) -> Result<(Vec<String>, Begun
     let rest = head.split_off(length);
     let mut cells = Cells::new();
     cells.read(&head);
-    let names = (0..cells.count).map(|cell| std::str::from_utf8(cells.get(cell)).map(|name| name.trim().to_owned()));
+    let names =
+        (0..cells.count).map(|cell| std::str::from_utf8(cells.get(cell)).map(|name| name.trim().to_owned()));
     let names = names.collect::<Result<Vec<_>, _>>().map_err(|_| wrong(&name, "the header is not UTF-8"))?;
     if names.iter().any(|name| name.contains('\0')) {
         return Err(wrong(&name, "the header holds zero bytes: expected UTF-8 text"));
@@ -208,7 +207,8 @@ impl Piece for Rows {
             }
         }
         let rows = offsets.len();
-        let own: Vec<ArrayRef> = columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
+        let own: Vec<ArrayRef> =
+            columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
         debug_assert!(own.iter().all(|column| column.len() == rows));
         Ok(Some(Batch {
             first_row,
@@ -266,7 +266,8 @@ mod tests {
             ("\"open", vec!["open"]),
         ] {
             cells.read(record.as_bytes());
-            let got: Vec<_> = (0..cells.count).map(|cell| String::from_utf8_lossy(cells.get(cell)).into_owned()).collect();
+            let got: Vec<_> =
+                (0..cells.count).map(|cell| String::from_utf8_lossy(cells.get(cell)).into_owned()).collect();
             assert_eq!(got, expected, "{record:?}");
         }
     }

@@ -7,8 +7,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use arrow_array::ArrayRef;
+use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use arrow_schema::{DataType, Field, Schema};
 use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -231,7 +231,8 @@ enum Cell<'a> {
 impl Rows {
     /// The cells of a line, one a column, or the column at fault and why.
     fn cells<'t>(&self, line: &'t [u8]) -> Result<Vec<Cell<'t>>, (String, String)> {
-        let members = members(line).map_err(|error| (String::new(), format!("not a JSON object: {error}")))?;
+        let members =
+            members(line).map_err(|error| (String::new(), format!("not a JSON object: {error}")))?;
         let mut cells: Vec<Option<Cell<'t>>> = Vec::new();
         cells.resize_with(self.fields.len(), || None);
         for (key, value) in members {

@@ -123,7 +123,8 @@ mod tests {
         let mut blocks = Blocks::new(Vec::new(), Box::new(text.as_bytes()), line_end);
         let mut all = Vec::new();
         while let Some(block) = blocks.next().expect("reads") {
-            let text = |record: &Range<usize>| String::from_utf8_lossy(&block.bytes[record.clone()]).into_owned();
+            let text =
+                |record: &Range<usize>| String::from_utf8_lossy(&block.bytes[record.clone()]).into_owned();
             all.extend(block.records.iter().map(text));
         }
         all

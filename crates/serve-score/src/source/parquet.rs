@@ -75,7 +75,8 @@ impl Reader for RowGroups {
     fn next_piece(&mut self, next_row: &mut u64) -> Result<Option<Box<dyn Piece>>, ScoreError> {
         while self.group < self.metadata.metadata().num_row_groups() {
             let all = self.metadata.metadata().row_group(self.group).num_rows();
-            let all = usize::try_from(all).map_err(|_| wrong(&self.name, "a row group has less than no rows"))?;
+            let all =
+                usize::try_from(all).map_err(|_| wrong(&self.name, "a row group has less than no rows"))?;
             if self.taken >= all {
                 (self.group, self.taken) = (self.group + 1, 0);
                 continue;

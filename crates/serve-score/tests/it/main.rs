@@ -1,1 +1,8 @@
-//! x
+//! The library through its public parts: files in, files out, answers held against `Pipeline::predict` bit for bit.
+
+mod conversions;
+mod fixture;
+mod formats;
+mod outputs;
+mod plans;
+mod rejects;
