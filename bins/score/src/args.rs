@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Parser;
+use serve_core::ByteSize;
 use serve_registry::RegistryUrl;
 use serve_score::{Format, Keep, MaxRejects};
 
@@ -19,8 +20,17 @@ pub(crate) struct Args {
     pub(crate) config: Option<PathBuf>,
 
     /// The model: NAME, NAME@VERSION or NAME@ALIAS
-    #[arg(long, value_name = "MODEL")]
-    pub(crate) model: String,
+    #[arg(long, value_name = "MODEL", required_unless_present = "sql")]
+    pub(crate) model: Option<String>,
+
+    /// A query over the table `input` in place of a model: SELECT id, predict('NAME', *) FROM input
+    #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered"])]
+    pub(crate) sql: Option<String>,
+
+    /// Memory that a query's sorts, joins and groups take before they go to disk, and that answers take which wait for
+    /// their turn, such as 300MiB
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<ByteSize>,
 
     /// Rows: a file, a folder, a pattern such as 'rows/*.parquet', or - for standard input
     #[arg(long, value_name = "FILE|DIR|GLOB")]

@@ -43,6 +43,11 @@ impl Display {
         Self { whole, quiet }
     }
 
+    /// Where nobody knows how much there is.
+    pub(crate) fn unknown(quiet: bool) -> Self {
+        Self { whole: Whole::Unknown, quiet }
+    }
+
     pub(crate) fn show<'scope>(
         self,
         scope: &'scope Scope<'scope, '_>,

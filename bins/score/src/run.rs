@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
+use serve_core::ByteSize;
+use serve_registry::Registry;
 use serve_score::job::RunOptions;
+use serve_score::sql::{self, QueryOptions, QuerySummary};
 use serve_score::{
     Fault, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary, location,
 };
@@ -19,13 +22,17 @@ const SAMPLE_ROWS: usize = 10;
 
 pub(crate) fn run(args: &Args) -> Result<(), Exit> {
     let registry = config::registry(args)?;
+    let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
+    if let (Some(sql), Some(output)) = (&args.sql, &output) {
+        return query(args, registry, sql, output);
+    }
+    let reference = args.model.as_deref().unwrap_or_default();
     let model = if args.explain {
-        PinnedModel::resolve_explained(&registry, &*args.model)
+        PinnedModel::resolve_explained(&registry, reference)
     } else {
-        PinnedModel::resolve(&registry, &*args.model)
+        PinnedModel::resolve(&registry, reference)
     };
     let model = model.map_err(exit)?;
-    let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
     let files = location::list(&args.input).map_err(exit)?;
     let source = Source::open(files, args.input_format).map_err(exit)?;
     let options = PlanOptions {
@@ -40,6 +47,33 @@ pub(crate) fn run(args: &Args) -> Result<(), Exit> {
     }
 }
 
+/// `--sql`.
+fn query(args: &Args, registry: Registry, sql: &str, output: &Output) -> Result<(), Exit> {
+    let files = location::list(&args.input).map_err(exit)?;
+    let source = Source::open(files, args.input_format).map_err(exit)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = QueryOptions {
+        threads: args.threads.map_or(cores, usize::from),
+        memory_bytes: args.memory_limit.map(|ByteSize(bytes)| usize::try_from(bytes).unwrap_or(usize::MAX)),
+    };
+    let progress = Arc::new(Progress::default());
+    stop_at_signals(&progress)?;
+    // How many rows a query answers with nobody knows before.
+    let display = Display::unknown(args.quiet);
+    let done = std::thread::scope(|scope| {
+        let _shown = display.show(scope, &progress);
+        sql::query(&Arc::new(registry), source, sql, options, output, &progress)
+    });
+    let summary = done.map_err(exit)?;
+    summary.reasons.iter().for_each(|reason| eprintln!("serve-score: a row without an answer: {reason}"));
+    if !args.quiet {
+        let QuerySummary { rows, unanswered, elapsed, .. } = summary;
+        let (seconds, output) = (elapsed.as_secs_f64(), output.name());
+        eprintln!("serve-score: {rows} rows, {unanswered} without an answer, in {seconds:.1} s to {output}");
+    }
+    Ok(())
+}
+
 fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     let mut output = Output::new(output, args.format, args.overwrite).map_err(exit)?;
     output.part_rows = args.part_rows;
@@ -52,6 +86,9 @@ fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
     options.max_rejects = args.max_rejects;
     options.threads = args.threads.map_or(options.threads, usize::from);
     options.ordered = !args.unordered;
+    if let Some(ByteSize(bytes)) = args.memory_limit {
+        options.waiting_bytes = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
+    }
     let progress = Arc::new(Progress::default());
     stop_at_signals(&progress)?;
     let display = Display::new(job.source(), args.quiet);
@@ -139,7 +176,7 @@ fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
 }
 
 /// The exit of an error; that nobody reads the output any more ends the program quietly.
-fn exit(error: ScoreError) -> Exit {
+pub(crate) fn exit(error: ScoreError) -> Exit {
     let reason = match error.fault() {
         Fault::Data => ExitReason::Data,
         Fault::NoInput => ExitReason::NoInput,

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ::object_store::path::Path;
+use ::object_store::{ObjectStore, RetryConfig};
 use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, SIGNATURE_FILE, read_manifest};
 use serve_core::manifest::FileEntry;
 use serve_core::{Bundle, Digest, Manifest, ModelName, ModelVersion};
@@ -61,6 +62,20 @@ impl Default for ObjectOptions {
     fn default() -> Self {
         Self { cache: ObjectCacheConfig::default(), timeout: Duration::from_secs(10), attempts: 3 }
     }
+}
+
+/// A bucket for whoever reads other things than a registry from it, with the settings that a registry's would have
+/// ([`ObjectStorage::open`]). Requests that fail for a while are made again.
+///
+/// # Errors
+/// When the settings contradict each other. Nothing is asked of the bucket.
+pub fn bucket(bucket: &str) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    let client = settings::client(bucket, std::env::vars(), RetryConfig::default());
+    client.map(|client| client.store).map_err(|source| StorageError::Remote {
+        action: "opened",
+        location: format!("s3://{bucket}"),
+        source,
+    })
 }
 
 /// A registry below a prefix of a bucket; see the module.
@@ -112,7 +127,10 @@ impl ObjectStorage {
             source,
         };
         let cache = DiskCache::open(&options.cache)?;
-        let Client { store, secrets, endpoint } = settings::client(bucket, settings).map_err(cannot)?;
+        // `Remote` makes its requests again itself.
+        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let Client { store, secrets, endpoint } =
+            settings::client(bucket, settings, retry).map_err(cannot)?;
         let remote = Remote::start(store, secrets, options.timeout, options.attempts);
         let remote = remote.map_err(|error| cannot(error.into()))?;
         Ok(Self { url, endpoint, prefix: Path::from(prefix), remote, cache, index: Mutex::new(None) })

@@ -70,6 +70,7 @@ pub struct Wrong {
 #[derive(Debug, Default)]
 pub struct Matrix {
     rows: usize,
+    inputs: usize,
     single: bool,
     narrow: Vec<f32>,
     wide: Vec<f64>,
@@ -86,6 +87,7 @@ impl Matrix {
     ) {
         self.rows = columns.first().map_or(0, |column| column.len());
         let inputs = signature.inputs();
+        self.inputs = columns.len();
         self.single = columns
             .iter()
             .zip(inputs)
@@ -109,14 +111,12 @@ impl Matrix {
     /// As the engine reads it.
     #[must_use]
     pub fn rows(&self) -> Rows<'_> {
-        let inputs = |numbers: usize| numbers.checked_div(self.rows).unwrap_or(0);
         // There are as many numbers as the shape has places, since `read` made them so.
+        let shape = (self.rows, self.inputs).f();
         if self.single {
-            let shape = (self.rows, inputs(self.narrow.len()));
-            Rows::F32(ArrayView2::from_shape(shape.f(), &self.narrow).unwrap_or_else(|_| empty(&[])))
+            Rows::F32(ArrayView2::from_shape(shape, &self.narrow).unwrap_or_else(|_| empty(&[])))
         } else {
-            let shape = (self.rows, inputs(self.wide.len()));
-            Rows::F64(ArrayView2::from_shape(shape.f(), &self.wide).unwrap_or_else(|_| empty(&[])))
+            Rows::F64(ArrayView2::from_shape(shape, &self.wide).unwrap_or_else(|_| empty(&[])))
         }
     }
 

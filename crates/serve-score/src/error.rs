@@ -95,6 +95,12 @@ pub enum ScoreError {
         /// How many may be.
         most: crate::MaxRejects,
     },
+    /// A query that does not fit, or fails.
+    #[error("{problem}")]
+    Query {
+        /// What is wrong.
+        problem: String,
+    },
     /// Somebody ended the job.
     #[error("interrupted after {rows} rows; no output was written")]
     Interrupted {
@@ -136,6 +142,7 @@ impl ScoreError {
             | Self::Unexplainable { .. }
             | Self::Input { .. }
             | Self::Plan { .. }
+            | Self::Query { .. }
             | Self::TooManyRejects { .. } => Fault::Data,
             Self::Output { .. } | Self::Exists { .. } => Fault::Output,
             Self::Interrupted { .. } => Fault::Interrupted,

@@ -57,8 +57,15 @@ impl Progress {
         self.stop.store(true, Ordering::Relaxed);
     }
 
-    fn stopped(&self) -> bool {
+    /// Whether the job is to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Counts rows that were written.
+    pub fn add(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
     }
 }
 
@@ -240,7 +247,7 @@ impl Run<'_> {
                 (*next - 1, piece)
             };
             while let Some(batch) = piece.next_batch()? {
-                if self.progress.stopped() {
+                if self.progress.is_stopped() {
                     return Err(ScoreError::Interrupted { rows: self.progress.rows() });
                 }
                 debug_assert!(batch.rows <= BATCH_ROWS, "sources cut batches");

@@ -2,12 +2,17 @@
 //! names; what begins with `_` or `.` is left out, as everywhere where Hive's layout is used; folders `column=value` give
 //! their files a column.
 
+#[cfg(feature = "s3")]
+mod object;
+
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use crate::error::ScoreError;
 use crate::format::Format;
+#[cfg(feature = "s3")]
+pub(crate) use object::Object;
 
 /// One input file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +26,35 @@ pub struct InputFile {
 enum Place {
     Stdin,
     Path(PathBuf),
+    #[cfg(feature = "s3")]
+    Object(Object),
+}
+
+/// A file that is read from its beginning to its end.
+pub(crate) type Reader = Box<dyn Read + Send>;
+
+/// A file that is read anywhere.
+pub(crate) trait Seekable: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Seekable for T {}
+
+/// What a file that is read anywhere is opened as.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    File(File),
+    #[cfg(feature = "s3")]
+    Object(Object),
+}
+
+impl Opened {
+    /// One place to read at.
+    pub(crate) fn seekable(self) -> Box<dyn Seekable> {
+        match self {
+            Self::File(file) => Box::new(file),
+            #[cfg(feature = "s3")]
+            Self::Object(object) => Box::new(object.reader()),
+        }
+    }
 }
 
 impl InputFile {
@@ -43,6 +77,8 @@ impl InputFile {
         match &self.place {
             Place::Stdin => "standard input".to_owned(),
             Place::Path(path) => path.display().to_string(),
+            #[cfg(feature = "s3")]
+            Place::Object(object) => object.name(),
         }
     }
 
@@ -50,15 +86,24 @@ impl InputFile {
     #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
-            Place::Stdin => None,
             Place::Path(path) => Some(path),
+            _ => None,
         }
+    }
+
+    /// Whether it can be read only once.
+    #[must_use]
+    pub fn is_pipe(&self) -> bool {
+        self.place == Place::Stdin
     }
 
     /// The format that its name tells.
     #[must_use]
     pub fn format(&self) -> Option<Format> {
-        self.path().and_then(Path::file_name).and_then(|name| Format::of_name(&name.to_string_lossy()))
+        match &self.place {
+            Place::Stdin => None,
+            _ => Format::of_name(&self.name()),
+        }
     }
 
     /// How long it is, where that is known.
@@ -74,24 +119,20 @@ impl InputFile {
     }
 
     /// Opens it to be read from its beginning.
-    ///
-    /// # Errors
-    /// [`ScoreError::NoInput`].
-    pub fn reader(&self) -> Result<Box<dyn Read + Send>, ScoreError> {
+    pub(crate) fn reader(&self) -> Result<Reader, ScoreError> {
         match &self.place {
             Place::Stdin => Ok(Box::new(io::stdin())),
-            Place::Path(_) => Ok(Box::new(self.file()?)),
+            _ => self.open().map(|opened| Box::new(opened.seekable()) as Reader),
         }
     }
 
     /// Opens it to be read anywhere.
-    ///
-    /// # Errors
-    /// [`ScoreError::NoInput`], and where it is a pipe.
-    pub fn file(&self) -> Result<File, ScoreError> {
+    pub(crate) fn open(&self) -> Result<Opened, ScoreError> {
         match &self.place {
             Place::Stdin => Err(self.missing(io::Error::other("this format cannot be read from a pipe"))),
-            Place::Path(path) => File::open(path).map_err(|error| self.missing(error)),
+            Place::Path(path) => File::open(path).map(Opened::File).map_err(|error| self.missing(error)),
+            #[cfg(feature = "s3")]
+            Place::Object(object) => Ok(Opened::Object(object.clone())),
         }
     }
 
@@ -115,6 +156,10 @@ pub fn list(input: &str) -> Result<Vec<InputFile>, ScoreError> {
         return Ok(vec![InputFile::stdin()]);
     }
     let none = |source: io::Error| ScoreError::NoInput { location: input.to_owned(), source: source.into() };
+    if let Some(place) = input.strip_prefix("s3://") {
+        let files = objects(place).map_err(none)?;
+        return if files.is_empty() { Err(none(nothing())) } else { Ok(files) };
+    }
     let path = Path::new(input);
     let found = match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => below(path).map_err(none)?,
@@ -123,9 +168,32 @@ pub fn list(input: &str) -> Result<Vec<InputFile>, ScoreError> {
         Err(error) => return Err(none(error)),
     };
     if found.is_empty() {
-        return Err(none(io::Error::new(io::ErrorKind::NotFound, "no file of rows is there")));
+        return Err(none(nothing()));
     }
     Ok(found)
+}
+
+fn nothing() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no file of rows is there")
+}
+
+/// The files at `bucket/prefix` of an object store.
+#[cfg(feature = "s3")]
+fn objects(place: &str) -> io::Result<Vec<InputFile>> {
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let store = serve_registry::object_store::bucket(bucket).map_err(io::Error::other)?;
+    let file = |object: Object| {
+        let below = object.key().strip_prefix(prefix.trim_matches('/')).unwrap_or_default();
+        let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
+        let partition = folders.split('/').filter_map(partition_of).collect();
+        InputFile { bytes: Some(object.len()), partition, place: Place::Object(object) }
+    };
+    Ok(object::list(store, bucket, prefix)?.into_iter().map(file).collect())
+}
+
+#[cfg(not(feature = "s3"))]
+fn objects(_: &str) -> io::Result<Vec<InputFile>> {
+    Err(io::Error::other("this program is built without the feature `s3` of serve-score"))
 }
 
 fn below(root: &Path) -> io::Result<Vec<InputFile>> {

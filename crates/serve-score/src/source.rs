@@ -6,6 +6,7 @@
 mod arrow;
 mod binding;
 mod bytes;
+mod chunks;
 mod csv;
 mod json;
 mod lines;

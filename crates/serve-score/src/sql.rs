@@ -14,6 +14,7 @@
 
 mod arguments;
 mod function;
+mod query;
 mod table;
 
 use std::collections::HashMap;
@@ -31,6 +32,7 @@ use crate::model::PinnedModel;
 
 use arguments::InputsByName;
 use function::{Kind, ModelFunction};
+pub use query::{QueryOptions, QuerySummary, query};
 pub use table::register_input;
 
 /// Reasons that are kept for rows without an answer.

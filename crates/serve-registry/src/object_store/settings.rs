@@ -28,6 +28,7 @@ pub(super) struct Client {
 pub(super) fn client(
     bucket: &str,
     settings: impl IntoIterator<Item = (String, String)>,
+    retry: RetryConfig,
 ) -> Result<Client, Failed> {
     // The whole answer may take long, silence may not: the calls have timeouts of their own, and attempts too.
     let mut client = ClientOptions::new().with_timeout_disabled().with_connect_timeout(CONNECT_TIMEOUT);
@@ -52,7 +53,6 @@ pub(super) fn client(
         builder = builder.with_config(key, value);
     }
     secrets.retain(|secret| !secret.is_empty());
-    let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
     let store = builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()?;
     Ok(Client { store: Arc::new(store), secrets, endpoint })
 }

@@ -1,7 +1,6 @@
 //! Arrow IPC, as a file or as a stream: a piece is a record batch. It is decoded under the lock, which takes little more than
 //! reading its bytes.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,7 +12,7 @@ use arrow_schema::{ArrowError, SchemaRef};
 use super::{BATCH_ROWS, Batch, Binding, Header, Opened, Piece, Reader};
 use crate::error::{Cause, ScoreError};
 use crate::format::Format;
-use crate::location::InputFile;
+use crate::location::{InputFile, Seekable};
 
 const MAGIC: &[u8] = b"ARROW1";
 
@@ -22,14 +21,14 @@ fn wrong(location: &str, source: impl Into<Cause>) -> ScoreError {
 }
 
 enum Batches {
-    File(FileReader<BufReader<File>>),
-    Stream(StreamReader<BufReader<File>>),
+    File(FileReader<BufReader<Box<dyn Seekable>>>),
+    Stream(StreamReader<BufReader<Box<dyn Seekable>>>),
 }
 
 impl Batches {
     fn open(input: &InputFile, columns: Option<Vec<usize>>) -> Result<Self, ScoreError> {
         let name = input.name();
-        let mut file = input.file()?;
+        let mut file = input.open()?.seekable();
         let mut magic = Vec::new();
         (&mut file).take(MAGIC.len() as u64).read_to_end(&mut magic).map_err(|error| wrong(&name, error))?;
         file.seek(SeekFrom::Start(0)).map_err(|error| wrong(&name, error))?;

@@ -130,7 +130,7 @@ fn begin(file: &InputFile, count: &Arc<AtomicU64>) -> Result<(Vec<String>, Begun
 pub(super) fn header(file: &InputFile) -> Result<Header, ScoreError> {
     let (names, begun) = begin(file, &Arc::default())?;
     let fields: Vec<Field> = names.into_iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
-    let begun = file.path().is_none().then_some(begun);
+    let begun = file.is_pipe().then_some(begun);
     Ok(Header { schema: Arc::new(Schema::new(fields)), rows: None, begun })
 }
 

@@ -68,7 +68,7 @@ pub(super) fn header(file: &InputFile) -> Result<Header, ScoreError> {
     let text = |datatype: DataType| if datatype == DataType::Null { DataType::Utf8 } else { datatype };
     let fields: Vec<Field> =
         fields.into_iter().map(|(name, datatype)| Field::new(name, text(datatype), true)).collect();
-    let begun = file.path().is_none().then(|| {
+    let begun = file.is_pipe().then(|| {
         let (rest, reader) = blocks.into_rest();
         let mut head = block.bytes.to_vec();
         head.extend_from_slice(&rest);

@@ -1,7 +1,6 @@
 //! Parquet: a piece is a row group, or a range of a long one. Its thread decodes it page by page, so a long row group is never
 //! held whole.
 
-use std::fs::File;
 use std::sync::Arc;
 
 use ::parquet::arrow::ProjectionMask;
@@ -9,6 +8,7 @@ use ::parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 
+use super::chunks::Chunks;
 use super::{BATCH_ROWS, Batch, Binding, Header, Opened, Piece, Reader};
 use crate::error::{Cause, ScoreError};
 use crate::format::Format;
@@ -21,8 +21,8 @@ fn wrong(location: &str, source: impl Into<Cause>) -> ScoreError {
     ScoreError::Input { location: location.to_owned(), format: Format::Parquet, source: source.into() }
 }
 
-fn metadata(file: &InputFile) -> Result<(File, ArrowReaderMetadata), ScoreError> {
-    let opened = file.file()?;
+fn metadata(file: &InputFile) -> Result<(Chunks, ArrowReaderMetadata), ScoreError> {
+    let opened = Chunks::of(file.open()?);
     let metadata = ArrowReaderMetadata::load(&opened, ArrowReaderOptions::new());
     metadata.map(|metadata| (opened, metadata)).map_err(|error| wrong(&file.name(), error))
 }
@@ -37,7 +37,7 @@ pub(super) fn header(file: &InputFile) -> Result<Header, ScoreError> {
 /// One file.
 pub(super) struct RowGroups {
     name: Arc<str>,
-    file: File,
+    chunks: Chunks,
     metadata: ArrowReaderMetadata,
     mask: ProjectionMask,
     binding: Arc<Binding>,
@@ -49,21 +49,31 @@ pub(super) struct RowGroups {
 impl RowGroups {
     pub(super) fn open(opened: Opened) -> Result<Self, ScoreError> {
         let Opened { file: input, header, binding } = opened;
-        let (file, metadata) = metadata(&input)?;
+        let (chunks, metadata) = metadata(&input)?;
         if metadata.schema() != &header.schema {
             return Err(wrong(&input.name(), "it was changed meanwhile"));
         }
         let schema = metadata.parquet_schema();
         let mask = ProjectionMask::roots(schema, binding.own.iter().copied());
-        Ok(Self { name: input.name().into(), file, metadata, mask, binding, group: 0, taken: 0 })
+        Ok(Self { name: input.name().into(), chunks, metadata, mask, binding, group: 0, taken: 0 })
+    }
+
+    /// Asks for what is read of a row group at once, where every request costs time.
+    fn fetch(&mut self) -> Result<(), ScoreError> {
+        let group = self.metadata.metadata().row_group(self.group);
+        let leaves = (0..group.num_columns()).filter(|&leaf| self.mask.leaf_included(leaf));
+        let ranges =
+            leaves.map(|leaf| group.column(leaf).byte_range()).map(|(start, length)| start..start + length);
+        let ranges: Vec<_> = ranges.collect();
+        self.chunks.fetch(ranges).map_err(|error| wrong(&self.name, error))
     }
 
     fn reader(&self, rows: usize) -> Result<ParquetRecordBatchReader, ScoreError> {
-        let file = self.file.try_clone().map_err(|error| wrong(&self.name, error))?;
-        let mut builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, self.metadata.clone())
-            .with_projection(self.mask.clone())
-            .with_row_groups(vec![self.group])
-            .with_batch_size(BATCH_ROWS);
+        let mut builder =
+            ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), self.metadata.clone())
+                .with_projection(self.mask.clone())
+                .with_row_groups(vec![self.group])
+                .with_batch_size(BATCH_ROWS);
         if self.taken > 0 {
             builder = builder.with_offset(self.taken);
         }
@@ -80,6 +90,9 @@ impl Reader for RowGroups {
             if self.taken >= all {
                 (self.group, self.taken) = (self.group + 1, 0);
                 continue;
+            }
+            if self.taken == 0 {
+                self.fetch()?;
             }
             let pieces = (all / PIECE_ROWS).max(1);
             let rows = all.div_ceil(pieces).next_multiple_of(BATCH_ROWS).min(all - self.taken);
