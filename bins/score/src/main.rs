@@ -4,6 +4,8 @@
 mod args;
 mod config;
 mod progress;
+#[cfg(feature = "sql")]
+mod query;
 mod run;
 
 use std::process::ExitCode;

@@ -44,6 +44,7 @@ impl Display {
     }
 
     /// Where nobody knows how much there is.
+    #[cfg(feature = "sql")]
     pub(crate) fn unknown(quiet: bool) -> Self {
         Self { whole: Whole::Unknown, quiet }
     }

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
 use serve_core::ByteSize;
-use serve_registry::Registry;
 use serve_score::job::RunOptions;
-use serve_score::sql::{self, QueryOptions, QuerySummary};
 use serve_score::{
     Fault, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary, location,
 };
@@ -23,8 +21,9 @@ const SAMPLE_ROWS: usize = 10;
 pub(crate) fn run(args: &Args) -> Result<(), Exit> {
     let registry = config::registry(args)?;
     let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
+    #[cfg(feature = "sql")]
     if let (Some(sql), Some(output)) = (&args.sql, &output) {
-        return query(args, registry, sql, output);
+        return crate::query::run(args, registry, sql, output);
     }
     let reference = args.model.as_deref().unwrap_or_default();
     let model = if args.explain {
@@ -45,33 +44,6 @@ pub(crate) fn run(args: &Args) -> Result<(), Exit> {
         Some(output) if !args.dry_run => score(args, job, output),
         _ => show(job),
     }
-}
-
-/// `--sql`.
-fn query(args: &Args, registry: Registry, sql: &str, output: &Output) -> Result<(), Exit> {
-    let files = location::list(&args.input).map_err(exit)?;
-    let source = Source::open(files, args.input_format).map_err(exit)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = QueryOptions {
-        threads: args.threads.map_or(cores, usize::from),
-        memory_bytes: args.memory_limit.map(|ByteSize(bytes)| usize::try_from(bytes).unwrap_or(usize::MAX)),
-    };
-    let progress = Arc::new(Progress::default());
-    stop_at_signals(&progress)?;
-    // How many rows a query answers with nobody knows before.
-    let display = Display::unknown(args.quiet);
-    let done = std::thread::scope(|scope| {
-        let _shown = display.show(scope, &progress);
-        sql::query(&Arc::new(registry), source, sql, options, output, &progress)
-    });
-    let summary = done.map_err(exit)?;
-    summary.reasons.iter().for_each(|reason| eprintln!("serve-score: a row without an answer: {reason}"));
-    if !args.quiet {
-        let QuerySummary { rows, unanswered, elapsed, .. } = summary;
-        let (seconds, output) = (elapsed.as_secs_f64(), output.name());
-        eprintln!("serve-score: {rows} rows, {unanswered} without an answer, in {seconds:.1} s to {output}");
-    }
-    Ok(())
 }
 
 fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
@@ -152,7 +124,7 @@ fn show(job: Job) -> Result<(), Exit> {
 }
 
 /// An interrupt or a termination ends the job cleanly; a second one ends the process.
-fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
+pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
     let failed = |error: std::io::Error| Exit::because(ExitReason::System, error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
     let progress = Arc::clone(progress);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::builder::StringBuilder;
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{Field, Schema};
 use serve_core::signature::{InvalidInput, Violation};
 use serve_core::{Answer, BatchPrediction, CheckedRow, PredictError};
@@ -12,7 +12,7 @@ use crate::convert::{Matrix, Wrong};
 use crate::error::ScoreError;
 use crate::plan::Plan;
 use crate::reject::Reject;
-use crate::source::Batch;
+use crate::source::{BATCH_ROWS, Batch};
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -30,6 +30,7 @@ pub struct Scored {
 pub struct Scorer {
     plan: Arc<Plan>,
     labels: Vec<String>,
+    versions: ArrayRef,
     matrix: Matrix,
     wrong: Vec<Wrong>,
     predictions: BatchPrediction,
@@ -41,9 +42,11 @@ impl Scorer {
     pub fn new(plan: Arc<Plan>) -> Self {
         let manifest = plan.model().manifest();
         let labels = manifest.decision.labels(&manifest.target).to_vec();
+        let versions = versions(manifest.version.as_str(), BATCH_ROWS);
         Self {
             plan,
             labels,
+            versions,
             matrix: Matrix::default(),
             wrong: Vec::new(),
             predictions: BatchPrediction::new(),
@@ -192,12 +195,19 @@ impl Scorer {
             let column = answered.iter().map(|row| scores[row * width + score]);
             columns.push(Arc::new(Float64Array::from_iter_values(column)));
         }
-        let version = self.plan.model().version().as_str();
-        columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(version, answered.len()))));
+        columns.push(self.version_column(answered.len()));
         columns.extend(
             contributions.columns.into_iter().map(|column| Arc::new(Float64Array::from(column)) as ArrayRef),
         );
         RecordBatch::try_new(Arc::clone(schema), columns).map_err(ScoreError::software)
+    }
+
+    /// The same text in every row, made once.
+    fn version_column(&self, rows: usize) -> ArrayRef {
+        if self.versions.len() >= rows {
+            return self.versions.slice(0, rows);
+        }
+        versions(self.plan.model().version().as_str(), rows)
     }
 
     fn label_column(&self, answered: &[usize]) -> ArrayRef {
@@ -211,6 +221,10 @@ impl Scorer {
         }
         Arc::new(column.finish())
     }
+}
+
+fn versions(version: &str, rows: usize) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(version, rows)))
 }
 
 fn cast(column: &ArrayRef, field: &Field) -> Result<ArrayRef, arrow_schema::ArrowError> {
