@@ -92,7 +92,7 @@ impl Plan {
         let at = |name: &String| columns.iter().position(|column| column == name).unwrap_or_default();
         let (inputs, kept): (Vec<_>, Vec<_>) =
             (inputs.iter().map(at).collect(), kept.iter().map(at).collect());
-        let bindings = bind(source, &columns, &inputs, signature)?;
+        let bindings = bind(source, &columns, (&inputs, &kept), signature)?;
         let fields = &bindings[0].fields;
         let kept_fields: Vec<FieldRef> = kept.iter().map(|&at| Arc::clone(&fields[at])).collect();
         same_types(source, &bindings, &kept, &kept_fields)?;
@@ -147,12 +147,12 @@ fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
 fn bind(
     source: &Source,
     columns: &[String],
-    inputs: &[usize],
+    (inputs, kept): (&[usize], &[usize]),
     signature: &Signature,
 ) -> Result<Vec<Binding>, ScoreError> {
     let mut bindings = Vec::with_capacity(source.files().len());
     for (file, header) in source.files().iter().zip(source.headers()) {
-        let binding = Binding::new(columns, &header.schema, file.partition()).map_err(|wrong| {
+        let mut binding = Binding::new(columns, &header.schema, file.partition()).map_err(|wrong| {
             let of = |kind| {
                 let names: Vec<&str> =
                     wrong.iter().filter(|(_, why)| *why == kind).map(|(name, _)| name.as_str()).collect();
@@ -178,6 +178,9 @@ fn bind(
             }
             ScoreError::plan(problem)
         })?;
+        if source.format() == Format::Json {
+            binding.loosen(inputs, kept);
+        }
         let misfits: Vec<String> = signature
             .inputs()
             .iter()

@@ -15,6 +15,8 @@ pub(crate) struct Binding {
     pub(crate) own: Vec<usize>,
     /// Their names.
     own_names: Vec<String>,
+    /// What their values are read as, where the file leaves that open.
+    pub(crate) own_types: Vec<DataType>,
     /// The columns asked for, in order.
     at: Vec<At>,
     /// Their types in this file.
@@ -79,8 +81,24 @@ impl Binding {
             .into_iter()
             .map(|(at, field)| (at.map_or_else(At::Folder, |position| At::Own(rank(position))), field))
             .unzip();
+        let own_types = own.iter().map(|&position| schema.field(position).data_type().clone()).collect();
         let own_names = own.iter().map(|&position| schema.field(position).name().clone()).collect();
-        Ok(Self { own, own_names, at, fields })
+        Ok(Self { own, own_names, own_types, at, fields })
+    }
+
+    /// For files whose types are those of their first lines: what is only an input is text until the signature says what it
+    /// is, and a whole number that is also kept need not stay one.
+    pub(crate) fn loosen(&mut self, inputs: &[usize], kept: &[usize]) {
+        for &name in inputs {
+            let At::Own(own) = self.at[name] else { continue };
+            let loose = match self.own_types[own] {
+                _ if !kept.contains(&name) => DataType::Utf8,
+                DataType::Int64 => DataType::Float64,
+                _ => continue,
+            };
+            self.fields[name] = Arc::new(self.fields[name].as_ref().clone().with_data_type(loose.clone()));
+            self.own_types[own] = loose;
+        }
     }
 
     /// The name of one of the columns that are read, by its position in the file.

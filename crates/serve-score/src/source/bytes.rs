@@ -13,7 +13,6 @@ use crate::location::InputFile;
 pub(crate) struct Begun {
     pub(crate) head: Vec<u8>,
     pub(crate) rest: Box<dyn Read + Send>,
-    pub(crate) count: Arc<AtomicU64>,
 }
 
 impl std::fmt::Debug for Begun {

@@ -124,7 +124,7 @@ fn begin(file: &InputFile, count: &Arc<AtomicU64>) -> Result<(Vec<String>, Begun
     if names.iter().any(|name| name.contains('\0')) {
         return Err(wrong(&name, "the header holds zero bytes: expected UTF-8 text"));
     }
-    Ok((names, Begun { head: rest, rest: reader, count: Arc::clone(count) }))
+    Ok((names, Begun { head: rest, rest: reader }))
 }
 
 pub(super) fn header(file: &InputFile) -> Result<Header, ScoreError> {

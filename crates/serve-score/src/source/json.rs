@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use arrow_array::ArrayRef;
 use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringBuilder};
 use arrow_schema::{DataType, Field, Schema};
-use serde::de::{Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::bytes::{self, Begun};
@@ -72,7 +72,7 @@ pub(super) fn header(file: &InputFile) -> Result<Header, ScoreError> {
         let (rest, reader) = blocks.into_rest();
         let mut head = block.bytes.to_vec();
         head.extend_from_slice(&rest);
-        Begun { head, rest: reader, count }
+        Begun { head, rest: reader }
     });
     Ok(Header { schema: Arc::new(Schema::new(fields)), rows: None, begun })
 }
@@ -140,11 +140,8 @@ impl Objects {
             Some(begun) => Blocks::new(begun.head, begun.rest, line_end),
             None => begin(&file, count)?,
         };
-        let field = |column: &usize| {
-            let field = header.schema.field(*column);
-            (field.data_type().clone(), field.name().clone())
-        };
-        let fields: Arc<[_]> = binding.own.iter().map(field).collect();
+        let field = |(own, datatype): (&usize, &DataType)| (datatype.clone(), binding.own_name(*own));
+        let fields: Arc<[_]> = binding.own.iter().zip(&binding.own_types).map(field).collect();
         let positions = fields.iter().enumerate().map(|(at, (_, name))| (name.clone(), at)).collect();
         Ok(Self { name: file.name().into(), blocks, binding, fields, positions: Arc::new(positions) })
     }
