@@ -85,7 +85,7 @@ impl Matrix {
         texts: Texts,
         wrong: &mut Vec<Wrong>,
     ) {
-        self.rows = columns.first().map_or(0, |column| column.len());
+        self.rows = columns.first().map_or(0, Array::len);
         let inputs = signature.inputs();
         self.inputs = columns.len();
         self.single = columns
@@ -250,13 +250,13 @@ fn timestamps(column: &ArrayRef, unit: TimeUnit, into: &mut [f64]) {
     match unit {
         TimeUnit::Second => primitive::<TimestampSecondType, _>(column, into, f64::NAN, |x| x as f64),
         TimeUnit::Millisecond => {
-            primitive::<TimestampMillisecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e3)
+            primitive::<TimestampMillisecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e3);
         }
         TimeUnit::Microsecond => {
-            primitive::<TimestampMicrosecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e6)
+            primitive::<TimestampMicrosecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e6);
         }
         TimeUnit::Nanosecond => {
-            primitive::<TimestampNanosecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e9)
+            primitive::<TimestampNanosecondType, _>(column, into, f64::NAN, |x| x as f64 / 1e9);
         }
     }
 }
@@ -279,9 +279,10 @@ fn written(column: &ArrayRef, into: &mut [f64]) {
     let options = FormatOptions::new();
     let Ok(formatter) = ArrayFormatter::try_new(column, &options) else { return into.fill(f64::NAN) };
     for (row, into) in into.iter_mut().enumerate() {
-        *into = match column.is_null(row) {
-            true => f64::NAN,
-            false => formatter.value(row).to_string().parse().unwrap_or(f64::NAN),
+        *into = if column.is_null(row) {
+            f64::NAN
+        } else {
+            formatter.value(row).to_string().parse().unwrap_or(f64::NAN)
         };
     }
 }

@@ -227,7 +227,7 @@ fn matching(pattern: &str, missing: io::Error) -> io::Result<Vec<InputFile>> {
         .collect();
     let mut files = Vec::new();
     for path in paths {
-        let path = path.map_err(|error| io::Error::from(error))?;
+        let path = path.map_err(io::Error::from)?;
         let metadata = fs::metadata(&path)?;
         if metadata.is_dir() {
             files.extend(below(&path)?);

@@ -2,6 +2,7 @@
 //! columns are. Whatever is wrong with these is told here, all of it at once.
 
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
@@ -10,8 +11,9 @@ use serve_core::{Signature, Task};
 use crate::convert::{self, Texts};
 use crate::error::ScoreError;
 use crate::format::Format;
+use crate::location::InputFile;
 use crate::model::PinnedModel;
-use crate::source::{Binding, Source, Unbound, all_columns};
+use crate::source::{Binding, Header, Source, Unbound, all_columns};
 
 /// Names that a message lists.
 const LISTED: usize = 20;
@@ -152,55 +154,61 @@ fn bind(
 ) -> Result<Vec<Binding>, ScoreError> {
     let mut bindings = Vec::with_capacity(source.files().len());
     for (file, header) in source.files().iter().zip(source.headers()) {
-        let mut binding = Binding::new(columns, &header.schema, file.partition()).map_err(|wrong| {
-            let of = |kind| {
-                let names: Vec<&str> =
-                    wrong.iter().filter(|(_, why)| *why == kind).map(|(name, _)| name.as_str()).collect();
-                names
-            };
-            let (missing, twice) = (of(Unbound::Missing), of(Unbound::Twice));
-            let mut problem = file.name();
-            if !twice.is_empty() {
-                problem.push_str(&format!(": columns that stand twice: {}", listed(twice.into_iter())));
-            }
-            if !missing.is_empty() {
-                let all = all_columns(&header.schema, file.partition());
-                let other: Vec<&str> = all
-                    .iter()
-                    .map(|field| field.name().as_str())
-                    .filter(|name| !columns.iter().any(|column| column == name))
-                    .collect();
-                problem.push_str(&format!(": missing columns {}", listed(missing.into_iter())));
-                if !other.is_empty() {
-                    let other = listed(other.into_iter());
-                    problem.push_str(&format!("; it has {other} (--map FEATURE=COLUMN renames)"));
-                }
-            }
-            ScoreError::plan(problem)
-        })?;
+        let found = Binding::new(columns, &header.schema, file.partition());
+        let mut binding = found.map_err(|wrong| unbound(columns, file, header, &wrong))?;
         if source.format() == Format::Json {
             binding.loosen(inputs, kept);
         }
-        let misfits: Vec<String> = signature
-            .inputs()
-            .iter()
-            .zip(inputs)
-            .filter_map(|(input, &at)| {
-                let (name, datatype) = (&columns[at], binding.fields[at].data_type());
-                let expected = convert::check(datatype, input).err()?;
-                Some(format!("column {name:?} is {datatype}, the input {:?} expects {expected}", input.name))
-            })
-            .collect();
-        if let Some(first) = misfits.first() {
-            let more = match misfits.len() - 1 {
-                0 => String::new(),
-                more => format!(", and {more} more"),
-            };
-            return Err(ScoreError::plan(format!("{}: {first}{more}", file.name())));
-        }
+        check_types(file, columns, inputs, &binding, signature)?;
         bindings.push(binding);
     }
     Ok(bindings)
+}
+
+/// What is missing or stands twice, and what is there beside it.
+fn unbound(columns: &[String], file: &InputFile, header: &Header, wrong: &[(String, Unbound)]) -> ScoreError {
+    let of = |kind| {
+        let names = wrong.iter().filter(|(_, why)| *why == kind).map(|(name, _)| name.as_str());
+        names.collect::<Vec<&str>>()
+    };
+    let (missing, twice) = (of(Unbound::Missing), of(Unbound::Twice));
+    let mut problem = file.name();
+    if !twice.is_empty() {
+        let _ = write!(problem, ": columns that stand twice: {}", listed(twice.into_iter()));
+    }
+    if !missing.is_empty() {
+        let all = all_columns(&header.schema, file.partition());
+        let names = all.iter().map(|field| field.name().as_str());
+        let other: Vec<&str> = names.filter(|name| !columns.iter().any(|column| column == name)).collect();
+        let _ = write!(problem, ": missing columns {}", listed(missing.into_iter()));
+        if !other.is_empty() {
+            let _ = write!(problem, "; it has {} (--map FEATURE=COLUMN renames)", listed(other.into_iter()));
+        }
+    }
+    ScoreError::plan(problem)
+}
+
+/// The columns of inputs have to have types that can be theirs.
+fn check_types(
+    file: &InputFile,
+    columns: &[String],
+    inputs: &[usize],
+    binding: &Binding,
+    signature: &Signature,
+) -> Result<(), ScoreError> {
+    let pairs = signature.inputs().iter().zip(inputs);
+    let misfits = pairs.filter_map(|(input, &at)| {
+        let (name, datatype) = (&columns[at], binding.fields[at].data_type());
+        let expected = convert::check(datatype, input).err()?;
+        Some(format!("column {name:?} is {datatype}, the input {:?} expects {expected}", input.name))
+    });
+    let misfits: Vec<String> = misfits.collect();
+    let Some(first) = misfits.first() else { return Ok(()) };
+    let more = match misfits.len() - 1 {
+        0 => String::new(),
+        more => format!(", and {more} more"),
+    };
+    Err(ScoreError::plan(format!("{}: {first}{more}", file.name())))
 }
 
 /// What is kept has to have the same type in every file, or one that Arrow casts without loss.

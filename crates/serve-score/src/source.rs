@@ -217,10 +217,10 @@ impl Pieces {
     /// When a file cannot be opened or is broken.
     pub fn next_piece(&mut self) -> Result<Option<Box<dyn Piece>>, ScoreError> {
         loop {
-            if let Some(reader) = &mut self.current {
-                if let Some(piece) = reader.next_piece(&mut self.next_row)? {
-                    return Ok(Some(piece));
-                }
+            if let Some(reader) = &mut self.current
+                && let Some(piece) = reader.next_piece(&mut self.next_row)?
+            {
+                return Ok(Some(piece));
             }
             let Some(opened) = self.files.next() else { return Ok(None) };
             let count = &self.bytes_read;

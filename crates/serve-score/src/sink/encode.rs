@@ -95,12 +95,10 @@ impl Stream {
     fn of(bytes: Bytes, name: &str) -> io::Result<Self> {
         let bytes = BufWriter::with_capacity(1 << 18, bytes);
         let lower = name.to_ascii_lowercase();
-        Ok(if lower.ends_with(".gz") {
-            Self::Gzip(GzEncoder::new(bytes, flate2::Compression::default()))
-        } else if lower.ends_with(".zst") || lower.ends_with(".zstd") {
-            Self::Zstd(zstd::stream::write::Encoder::new(bytes, 0)?)
-        } else {
-            Self::Plain(bytes)
+        Ok(match lower.rsplit_once('.') {
+            Some((_, "gz")) => Self::Gzip(GzEncoder::new(bytes, flate2::Compression::default())),
+            Some((_, "zst" | "zstd")) => Self::Zstd(zstd::stream::write::Encoder::new(bytes, 0)?),
+            _ => Self::Plain(bytes),
         })
     }
 

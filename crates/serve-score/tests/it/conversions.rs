@@ -19,8 +19,8 @@ fn numbers(input: Input, column: ArrayRef, texts: Texts) -> Vec<String> {
     matrix.read(&signature, &[column], texts, &mut wrong);
     let mut told: Vec<String> = (0..matrix.len()).map(|row| matrix.at(row, 0).to_string()).collect();
     for wrong in wrong {
-        told[wrong.row] =
-            format!("{:?}", wrong.problem).split([' ', '{']).next().unwrap_or_default().to_owned();
+        let told_of = format!("{:?}", wrong.problem);
+        told_of.split([' ', '{']).next().unwrap_or_default().clone_into(&mut told[wrong.row]);
     }
     told
 }

@@ -26,7 +26,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let directory = Directory::create(&folder.path().join("registry")).expect("a registry");
+        let directory = Directory::create(folder.path().join("registry").as_path()).expect("a registry");
         for bundle in [plain("v1", 0.0), plain("v2", 0.5), typed()] {
             directory.publish(&bundle, "tests").expect("publishes");
         }
@@ -83,7 +83,7 @@ impl Fixture {
     }
 
     pub(crate) fn read(&self, name: &str) -> String {
-        std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        std::fs::read_to_string(self.path(name)).expect(name)
     }
 
     /// What lies in the folder.
@@ -169,6 +169,6 @@ pub(crate) fn read_parquet(path: &Path) -> RecordBatch {
 pub(crate) fn bits(batch: &RecordBatch, name: &str) -> Vec<u64> {
     use arrow_array::cast::AsArray;
     use arrow_array::types::Float64Type;
-    let column = batch.column_by_name(name).unwrap_or_else(|| panic!("{name} is there"));
+    let column = batch.column_by_name(name).expect(name);
     column.as_primitive::<Float64Type>().values().iter().map(|x| x.to_bits()).collect()
 }

@@ -22,7 +22,7 @@ fn numbers(salt: u64) -> impl Iterator<Item = f64> {
 }
 
 fn rows() -> RecordBatch {
-    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS as i64));
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values((0_i64..).take(ROWS)));
     let a: ArrayRef = Arc::new(Float64Array::from_iter_values(numbers(1).take(ROWS)));
     let b: ArrayRef = Arc::new(Float64Array::from_iter_values(numbers(2).take(ROWS)));
     batch(vec![("id", ids), ("b", b), ("a", a)])

@@ -9,8 +9,8 @@ use serve_score::{Fault, Output, PlanOptions, Progress};
 use crate::fixture::{Fixture, bits, read_parquet};
 
 fn rows(count: usize) -> String {
-    let lines: String = (0..count).map(|n| format!("{n},{}.5,1\n", n % 7)).collect();
-    format!("id,a,b\n{lines}")
+    let lines: Vec<String> = (0..count).map(|n| format!("{n},{}.5,1\n", n % 7)).collect();
+    format!("id,a,b\n{}", lines.concat())
 }
 
 #[test]
