@@ -9,6 +9,7 @@ use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
 
 use crate::error::Cause;
 use crate::format::Format;
@@ -31,8 +32,8 @@ impl Encoder {
     pub(super) fn new(format: Format, schema: &SchemaRef, bytes: Bytes, name: &str) -> Result<Self, Cause> {
         Ok(match format {
             Format::Parquet => {
-                let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-                let writer = ArrowWriter::try_new(Stream::plain(bytes), schema.clone(), Some(properties))?;
+                let writer =
+                    ArrowWriter::try_new(Stream::plain(bytes), schema.clone(), Some(properties(schema)))?;
                 Self::Parquet(Box::new(writer))
             }
             Format::Csv => {
@@ -78,6 +79,17 @@ impl Encoder {
         };
         Ok(stream.finish()?)
     }
+}
+
+/// Snappy, and no dictionaries of scores and measurements, which hardly repeat.
+fn properties(schema: &SchemaRef) -> WriterProperties {
+    let measured = schema.fields().iter().filter(|field| field.data_type().is_floating());
+    let plain = WriterProperties::builder().set_compression(Compression::SNAPPY);
+    measured
+        .fold(plain, |builder, field| {
+            builder.set_column_dictionary_enabled(ColumnPath::new(vec![field.name().clone()]), false)
+        })
+        .build()
 }
 
 /// Bytes on their way to a file.
