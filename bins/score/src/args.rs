@@ -10,6 +10,7 @@ use serve_score::{Format, Keep, MaxRejects};
 /// Scores files with a registered model, with the server's answers bit for bit.
 #[derive(Debug, Parser)]
 #[command(name = "serve-score", version, about, max_term_width = 100)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag that stands or does not")]
 pub(crate) struct Args {
     /// Registry: a folder, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR|URL", env = "SERVE_REGISTRY")]

@@ -11,11 +11,23 @@ use crate::args::Args;
 
 /// The server's sections; all but the registry's are allowed and not read.
 #[derive(Debug, Default, Deserialize)]
-#[serde(default)]
+#[serde(deny_unknown_fields, default)]
 struct Sections {
     registry: RegistryConfig,
-    #[serde(flatten)]
-    _others: std::collections::BTreeMap<String, IgnoredAny>,
+    #[serde(rename = "features")]
+    _features: Option<IgnoredAny>,
+    #[serde(rename = "http")]
+    _http: Option<IgnoredAny>,
+    #[serde(rename = "auth")]
+    _auth: Option<IgnoredAny>,
+    #[serde(rename = "limits")]
+    _limits: Option<IgnoredAny>,
+    #[serde(rename = "cache")]
+    _cache: Option<IgnoredAny>,
+    #[serde(rename = "telemetry")]
+    _telemetry: Option<IgnoredAny>,
+    #[serde(rename = "log")]
+    _log: Option<IgnoredAny>,
 }
 
 /// Opens the registry; nothing of it is loaded before it is asked for.

@@ -60,9 +60,9 @@ impl Display {
         let (end, ended) = channel();
         let thread = scope.spawn(move || {
             if std::io::stderr().is_terminal() {
-                self.bar(progress, &ended)
+                self.bar(progress, &ended);
             } else {
-                self.lines(progress, &ended)
+                self.lines(progress, &ended);
             }
         });
         Shown { end: Some(end), thread: Some(thread) }

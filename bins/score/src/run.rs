@@ -1,6 +1,7 @@
 //! From arguments to a job, and from what it comes to to an exit code.
 
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::sync::Arc;
 
 use arrow_cast::pretty::pretty_format_batches;
@@ -94,24 +95,24 @@ fn show(job: Job) -> Result<(), Exit> {
     let mut text = format!("model    {} ({})\n", plan.model(), plan.model().digest());
     let source = job.source();
     let rows = source.rows().map_or_else(String::new, |rows| format!(", {rows} rows"));
-    text.push_str(&format!("input    {} file(s), {}{rows}\n", source.files().len(), source.format()));
+    let _ = writeln!(text, "input    {} file(s), {}{rows}", source.files().len(), source.format());
     let width = plan.matched().map(|(feature, _)| feature.len()).max().unwrap_or(0);
     for (at, (feature, column)) in plan.matched().enumerate() {
         let head = if at == 0 { "columns" } else { "" };
-        text.push_str(&format!("{head:<8} {feature:<width$} = {column}\n"));
+        let _ = writeln!(text, "{head:<8} {feature:<width$} = {column}");
     }
     for (at, field) in plan.schema().fields().iter().enumerate() {
         let head = if at == 0 { "output" } else { "" };
-        text.push_str(&format!("{head:<8} {} {}\n", field.name(), field.data_type()));
+        let _ = writeln!(text, "{head:<8} {} {}", field.name(), field.data_type());
     }
     match job.sample(SAMPLE_ROWS).map_err(exit)? {
         None => text.push_str("there are no rows\n"),
         Some(scored) => {
             let table = pretty_format_batches(&[scored.answers]);
             let table = table.map_err(|error| Exit::because(ExitReason::Software, error))?;
-            text.push_str(&format!("{table}\n"));
+            let _ = writeln!(text, "{table}");
             for reject in scored.rejects {
-                text.push_str(&format!("row {} is rejected: {}\n", reject.row, reject.reason));
+                let _ = writeln!(text, "row {} is rejected: {}", reject.row, reject.reason);
             }
         }
     }
