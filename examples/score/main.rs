@@ -1,5 +1,5 @@
 //! Scores a join: prices in one Parquet file, sentiment in another, and a model that takes columns of both. Run it with
-//! `cargo run -p serve-examples --example score`.
+//! `cargo run -p serve-examples --features sql --example score`.
 
 use std::error::Error;
 use std::fs::File;
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
 
     // A registry with one model, a logistic regression over `a` and `b`; yours has your own.
-    let directory = Directory::create(&folder.path().join("models"))?;
+    let directory = Directory::create(folder.path().join("models").as_path())?;
     directory.publish(&serve_core::doctest::logistic("direction", "v1", 0.0).build()?, "example")?;
     let registry = Arc::new(Registry::open(folder.path().join("models"))?);
 

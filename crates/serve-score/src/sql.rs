@@ -96,8 +96,12 @@ impl Models {
         }
         let (reference, digest) =
             text.split_once('#').map_or((text, None), |(text, digest)| (text, Some(digest)));
-        let resolve = if explained { PinnedModel::resolve_explained } else { PinnedModel::resolve };
-        let model = resolve(&self.registry, reference).map_err(external)?;
+        let model = if explained {
+            PinnedModel::resolve_explained(&self.registry, reference)
+        } else {
+            PinnedModel::resolve(&self.registry, reference)
+        };
+        let model = model.map_err(external)?;
         if let Some(digest) = digest.filter(|digest| *digest != model.digest().to_string()) {
             let problem =
                 format!("{model} has the digest {}, the query was planned with {digest}", model.digest());

@@ -62,9 +62,8 @@ pub fn query(
     let rows = runtime.block_on(async {
         register_input(&session, TABLE, source).await.map_err(failed)?;
         let frame = session.sql(sql).await.map_err(failed)?;
-        let schema = Arc::new(frame.schema().as_arrow().clone());
-        let mut sink = output.open(&schema)?;
         let mut rows = frame.execute_stream().await.map_err(failed)?;
+        let mut sink = output.open(&rows.schema())?;
         let mut count = 0;
         while let Some(batch) = rows.next().await {
             let batch = batch.map_err(failed)?;
