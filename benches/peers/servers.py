@@ -1,8 +1,10 @@
-"""serve-server beside FastAPI, over HTTP: one row of named features at a time, the same LightGBM model, in turns.
+"""serve-server beside FastAPI and furnace-server, over HTTP: one row at a time, the same LightGBM model, in turns.
 
-    servers.py FOLDER [--turns N] [--seconds S] [--features N]
+    servers.py FOLDER [--furnace PROGRAM] [--turns N] [--seconds S] [--features N]
 
-FOLDER holds serve-server and serve-ctl. Needs wrk, and the packages of servers-requirements.txt; from the repository's root.
+FOLDER holds serve-server and serve-ctl; PROGRAM is furnace/'s. Features are named to serve-server and FastAPI; furnace-server
+takes a tensor of float32, as JSON of the Open Inference Protocol, and is beside serve-server with the same body too. Needs wrk
+and the packages of servers-requirements.txt; from the repository's root.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -65,9 +68,9 @@ def ready(url, body, process):
     sys.exit(f"{url} does not answer")
 
 
-def wrk(url, body, seconds):
-    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "-s", HERE.parent / "post.lua", "--latency", url]
-    command += ["--", "/predict", body, "Content-Type", "application/json"]
+def wrk(server, seconds):
+    command = ["wrk", "-t1", "-c32", f"-d{seconds}s", "-s", HERE.parent / "post.lua", "--latency", server.url]
+    command += ["--", server.path, server.body, "Content-Type", "application/json"]
     told = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     if "Non-2xx" in told:
         sys.exit(told)
@@ -80,6 +83,7 @@ def wrk(url, body, seconds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
+    parser.add_argument("--furnace", type=Path)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("--features", type=int, default=56)
@@ -88,48 +92,75 @@ def main():
         compare(arguments, Path(work))
 
 
+@dataclass
+class Server:
+    """A server under measurement, and what it is asked."""
+
+    name: str
+    url: str
+    path: str
+    body: Path
+    process: subprocess.Popen
+
+
 def compare(arguments, work):
     model = work / "model.txt"
     names = train(model, arguments.features)
     row = {name: round((n * 0.37) % 3 - 1.5, 6) for n, name in enumerate(names)}
-    body = work / "body.json"
-    body.write_text(json.dumps({"features": row}))
+    named = work / "named.json"
+    named.write_text(json.dumps({"features": row}))
+    tensor = {"name": "input", "shape": [1, len(row)], "datatype": "FP32", "data": list(row.values())}
+    tensors = work / "tensors.json"
+    tensors.write_text(json.dumps({"inputs": [tensor]}))
     publish = [arguments.folder / "serve-ctl", "--registry", work / "models", "import", model]
     subprocess.run([*publish, "--name", "bench", "--promote"], check=True, stdout=subprocess.DEVNULL)
-    ports = {"serve-server": free_port(), "FastAPI, 1 worker": free_port()}
-    ours = [arguments.folder / "serve-server", "--registry", work / "models", "--port"]
-    theirs = [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--no-access-log", "--log-level", "warning", "--port"]
-    environment = os.environ | {"MODEL": str(model), "OMP_NUM_THREADS": "1"}
-    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    processes = {}
+    servers = []
+
+    def start(command, cwd=None):
+        port = free_port()
+        environment = os.environ | {"MODEL": str(model), "OMP_NUM_THREADS": "1"}
+        command = [str(port) if part == "PORT" else part for part in command]
+        silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        return f"http://127.0.0.1:{port}", subprocess.Popen(command, cwd=cwd, env=environment, **silent)
+
+    infer = "/v2/models/bench/infer"
     try:
-        for (name, port), command in zip(ports.items(), (ours, theirs)):
-            command = [*command, str(port)]
-            processes[name] = subprocess.Popen(command, cwd=None if command[0] == ours[0] else HERE, env=environment, **silent)
-        take_turns(arguments, body, ports, processes)
+        url, ours = start([arguments.folder / "serve-server", "--registry", work / "models", "--port", "PORT"])
+        servers.append(Server("serve-server, named features", url, "/predict", named, ours))
+        uvicorn = [sys.executable, "-m", "uvicorn", "fastapi_app:app", "--no-access-log", "--log-level", "warning"]
+        theirs, process = start([*uvicorn, "--port", "PORT"], HERE)
+        servers.append(Server("FastAPI, 1 worker, named features", theirs, "/predict", named, process))
+        servers.append(Server("serve-server, tensor in JSON", url, infer, tensors, ours))
+        if arguments.furnace:
+            import lightgbm
+
+            library = Path(lightgbm.__file__).parent / "lib" / "lib_lightgbm.so"
+            theirs, process = start([arguments.furnace, "PORT", library, model])
+            servers.append(Server("furnace-server, tensor in JSON", theirs, infer, tensors, process))
+        take_turns(arguments, servers)
     finally:
-        for process in processes.values():
-            process.kill()
-            process.wait()
+        for server in servers:
+            server.process.kill()
+            server.process.wait()
 
 
-def take_turns(arguments, body, ports, processes):
-    urls = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
-    for name, url in urls.items():
-        print(name, json.dumps(ready(f"{url}/predict", body.read_bytes(), processes[name]))[:400], file=sys.stderr)
-    turns = {name: [] for name in urls}
+def take_turns(arguments, servers):
+    for server in servers:
+        answer = ready(server.url + server.path, server.body.read_bytes(), server.process)
+        print(server.name, json.dumps(answer)[:400], file=sys.stderr)
+    turns = [[] for _ in servers]
     for _ in range(arguments.turns):
-        for name, url in urls.items():
-            before = cpu(processes[name].pid)
-            requests, rate, p99 = wrk(url, body, arguments.seconds)
-            turns[name].append((rate, p99, (cpu(processes[name].pid) - before) / requests * 1e6))
+        for server, measured in zip(servers, turns):
+            before = cpu(server.process.pid)
+            requests, rate, p99 = wrk(server, arguments.seconds)
+            measured.append((rate, p99, (cpu(server.process.pid) - before) / requests * 1e6))
     print("| server | requests/s | p99, ms | µs of CPU a request | ours, times as many |")
     print("|---|---|---|---|---|")
-    first = None
-    for name, measured in turns.items():
+    ours = {}
+    for server, measured in zip(servers, turns):
         rate, p99, spent = (statistics.median(column) for column in zip(*measured))
-        first = first or rate
-        print(f"| {name} | {rate:,.0f} | {p99:.2f} | {spent:.1f} | {first / rate:.1f} |")
+        first = ours.setdefault(server.body, rate)
+        print(f"| {server.name} | {rate:,.0f} | {p99:.2f} | {spent:.1f} | {first / rate:.1f} |")
 
 
 if __name__ == "__main__":

@@ -9,10 +9,10 @@ import sys
 import tempfile
 
 URL = sys.argv[1].rstrip("/")
-SEEDS = ["1", "2"]
+SEEDS = ["1"]
 
 program = pathlib.Path(sys.executable).with_name("st")
 with tempfile.TemporaryDirectory() as folder:
     for seed in SEEDS:
-        flags = ["--max-examples", "15", "--seed", seed, "--generation-database", "none"]
+        flags = ["--max-examples", "10", "--workers", "2", "--seed", seed, "--generation-database", "none"]
         subprocess.run([program, "run", f"{URL}/openapi.json", *flags], cwd=folder, check=True)

@@ -49,6 +49,27 @@ fn answers_tell_browsers_not_to_guess() {
 }
 
 #[test]
+fn behind_a_proxy_its_own_origin_is_the_one_that_the_proxy_has() {
+    let server = server("[]", &[("SERVE__HTTP__TRUSTED_PROXIES", "[127.0.0.1]")]);
+    let from = |origin: &str, told: &[(&str, &str)]| {
+        let headers = [&[("origin", origin)], told].concat();
+        server.connect().text("POST", "/models/reload", &headers, "").status
+    };
+    let (plain, secure) = ("http://localhost", "https://localhost");
+    let (http, https) = ([("x-forwarded-proto", "http")], [("x-forwarded-proto", "https")]);
+    assert_eq!([from(secure, &https), from(plain, &https)], [200, 403]);
+    assert_eq!([from(plain, &http), from(secure, &http)], [200, 403]);
+    assert_eq!([from(plain, &[]), from(secure, &[]), from(EVIL, &[])], [200, 200, 403]);
+    let direct = Server::demo();
+    let told = [("origin", secure), https[0]];
+    assert_eq!(
+        direct.connect().text("POST", "/models/reload", &told, "").status,
+        403,
+        "nobody believes that"
+    );
+}
+
+#[test]
 fn a_page_that_is_let_may_ask_and_read() {
     let server = server(&format!("[{APP}]"), &[]);
     let mut client = server.connect();

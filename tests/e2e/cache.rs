@@ -5,12 +5,11 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
-use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 
 use crate::registry::train;
-use crate::server::Server;
+use crate::server::{Server, until};
 
 const ON: (&str, &str) = ("SERVE__CACHE__PREDICTIONS__ENABLED", "true");
 
@@ -67,7 +66,7 @@ fn a_swap_is_seen_at_once() {
     assert_eq!((version(&asked()), asked()["cached"].clone()), (json!("v2"), json!(true)));
 }
 
-fn redis() -> Option<String> {
+pub(crate) fn redis() -> Option<String> {
     let url = std::env::var("SERVE_TEST_REDIS").ok();
     if url.is_none() {
         eprintln!("skipped: SERVE_TEST_REDIS is not set");
@@ -93,10 +92,7 @@ fn servers_share_answers_and_take_nothing_else_for_one() {
     let one = sharing(&url);
     let answer = ask(&one, "BTC/USD");
     let keys = || cli(bare, &["--scan", "--pattern", &format!("e2e-cache-{}:b:*", std::process::id())]);
-    let until = Instant::now() + std::time::Duration::from_mins(1);
-    while keys().trim().is_empty() {
-        assert!(Instant::now() < until, "nothing is shared");
-    }
+    until("an answer is shared", || !keys().trim().is_empty());
     let other = sharing(&url);
     let shared = ask(&other, "BTC/USD");
     assert_eq!((&shared["prediction"], &shared["cached"]), (&answer["prediction"], &json!(true)));

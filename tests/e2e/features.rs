@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::registry::{import, train};
-use crate::server::{Reply, Server, ctl_ok};
+use crate::server::{Reply, Server, ctl, ctl_ok};
 
 const STORED: &str = "/predict?feature_set=vader&model_type=random_forest";
 
@@ -216,6 +216,67 @@ fn a_fallback_answers_where_features_cannot_be_had() {
     let reply = server.post("/predict", &json!({"model": "cells", "entity": "OLD"}));
     assert_eq!((reply.error().0, reply.error().1), (422, "features_stale"));
     assert!(reply.error().2.contains("its fallback does not answer either"), "{}", reply.body);
+}
+
+#[test]
+fn rows_that_an_older_declaration_computed_are_told_and_refused() {
+    let folder: TempDir = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    import(folder.path(), "cells", "v1", &["--feature-set", "cells"]);
+    let store = format!("sqlite://{}", path("features.db"));
+    let declare = |expression: &str| {
+        let source = "entity: symbol, sources: { price: { table: price_data } }";
+        let text =
+            format!("feature_sets: {{ cells: {{ {source}, features: {{ mean_radius: '{expression}' }} }} }}");
+        fs::write(path("features.yaml"), text).expect("writes");
+    };
+    fs::write(
+        path("prices.csv"),
+        "symbol,timestamp,open,high,low,close,volume\nA,2024-01-01,1,1,1,1,1\nA,2024-01-02,2,2,2,2,1\n",
+    )
+    .expect("writes");
+    ctl_ok(["features", "migrate", "--features", &store]);
+    ctl_ok(["features", "ingest", "--features", &store, "--table", "price_data", &path("prices.csv")]);
+    declare("lag(close, 1)");
+    let declared = ["--features", &store, "--declarations", &path("features.yaml")];
+    ctl_ok([&["features", "build", "--set", "cells", "--store"][..], &declared].concat());
+    declare("close * 2");
+    let registry = path("registry");
+    let config = format!(
+        "registry: {{ url: '{registry}' }}\nfeatures: {{ max_age: none, declarations: '{}' }}\n",
+        path("features.yaml")
+    );
+    fs::write(path("serve.yaml"), config).expect("writes");
+    let server = Server::start(["--config", &path("serve.yaml"), "--features", &store], &[]);
+
+    let reply = server.post("/predict", &json!({"model": "cells", "entity": "A"}));
+    assert_eq!((reply.error().0, reply.error().1), (422, "features_stale"));
+    assert_eq!(reply.body["details"]["outdated"], true, "{}", reply.body);
+    let set = server.get("/features/cells").ok();
+    assert_eq!(
+        (&set["freshness"]["entities_stale"], &set["freshness"]["entities_outdated"]),
+        (&json!(0), &json!(1))
+    );
+    assert!(set["warnings"][0].as_str().is_some_and(|told| told.contains("older declaration")), "{set}");
+    let row = server.get("/features/cells/A").ok();
+    assert_eq!((&row["stale"], &row["outdated"]), (&json!(true), &json!(true)));
+    let radius = &row["features"]["mean_radius"];
+    assert_eq!((&radius["stored"], &radius["computed"]), (&json!(1.0), &json!(4.0)));
+    let auto = server.get("/features/cells/A?use_cached_features=auto").ok();
+    assert_eq!((&auto["source"], &auto["outdated"]), (&json!("computed"), &json!(false)));
+    let feast = json!({"features": ["cells:mean_radius"], "entities": {"symbol": ["A"]}});
+    assert_eq!(
+        server.post("/get-online-features", &feast).ok()["results"][1]["statuses"],
+        json!(["INVALID"])
+    );
+
+    // Built anew, they answer at once.
+    ctl_ok([&["features", "build", "--set", "cells", "--store"][..], &declared].concat());
+    let row = server.get("/features/cells/A").ok();
+    assert_eq!((&row["source"], &row["outdated"]), (&json!("cached"), &json!(false)));
+    assert_eq!(row["features"]["mean_radius"]["stored"], 4.0);
+    let checked = ctl([&["features", "check"][..], &declared].concat());
+    assert_eq!(String::from_utf8_lossy(&checked.stdout), "cells: 1 features, 1 entities looked at\n");
 }
 
 #[test]

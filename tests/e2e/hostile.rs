@@ -162,6 +162,12 @@ fn requests_that_two_readers_would_read_in_two_ways_are_refused() {
                 "body_broken_off",
             ),
             case(
+                "an extension of a chunk with a line that ends in LF",
+                post("Transfer-Encoding: chunked\r\n", "2;a\nb\r\n{}\r\n0\r\n\r\n"),
+                400,
+                "body_broken_off",
+            ),
+            case(
                 "an endless extension of a chunk",
                 post("Transfer-Encoding: chunked\r\n", &format!("2;{}", "x".repeat(100_000))),
                 400,
@@ -231,6 +237,18 @@ fn pages_of_elsewhere_reach_nothing_on_loopback() {
                 403,
                 "cross_site",
             ),
+            case(
+                "a page of this host under TLS, which there is none of",
+                page("Host: localhost\r\nOrigin: https://localhost\r\n"),
+                403,
+                "cross_site",
+            ),
+            case(
+                "two origins",
+                page("Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://evil.example\r\n"),
+                400,
+                "malformed_request",
+            ),
             case("a page of nowhere", page("Host: localhost\r\nOrigin: null\r\n"), 403, "cross_site"),
             case(
                 "a browser that hides where from",
@@ -244,9 +262,15 @@ fn pages_of_elsewhere_reach_nothing_on_loopback() {
             case("a name that begins well", named("127.0.0.1.evil.example"), 421, "untrusted_host"),
             case(
                 "a whole address in the request line",
-                "GET http://evil.example/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                "GET http://evil.example/models HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
                 421,
                 "untrusted_host",
+            ),
+            case(
+                "a whole address and another host",
+                "GET http://evil.example/models HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+                400,
+                "malformed_request",
             ),
             case("no name at all", named(""), 400, "missing_host"),
         ],

@@ -168,7 +168,10 @@ fn heads_are_held_against_the_same_rules() {
     let cases = [
         ([head("GET", &format!("/{}", "x".repeat(9000)))].concat(), 414, "uri_too_long"),
         ([head("GET", "/models"), literal("x", &"y".repeat(40_000))].concat(), 431, "headers_too_large"),
-        ([head("GET", "/models"), literal("host", "evil.example")].concat(), 200, "models"),
+        ([head("GET", "/models"), literal("host", "evil.example")].concat(), 400, "malformed_request"),
+        ([head("GET", "/models"), literal("host", "LOCALHOST:80")].concat(), 200, "models"),
+        ([head("GET", "/models"), literal("x-a", "b").repeat(101)].concat(), 431, "headers_too_large"),
+        ([head("GET", "/models"), literal("x-a", "b").repeat(100)].concat(), 200, "models"),
         (
             [
                 literal(":method", "GET"),
@@ -293,6 +296,39 @@ fn frames_that_should_exhaust_the_server_do_not() {
     }
     abuse(&server, "half a preface", &PREFACE[..20]);
     abuse(&server, "a preface and noise", &[PREFACE, &vec![0xaa; 100_000]].concat());
+}
+
+#[test]
+fn a_client_that_does_not_end_a_frame_is_cut_off() {
+    let server = Server::start(["--demo"], &[("SERVE__HTTP__HEADER_TIMEOUT", "500ms")]);
+    let block = head("GET", "/health/live");
+    let begun = frame(HEADERS, END_STREAM, 1, &block);
+    let whole = frame(HEADERS, END_STREAM | END_HEADERS, 1, &block);
+    for (name, bytes) in [
+        ("half a preface", PREFACE[..18].to_vec()),
+        ("a head without its end", [opening(), begun.clone()].concat()),
+        ("a head in pieces", [opening(), begun, frame(CONTINUATION, 0, 1, &literal("a", "b"))].concat()),
+        ("half a frame", [opening(), whole[..12].to_vec()].concat()),
+    ] {
+        let mut stream = connect(&server);
+        stream.write_all(&bytes).expect("is open");
+        let ended = stream.read_to_end(&mut Vec::new());
+        // Whoever still waits has a time-out of the test's.
+        assert!(
+            ended.is_ok() || ended.is_err_and(|error| error.kind() == ErrorKind::ConnectionReset),
+            "{name}"
+        );
+    }
+    // Who asks nothing for longer than that, or takes its time with a body, is no such client.
+    let mut stream = connect(&server);
+    let post = [head("POST", "/predict"), literal("content-type", "application/json")].concat();
+    let body = br#"{"model":"vader-random-forest"}"#;
+    let first =
+        [opening(), frame(HEADERS, END_HEADERS, 1, &post), frame(DATA, END_STREAM, 1, body)[..20].to_vec()];
+    stream.write_all(&first.concat()).expect("is open");
+    std::thread::sleep(Duration::from_millis(1_500));
+    stream.write_all(&frame(DATA, END_STREAM, 1, body)[20..]).expect("is open");
+    assert_eq!(answer(&mut stream, 1).0, 200);
 }
 
 #[test]

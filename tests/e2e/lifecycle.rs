@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value as Json, json};
 
 use crate::registry::train;
-use crate::server::{Client, Server, ctl_ok};
+use crate::server::{Client, Server, ctl_ok, eventually};
 
 /// A server on `folder/registry` with these settings.
 fn serve(folder: &Path, settings: &str) -> Server {
@@ -55,7 +55,7 @@ fn the_states_of_versions_are_told_with_times_and_the_last_failure() {
     let (status, code, text) = refused.error();
     assert_eq!((status, code), (409, "version_refused"));
     assert!(text.starts_with("m@v3 is refused: model.bin is damaged"), "{text}");
-    let model = until(&server, "/models/m", |model| version(model, "v1")["status"] == "retired");
+    let model = once(&server, "/models/m", |model| version(model, "v1")["status"] == "retired");
     let lived = ["loading", "verifying", "warming", "warming", "live"];
     assert_eq!(states(version(&model, "v2")), lived);
     assert_eq!(states(version(&model, "v1")), [&lived[..], &["draining", "retired"]].concat());
@@ -67,17 +67,10 @@ fn the_states_of_versions_are_told_with_times_and_the_last_failure() {
     assert_eq!((&moves[1]["why"], &moves[1]["by"]), (&json!("because"), &json!("http")));
 }
 
-/// Asks again, with an end, until what another thread does in its own time is seen.
-fn until(server: &Server, path: &str, seen: impl Fn(&Json) -> bool) -> Json {
+/// What is answered once that is seen in it.
+fn once(server: &Server, path: &str, seen: impl Fn(&Json) -> bool) -> Json {
     let mut client = server.connect();
-    for _ in 0..2000 {
-        let body = client.request("GET", path, None).ok();
-        if seen(&body) {
-            return body;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
-    unreachable!("in vain: {}", server.get(path).body);
+    eventually(path, || Some(client.request("GET", path, None).ok()).filter(&seen))
 }
 
 #[test]

@@ -3,12 +3,11 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
-use crate::server::{Client, Server, ctl_ok};
+use crate::server::{Client, Server, ctl_ok, eventually};
 
 const TREES: usize = 20_000;
 
@@ -67,15 +66,8 @@ fn load(server: &Server) -> Json {
 /// Waits until so many are under way and so many wait.
 #[track_caller]
 fn until(server: &Server, in_flight: u64, queued: u64) -> Json {
-    let patience = Instant::now() + Duration::from_secs(120);
-    loop {
-        let load = load(server);
-        if (&load["in_flight"], &load["queued"]) == (&json!(in_flight), &json!(queued)) {
-            return load;
-        }
-        assert!(Instant::now() < patience, "{in_flight} and {queued} in vain: {load}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let there = |load: &Json| (&load["in_flight"], &load["queued"]) == (&json!(in_flight), &json!(queued));
+    eventually(&format!("{in_flight} under way and {queued} waiting"), || Some(load(server)).filter(there))
 }
 
 fn single(server: &Server, model: &str) -> u16 {
@@ -136,7 +128,7 @@ fn a_deadline_holds_in_the_queue_and_at_work() {
     let body = batch("one", 10_000, 0).to_string();
     let soon = [("content-type", "application/json"), ("x-request-timeout", "100ms")];
     let late = server.connect().text("POST", "/predict/batch", &soon, &body);
-    assert_eq!(late.error(), (408, "deadline_exceeded", "the request's deadline of 100 ms has passed"));
+    assert_eq!(late.error(), (408, "deadline_exceeded", "the request's deadline of 100ms has passed"));
     until(&server, 0, 0);
     let running = ask(&server, &batch("one", 10_000, 0));
     let before = until(&server, 1, 0)["expired_total"].as_u64().expect("a number");
@@ -147,7 +139,7 @@ fn a_deadline_holds_in_the_queue_and_at_work() {
         &soon,
         &json!({"model": "other", "data": [1, 2]}).to_string(),
     );
-    assert_eq!(late.error(), (408, "deadline_exceeded", "the request's deadline of 100 ms has passed"));
+    assert_eq!(late.error(), (408, "deadline_exceeded", "the request's deadline of 100ms has passed"));
     let load = until(&server, 1, 0);
     assert_eq!((&load["left_queue_total"], &load["expired_total"]), (&json!(1), &json!(before + 1)));
     drop(running);

@@ -1,5 +1,6 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
+mod audit;
 mod browsers;
 mod cache;
 mod encoding;
@@ -13,6 +14,7 @@ mod lifecycle;
 mod load;
 mod locks;
 mod mlflow;
+mod observing;
 mod oip;
 mod oip_binary;
 mod oip_extensions;
@@ -25,8 +27,10 @@ mod remote;
 mod seen;
 mod server;
 mod slow;
+mod standing;
 mod stores;
 mod swap;
 mod tls;
 mod v1;
 mod websocket;
+mod websocket_events;

@@ -10,8 +10,9 @@ use crate::locks::{key, locked};
 use crate::server::{Client, Reply, Server};
 
 /// What stands for the `{…}` of paths.
-const PLACES: [(&str, &str); 8] = [
+const PLACES: [(&str, &str); 9] = [
     ("name", "vader-random-forest"),
+    ("served", "vader-random-forest"),
     ("version", "20250331_000000"),
     ("alias", "champion"),
     ("label", "champion"),
@@ -40,7 +41,8 @@ impl Document {
     fn operations(&self) -> Vec<(String, String)> {
         let paths = self.json["paths"].as_object().expect("paths");
         let methods = |(path, item): (&String, &Json)| {
-            let methods: Vec<String> = item.as_object().expect("an item").keys().cloned().collect();
+            let methods = item.as_object().expect("an item").iter().filter(|(_, value)| value.is_object());
+            let methods: Vec<String> = methods.map(|(method, _)| method.clone()).collect();
             methods.into_iter().map(move |method| (method, path.clone())).collect::<Vec<_>>()
         };
         paths.iter().flat_map(methods).collect()
@@ -61,6 +63,8 @@ impl Document {
     fn check(&self, method: &str, path: &str, reply: &Reply) {
         let operation = format!("{method} {path} → {}", reply.status);
         let answer = &self.json["paths"][path][method]["responses"][reply.status.to_string()];
+        let shared = answer["$ref"].as_str().and_then(|reference| self.json.pointer(&reference[1..]));
+        let answer = shared.unwrap_or(answer);
         assert!(answer.is_object(), "{operation} is not documented: {}", reply.body);
         let essence = |media: &str| media.split(';').next().unwrap_or_default().trim().to_owned();
         let media = essence(reply.header("content-type").unwrap_or_default());
@@ -160,6 +164,72 @@ fn every_documented_operation_answers_as_the_document_tells() {
             document.check(method, path, &reply);
         }
     }
+}
+
+#[test]
+fn what_is_shown_is_what_the_schemas_admit() {
+    let server = Server::demo();
+    let document = Document::of(&server);
+    let mut shown = 0;
+    for (method, path) in document.operations() {
+        let operation = &document.json["paths"][&path][&method];
+        let contents = operation["requestBody"]["content"].as_object().into_iter().flatten();
+        for (media, content) in contents.filter(|(_, content)| content.get("schema").is_some()) {
+            let several = content["examples"].as_object().into_iter().flat_map(Map::values);
+            let values = several.map(|example| &example["value"]).chain(content.get("example"));
+            let mut schema = content["schema"].clone();
+            schema["components"] = document.json["components"].clone();
+            let validator = jsonschema::draft202012::new(&schema).expect("is a schema");
+            for value in values {
+                assert!(validator.is_valid(value), "{method} {path} {media}: {value}");
+                shown += 1;
+            }
+        }
+    }
+    assert!(shown > 50, "{shown}");
+    let schemas = &document.json["components"]["schemas"];
+    let moment = jsonschema::draft202012::new(&schemas["Moment"]).expect("is a schema");
+    // The demonstration's newest rows are of March 2025.
+    for (text, admitted) in [
+        ("2024-12-31T23:59:59.5-13:59", true),
+        ("2025-01-01T00:00:00Z", false),
+        ("2024-02-30T00:00:00Z", false),
+    ] {
+        assert_eq!(moment.is_valid(&json!(text)), admitted, "{text}");
+    }
+    let list = jsonschema::draft202012::new(&schemas["AnyList"]).expect("is a schema");
+    for (value, status) in
+        [(json!([[{}]]), 200), (json!([0.5, "x"]), 200), (json!([1, [2]]), 422), (json!([[1], [2]]), 422)]
+    {
+        let reply =
+            server.post("/predict/batch", &json!({"model": "vader-random-forest", "instances": [value]}));
+        assert_eq!((reply.status, list.is_valid(&value)), (status, status == 200), "{value}: {}", reply.body);
+    }
+}
+
+#[test]
+fn what_stands_before_the_handlers_is_told_with_its_headers() {
+    let server = Server::demo();
+    let document = Document::of(&server);
+    let mut client = server.connect();
+    let long = format!("/predict?{}", "x".repeat(20_000));
+    for (status, target, headers) in
+        [(403, "/predict", &[("origin", "http://elsewhere.example")][..]), (414, &long, &[])]
+    {
+        let reply = client.text("POST", target, headers, "");
+        assert_eq!(reply.status, status, "{}", reply.body);
+        document.check("post", "/predict", &reply);
+        client = server.connect();
+    }
+    let other = server.connect().text("DELETE", "/v1/models/vader-random-forest:predict", &[], "");
+    assert_eq!((other.status, other.header("allow")), (405, Some("POST")));
+    let socket = &document.json["paths"]["/ws/predict"];
+    assert!(socket["description"].as_str().is_some_and(|told| told.contains("426")), "{socket}");
+    for name in ["X-Request-Timeout", "X-Request-Priority", "X-Request-Id", "traceparent"] {
+        assert_eq!(document.json["components"]["parameters"][name]["in"], "header", "{name}");
+    }
+    let status = server.get("/v1/models/vader-random-forest/versions/champion").ok();
+    assert_eq!(status["model_version_status"][0]["version"], "20250331_000000");
 }
 
 #[test]

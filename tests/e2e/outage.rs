@@ -7,16 +7,16 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
 use crate::registry::import;
-use crate::server::{Server, ctl_ok};
+use crate::server::{Server, ctl_ok, eventually};
 
 pub(crate) const PASS: u8 = 0;
 pub(crate) const HANG: u8 = 1;
-const REFUSE: u8 = 2;
+pub(crate) const REFUSE: u8 = 2;
 
 /// Stands before a database and does as it is told.
 pub(crate) struct Proxy {
@@ -132,14 +132,9 @@ fn a_database_that_hangs_refuses_and_comes_back() {
         assert_eq!(server.get("/health/live").status, 200);
         assert_eq!(server.get("/health/ready").status, 200);
         proxy.set(PASS);
-        let until = Instant::now() + Duration::from_secs(30);
-        let back = loop {
-            match ask() {
-                reply if reply.status == 200 => break reply.ok(),
-                _ => assert!(Instant::now() < until, "the store is back, and not asked: {}", store(&server)),
-            }
-            thread::sleep(Duration::from_millis(20));
-        };
+        let back =
+            eventually("the store is back and asked", || Some(ask()).filter(|reply| reply.status == 200))
+                .ok();
         assert_eq!((&back["prediction"], &back["degraded"]), (&expected, &Json::Null));
         assert_eq!(store(&server)["breaker"]["state"], "closed");
     }

@@ -119,6 +119,34 @@ fn a_bad_row_fails_alone() {
 }
 
 #[test]
+fn a_long_batch_is_answered_whole_and_in_order() {
+    let server = Server::demo();
+    let names: Vec<String> = (0..300).map(|row| format!("nobody-{row}")).collect();
+    let mut rows: Vec<Json> = names.iter().map(|name| json!({ "entity": name })).collect();
+    rows[130] = json!({ "entity": "BTC/USD" });
+    rows[299] = json!({ "timestamp": "some day" });
+    let body = json!({ "model": "vader-random-forest", "requests": rows });
+    let batch = server.post("/predict/batch", &body).ok();
+    assert_eq!(
+        (&batch["count"], &batch["failed"], &batch["success"]),
+        (&json!(300), &json!(299), &json!(true))
+    );
+    let answers = batch["predictions"].as_array().expect("a list");
+    for (name, answer) in
+        names.iter().zip(answers).enumerate().filter(|(at, _)| ![130, 299].contains(at)).map(|(_, pair)| pair)
+    {
+        let error = answer["error"].as_str().expect("an error");
+        assert!(error.contains(&format!("{name:?}")), "{name}: {error}");
+    }
+    let alone = server.connect().request("POST", QUERY, None).ok();
+    assert_eq!((answers.len(), &answers[130]["prediction"]), (300, &alone["prediction"]));
+    assert_eq!(answers[299]["success"], false);
+    assert!(batch["request_id"].is_string() && batch["timestamp"].is_string());
+    let empty = server.post("/predict/batch", &json!({ "requests": [] })).ok();
+    assert_eq!((&empty["predictions"], &empty["count"]), (&json!([]), &json!(0)));
+}
+
+#[test]
 fn features_that_are_missing_are_listed_where_the_model_has_its_own_rule() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     import(folder.path(), "cells", "v1", &[]);

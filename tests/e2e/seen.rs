@@ -13,14 +13,14 @@ use crate::server::{Client, Reply, command, eventually};
 const TRACEPARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
 /// The demonstration with a configuration and a log of its own.
-struct Observed {
+pub(crate) struct Observed {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     folder: tempfile::TempDir,
 }
 
 impl Observed {
-    fn start(config: &str) -> Self {
+    pub(crate) fn start(config: &str) -> Self {
         Self::with(config, true)
     }
 
@@ -53,21 +53,21 @@ impl Observed {
         self.folder.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         let json = [("content-type", "application/json")];
         Client::connect(self.address).text(method, path, &[&json, headers].concat(), body)
     }
 
-    fn health(&self) -> Json {
+    pub(crate) fn health(&self) -> Json {
         self.ask("GET", "/health", &[], "").ok()
     }
 
     /// The metrics' page.
-    fn metrics(&self) -> String {
+    pub(crate) fn metrics(&self) -> String {
         let mut stream = TcpStream::connect(self.address).expect("the server listens");
         let request = "GET /metrics HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
         stream.write_all(request.as_bytes()).expect("can be sent");
@@ -96,7 +96,7 @@ impl Drop for Observed {
 }
 
 /// The sum of a family's series that have all of `labels`.
-fn sum(page: &str, family: &str, labels: &[&str]) -> f64 {
+pub(crate) fn sum(page: &str, family: &str, labels: &[&str]) -> f64 {
     let of = |line: &str| {
         let (series, value) = line.rsplit_once(' ')?;
         let (name, rest) = series.split_once('{').unwrap_or((series, ""));
@@ -223,6 +223,15 @@ fn a_configuration_that_changes_is_used_as_far_as_it_can_be() {
         eventually("the next reload", || Some(about(&server)).filter(|told| told["status"] == "healthy"));
     assert_eq!(told["waiting_for_restart"], json!([]));
     assert_eq!(sum(&server.metrics(), "configuration_reloads_total", &[r#"outcome="taken""#]), 2.0);
+    // What changes is told also where little else is.
+    server.configure("log: { format: json, level: error }\nlimits: { batch_rows: 5 }\n");
+    for change in [["log.level", "\"debug\"", "\"error\""], ["limits.batch_rows", "10000", "5"]] {
+        eventually("the change is told", || {
+            let text = server.text("log");
+            let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+            lines.find(|line| ["setting", "from", "to"].map(|key| line[key].as_str()) == change.map(Some))
+        });
+    }
 }
 
 #[test]
@@ -298,6 +307,37 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
         assert_eq!(client.text("GET", "/models/types", &[], "").status, 200);
     }
     assert!(sum(&server.metrics(), "log_lines_dropped_total", &[]) > 0.0);
+}
+
+#[test]
+fn mistakes_have_a_line_each_in_the_order_of_the_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("serve.yaml");
+    let config = "http:\n  request_timeout: 30\n  prot: 1\n  connections: { max: 0 }\nfeatures:\n  cache: { url: 'http://ann:hunter2@x' }\ncache:\n  \
+                  redis: sqlite://x.db\nlog: { level: x=loud }\n";
+    fs::write(&path, config).expect("can be written");
+    let check = command("serve-server")
+        .args(["--check-config", "--config"])
+        .arg(&path)
+        .env("SERVE__LIMITS__QUEUE", "many")
+        .output()
+        .expect("starts");
+    assert_eq!(check.status.code(), Some(78));
+    let told = String::from_utf8_lossy(&check.stderr).replace(&path.display().to_string(), "serve.yaml");
+    let redis = "expected a Redis, `redis://HOST:PORT/DATABASE` or `rediss://…`, got";
+    let expected = [
+        "serve-server: the configuration has 6 mistakes:".to_owned(),
+        "  serve.yaml:2: http.request_timeout: duration \"30\" has no unit: expected one of `us`, `ms`, `s`, `m`, `h`, `d`, `w`, such as `15m`".to_owned(),
+        "  serve.yaml:3: http.prot: unknown key `prot`; did you mean `port`?".to_owned(),
+        format!("  serve.yaml:6: features.cache.url: {redis} `http://…`"),
+        format!("  serve.yaml:8: cache.redis: {redis} `sqlite://…`"),
+        "  serve.yaml:9: log.level: ".to_owned(),
+        "  SERVE__LIMITS__QUEUE: limits.queue: ".to_owned(),
+    ];
+    assert_eq!(told.lines().count(), expected.len(), "{told}");
+    for (line, expected) in told.lines().zip(expected) {
+        assert!(line.starts_with(&expected), "{line} is not {expected}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 
 /// Longest wait for anything that should happen at once.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The path of a program of this workspace, built if it is not up to date.
 pub(crate) fn program(name: &str) -> PathBuf {
@@ -66,7 +66,8 @@ pub(crate) fn told(output: &Output) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
-/// Asks until there is an answer, which there has to be.
+/// Asks until there is an answer, which there has to be: another thread or process does it in its own time.
+#[track_caller]
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
@@ -76,6 +77,12 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
         assert!(began.elapsed() < PATIENCE, "not yet: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// Looks until it is so.
+#[track_caller]
+pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    eventually(what, || holds().then_some(()));
 }
 
 /// A server that runs until this is dropped.
@@ -184,14 +191,7 @@ impl Server {
 
     /// How the server ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child can be waited for") {
-                return status;
-            }
-            assert!(Instant::now() < until, "the server does not stop");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually("the server stops", || self.child.try_wait().expect("a child can be waited for"))
     }
 }
 

@@ -3,9 +3,9 @@
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use crate::server::{Client, Server};
+use crate::server::{Client, Server, eventually, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -22,18 +22,18 @@ fn server(more: &[(&str, &str)]) -> Server {
 /// Sends `piece` again and again until the server ends it, and reads what it says.
 fn drip(stream: &mut TcpStream, piece: &[u8]) -> String {
     stream.set_read_timeout(Some(Duration::from_millis(20))).expect("an option");
-    let (mut received, until) = (Vec::new(), Instant::now() + PATIENCE);
-    let mut buffer = [0; 4096];
-    while Instant::now() < until {
+    let (mut received, mut buffer) = (Vec::new(), [0; 4096]);
+    until("the server ends it", || {
         drop(stream.write_all(piece));
         match stream.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-            Err(_) => break,
+            Ok(0) => true,
+            Ok(bytes) => {
+                received.extend_from_slice(&buffer[..bytes]);
+                false
+            }
+            Err(error) => !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
         }
-    }
-    assert!(Instant::now() < until, "the server never ended it");
+    });
     String::from_utf8_lossy(&received).into_owned()
 }
 
@@ -53,6 +53,8 @@ fn a_head_that_drips_is_given_up_with_an_answer() {
             "{start:?}: {answer}"
         );
     }
+    let answer = drip(&mut open(&server, "\r\n"), b"\r\n");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "empty lines: {answer}");
     // The second request on a connection as well.
     let mut client: Client = server.connect();
     client.request("GET", "/health/live", None).ok();
@@ -92,16 +94,10 @@ fn who_does_not_take_an_answer_is_cut_off() {
     let mut stream = open(&server, "");
     stream.set_write_timeout(Some(Duration::from_millis(200))).expect("an option");
     let request = "GET /models HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(100);
-    let until = Instant::now() + PATIENCE;
-    let ended = loop {
-        assert!(Instant::now() < until, "the server never ended it");
-        match stream.write_all(request.as_bytes()) {
-            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
-                break error;
-            }
-            _ => {}
-        }
-    };
+    let ended = eventually("the server ends it", || {
+        let sent = stream.write_all(request.as_bytes());
+        sent.err().filter(|error| !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut))
+    });
     assert!(matches!(ended.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{ended}");
     server.get("/health/live").ok();
 }
@@ -116,11 +112,10 @@ fn connections_are_counted_and_one_too_many_is_refused() {
     assert_eq!((reply.error().0, reply.error().1), (503, "too_many_connections"));
     assert_eq!(reply.header("retry-after"), Some("1"));
     held.pop();
-    let until = Instant::now() + PATIENCE;
-    while !matches!(server.connect().try_text("GET", "/health/live", &[], ""), Ok(reply) if reply.status == 200)
-    {
-        assert!(Instant::now() < until, "the place is never free again");
-    }
+    until("the place is free again", || {
+        let reply = server.connect().try_text("GET", "/health/live", &[], "");
+        reply.is_ok_and(|reply| reply.status == 200)
+    });
 }
 
 #[test]
@@ -135,11 +130,10 @@ fn one_address_has_so_many_connections_and_gets_them_back() {
         assert_eq!((reply.error().0, reply.error().1), (503, "too_many_connections"));
     }
     held.pop();
-    let until = Instant::now() + PATIENCE;
-    while !matches!(server.connect().try_text("GET", "/health/live", &[], ""), Ok(reply) if reply.status == 200)
-    {
-        assert!(Instant::now() < until, "the place is never free again");
-    }
+    until("the place is free again", || {
+        let reply = server.connect().try_text("GET", "/health/live", &[], "");
+        reply.is_ok_and(|reply| reply.status == 200)
+    });
     let text = held[0].request("GET", "/metrics", None);
     let text = text.body.as_str().unwrap_or_default();
     let refused = text.lines().find_map(|line| line.strip_prefix("http_connections_refused_total "));
@@ -160,10 +154,6 @@ fn a_reader_that_closes_its_window_is_cut_off() {
         let text = text.as_str().unwrap_or_default().to_owned();
         text.lines().any(|line| line == "http_connections_cut_off_total 1")
     };
-    let until = Instant::now() + PATIENCE;
-    while !gone(&server) {
-        assert!(Instant::now() < until, "the server never ended it");
-        sleep(Duration::from_millis(50));
-    }
+    until("the server ends it", || gone(&server));
     assert!(stream.read_to_end(&mut Vec::new()).is_err(), "the rest is thrown away");
 }

@@ -7,13 +7,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
 use crate::outage::{HANG, PASS, Proxy, elsewhere};
 use crate::registry::import;
-use crate::server::{Server, ctl_ok};
+use crate::server::{Server, ctl_ok, until};
 
 const CLIENTS: u64 = 20;
 
@@ -68,11 +67,7 @@ fn a_stampede_on_one_entity_is_one_query() {
     proxy.set(HANG);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(ask)).collect();
-        let until = Instant::now() + Duration::from_secs(30);
-        while metric(&server, "feature_cache_joined_total") < CLIENTS - 1 {
-            assert!(Instant::now() < until, "the clients do not join");
-            thread::sleep(Duration::from_millis(10));
-        }
+        until("the clients join", || metric(&server, "feature_cache_joined_total") >= CLIENTS - 1);
         proxy.set(PASS);
         for client in clients {
             assert_eq!(client.join().expect("ends").ok()["prediction"], expected);

@@ -4,12 +4,11 @@ use std::net::TcpStream;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value as Json, json};
 
 use crate::registry::train;
-use crate::server::Server;
+use crate::server::{Server, until};
 
 const THREADS: usize = 4;
 
@@ -121,13 +120,4 @@ fn a_stop_answers_what_was_sent() {
         assert_eq!(pair(&reply.ok()), expected);
     });
     assert_eq!(server.wait().code(), Some(0));
-}
-
-/// Waits, but not for ever.
-fn until(what: &str, mut happens: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_mins(1);
-    while !happens() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        thread::yield_now();
-    }
 }

@@ -6,14 +6,14 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
-use crate::server::{Server, command, told};
+use crate::server::{Server, command, told, until};
 
 type Authority = CertifiedIssuer<'static, KeyPair>;
 
@@ -105,15 +105,6 @@ fn get(stream: &mut Stream, path: &str) -> std::io::Result<String> {
 
 fn shown(stream: &Stream) -> Vec<u8> {
     stream.conn.peer_certificates().and_then(<[_]>::first).map(|der| der.to_vec()).unwrap_or_default()
-}
-
-/// Tries until it holds: another thread does it in its own time.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    let patience = Instant::now() + Duration::from_secs(30);
-    while !holds() {
-        assert!(Instant::now() < patience, "in vain: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]
@@ -228,7 +219,9 @@ fn who_showed_a_certificate_stands_in_the_log() {
 fn a_certificate_is_taken_anew_at_sighup() {
     let papers = Papers::new();
     let settings = papers.settings("").replace("poll: 50ms", "poll: 0s");
-    let server = Server::start(["--demo"], &[("SERVE__HTTP__TLS", &settings)]);
+    let log = papers.path("log");
+    let environment = [("SERVE__HTTP__TLS", settings.as_str()), ("SERVE__LOG__LEVEL", "warn")];
+    let server = Server::logging_to(&log, ["--demo"], &environment);
     let ask = || {
         let mut stream = connect(&server, papers.client(None, &["http/1.1"]));
         (get(&mut stream, "/health").unwrap_or_default(), shown(&stream))
@@ -239,10 +232,29 @@ fn a_certificate_is_taken_anew_at_sighup() {
     assert_eq!(ask().1, first);
     server.signal("-HUP");
     until("the new certificate is shown", || ask().1 == renewed);
-    fs::write(papers.path("server.pem"), "nothing").expect("writes");
+    let key = KeyPair::generate().expect("a key");
+    for (file, bad, problem) in [
+        ("server.key", key.serialize_pem(), "the key is not that of the certificate in"),
+        ("server.pem", "nothing".to_owned(), "server.pem"),
+    ] {
+        fs::write(papers.path(file), bad).expect("writes");
+        server.signal("-HUP");
+        until("an unfit pair is told", || {
+            let (health, certificate) = ask();
+            assert_eq!(certificate, renewed, "the old one is served on");
+            health.contains(r#""status":"degraded""#) && health.contains(problem)
+        });
+        until("the log says why", || {
+            let text = fs::read_to_string(&log).expect("a log");
+            let told =
+                |line: &str| line.contains("the old certificate is served on") && line.contains(problem);
+            text.lines().any(told)
+        });
+    }
+    papers.issue("server", |params| params.subject_alt_names.push(localhost()));
     server.signal("-HUP");
-    until("a broken one is told", || ask().0.contains(r#""status":"degraded""#));
-    assert_eq!(ask().1, renewed);
+    until("the next pair is shown", || ask().1 != renewed);
+    assert!(ask().0.contains(r#""status":"healthy","subject":"CN=server""#));
 }
 
 #[test]

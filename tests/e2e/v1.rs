@@ -106,5 +106,9 @@ fn mistakes_are_one_text() {
         let reply = server.get(path);
         assert!(reply.status == 404 && reply.body["error"].is_string(), "{path}: {}", reply.body);
     }
-    assert_eq!(server.post("/v1/models/pair:classify", &json!({})).status, 404);
+    for verb in ["pair:classify", "pair/versions/1:regress"] {
+        let reply = server.post(&format!("/v1/models/{verb}"), &json!({}));
+        let told = reply.body["error"].as_str().unwrap_or_default();
+        assert!(reply.status == 404 && told.contains("classify and regress take tf.Example"), "{told}");
+    }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::server::Server;
@@ -16,16 +16,31 @@ use crate::server::Server;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A client's end of a socket.
-struct Socket(WebSocketStream<TcpStream>);
+pub(crate) struct Socket(pub(crate) WebSocketStream<TcpStream>);
 
 impl Socket {
-    async fn open(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.expect("the server listens");
-        let (socket, _) = client_async(format!("ws://{address}/ws/predict"), stream).await.expect("opens");
-        Self(socket)
+    pub(crate) async fn open(address: SocketAddr) -> Self {
+        Self::open_with(address, &[]).await.expect("opens")
     }
 
-    async fn send(&mut self, message: Json) {
+    /// Opens a socket with these headers beside its own; the status, where it does not open.
+    pub(crate) async fn open_with(
+        address: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
+        let stream = TcpStream::connect(address).await.expect("the server listens");
+        let mut request = format!("ws://{address}/ws/predict").into_client_request().expect("a request");
+        for (name, value) in headers {
+            request.headers_mut().append(*name, HeaderValue::from_str(value).expect("a value"));
+        }
+        match client_async(request, stream).await {
+            Ok((socket, _)) => Ok(Self(socket)),
+            Err(Error::Http(reply)) => Err(reply.status().as_u16()),
+            Err(error) => unreachable!("{error}"),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, message: Json) {
         self.0.send(Message::text(message.to_string())).await.expect("is sent");
     }
 
@@ -35,7 +50,7 @@ impl Socket {
     }
 
     /// The next message that is no ping.
-    async fn receive(&mut self) -> Json {
+    pub(crate) async fn receive(&mut self) -> Json {
         loop {
             match self.frame().await.expect("the socket is open") {
                 Message::Text(text) => return serde_json::from_str(&text).expect("is JSON"),
@@ -45,13 +60,13 @@ impl Socket {
         }
     }
 
-    async fn ask(&mut self, message: Json) -> Json {
+    pub(crate) async fn ask(&mut self, message: Json) -> Json {
         self.send(message).await;
         self.receive().await
     }
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
 }
 
@@ -143,18 +158,16 @@ fn an_interval_pushes_again_and_again() {
                    "model_type": "random_forest"});
         let told = socket.ask(subscribe).await;
         assert_eq!((&told["id"], &told["interval"]), (&json!("subscription-1"), &json!("100ms")));
-        let mut sequence = 0;
-        let mut of = |message: &Json| {
-            sequence += 1;
+        let mut told = Vec::new();
+        for sequence in 1..=5 {
+            let message = socket.receive().await;
             assert_eq!(message["sequence"], sequence, "{message}");
-            (message["type"].clone(), message["entity"].clone())
-        };
-        for _ in 0..3 {
-            let (one, other) = (socket.receive().await, socket.receive().await);
-            assert_eq!(of(&one), (json!("prediction"), json!("BTC/USD")));
-            assert_eq!(of(&other), (json!("error"), json!("nobody")));
-            assert_eq!(other["code"], "features_unavailable");
+            told.push((message["entity"].clone(), message["code"].clone()));
         }
+        // Why there is no answer is told once, and the answers go on.
+        let (answer, error) =
+            ((json!("BTC/USD"), Json::Null), (json!("nobody"), json!("features_unavailable")));
+        assert_eq!(told, [answer.clone(), error, answer.clone(), answer.clone(), answer]);
     });
 }
 
@@ -181,9 +194,8 @@ fn limits_hold_and_the_next_good_message_is_answered() {
         }
         assert!(codes.contains(&Some("rate_limited".to_owned())) && codes.contains(&None), "{codes:?}");
 
-        let stream = TcpStream::connect(server.address).await.expect("the server listens");
-        let third = client_async(format!("ws://{}/ws/predict", server.address), stream).await;
-        assert!(third.expect_err("is refused").to_string().contains("429"));
+        let third = Socket::open_with(server.address, &[]).await;
+        assert_eq!(third.err(), Some(429));
 
         hasty.send(json!({"type": "predict", "id": "x".repeat(5_000)})).await;
         loop {

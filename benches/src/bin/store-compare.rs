@@ -6,8 +6,9 @@
 //! cargo run --release -p serve-benches --bin store-compare
 //! ```
 //!
-//! For each store three subjects take turns, 20 times: the client's query that gets the row's text and nothing more, the same
-//! with the text decoded by serde_json into a `HashMap`, and ours. Counted is the CPU time of this process, all its threads; a
+//! For each store four subjects take turns, 20 times: the client's query that gets the row's text and nothing more; the same with
+//! the text decoded by serde_json into a struct of these 56 numbers, as who knows them all beforehand would write by hand; the same
+//! into a `HashMap`, as who does not; and ours. Counted is the CPU time of this process, all its threads; a
 //! server's own is not in it. The ratios are medians over the turns, each of neighbours in time. A server that is not
 //! named by `SERVE_TEST_POSTGRES` or `SERVE_TEST_REDIS` is left out.
 #![allow(clippy::print_stdout, reason = "its lines are its result")]
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use rusqlite::Connection;
+use serde::Deserialize;
 use serve_benches::timing::{median, process_cpu};
 use serve_features::{
     Entity, FeatureRow, FeatureSetName, FeatureStore, FetchRequest, MemoryStore, PostgresStore, RedisCache,
@@ -31,8 +33,34 @@ use serve_features::{
 const TURNS: usize = 20;
 /// Features of a row.
 const FEATURES: usize = 56;
+/// The digits of its moment before a row's text in Redis.
+const STAMP: usize = 16;
 /// Rows are of so many entities, asked one after another.
 const ENTITIES: usize = 100;
+
+macro_rules! features {
+    ($($name:ident)*) => {
+        /// A row of which all names are known when the program is written.
+        #[derive(Deserialize)]
+        #[allow(dead_code, reason = "what is measured is that it is made")]
+        struct Known {
+            $($name: Option<f64>),*
+        }
+
+        const NAMES: [&str; FEATURES] = [$(stringify!($name)),*];
+    };
+}
+
+features! {
+    feature_00_mean feature_01_mean feature_02_mean feature_03_mean feature_04_mean feature_05_mean feature_06_mean
+    feature_07_mean feature_08_mean feature_09_mean feature_10_mean feature_11_mean feature_12_mean feature_13_mean
+    feature_14_mean feature_15_mean feature_16_mean feature_17_mean feature_18_mean feature_19_mean feature_20_mean
+    feature_21_mean feature_22_mean feature_23_mean feature_24_mean feature_25_mean feature_26_mean feature_27_mean
+    feature_28_mean feature_29_mean feature_30_mean feature_31_mean feature_32_mean feature_33_mean feature_34_mean
+    feature_35_mean feature_36_mean feature_37_mean feature_38_mean feature_39_mean feature_40_mean feature_41_mean
+    feature_42_mean feature_43_mean feature_44_mean feature_45_mean feature_46_mean feature_47_mean feature_48_mean
+    feature_49_mean feature_50_mean feature_51_mean feature_52_mean feature_53_mean feature_54_mean feature_55_mean
+}
 
 type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
@@ -48,8 +76,10 @@ fn main() -> ExitCode {
 }
 
 async fn run() -> Outcome {
-    println!("| store | text | text and HashMap | ours | ours / text | ours / HashMap |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "| store | text | and struct | and HashMap | ours | ours / text | ours / struct | ours / HashMap |"
+    );
+    println!("|---|---|---|---|---|---|---|---|");
     sqlite().await?;
     if let Ok(server) = std::env::var("SERVE_TEST_POSTGRES") {
         postgres(&server).await?;
@@ -77,37 +107,63 @@ fn rows() -> Outcome<Vec<FeatureRow>> {
         if i % 20 == 19 { f64::NAN } else { x / 7.0 }
     };
     let row = |e: usize| {
-        let features = (0..FEATURES).map(|i| (format!("feature_{i:02}_mean").into(), value(e, i).into()));
-        Ok(FeatureRow::new(entity(e)?, at, features.collect::<Vec<_>>()))
+        let features = NAMES.iter().enumerate().map(|(i, name)| ((*name).into(), value(e, i).into()));
+        Ok(FeatureRow::new(entity(e)?, at, features))
     };
     (0..ENTITIES).map(row).collect()
 }
 
-fn decoded(json: &str) -> HashMap<String, Option<f64>> {
-    serde_json::from_str(json).unwrap_or_default()
+/// The bare client's query for an entity's row, whose text begins behind so many bytes.
+struct Bare<Q> {
+    query: Q,
+    skip: usize,
+}
+
+impl<Q: AsyncFnMut(usize) -> Outcome<String>> Bare<Q> {
+    async fn text(&mut self, i: usize) -> Outcome {
+        black_box((self.query)(i).await?);
+        Ok(())
+    }
+
+    async fn known(&mut self, i: usize) -> Outcome {
+        black_box(serde_json::from_str::<Known>(&(self.query)(i).await?[self.skip..])?);
+        Ok(())
+    }
+
+    async fn map(&mut self, i: usize) -> Outcome {
+        let text = (self.query)(i).await?;
+        black_box(serde_json::from_str::<HashMap<String, Option<f64>>>(&text[self.skip..])?);
+        Ok(())
+    }
 }
 
 /// Prints one store's line: medians of CPU microseconds a row, and of the ratios.
 async fn compare(
     name: &str,
     calls: usize,
-    mut text: impl AsyncFnMut(usize) -> Outcome,
-    mut map: impl AsyncFnMut(usize) -> Outcome,
+    skip: usize,
+    query: impl AsyncFnMut(usize) -> Outcome<String>,
     mut ours: impl AsyncFnMut(usize) -> Outcome,
 ) -> Outcome {
-    let mut turns: [Vec<f64>; 3] = Default::default();
+    let mut bare = Bare { query, skip };
+    let mut turns: [Vec<f64>; 4] = Default::default();
     for turn in 0..=TURNS {
-        let costs =
-            [cost(calls, &mut text).await?, cost(calls, &mut map).await?, cost(calls, &mut ours).await?];
+        let costs = [
+            cost(calls, &mut async |i| bare.text(i).await).await?,
+            cost(calls, &mut async |i| bare.known(i).await).await?,
+            cost(calls, &mut async |i| bare.map(i).await).await?,
+            cost(calls, &mut ours).await?,
+        ];
         // The first turn warms caches and connections.
         if turn > 0 {
             turns.iter_mut().zip(costs).for_each(|(turns, cost)| turns.push(cost));
         }
     }
-    let ratio = |to: &[f64]| median(turns[2].iter().zip(to).map(|(ours, theirs)| ours / theirs).collect());
-    let ratios = (ratio(&turns[0]), ratio(&turns[1]));
-    let [text, map, ours] = turns.map(median);
-    println!("| {name} | {text:.2} | {map:.2} | {ours:.2} | {:.2} | {:.2} |", ratios.0, ratios.1);
+    let ratio = |to: &[f64]| median(turns[3].iter().zip(to).map(|(ours, theirs)| ours / theirs).collect());
+    let ratios = [ratio(&turns[0]), ratio(&turns[1]), ratio(&turns[2])];
+    let cells = turns.map(median).into_iter().chain(ratios);
+    let cells: Vec<String> = cells.map(|cell| format!("{cell:.2}")).collect();
+    println!("| {name} | {} |", cells.join(" | "));
     Ok(())
 }
 
@@ -123,7 +179,7 @@ async fn cost(calls: usize, call: &mut impl AsyncFnMut(usize) -> Outcome) -> Out
 /// One row through the seam, held against what has to come.
 async fn fetch(store: &dyn FeatureStore, set: &FeatureSetName, entity: &Entity) -> Outcome {
     let found = store.fetch(FetchRequest::newest(set.clone(), [entity.clone()])).await?;
-    let features = found.iter().flatten().flatten().next().map_or(0, |row| row.features().len());
+    let features = found.iter().flatten().flatten().next().map_or(0, |row| row.values().len());
     black_box(&found);
     if features == FEATURES { Ok(()) } else { Err(format!("{features} features of {entity}").into()) }
 }
@@ -137,25 +193,13 @@ async fn sqlite() -> Outcome {
     let bare = Connection::open(&path)?;
     let newest = "SELECT timestamp, features FROM feature_data
         WHERE feature_set_name = ?1 AND entity = ?2 AND timestamp <= ?3 ORDER BY timestamp DESC LIMIT 1";
-    let (mut one, mut two) = (bare.prepare(newest)?, bare.prepare(newest)?);
-    let text = |statement: &mut rusqlite::Statement<'_>, i: usize| {
+    let mut statement = bare.prepare(newest)?;
+    let text = async |i: usize| {
         let sought = rusqlite::params![set.as_str(), rows[i].entity().as_str(), i64::MAX];
-        statement.query_row(sought, |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+        Ok(black_box(statement.query_row(sought, read)?).1)
     };
-    compare(
-        "SQLite",
-        5000,
-        async |i| {
-            black_box(text(&mut one, i)?);
-            Ok(())
-        },
-        async |i| {
-            black_box(decoded(&text(&mut two, i)?.1));
-            Ok(())
-        },
-        async |i| fetch(&store, &set, rows[i].entity()).await,
-    )
-    .await
+    compare("SQLite", 5000, 0, text, async |i| fetch(&store, &set, rows[i].entity()).await).await
 }
 
 /// Both without encryption, which would be most of the cost.
@@ -178,22 +222,10 @@ async fn postgres(server: &str) -> Outcome {
     let newest = bare.prepare(&sql).await?;
     let text = async |i: usize| {
         let row = bare.query_one(&newest, &[&set.as_str(), &rows[i].entity().as_str()]).await?;
-        row.try_get::<_, String>(0)
+        Ok(row.try_get::<_, String>(0)?)
     };
-    let compared = compare(
-        "PostgreSQL",
-        500,
-        async |i| {
-            black_box(text(i).await?);
-            Ok(())
-        },
-        async |i| {
-            black_box(decoded(&text(i).await?));
-            Ok(())
-        },
-        async |i| fetch(&store, &set, rows[i].entity()).await,
-    )
-    .await;
+    let ours = async |i: usize| fetch(&store, &set, rows[i].entity()).await;
+    let compared = compare("PostgreSQL", 500, 0, text, ours).await;
     bare.batch_execute(&format!("DROP SCHEMA {schema} CASCADE")).await?;
     driving.abort();
     compared
@@ -218,22 +250,10 @@ async fn redis_store(server: &str) -> Outcome {
         let mut command = redis::cmd("ZRANGE");
         command.arg(&keys[i]).arg("+").arg("-").arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(1);
         let mut found: Vec<String> = command.query_async(&mut bare).await?;
-        found.pop().ok_or_else(|| redis::RedisError::from(std::io::Error::other("no row")))
+        found.pop().ok_or_else(|| "no row".into())
     };
-    compare(
-        "Redis, as a store",
-        1000,
-        async |i| {
-            black_box(text(i).await?);
-            Ok(())
-        },
-        async |i| {
-            black_box(decoded(&text(i).await?[16..]));
-            Ok(())
-        },
-        async |i| fetch(&store, &set, rows[i].entity()).await,
-    )
-    .await
+    let ours = async |i: usize| fetch(&store, &set, rows[i].entity()).await;
+    compare("Redis, as a store", 1000, STAMP, text, ours).await
 }
 
 async fn redis_cache(server: &str) -> Outcome {
@@ -254,22 +274,10 @@ async fn redis_cache(server: &str) -> Outcome {
             fetch(&cache, &set, row.entity()).await?;
         }
     }
-    let text = async |i: usize| bare.clone().get::<_, String>(&keys[i]).await;
+    let text = async |i: usize| Ok(bare.clone().get::<_, String>(&keys[i]).await?);
     let before = cache.counts();
-    compare(
-        "Redis, as a cache",
-        1000,
-        async |i| {
-            black_box(text(i).await?);
-            Ok(())
-        },
-        async |i| {
-            black_box(decoded(&text(i).await?[16..]));
-            Ok(())
-        },
-        async |i| fetch(&cache, &set, rows[i].entity()).await,
-    )
-    .await?;
+    let ours = async |i: usize| fetch(&cache, &set, rows[i].entity()).await;
+    compare("Redis, as a cache", 1000, STAMP, text, ours).await?;
     let missed = cache.counts().misses - before.misses;
     if missed == 0 { Ok(()) } else { Err(format!("{missed} rows were not in the cache").into()) }
 }

@@ -101,7 +101,7 @@ fn load(storage: &dyn Storage, name: &ModelName, version: &ModelVersion) -> Resu
         let (golden, prove) = timing::milliseconds(|| {
             let golden = bundle.golden().map_err(data)?;
             golden.prove(&pipeline).map_err(data)?;
-            Ok(golden)
+            Ok::<_, Exit>(golden)
         });
         times.iter_mut().zip([read, compile, prove]).for_each(|(times, time)| times.push(time));
         last = Some(Loaded { pipeline, golden: golden?, bundle_bytes: bundle.len_bytes() });

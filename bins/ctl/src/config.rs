@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serve_app::{ConfigError, Exit, ExitReason, Layers};
+use serve_app::{Exit, ExitReason, Layers};
 use serve_core::ModelLoader;
 use serve_features::{FeatureStore, FeaturesConfig, StoreUrl, open_store};
 use serve_registry::{Options, Registry, RegistryConfig, RegistryUrl, Storage};
@@ -38,12 +38,8 @@ impl CtlConfig {
     /// Defaults, then the file, the environment and the flags.
     pub(crate) fn load(args: &Args) -> Result<Self, Exit> {
         let mut layers = Layers::new();
-        let wrong = |error: ConfigError| {
-            let file = matches!(error, ConfigError::File { .. });
-            Exit::because(if file { ExitReason::NoInput } else { ExitReason::Config }, error)
-        };
         if let Some(path) = &args.config {
-            layers.file(path).map_err(wrong)?;
+            layers.file(path)?;
         }
         layers.environment(std::env::vars());
         if let Some(registry) = &args.registry {
@@ -55,7 +51,7 @@ impl CtlConfig {
         for note in layers.notes() {
             eprintln!("serve-ctl: {note}");
         }
-        let config: Self = layers.read().map_err(wrong)?;
+        let config: Self = layers.read()?;
         Ok(Self { has_registry: args.registry.is_some() || args.config.is_some(), ..config })
     }
 

@@ -1,14 +1,15 @@
-//! `features migrate`, `features build`, and the way to `ingest` and `join`.
+//! `features migrate`, `features build`, `features check`, and the way to `ingest` and `join`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    BuildError, BuildRequest, ColumnKind, Declarations, FeatureSet, FeatureStore, StoreOptions, StoreUrl,
-    TableFile, build, migrate_store, parse_timestamp, tables_of,
+    BuildError, BuildRequest, ColumnKind, Declarations, FeatureSet, FeatureStore, Retriever, RetrieverParts,
+    StoreOptions, StoreUrl, TableFile, build, migrate_store, parse_timestamp, tables_of,
 };
 
 use crate::args::{Args, Features};
@@ -46,8 +47,28 @@ pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
             let set = declarations.get(&set).ok_or_else(|| undeclared(&set, &declarations))?;
             run_build(config, set, &request, output.as_deref())
         }
+        Features::Check { declarations } => check(config, declared(config, declarations.as_deref())?),
         Features::Join(join) => join::run(config, &join),
     }
+}
+
+/// Tells of each declared set what somebody should look at. What is told is no failure: a set may be built later.
+fn check(config: &CtlConfig, declarations: Declarations) -> Result<(), Exit> {
+    let store = config.store()?;
+    let runtime = crate::runtime()?;
+    let _entered = runtime.enter();
+    let (config, clock) = (config.features.clone(), Arc::new(Timestamp::now));
+    let retriever = Retriever::new(RetrieverParts { store: Some(store), declarations, config, clock });
+    for set in retriever.declarations().sets() {
+        let report = runtime.block_on(retriever.report(set.name()));
+        let report = report.map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
+        let features = set.features().len();
+        print(&format!("{}: {features} features, {} entities looked at", set.name(), report.sampled))?;
+        let deep = runtime.block_on(retriever.depth_warnings(set));
+        report.warnings.iter().for_each(|told| eprintln!("{}: {told}", set.name()));
+        deep.iter().for_each(|told| eprintln!("{told}"));
+    }
+    Ok(())
 }
 
 fn data(error: impl std::error::Error) -> Exit {

@@ -8,7 +8,7 @@ use serve_app::{Exit, ExitReason};
 use serve_core::Value;
 use serve_features::{
     ColumnKind, Declarations, FeatureRow, FeatureSetName, Label, LabelRows, MaxAge, RetrieveError, RowReader,
-    known_rows,
+    check_declaration, known_rows,
 };
 
 use crate::args::Join;
@@ -49,6 +49,16 @@ pub(crate) fn run(config: &CtlConfig, args: &Join) -> Result<(), Exit> {
     if without > 0 {
         eprintln!("{without} labels were left out: nothing fresh enough was known at their moment");
     }
+    for (i, (set, _)) in sets.iter().enumerate() {
+        let computed_by = declarations.get(set.as_str()).and_then(serve_features::FeatureSet::digest);
+        let rows = known.iter().filter_map(|known| known[i].as_ref());
+        let outdated = rows.filter(|row| check_declaration(set, row, computed_by).is_err()).count();
+        if outdated > 0 {
+            eprintln!(
+                "{outdated} labels have features that an older declaration of {set} computed: build it anew"
+            );
+        }
+    }
     Ok(())
 }
 
@@ -84,7 +94,7 @@ impl Columns {
         known: &[Vec<Option<FeatureRow>>],
     ) -> Self {
         let mut kinds: Vec<(String, ColumnKind)> = Vec::new();
-        for (name, _) in labels.first().map(FeatureRow::features).unwrap_or_default() {
+        for name in labels.first().map(FeatureRow::names).unwrap_or_default() {
             kinds.push((name.to_string(), kind(labels.iter().filter_map(|row| row.get(name)))));
         }
         let mut features = Vec::with_capacity(sets.len());
@@ -95,9 +105,7 @@ impl Columns {
                 None => Vec::new(),
             };
             if names.is_empty() {
-                names = rows().next().map_or_else(Vec::new, |row| {
-                    row.features().iter().map(|(name, _)| Arc::clone(name)).collect()
-                });
+                names = rows().next().map_or_else(Vec::new, |row| row.names().to_vec());
             }
             let column = |name: Arc<str>| {
                 let column = if sets.len() > 1 { format!("{set}:{name}").into() } else { Arc::clone(&name) };
@@ -124,7 +132,8 @@ impl Columns {
     }
 
     fn joined(&self, label: &FeatureRow, known: &[Option<FeatureRow>]) -> FeatureRow {
-        let mut values: Vec<(Arc<str>, Value<'static>)> = label.features().to_vec();
+        let own = label.features().map(|(name, value)| (Arc::clone(name), value.clone()));
+        let mut values: Vec<(Arc<str>, Value<'static>)> = own.collect();
         for (row, columns) in known.iter().zip(&self.features) {
             for (name, column) in columns {
                 let value = row.as_ref().and_then(|row| row.get(name)).cloned().unwrap_or(Value::Missing);

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
-            eprintln!("serve-ctl: {exit}");
+            eprintln!("serve-ctl: {exit:#}");
             ExitCode::from(exit.code())
         }
     }

@@ -112,7 +112,7 @@ async fn has_ready(store: &dyn FeatureStore, set: &FeatureSetName, row: &Feature
     let request = FetchRequest { as_of, ..FetchRequest::newest(set.clone(), [row.entity().clone()]) };
     let Ok(found) = store.fetch(request).await else { return false };
     let same = |known: &FeatureRow| {
-        let mut values = row.features().iter().map(|(name, value)| (name, value, known.get(name)));
+        let mut values = row.features().map(|(name, value)| (name, value, known.get(name)));
         known.timestamp() == row.timestamp() && values.all(equal)
     };
     found.iter().flatten().flatten().any(same)

@@ -30,7 +30,7 @@ pub(crate) struct ServerConfig {
 impl ServerConfig {
     /// Defaults, then `base`, then the file, the environment and the flags; with what the user should know.
     pub(crate) fn load(args: &Args, base: Layers) -> Result<(Self, Vec<String>), Exit> {
-        let layers = layers(args, base).map_err(config_error)?;
+        let layers = layers(args, base)?;
         let (config, mut mistakes) = layers.read_what_fits::<Self>();
         if let Some(config) = &config {
             // What is wrong in itself is not held against the rest a second time.
@@ -47,7 +47,7 @@ impl ServerConfig {
                 let warnings = config.http.check().unwrap_or_default();
                 Ok((config, [layers.notes(), &warnings].concat()))
             }
-            _ => Err(config_error(ConfigError::Mistakes { mistakes })),
+            _ => Err(ConfigError::Mistakes { mistakes }.into()),
         }
     }
 
@@ -127,12 +127,6 @@ fn layers(args: &Args, base: Layers) -> Result<Layers, ConfigError> {
         layers.flag("--port", "http.port", port);
     }
     Ok(layers)
-}
-
-fn config_error(error: ConfigError) -> Exit {
-    let code =
-        if matches!(error, ConfigError::File { .. }) { ExitReason::NoInput } else { ExitReason::Config };
-    Exit::because(code, error)
 }
 
 /// What `http` says of itself begins with the setting.

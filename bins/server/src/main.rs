@@ -17,7 +17,7 @@ fn main() -> ExitCode {
     match run::run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
-            eprintln!("serve-server: {exit}");
+            eprintln!("serve-server: {exit:#}");
             ExitCode::from(exit.code())
         }
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use serve_app::config::changes;
-use serve_app::log::Log;
+use serve_app::log::{Log, RELOADS};
 use serve_app::reload::{Files, PERIOD};
 use serve_app::{ConfigError, Exit, ExitReason, Layers, Mistake, Service};
 use serve_http::tls::Tls;
@@ -92,7 +92,7 @@ impl Reloading {
         match ServerConfig::load(&self.args, self.base.clone()) {
             Ok((config, _)) => self.take(config, started),
             Err(exit) => {
-                warn!(error = %exit, "the configuration was read again and is not used; nothing has changed");
+                warn!(target: RELOADS, error = %exit, "the configuration was read again and is not used; nothing has changed");
                 self.service.reloads().refused(exit.to_string());
             }
         }
@@ -101,16 +101,17 @@ impl Reloading {
     fn take(&mut self, config: ServerConfig, started: &Value) {
         let (old, new) = (shown(&self.config), shown(&config));
         if let Err(problem) = self.apply(&config) {
-            warn!(error = problem, "the configuration was read again and is not used");
+            warn!(target: RELOADS, error = problem, "the configuration was read again and is not used");
             self.service.reloads().refused(problem);
             return;
         }
         for change in changes(&old, &new) {
             let (setting, from, to) = (&*change.setting, change.from.to_string(), change.to.to_string());
             if is_live(setting) {
-                info!(setting, from, to, "the configuration has changed");
+                info!(target: RELOADS, setting, from, to, "the configuration has changed");
             } else {
                 warn!(
+                    target: RELOADS,
                     setting,
                     from, to, "the configuration has changed; this takes effect at the next start"
                 );
@@ -118,7 +119,7 @@ impl Reloading {
         }
         let waiting = changes(started, &new).into_iter().map(|change| change.setting);
         let waiting: Vec<String> = waiting.filter(|setting| !is_live(setting)).collect();
-        info!(waiting = waiting.len(), "the configuration was read again");
+        info!(target: RELOADS, waiting = waiting.len(), "the configuration was read again");
         self.service.reloads().taken(self.service.now(), waiting);
         self.config = config;
     }

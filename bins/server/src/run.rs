@@ -63,11 +63,14 @@ async fn serve(start: Start) -> Result<(), Exit> {
     let retriever = Arc::new(Retriever::new(parts));
     // The first connection is made before the first request needs it, and what is wrong with the store is told at once.
     let first = Arc::clone(&retriever);
-    tokio::spawn(async move { first.probe().await });
+    tokio::spawn(async move {
+        first.probe().await;
+        for set in first.declarations().sets() {
+            first.depth_warnings(set).await.iter().for_each(|told| warn!("{told}"));
+        }
+    });
     let locks = Locks::new(&config.auth);
-    let locks = Arc::new(
-        locks.map_err(|mistakes| Exit::because(ExitReason::Config, ConfigError::Mistakes { mistakes }))?,
-    );
+    let locks = Arc::new(locks.map_err(|mistakes| ConfigError::Mistakes { mistakes })?);
     let service = Service::new(ServiceParts {
         registry: Arc::clone(&registry),
         retriever: Arc::clone(&retriever),

@@ -22,12 +22,12 @@ pub struct Author {
 }
 
 impl Author {
-    /// The caller, by name where callers are told apart, else by the way that the request came.
+    /// The caller, by proof and name where callers are told apart, else by the way that the request came.
     #[must_use]
     pub fn of(context: &Context, way: &str, why: Option<String>) -> Self {
         let caller = context.caller();
-        let by = if **caller == Caller::anyone() { way } else { caller.name() };
-        Self { by: by.to_owned(), why }
+        let by = if **caller == Caller::anyone() { way.to_owned() } else { caller.to_string() };
+        Self { by, why }
     }
 
     fn as_ref(&self) -> serve_registry::Author<'_> {
@@ -71,7 +71,9 @@ impl Service {
             }
             Some(names) => names.iter().map(|name| Ok(registry.reload_model(name)?)).collect(),
         });
-        act.written(context, reloaded.await)
+        let reloaded = act.written(context, reloaded.await);
+        self.changes.wake();
+        reloaded
     }
 
     /// Loads what a query means, if it is not loaded.
@@ -186,7 +188,9 @@ impl Service {
             }
             Ok(promoted?)
         });
-        act.written(context, promoted.await)
+        let promoted = act.written(context, promoted.await);
+        self.changes.wake();
+        promoted
     }
 
     /// Points the champion to the version it replaced: from, to.
@@ -204,10 +208,10 @@ impl Service {
         if let Err(error) = self.check_model(context, &name) {
             return act.written(context, Err(error));
         }
-        act.written(
-            context,
-            self.on_thread(move |registry| Ok(registry.rollback(&name, author.as_ref())?)).await,
-        )
+        let back = self.on_thread(move |registry| Ok(registry.rollback(&name, author.as_ref())?)).await;
+        let back = act.written(context, back);
+        self.changes.wake();
+        back
     }
 
     pub(crate) async fn on_thread<T: Send + 'static>(

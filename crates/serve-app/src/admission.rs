@@ -69,7 +69,7 @@ pub struct Load {
     pub left_queue_total: u64,
     /// Rows that models have computed, since the start.
     pub rows_total: u64,
-    /// Models of which anything is under way, waits or was refused, in order of their names.
+    /// Models that were asked, in order of their names.
     pub models: Vec<ModelLoad>,
 }
 
@@ -88,6 +88,15 @@ pub struct ModelLoad {
     pub queue: u32,
     /// Requests that were refused because this model's share was full, since the start.
     pub refused_total: u64,
+}
+
+impl Load {
+    /// The same without models of which nothing is under way, waits or was refused.
+    #[must_use]
+    pub fn without_idle(mut self) -> Self {
+        self.models.retain(|model| (model.in_flight, model.queued, model.refused_total) != (0, 0, 0));
+        self
+    }
 }
 
 impl Admission {
@@ -134,8 +143,7 @@ impl Admission {
                 refused_total: share.refused(),
             }
         };
-        let idle = |model: &ModelLoad| (model.in_flight, model.queued, model.refused_total) == (0, 0, 0);
-        let mut models: Vec<_> = shares.by_name.iter().map(model).filter(|model| !idle(model)).collect();
+        let mut models: Vec<_> = shares.by_name.iter().map(model).collect();
         models.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let bounds = self.gate.bounds();
         Load {
@@ -276,10 +284,14 @@ mod tests {
         held.push(admission.admit(&context, &[&other]).await.expect("others have room"));
         admission.reconfigure(limits(16, 4));
         held.push(admission.admit(&context, &both).await.expect("there is room now"));
-        let told = |load: Load| load.models.into_iter().map(|m| (m.name, m.in_flight)).collect::<Vec<_>>();
+        let told = |load: Load| {
+            load.without_idle().models.into_iter().map(|m| (m.name, m.in_flight)).collect::<Vec<_>>()
+        };
         assert_eq!(told(admission.load()), [(m.clone(), 4), (other.clone(), 2)]);
         drop(held);
-        assert_eq!((admission.load().in_flight, admission.load().refused_total), (0, 2));
+        let load = admission.load();
+        assert_eq!((load.in_flight, load.refused_total, load.models.len()), (0, 2, 2));
+        assert!(load.without_idle().models.is_empty(), "the server was full, no share of it was");
     }
 
     #[tokio::test]

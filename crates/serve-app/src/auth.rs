@@ -38,7 +38,7 @@ mod token_keys;
 mod tokens;
 mod usage;
 
-pub use audit::Act;
+pub use audit::{Act, Attempt};
 pub use config::{AuthConfig, AuthMode, JwtConfig, KeyConfig, KeyDigest, PublicPage};
 pub use credentials::Credentials;
 pub use keys::new_key;
@@ -292,7 +292,7 @@ impl Locks {
     fn turned_away(&self, asked: &Asked<'_>, who: Option<&Caller>, error: &ServiceError) {
         self.usages.refused(error.code);
         self.refusals.write(Refusal {
-            who: who.map(Caller::name),
+            who,
             from: Some(asked.address),
             certificate: asked.certificate,
             request: asked.request,
@@ -306,7 +306,7 @@ impl Locks {
         self.usages.refused(error.code);
         let origin = context.origin();
         self.refusals.write(Refusal {
-            who: Some(context.caller().name()),
+            who: Some(context.caller()),
             from: origin.address,
             certificate: origin.certificate.as_deref(),
             request: &origin.request,

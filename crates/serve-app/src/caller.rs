@@ -1,5 +1,6 @@
 //! Who asks, and what they may.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
@@ -42,10 +43,31 @@ impl fmt::Display for Permission {
     }
 }
 
+/// What somebody showed to be known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// A key of the configuration, whose owner it names.
+    Key,
+    /// A signed token, whose issuer names its owner.
+    Token,
+}
+
+impl Proof {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Token => "token",
+        }
+    }
+}
+
 /// Who asks, and what they may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     name: Arc<str>,
+    proof: Option<Proof>,
     permissions: BTreeSet<Permission>,
     models: Option<BTreeSet<ModelName>>,
 }
@@ -54,7 +76,7 @@ impl Caller {
     /// Somebody by that name with those permissions, for all models.
     #[must_use]
     pub fn new(name: impl Into<Arc<str>>, permissions: impl IntoIterator<Item = Permission>) -> Self {
-        Self { name: name.into(), permissions: permissions.into_iter().collect(), models: None }
+        Self { name: name.into(), proof: None, permissions: permissions.into_iter().collect(), models: None }
     }
 
     /// Somebody of whom nothing is known and to whom everything is allowed: what everyone is where nobody is asked who
@@ -70,10 +92,25 @@ impl Caller {
         Self { models: Some(models.into_iter().collect()), ..self }
     }
 
-    /// The name, as logs, metrics and histories have it. It is no secret.
+    /// The same caller, known by that.
+    #[must_use]
+    pub fn known_by(self, proof: Proof) -> Self {
+        Self { proof: Some(proof), ..self }
+    }
+
+    /// The name that a key or a token gives them. It is no secret, and not unique: whoever issues tokens chooses theirs.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The name, with what it is known by before it: as logs and histories have it.
+    #[must_use]
+    pub fn shown(&self) -> Cow<'_, str> {
+        match self.proof {
+            Some(proof) => Cow::Owned(format!("{}:{}", proof.as_str(), self.name)),
+            None => Cow::Borrowed(&self.name),
+        }
     }
 
     /// The name, to be kept.
@@ -112,6 +149,13 @@ impl Caller {
     }
 }
 
+/// As logs and histories have it: `key:ci` and `token:ci` are two callers.
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +170,10 @@ mod tests {
         assert_eq!(
             (refused.code, refused.message.as_str()),
             (Code::NotPermitted, "\"ci\" may not use model \"b\"")
+        );
+        assert_eq!(
+            (caller.clone().known_by(Proof::Key).to_string(), caller.to_string()),
+            ("key:ci".into(), "ci".into())
         );
         assert!(Permission::ALL.into_iter().all(|permission| Caller::anyone().may(permission)));
     }

@@ -1,7 +1,8 @@
-//! Who waits for new features: tells those who asked for an entity's prediction when another row would answer it.
+//! Who waits for new features: tells those who asked for an entity's prediction when another row, or another version, would
+//! answer it.
 //!
 //! One task asks the store, one query for all entities of a set that anybody waits for, every `every`, and at once when rows
-//! come in through this server. It sees what a prediction would see, the limits on age and the memory of rows included. A
+//! come in, or a version is promoted, through this server. It sees what a prediction would see, the limits on age and the memory of rows included. A
 //! signal says that it is worth looking, not that anything is different: several that come before somebody looks are one.
 
 use std::collections::{BTreeMap, HashMap};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serve_core::Value;
+use serve_core::{ModelName, Value};
 use serve_features::{Entity, FeatureSetName, RawTable, RetrieveRequest, Retrieved, Unavailable};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -63,12 +64,14 @@ pub(crate) struct Changes {
 #[derive(Debug, Default)]
 struct Watched {
     sets: BTreeMap<FeatureSetName, HashMap<Entity, Watching>>,
+    /// Models of which another version may come to answer.
+    models: HashMap<ModelName, Watching>,
     given: u64,
 }
 
 #[derive(Debug, Default)]
 struct Watching {
-    /// What the store said last.
+    /// What the store, or the registry, said last.
     seen: Option<u64>,
     who: Vec<(u64, Arc<Signal>)>,
 }
@@ -77,23 +80,47 @@ struct Watching {
 #[derive(Debug)]
 pub struct Watch {
     changes: Arc<Changes>,
-    set: FeatureSetName,
-    entity: Entity,
+    on: On,
     number: u64,
+}
+
+/// What somebody waits for news of.
+#[derive(Debug)]
+enum On {
+    Row(FeatureSetName, Entity),
+    Model(ModelName),
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         let mut watched = self.changes.lock();
-        let Some(entities) = watched.sets.get_mut(&self.set) else { return };
-        if let Some(watching) = entities.get_mut(&self.entity) {
-            watching.who.retain(|(number, _)| *number != self.number);
-            if watching.who.is_empty() {
-                entities.remove(&self.entity);
+        match &self.on {
+            On::Model(model) => leave(&mut watched.models, model, self.number),
+            On::Row(set, entity) => {
+                let Some(entities) = watched.sets.get_mut(set) else { return };
+                leave(entities, entity, self.number);
+                if entities.is_empty() {
+                    watched.sets.remove(set);
+                }
             }
         }
-        if entities.is_empty() {
-            watched.sets.remove(&self.set);
+    }
+}
+
+fn leave<K: Hash + Eq>(all: &mut HashMap<K, Watching>, key: &K, number: u64) {
+    if let Some(watching) = all.get_mut(key) {
+        watching.who.retain(|(other, _)| *other != number);
+        if watching.who.is_empty() {
+            all.remove(key);
+        }
+    }
+}
+
+impl Watching {
+    /// Rings for all, where this is another state than the last.
+    fn saw(&mut self, state: u64) {
+        if self.seen.replace(state) != Some(state) {
+            self.who.iter().for_each(|(_, signal)| signal.ring());
         }
     }
 }
@@ -104,15 +131,36 @@ impl Changes {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn watch(self: &Arc<Self>, set: FeatureSetName, entity: Entity, signal: Arc<Signal>) -> Watch {
+    fn watch(self: &Arc<Self>, on: On, signal: Arc<Signal>) -> Watch {
         let mut watched = self.lock();
         watched.given += 1;
         let number = watched.given;
-        let entities = watched.sets.entry(set.clone()).or_default();
-        entities.entry(entity.clone()).or_default().who.push((number, signal));
+        let watching = match &on {
+            On::Model(model) => watched.models.entry(model.clone()).or_default(),
+            On::Row(set, entity) => {
+                watched.sets.entry(set.clone()).or_default().entry(entity.clone()).or_default()
+            }
+        };
+        watching.who.push((number, signal));
         drop(watched);
         self.wake.notify_one();
-        Watch { changes: Arc::clone(self), set, entity, number }
+        Watch { changes: Arc::clone(self), on, number }
+    }
+
+    /// Has everything be looked at soon.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    fn models(&self) -> Vec<ModelName> {
+        self.lock().models.keys().cloned().collect()
+    }
+
+    /// Rings for whom another version may answer now.
+    fn saw_model(&self, model: &ModelName, state: u64) {
+        if let Some(watching) = self.lock().models.get_mut(model) {
+            watching.saw(state);
+        }
     }
 
     fn entities(&self) -> Vec<(FeatureSetName, Vec<Entity>)> {
@@ -124,9 +172,8 @@ impl Changes {
     fn saw(&self, set: &FeatureSetName, entity: &Entity, state: u64) {
         let mut watched = self.lock();
         let watching = watched.sets.get_mut(set).and_then(|entities| entities.get_mut(entity));
-        let Some(watching) = watching else { return };
-        if watching.seen.replace(state) != Some(state) {
-            watching.who.iter().for_each(|(_, signal)| signal.ring());
+        if let Some(watching) = watching {
+            watching.saw(state);
         }
     }
 
@@ -139,8 +186,8 @@ impl Changes {
 }
 
 impl Service {
-    /// Waits for new features of whom a request is about, under every set that its model takes them from. Nothing, where the
-    /// request brings all that the model needs.
+    /// Waits for new features of whom a request is about, under every set that its model takes them from, and for another
+    /// version to answer. Nothing, where the request brings all that the model needs.
     ///
     /// # Errors
     /// As for a prediction that cannot be asked for.
@@ -152,13 +199,17 @@ impl Service {
     ) -> Result<Vec<Watch>, ServiceError> {
         let deployment = self.deployment(context, &request.model).await?;
         let asks = self.wanted(&deployment, request)?;
-        let watch = |ask: crate::gather::Ask| self.changes.watch(ask.set, ask.entity, Arc::clone(signal));
-        Ok(asks.into_iter().map(watch).collect())
+        if asks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = asks.into_iter().map(|ask| On::Row(ask.set, ask.entity));
+        let model = On::Model(deployment.manifest().name.clone());
+        Ok(rows.chain([model]).map(|on| self.changes.watch(on, Arc::clone(signal))).collect())
     }
 
     /// Ready rows of a set have come in: who waits for them is told at once.
     pub fn features_arrived(&self) {
-        self.changes.wake.notify_one();
+        self.changes.wake();
     }
 
     /// Raw rows have come in, from which features are computed.
@@ -176,6 +227,7 @@ impl Service {
         let service = Arc::clone(self);
         tokio::spawn(async move {
             loop {
+                service.look_at_models();
                 for (set, entities) in service.changes.entities() {
                     for some in entities.chunks(AT_ONCE) {
                         service.look(&set, some).await;
@@ -192,6 +244,21 @@ impl Service {
                 }
             }
         })
+    }
+
+    /// What a model's aliases lead to, and how many versions there are: other numbers than the last mean that another version
+    /// may answer.
+    fn look_at_models(&self) {
+        for name in self.changes.models() {
+            let mut hasher = DefaultHasher::new();
+            if let Some(model) = self.registry().model(name.as_str()) {
+                model.versions.len().hash(&mut hasher);
+                for (alias, pointing) in &model.pointing {
+                    (alias, &pointing.serving).hash(&mut hasher);
+                }
+            }
+            self.changes.saw_model(&name, hasher.finish());
+        }
     }
 
     async fn look(&self, set: &FeatureSetName, entities: &[Entity]) {
@@ -253,8 +320,9 @@ mod tests {
             ("s".parse().expect("a set"), "BTC/USD".parse().expect("an entity"));
         let other: Entity = "ETH/USD".parse().expect("an entity");
         let (one, two) = (Signal::new(Arc::default()), Signal::new(Arc::default()));
-        let watch = changes.watch(set.clone(), entity.clone(), Arc::clone(&one));
-        let _other = changes.watch(set.clone(), other.clone(), Arc::clone(&two));
+        let on = |entity: &Entity| On::Row(set.clone(), entity.clone());
+        let watch = changes.watch(on(&entity), Arc::clone(&one));
+        let _other = changes.watch(on(&other), Arc::clone(&two));
         for state in [1, 1, 2, 2] {
             changes.saw(&set, &entity, state);
         }
@@ -265,5 +333,11 @@ mod tests {
         changes.saw(&set, &entity, 3);
         assert_eq!(one.take(), 0);
         assert_eq!(changes.entities(), [(set, vec![other])]);
+        let model: ModelName = "m".parse().expect("a name");
+        let watch = changes.watch(On::Model(model.clone()), Arc::clone(&two));
+        [5, 5, 6].into_iter().for_each(|state| changes.saw_model(&model, state));
+        assert_eq!((changes.models(), two.take()), (vec![model.clone()], 2));
+        drop(watch);
+        assert!(changes.models().is_empty());
     }
 }

@@ -22,6 +22,7 @@ pub use changes::{Change, changes};
 pub use place::Place;
 pub use secrets::masked;
 
+use crate::exit::{Exit, ExitReason};
 use place::Places;
 
 /// Prefix of environment variables; `__` stands between the levels: `SERVE__HTTP__PORT`.
@@ -86,15 +87,35 @@ pub enum ConfigError {
         problem: String,
     },
     /// Some settings are wrong.
-    #[error("the configuration has {} mistake(s): {}", mistakes.len(), listed(mistakes))]
+    #[error("{}: {}", counted(mistakes), listed(mistakes).join("; "))]
     Mistakes {
         /// All of them.
         mistakes: Vec<Mistake>,
     },
 }
 
-fn listed(mistakes: &[Mistake]) -> String {
-    mistakes.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+fn counted(mistakes: &[Mistake]) -> String {
+    let several = if mistakes.len() == 1 { "" } else { "s" };
+    format!("the configuration has {} mistake{several}", mistakes.len())
+}
+
+/// By file and line, then those of variables and flags, then those that stand nowhere.
+fn listed(mistakes: &[Mistake]) -> Vec<String> {
+    let mut sorted: Vec<&Mistake> = mistakes.iter().collect();
+    sorted.sort_by_key(|mistake| (mistake.place.is_none(), &mistake.place));
+    sorted.into_iter().map(ToString::to_string).collect()
+}
+
+impl From<ConfigError> for Exit {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::File { .. } => Self::because(ExitReason::NoInput, error),
+            ConfigError::Yaml { .. } => Self::because(ExitReason::Config, error),
+            ConfigError::Mistakes { mistakes } => {
+                Self::listing(ExitReason::Config, counted(&mistakes), listed(&mistakes))
+            }
+        }
+    }
 }
 
 /// Layers of settings, later ones over earlier ones.
@@ -299,16 +320,17 @@ mod tests {
     fn all_mistakes_are_told_at_once_with_their_lines() {
         let mut layers = layers("http:\n  port: many\n  hots: a\nname: [1]\nextra: 1\n");
         layers.environment([("SERVE__HTTP__HOST".to_owned(), "[1]".to_owned())]);
-        let mut told = told(&layers);
-        told.sort();
         let expected = [
-            "SERVE__HTTP__HOST: http.host: invalid type: sequence, expected a string",
             "serve.yaml:2: http.port: invalid type: string \"many\", expected u16",
             "serve.yaml:3: http.hots: unknown key `hots`; did you mean `host`?",
             "serve.yaml:4: name: invalid type: sequence, expected a string",
             "serve.yaml:5: extra: unknown key `extra`; expected one of `http`, `name`, `keys`",
+            "SERVE__HTTP__HOST: http.host: invalid type: sequence, expected a string",
         ];
-        assert_eq!(told, expected);
+        let error = layers.read::<Config>().expect_err("has mistakes");
+        assert_eq!(error.to_string(), format!("the configuration has 5 mistakes: {}", expected.join("; ")));
+        let exit = format!("{:#}", Exit::from(error));
+        assert_eq!(exit, format!("the configuration has 5 mistakes:\n  {}", expected.join("\n  ")));
     }
 
     #[test]

@@ -3,14 +3,15 @@
 
 use std::future::Future;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use serve_registry::Deployment;
 
 use crate::caller::Caller;
-use crate::error::{Code, ServiceError};
+use crate::error::{Code, Fault, ServiceError};
+use crate::metrics::rows::{Apart, Failed, Rows, Whose};
 
 /// Where the time of a request goes, in the order in which it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub enum Stage {
     Queue,
     /// Getting features that did not come with it.
     Features,
+    /// Looking for an answer that is kept, or waiting for the one that another request makes.
+    Cache,
     /// Checking, transforming, inferring, deciding, explaining.
     Infer,
     /// Writing the answer.
@@ -31,8 +34,8 @@ pub enum Stage {
 
 impl Stage {
     /// All of them, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Receive, Self::Parse, Self::Queue, Self::Features, Self::Infer, Self::Write];
+    pub const ALL: [Self; 7] =
+        [Self::Receive, Self::Parse, Self::Queue, Self::Features, Self::Cache, Self::Infer, Self::Write];
 
     /// As it is written.
     #[must_use]
@@ -42,6 +45,7 @@ impl Stage {
             Self::Parse => "parse",
             Self::Queue => "queue",
             Self::Features => "features",
+            Self::Cache => "cache",
             Self::Infer => "infer",
             Self::Write => "write",
         }
@@ -95,7 +99,8 @@ pub struct Context {
     priority: AtomicU8,
     spent: [AtomicU64; Stage::ALL.len()],
     deployment: OnceLock<Arc<Deployment>>,
-    rows: AtomicU64,
+    rows: Rows,
+    audited: AtomicBool,
 }
 
 impl Context {
@@ -116,7 +121,8 @@ impl Context {
             priority: AtomicU8::new(Priority::USUAL.0),
             spent: Default::default(),
             deployment: OnceLock::new(),
-            rows: AtomicU64::new(0),
+            rows: Rows::default(),
+            audited: AtomicBool::new(false),
         }
     }
 
@@ -200,13 +206,39 @@ impl Context {
 
     /// Notes that predictions of so many rows were asked for.
     pub(crate) fn add_rows(&self, rows: usize) {
-        self.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.rows.ask(rows);
     }
 
     /// Of how many rows predictions were asked for.
     #[must_use]
     pub fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
+        self.rows.asked()
+    }
+
+    /// How many of them were refused or failed while the request as a whole was answered.
+    #[must_use]
+    pub fn failed_rows(&self) -> u64 {
+        self.rows.failed()
+    }
+
+    /// Notes a row that an adapter could not read, in a request that it could: it is asked for and refused.
+    pub fn refuse_row(&self, code: &'static str, fault: Fault) {
+        self.rows.ask(1);
+        self.rows.set_apart(Whose::Request, Some((code, fault)));
+    }
+
+    /// Notes a row that does not share its request's fate, or its version.
+    pub(crate) fn set_row_apart(&self, whose: Whose, failed: Option<Failed>) {
+        self.rows.set_apart(whose, failed);
+    }
+
+    pub(crate) fn rows_apart(&self) -> Vec<Apart> {
+        self.rows.apart()
+    }
+
+    /// Notes that an administrative act of the request stands in the audit trail; says whether one stood there before.
+    pub(crate) fn audit(&self) -> bool {
+        self.audited.swap(true, Ordering::Relaxed)
     }
 
     /// Refuses work that nobody waits for any more. Called before each costly step.
@@ -235,9 +267,14 @@ impl Context {
     }
 
     fn expired(&self, deadline: Instant) -> ServiceError {
-        let limit = deadline.saturating_duration_since(self.began).as_secs_f64() * 1e3;
-        let message = format!("the request's deadline of {limit:.0} ms has passed");
-        ServiceError::new(Code::DeadlineExceeded, message)
+        Self::deadline_passed(deadline.saturating_duration_since(self.began))
+    }
+
+    /// The refusal of work for which a request has no time any more.
+    #[must_use]
+    pub fn deadline_passed(limit: Duration) -> ServiceError {
+        let limit = serve_core::duration::format(limit);
+        ServiceError::new(Code::DeadlineExceeded, format!("the request's deadline of {limit} has passed"))
     }
 
     /// Notes that `stage` took a further `time`.
@@ -292,6 +329,9 @@ mod tests {
         assert!(Context::internal().check_deadline().is_ok());
         let passed = Context::begun(Arc::new(Caller::anyone()), began).until(began);
         assert_eq!(passed.check_deadline().expect_err("has passed").code, Code::DeadlineExceeded);
+        let told = |micros| Context::deadline_passed(Duration::from_micros(micros)).message;
+        assert_eq!(told(1), "the request's deadline of 1us has passed");
+        assert_eq!(told(250_000), "the request's deadline of 250ms has passed");
         open.tighten(began + Duration::from_hours(1));
         assert!(open.check_deadline().is_ok());
         open.tighten(began);

@@ -1,4 +1,4 @@
-//! How a program ends: one line for people, and a code as in sysexits.h for machines. Wrong usage is 2, as argument
+//! How a program ends: a line for people, or one for each mistake, and a code as in sysexits.h for machines. Wrong usage is 2, as argument
 //! parsers have it.
 
 use std::error::Error;
@@ -31,12 +31,18 @@ pub enum ExitReason {
 pub struct Exit {
     reason: ExitReason,
     message: String,
+    list: Vec<String>,
 }
 
 impl Exit {
     /// An end with a message.
     pub fn told(reason: ExitReason, message: impl Into<String>) -> Self {
-        Self { reason, message: message.into() }
+        Self { reason, message: message.into(), list: Vec::new() }
+    }
+
+    /// An end with a message and all that it is about.
+    pub fn listing(reason: ExitReason, message: impl Into<String>, list: Vec<String>) -> Self {
+        Self { reason, message: message.into(), list }
     }
 
     /// An end with an error and all its causes in one line.
@@ -48,7 +54,7 @@ impl Exit {
             message.push_str(&error.to_string());
             cause = error.source();
         }
-        Self { reason, message }
+        Self { reason, message, list: Vec::new() }
     }
 
     /// The exit code.
@@ -58,9 +64,20 @@ impl Exit {
     }
 }
 
+/// In one line; with `{:#}` what is listed has a line each.
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message.replace('\n', " "))
+        f.write_str(&self.message.replace('\n', " "))?;
+        for (at, item) in self.list.iter().enumerate() {
+            let between = match (f.alternate(), at) {
+                (true, 0) => ":\n  ",
+                (true, _) => "\n  ",
+                (false, 0) => ": ",
+                (false, _) => "; ",
+            };
+            write!(f, "{between}{}", item.replace('\n', " "))?;
+        }
+        Ok(())
     }
 }
 
@@ -73,5 +90,10 @@ mod tests {
         let cause = std::io::Error::other("disk\nfull");
         let exit = Exit::because(ExitReason::CannotCreate, cause);
         assert_eq!((exit.code(), exit.to_string().as_str()), (73, "disk full"));
+        let exit = Exit::listing(ExitReason::Config, "two", vec!["a\nb".to_owned(), "c".to_owned()]);
+        assert_eq!(
+            (exit.to_string(), format!("{exit:#}")),
+            ("two: a b; c".into(), "two:\n  a b\n  c".into())
+        );
     }
 }

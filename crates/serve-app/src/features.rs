@@ -108,7 +108,7 @@ impl Service {
     #[must_use]
     pub fn unavailable(&self, error: &Unavailable) -> ServiceError {
         let code = match error {
-            Unavailable::Stale { .. } => Code::FeaturesStale,
+            Unavailable::Stale { .. } | Unavailable::Outdated { .. } => Code::FeaturesStale,
             Unavailable::OnDemand { .. } => Code::OnDemandUnavailable,
             Unavailable::Computing { .. } => Code::FeaturesNotComputed,
             Unavailable::Unreadable { .. } => Code::StoredRowUnreadable,
@@ -122,6 +122,11 @@ impl Service {
                     json!({ "age_seconds": stale.age_seconds, "max_age_seconds": stale.limit.as_secs_f64() });
                 told.with_details(details)
             }
+            Unavailable::Outdated { outdated, .. } => told.with_details(json!({
+                "outdated": true,
+                "declaration": outdated.found.to_string(),
+                "expected_declaration": outdated.expected.to_string(),
+            })),
             Unavailable::Store { .. } => self.retried_later(told),
             _ => told,
         }

@@ -270,8 +270,14 @@ pub(crate) fn read(
         (None, []) => signature.read_named(NONE, row),
         (Some(named), [(_, only)]) => signature.read_mixed(named, only.features(), row),
         (None, [(_, only)]) => signature.read_mixed(NONE, only.features(), row),
-        (Some(named), several) => signature.read_mixed(named, &joined(deployment, several), row),
-        (None, several) => signature.read_mixed(NONE, &joined(deployment, several), row),
+        (named, several) => {
+            let joined = joined(deployment, several);
+            let stored = joined.iter().map(|(name, value)| (*name, value));
+            match named {
+                Some(named) => signature.read_mixed(named, stored, row),
+                None => signature.read_mixed(NONE, stored, row),
+            }
+        }
     }
 }
 
@@ -282,7 +288,7 @@ fn joined<'a>(deployment: &Deployment, rows: &[(&str, &'a FeatureRow)]) -> Vec<(
         let input = signature.position(name).and_then(|position| signature.inputs().get(position));
         input.is_some_and(|input| input.feature_set.as_deref().or(own) == Some(set))
     };
-    let features = rows.iter().flat_map(|(set, row)| row.features().iter().map(move |pair| (*set, pair)));
+    let features = rows.iter().flat_map(|(set, row)| row.features().map(move |pair| (*set, pair)));
     let theirs = features.filter(|(set, (name, _))| belongs(name, set));
     theirs.map(|(_, (name, value))| (&**name, value.clone())).collect()
 }

@@ -61,11 +61,12 @@ pub mod trace;
 mod unusable;
 mod watch;
 mod workers;
+mod writing;
 
 pub use admin::Author;
 pub use admission::{Admission, LimitsConfig, Load, ModelLoad, ShareConfig};
 pub use auth::{AuthConfig, AuthMode, Locks};
-pub use caller::{Caller, Permission};
+pub use caller::{Caller, Permission, Proof};
 pub use config::{ConfigError, Layers, Mistake};
 pub use context::{Context, Origin, Priority, Stage};
 pub use error::{Code, Fault, ServiceError};

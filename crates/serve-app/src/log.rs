@@ -1,6 +1,8 @@
 //! The log on standard error: what is written, in which form, and through what, so that neither writing nor a reader that
 //! does not read holds up the server.
 
+pub mod direct;
+mod fields;
 mod format;
 mod writer;
 
@@ -21,6 +23,9 @@ use writer::Writer;
 
 /// The target of the lines that tell one request each.
 pub const ACCESS: &str = "access";
+
+/// The target of the lines that tell what came of reading the configuration again.
+pub const RELOADS: &str = "configuration";
 
 /// What is written to standard error.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,8 +95,10 @@ impl LogConfig {
         let (filter, level) = reload::Layer::new(filter(&self.level)?);
         let limit = usize::try_from(self.buffer.0).unwrap_or(usize::MAX);
         let (writer, written, flushed) = Writer::start(std::io::stderr(), limit);
-        let lines = tracing_subscriber::fmt::layer().event_format(Lines(self.format)).with_writer(writer);
+        let lines =
+            tracing_subscriber::fmt::layer().event_format(Lines(self.format)).with_writer(writer.clone());
         tracing_subscriber::registry().with(filter).with(lines).init();
+        direct::install(writer, self.format);
         Ok((Log { level, written }, flushed))
     }
 }
@@ -105,7 +112,9 @@ impl Log {
         let new = filter(level)?;
         let failed =
             |error: reload::Error| LevelError { level: level.to_owned(), problem: error.to_string() };
-        self.level.reload(new).map_err(failed)
+        self.level.reload(new).map_err(failed)?;
+        direct::refresh();
+        Ok(())
     }
 
     /// Counts of lines.
@@ -116,8 +125,11 @@ impl Log {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LevelError> {
-    // The audit trail is no matter of taste: it is written whatever the level, unless the filter names it.
-    let audited = if level.contains("audit") { "" } else { ",audit=info" };
-    EnvFilter::try_new(format!("{level}{audited}"))
+    // The audit trail, and what becomes of the configuration, are no matter of taste: they are written whatever the level,
+    // unless the filter names them.
+    let always = ["audit", RELOADS].into_iter().filter(|target| !level.contains(target));
+    let directives: Vec<String> =
+        std::iter::once(level.to_owned()).chain(always.map(|target| format!("{target}=info"))).collect();
+    EnvFilter::try_new(directives.join(","))
         .map_err(|error| LevelError { level: level.to_owned(), problem: error.to_string() })
 }

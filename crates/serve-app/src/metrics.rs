@@ -9,6 +9,7 @@
 //! | `page` | families of metrics, written as text |
 //! | `latency` | a histogram of durations |
 //! | `predictions` | predictions by model, version and outcome |
+//! | `rows` | what became of the rows of one request |
 //! | `admission` | places for predictions, and who waits for one |
 //! | `prediction_cache` | answers that are kept |
 //! | `models` | what is published, loaded and proven |
@@ -23,6 +24,7 @@ mod page;
 mod prediction_cache;
 mod predictions;
 mod process;
+pub(crate) mod rows;
 
 use crate::service::Service;
 

@@ -11,6 +11,7 @@ use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 use crate::gather::{Ask, Fetched, Gathered};
 use crate::infer::Row;
+use crate::metrics::rows::Whose;
 use crate::request::{Features, ModelQuery, PredictRequest};
 use crate::service::{Service, agree};
 
@@ -74,12 +75,19 @@ impl Service {
         self.count_rows(context, slice::from_ref(request), slice::from_ref(&answered));
         let error = match answered {
             Err(error) if error.code.may_fall_back() => error,
-            answered => return answered,
+            answered => {
+                if answered.is_ok() {
+                    self.set_rows_apart(context, slice::from_ref(request), slice::from_ref(&answered));
+                }
+                return answered;
+            }
         };
         let Some((asked, instead)) = self.fallback(context, request) else { return Err(error) };
         let answered = self.predict_alone(context, &instead).await;
         self.count_rows(context, slice::from_ref(&instead), slice::from_ref(&answered));
-        fallen_back(asked, error, answered)
+        let answered = fallen_back(asked, error, answered)?;
+        context.set_row_apart(Whose::Version(Arc::clone(&answered.deployment)), None);
+        Ok(answered)
     }
 
     /// The request as it is put to a model's fallback, with the model's name. A version that was asked for by its number has
@@ -162,6 +170,7 @@ impl Service {
                 answers[at] = fallen_back(asked, error, other);
             }
         }
+        self.set_rows_apart(context, requests, &answers);
         Ok(answers)
     }
 

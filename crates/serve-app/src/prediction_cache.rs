@@ -195,6 +195,14 @@ impl PredictionCache {
         PredictionCacheStats { shared: self.shared.as_ref().map(SharedAnswers::stats), ..self.shards.stats() }
     }
 
+    /// Why servers do not share answers now, where they should: Redis does not answer. It is asked for a sign of life first.
+    pub async fn trouble(&self) -> Option<String> {
+        match &self.shared {
+            Some(shared) => shared.trouble().await,
+            None => None,
+        }
+    }
+
     /// Whether rows that take so long are looked up.
     pub(crate) fn takes(&self, cost: Duration) -> bool {
         cost >= self.min_cost

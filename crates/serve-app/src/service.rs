@@ -75,6 +75,7 @@ impl Service {
         let started = (parts.clock)();
         let admission = Admission::new(parts.limits.clone());
         let workers = Workers::new(parts.limits.threads());
+        parts.retriever.compute_on(workers.shared());
         Self {
             parts,
             metrics: FeatureMetrics::new(),

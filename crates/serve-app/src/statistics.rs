@@ -18,6 +18,7 @@ use serve_registry::{Deployment, Registry, Slot};
 use crate::context::{Context, Stage};
 use crate::error::ServiceError;
 use crate::metrics::Predictions;
+use crate::metrics::rows::Whose;
 use crate::predict::Answered;
 use crate::request::PredictRequest;
 use crate::service::Service;
@@ -280,8 +281,43 @@ impl Service {
 
     /// Counts a request that was refused, where a version was there to refuse it.
     fn count_failure(&self, context: &Context, request: &PredictRequest<'_>) {
-        if let Ok(deployment) = self.loaded_deployment(context, &request.model) {
+        if let Some(deployment) = self.meant(context, request) {
             self.statistics_of(&deployment).failed(context);
+        }
+    }
+
+    /// The version that a request means, where it is loaded and the caller may use it.
+    fn meant(&self, context: &Context, request: &PredictRequest<'_>) -> Option<Arc<Deployment>> {
+        let reference = self.reference(context, &request.model).ok()?;
+        let may = context.caller().may_use(&reference.name);
+        may.then(|| self.registry().resolve(&reference).ok()).flatten()
+    }
+
+    /// Notes which rows of an answered batch failed, and which are another version's than the first.
+    pub(crate) fn set_rows_apart(
+        &self,
+        context: &Context,
+        requests: &[PredictRequest<'_>],
+        answers: &[Result<Answered, ServiceError>],
+    ) {
+        let mut last: Option<(&PredictRequest<'_>, Whose)> = None;
+        for (request, answer) in requests.iter().zip(answers) {
+            match answer {
+                Ok(answered) => {
+                    let deployment = &answered.deployment;
+                    if context.deployment().is_none_or(|first| !Arc::ptr_eq(first, deployment)) {
+                        context.set_row_apart(Whose::Version(Arc::clone(deployment)), None);
+                    }
+                }
+                Err(error) => {
+                    let whose = match &last {
+                        Some((known, whose)) if known.model == request.model => whose.clone(),
+                        _ => self.meant(context, request).map_or(Whose::Nobody, Whose::Version),
+                    };
+                    last = Some((request, whose.clone()));
+                    context.set_row_apart(whose, Some((error.code.as_str(), error.code.fault())));
+                }
+            }
         }
     }
 }

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
@@ -24,17 +25,27 @@ thread_local! {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Millis(pub Timestamp);
 
-impl fmt::Display for Millis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Millis {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When `out` does not take it.
+    pub fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
         let second = self.0.as_second();
         let (Ok(nanosecond), Some(seconds)) = (u32::try_from(self.0.subsec_nanosecond()), seconds(second))
         else {
-            return write!(f, "{:.3}", self.0);
+            return write!(out, "{:.3}", self.0);
         };
         let mut text = *b"2025-10-04T13:50:00.000Z";
         text[..SECONDS].copy_from_slice(&seconds);
         digits(&mut text[SECONDS + 1..SECONDS + 4], (nanosecond / 1_000_000).into());
-        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl fmt::Display for Millis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
     }
 }
 
@@ -63,10 +74,7 @@ fn digits(room: &mut [u8], mut number: u64) {
 /// # Errors
 /// When `out` does not take it.
 pub fn whole(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
-    let mut text = [0; 20];
-    let length = number.checked_ilog10().map_or(1, |power| power as usize + 1);
-    digits(&mut text[..length], number);
-    out.write_str(str::from_utf8(&text[..length]).map_err(|_| fmt::Error)?)
+    out.write_str(itoa::Buffer::new().format(number))
 }
 
 /// Writes a number of thousandths with its three places: 1234 is `1.234`.
@@ -80,9 +88,32 @@ pub fn thousandths(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
     out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
+/// Writes an address and its port.
+///
+/// # Errors
+/// When `out` does not take it.
+pub fn address(out: &mut impl fmt::Write, address: SocketAddr) -> fmt::Result {
+    let SocketAddr::V4(four) = address else { return write!(out, "{address}") };
+    for (before, octet) in ["", ".", ".", "."].into_iter().zip(four.ip().octets()) {
+        out.write_str(before)?;
+        whole(out, octet.into())?;
+    }
+    out.write_char(':')?;
+    whole(out, four.port().into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_library_writes_them() {
+        for text in ["127.0.0.1:80", "255.10.0.9:65535", "0.0.0.0:0", "[::1]:8080", "[2001:db8::7]:1"] {
+            let mut out = String::new();
+            address(&mut out, text.parse().expect("an address")).expect("a string takes it");
+            assert_eq!(out, text);
+        }
+    }
 
     #[test]
     fn times_are_written_as_the_library_writes_them() {

@@ -11,11 +11,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serve_features::Threads;
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
+use lent::Lent;
+
+mod lent;
 
 /// Work that is expected to take longer than this leaves the thread that serves connections.
 pub(crate) const LONGEST_ON_WORKER: Duration = Duration::from_micros(200);
@@ -70,6 +74,21 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Line> {
         // Parts run without the lock, and nothing else panics.
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job for so many threads goes to the end of the line; its number.
+    fn line_up(&self, parts: VecDeque<Part>, threads: usize) -> u64 {
+        let idle = parts.len().min(threads);
+        let mut line = self.lock();
+        let number = line.next;
+        line.next += 1;
+        // What nobody will do is dropped, so that who waits for it learns of it.
+        if !line.closed && !parts.is_empty() {
+            line.jobs.push_back(Job { number, parts });
+        }
+        drop(line);
+        (0..idle).for_each(|_| self.more.notify_one());
+        number
     }
 
     fn work(&self) {
@@ -148,10 +167,21 @@ impl Workers {
         Ok(done)
     }
 
-    /// Does work on the threads, part by part, and answers with the results in order. `work` says nothing once it finds
+    /// Infers on the threads, part by part, and answers with the results in order. `work` says nothing once it finds
     /// that it is not wanted, and counts the rows that it computes.
     pub(crate) async fn run<T: Send + 'static, U: Send + 'static>(
         &self,
+        context: &Context,
+        parts: Vec<T>,
+        work: impl Fn(T, &Wanted) -> Option<U> + Send + Sync + 'static,
+    ) -> Result<Vec<U>, ServiceError> {
+        self.run_as(Stage::Infer, context, parts, work).await
+    }
+
+    /// [`run`](Self::run), for work of any stage.
+    pub(crate) async fn run_as<T: Send + 'static, U: Send + 'static>(
+        &self,
+        stage: Stage,
         context: &Context,
         parts: Vec<T>,
         work: impl Fn(T, &Wanted) -> Option<U> + Send + Sync + 'static,
@@ -165,8 +195,13 @@ impl Workers {
         let count = parts.len();
         let (results, _abandon) = self.begin(context, parts, work);
         let gathered = context.within(gather(results, count));
-        let gathered = context.timed_async(Stage::Infer, gathered).await?;
+        let gathered = context.timed_async(stage, gathered).await?;
         gathered.ok_or_else(|| unfinished(context))
+    }
+
+    /// The same threads, for others who have work.
+    pub(crate) fn shared(&self) -> Arc<dyn Threads> {
+        Arc::new(Lent { shared: Arc::clone(&self.shared), threads: self.threads })
     }
 
     fn begin<T: Send + 'static, U: Send + 'static>(
@@ -191,20 +226,18 @@ impl Workers {
             })
         };
         let parts: VecDeque<Part> = parts.into_iter().enumerate().map(part).collect();
-        let mut line = self.shared.lock();
-        let number = line.next;
-        line.next += 1;
-        let idle = parts.len().min(self.threads);
-        line.jobs.push_back(Job { number, parts });
-        drop(line);
-        (0..idle).for_each(|_| self.shared.more.notify_one());
+        let number = self.shared.line_up(parts, self.threads);
         (results, Abandon { shared: Arc::clone(&self.shared), number, wanted })
     }
 }
 
 impl Drop for Workers {
     fn drop(&mut self) {
-        self.shared.lock().closed = true;
+        let mut line = self.shared.lock();
+        line.closed = true;
+        let undone = std::mem::take(&mut line.jobs);
+        drop(line);
+        drop(undone);
         self.shared.more.notify_all();
     }
 }
@@ -301,6 +334,26 @@ mod tests {
         assert_eq!(parts.len(), 100);
         let sums = workers.run(&Context::internal(), parts, work).await.expect("no part fails");
         assert_eq!((sums[0], sums[99]), (45, 9_945));
+    }
+
+    #[tokio::test]
+    async fn time_goes_to_the_stage_and_lent_pieces_are_done() {
+        let (workers, context) = (Workers::new(1), Context::internal());
+        let work = |part: u8, _: &Wanted| {
+            thread::sleep(Duration::from_millis(1));
+            Some(part)
+        };
+        assert_eq!(workers.run_as(Stage::Write, &context, vec![1, 2], work).await.expect("ends"), [1, 2]);
+        assert!(context.spent(Stage::Write) >= Duration::from_millis(2));
+        assert_eq!(context.spent(Stage::Infer), Duration::ZERO);
+        let lent = workers.shared();
+        let (done, wait) = tokio::sync::oneshot::channel();
+        lent.run(vec![Box::new(move || done.send(thread::current().id()).expect("is waited for"))]);
+        assert_ne!(wait.await.expect("is done"), thread::current().id());
+        drop(workers);
+        let (done, wait) = tokio::sync::oneshot::channel::<()>();
+        lent.run(vec![Box::new(move || drop(done))]);
+        assert!(wait.await.is_err(), "nobody waits for threads that ended");
     }
 
     #[tokio::test]

@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+use std::fmt;
+
+use serde::Serializer;
+use serde::de::{Deserializer, Error, Visitor};
 
 /// Units from the largest to the smallest, with their microseconds.
 const UNITS: [(&str, u64); 7] = [
@@ -101,14 +104,41 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 
 /// For `#[serde(with)]`: text with a unit.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    parse(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+    deserializer.deserialize_any(Text)
+}
+
+/// Reads a text; of a bare number says what it lacks.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration such as `15m`")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
+        parse(text).map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Duration, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Duration, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<Duration, E> {
+        self.visit_str(&number.to_string())
+    }
 }
 
 /// For `#[serde(with)]` where there may be none.
 pub mod optional {
     use std::time::Duration;
 
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+    use serde::{Deserialize, Deserializer, Serializer};
 
     /// Text with a unit, or nothing.
     #[allow(clippy::ref_option, reason = "the signature is serde's")]
@@ -121,8 +151,9 @@ pub mod optional {
 
     /// Text with a unit, or nothing.
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| super::parse(&text).map_err(D::Error::custom)).transpose()
+        #[derive(Deserialize)]
+        struct There(#[serde(with = "super")] Duration);
+        Ok(Option::<There>::deserialize(deserializer)?.map(|There(duration)| duration))
     }
 }
 
@@ -142,6 +173,12 @@ mod tests {
     fn mistakes_say_what_was_expected() {
         let message = |text: &str| parse(text).expect_err("is refused").to_string();
         assert!(message("15").starts_with("duration \"15\" has no unit"));
+        let read =
+            |number| deserialize(serde::de::value::U64Deserializer::<serde::de::value::Error>::new(number));
+        assert_eq!(
+            read(30).expect_err("is refused").to_string(),
+            parse("30").expect_err("is refused").to_string()
+        );
         for malformed in ["", "m", "1.5h", "-1s", "15 minutes", "1h30m", "1D"] {
             assert_eq!(parse(malformed), Err(DurationError::Malformed { got: malformed.to_owned() }));
         }

@@ -21,7 +21,7 @@
 //! | module | concept |
 //! |---|---|
 //! | [`signature`] | what a model takes: ordered inputs, their types, ranges and missing-value policies |
-//! | [`value`], [`cell`] | one input value as it arrives at the edge, before it is a number; as the cell of a CSV |
+//! | [`value`], [`number`], [`cell`] | one input value as it arrives at the edge, before it is a number; reading one from JSON; as the cell of a CSV |
 //! | [`transform`], [`scaler`] | what is done to a row before inference, as data |
 //! | [`linear`], [`tree`], [`ensemble`], [`graph`] | the engine's models |
 //! | [`engine`] | the models compiled for speed; the bare engine, its kernels and its pool of threads |
@@ -53,6 +53,7 @@ pub mod loader;
 pub mod manifest;
 pub mod naive;
 pub mod name;
+pub mod number;
 pub mod pipeline;
 pub mod prediction;
 pub mod reference;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 use serde::ser::{SerializeMap, SerializeSeq, Serializer};
+use serde_json::value::RawValue;
 
 use crate::digest::Digest;
 use crate::explain::{Explanation, OutputExplanation};
@@ -20,14 +21,14 @@ pub struct PredictResponse<'a> {
     /// The request's id.
     pub request_id: &'a str,
     /// This prediction's id.
-    pub prediction_id: &'a dyn Text,
+    pub prediction_id: &'a str,
     /// What was predicted.
     pub prediction: PredictionBody<'a>,
     /// What each feature contributed, where that was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanation: Option<ExplanationBody<'a>>,
     /// Who predicted it.
-    pub model_info: ModelInfo<'a>,
+    pub model_info: ModelBody<'a>,
     /// Where the features came from.
     pub features: FeatureInfo<'a>,
     /// How long it took.
@@ -42,7 +43,7 @@ pub struct PredictResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub degraded_reason: Option<&'a str>,
     /// When it was answered, RFC 3339 UTC.
-    pub timestamp: &'a dyn Text,
+    pub timestamp: &'a str,
 }
 
 /// Anything that can be written as text, so that ids and times need no string of their own.
@@ -152,6 +153,16 @@ impl Serialize for Named<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.names.iter().zip(self.values))
     }
+}
+
+/// Which version of which model answered: told for this answer, or, where nothing is said of its row, as it was written once.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum ModelBody<'a> {
+    /// As it was written once.
+    Written(&'a RawValue),
+    /// Told for this answer.
+    Told(Box<ModelInfo<'a>>),
 }
 
 /// Which version of which model answered.
@@ -294,6 +305,9 @@ pub struct RowInfo<'a> {
     /// The time of a newer row that was left out, because it lies further in the future than that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub skipped_future: Option<&'a dyn Text>,
+    /// An older declaration of the set computed it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub outdated: bool,
     /// Of a computed row, whether functions that remember without end had their past.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warm: Option<bool>,

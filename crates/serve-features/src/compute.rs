@@ -17,9 +17,11 @@ use crate::name::{Entity, FeatureSetName};
 
 pub use build::{BuildError, BuildRequest, BuildSink, Built, build};
 pub use computed::Computed;
+pub(crate) use on_demand::on_demand_on;
 pub use on_demand::{OnDemand, OnDemandError, OnDemandRequest, SourceUsed, on_demand};
 pub use reach::SourceNeeds;
 pub use stream::{FeatureStream, StreamError};
+pub use threads::{Piece, Threads};
 pub use training::{Label, PointInTime, known_rows};
 
 use evaluation::Absent;
@@ -37,6 +39,7 @@ mod reach;
 mod recursion;
 mod state;
 mod stream;
+mod threads;
 mod training;
 
 /// The rows of each declared source, by the source's name.

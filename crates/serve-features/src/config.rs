@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serve_core::ByteSize;
 
 use crate::freshness::MaxAge;
-use crate::location::StoreUrl;
+use crate::location::{RedisUrl, StoreUrl};
 
 pub use share::{Share, ShareError};
 
@@ -88,7 +88,7 @@ pub struct CacheConfig {
     pub last_known_good: Duration,
     /// A cache shared between processes, in front of the store: `redis://…`. Rows stay in it for `ttl`, or for a minute where
     /// that is 0.
-    pub url: Option<StoreUrl>,
+    pub url: Option<RedisUrl>,
 }
 
 /// Asking a store again that failed for a moment.
@@ -270,6 +270,7 @@ mod tests {
         assert!(message("{urls: x}").contains("unknown field"), "{}", message("{urls: x}"));
         assert!(message("{cache: {tll: 1s}}").contains("unknown field"));
         assert!(message("{timeout: 50}").contains("has no unit"), "{}", message("{timeout: 50}"));
+        assert!(message("{cache: {url: sqlite://f.db}}").contains("expected a Redis"));
         assert!(message("{max_age: soon}").contains("expected a whole number"));
         assert!(message("{breaker: {failure_rate: 50}}").contains("expected more than 0, and 1 at most"));
         assert!(message("{on_demand: {when_stale: shrug}}").contains("unknown variant"));

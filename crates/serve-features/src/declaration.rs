@@ -10,9 +10,12 @@ use crate::freshness::MaxAge;
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::{PRICE_COLUMNS, RawTable, SCORE, TEXT};
 
+pub(crate) use digest::DIGITS;
+pub use digest::DeclarationDigest;
 pub use mistake::{DeclarationError, Mistake};
 
 mod decode;
+mod digest;
 mod feature;
 mod mistake;
 mod yaml;
@@ -89,6 +92,8 @@ pub struct FeatureSet {
     pub(crate) plan: Arc<Plan>,
     /// Names sources and expressions: states of other ones mean nothing here.
     pub(crate) digest: String,
+    /// Names what a computed row's values depend on; `None` where nothing is computed.
+    pub(crate) computed_by: Option<DeclarationDigest>,
 }
 
 impl FeatureSet {
@@ -126,6 +131,12 @@ impl FeatureSet {
     #[must_use]
     pub fn features(&self) -> &[Feature] {
         &self.features
+    }
+
+    /// What rows that are computed by this declaration are marked with; `None` for a set whose rows come ready.
+    #[must_use]
+    pub fn digest(&self) -> Option<DeclarationDigest> {
+        self.computed_by
     }
 
     /// The features' names, as declared: the columns of a built table.

@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::declaration::DeclarationDigest;
 use crate::duration::{self, DurationError};
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
@@ -122,6 +123,40 @@ fn told(age_seconds: f64, limit: Duration) -> String {
     let units = [("d", seconds / 86_400), ("h", hours), ("m", minutes), ("s", seconds % 60)];
     let said = units.iter().skip_while(|(_, n)| *n == 0).take(2).filter(|(_, n)| *n > 0);
     said.map(|(unit, n)| format!("{n}{unit}")).collect::<Vec<_>>().join(" ")
+}
+
+/// A row was computed by another declaration than the set has now: its values may mean something else. No fault of the client.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error(
+    "features of entity \"{entity}\" in feature set \"{set}\" were computed by an older declaration ({found}) than today's ({expected})"
+)]
+pub struct Outdated {
+    /// Whose features.
+    pub entity: Entity,
+    /// Of which set.
+    pub set: FeatureSetName,
+    /// What the row was computed by.
+    pub found: DeclarationDigest,
+    /// What it would be computed by now.
+    pub expected: DeclarationDigest,
+}
+
+/// Holds what a row was computed by against its set's declaration. Rows that came ready, and those that were stored before it
+/// was kept, pass.
+///
+/// # Errors
+/// [`Outdated`] when it is another one.
+pub fn check_declaration(
+    set: &FeatureSetName,
+    row: &FeatureRow,
+    expected: Option<DeclarationDigest>,
+) -> Result<(), Outdated> {
+    match (row.declaration(), expected) {
+        (Some(found), Some(expected)) if found != expected => {
+            Err(Outdated { entity: row.entity().clone(), set: set.clone(), found, expected })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Holds a row's age against its limit. A row of exactly the limit's age passes.

@@ -23,21 +23,21 @@
 pub use self::redis::{RedisBytes, RedisCache, RedisCacheOptions, RedisStore};
 pub use compute::{
     BuildError, BuildRequest, BuildSink, Built, ComputeError, Computed, FeatureStream, Label, OnDemand,
-    OnDemandError, OnDemandRequest, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError, build,
-    known_rows, on_demand,
+    OnDemandError, OnDemandRequest, Piece, PointInTime, SourceFrames, SourceNeeds, SourceUsed, StreamError,
+    Threads, build, known_rows, on_demand,
 };
 pub use config::{
     BreakerConfig, CacheConfig, FeaturesConfig, IngestConfig, OnDemandConfig, RetryConfig, Share, ShareError,
     WhenStale,
 };
 pub use declaration::{
-    DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet, MissingPolicy, Mistake,
-    Source, SourceColumn,
+    DeclarationDigest, DeclarationError, Declarations, Feature, FeatureKind, FeatureRange, FeatureSet,
+    MissingPolicy, Mistake, Source, SourceColumn,
 };
 pub use expression::ExpressionError;
 pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
-pub use freshness::{Freshness, MaxAge, Stale, check_freshness};
+pub use freshness::{Freshness, MaxAge, Outdated, Stale, check_declaration, check_freshness};
 pub use ingest::{
     Cell, CellReader, ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features,
     read_raw,

@@ -65,8 +65,14 @@ pub enum UrlError {
         "the feature store's URL has no scheme: expected `postgres://…`, `redis://HOST`, `sqlite://PATH` or `memory://`"
     )]
     NoScheme,
+    /// A cache's URL with another scheme, or none.
+    #[error("expected a Redis, `redis://HOST:PORT/DATABASE` or `rediss://…`, got {}", scheme.as_ref().map_or("no URL".to_owned(), |scheme| format!("`{scheme}://…`")))]
+    NoRedis {
+        /// The part before `://`, where there is one.
+        scheme: Option<String>,
+    },
     /// A good scheme, and a bad rest.
-    #[error("the feature store's URL `{scheme}://…`: expected {expected}")]
+    #[error("the URL `{scheme}://…`: expected {expected}")]
     Rest {
         /// The part before `://`.
         scheme: &'static str,
@@ -88,8 +94,7 @@ impl FromStr for StoreUrl {
             "sqlite" if rest.starts_with(":memory:") => wrong("sqlite", "a file; in memory is `memory://`"),
             "sqlite" if rest.contains('?') => wrong("sqlite", "a file without `?` options"),
             "sqlite" => Ok(Self::Sqlite { path: rest.into() }),
-            "redis" => Ok(Self::Redis(RedisUrl::parse("redis", rest)?)),
-            "rediss" => Ok(Self::Redis(RedisUrl::parse("rediss", rest)?)),
+            "redis" | "rediss" => Ok(Self::Redis(text.parse()?)),
             #[cfg(feature = "postgres")]
             "postgres" | "postgresql" => Ok(Self::Postgres(Box::new(PostgresUrl::parse(rest)?))),
             #[cfg(not(feature = "postgres"))]

@@ -235,6 +235,24 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// A frame's rows as they may be written.
+pub(crate) fn rows_of(frame: &Frame, entity: &Entity) -> Vec<RawRow> {
+    let value = |name: &str, i: usize| match (frame.column(name), frame.texts(name)) {
+        (Some(numbers), None) => Value::from(numbers[i]),
+        (Some(numbers), _) if !numbers[i].is_nan() => Value::from(numbers[i]),
+        (_, Some(texts)) => match &texts[i] {
+            Some(text) => Value::Text(text.to_string().into()),
+            None => Value::Missing,
+        },
+        (None, None) => Value::Missing,
+    };
+    let row = |(i, at): (usize, &Timestamp)| {
+        let values = frame.names().map(|name| (Arc::from(name), value(name, i))).collect();
+        RawRow::new(entity.clone(), *at, values)
+    };
+    frame.timestamps().iter().enumerate().map(row).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

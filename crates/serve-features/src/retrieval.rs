@@ -5,24 +5,25 @@
 //! and says of every row where it came from and what was wrong with it. A store that fails costs each request a bounded
 //! time at most ([`crate::Guarded`]).
 //!
-//! What holds: a row that is answered is not older than its limit unless it is marked `degraded`; a row from further in
+//! What holds: a row that is answered is not older than its limit, and not computed by an older declaration of its set,
+//! unless it is marked `degraded`; a row from further in
 //! the future than clocks may differ is never used; one bad entity of a batch fails alone.
 //!
 //! Needs tokio's timers where there is a store.
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::warn;
 
+use crate::compute::Threads;
 use crate::config::FeaturesConfig;
-use crate::declaration::{Declarations, FeatureSet};
+use crate::declaration::{DeclarationDigest, Declarations, FeatureSet};
 use crate::feature_cache::{CacheKey, FeatureCache, RowKind};
-use crate::freshness::{MaxAge, Stale};
+use crate::freshness::{MaxAge, Outdated, Stale};
 use crate::name::{Entity, FeatureSetName};
 use crate::resilience::{Guarded, StoreCounters, StoreHealth};
 use crate::row::FeatureRow;
@@ -40,6 +41,7 @@ pub use unavailable::Unavailable;
 mod auto;
 mod computed;
 mod counters;
+mod depth;
 mod found;
 mod ingest;
 mod lineage;
@@ -137,6 +139,8 @@ pub struct Retrieved {
     pub from_future: bool,
     /// The moment of a newer row that was left out, because it lies further in the future than that.
     pub skipped_future: Option<Timestamp>,
+    /// An older declaration of the set computed it.
+    pub outdated: bool,
     /// For computed rows, whether functions of endless memory had their past.
     pub warm: Option<bool>,
     /// Features for which the set's constant stands.
@@ -156,6 +160,7 @@ pub struct Retriever {
     clock: Clock,
     cache: FeatureCache<Found, Failed>,
     counters: Counters,
+    threads: OnceLock<Arc<dyn Threads>>,
 }
 
 impl fmt::Debug for Retriever {
@@ -172,6 +177,8 @@ struct Asked<'a> {
     /// What ages are measured against.
     now: Timestamp,
     limit: MaxAge,
+    /// What rows are computed by now.
+    computed_by: Option<DeclarationDigest>,
     deadline: Option<std::time::Instant>,
 }
 
@@ -179,8 +186,27 @@ struct Asked<'a> {
 #[derive(Debug)]
 enum Weighed {
     Fresh(Retrieved),
-    Stale(Retrieved, Stale),
+    Stale(Retrieved, Unfit),
     Absent(Unavailable),
+}
+
+/// Why a row that is there does not answer without more ado.
+#[derive(Debug, thiserror::Error)]
+enum Unfit {
+    #[error(transparent)]
+    Old(Stale),
+    #[error(transparent)]
+    Outdated(Outdated),
+}
+
+impl Unfit {
+    fn unavailable(self, set: &FeatureSetName, not_computed: Option<String>) -> Unavailable {
+        let set = set.clone();
+        match self {
+            Self::Old(stale) => Unavailable::Stale { set, stale, not_computed },
+            Self::Outdated(outdated) => Unavailable::Outdated { set, outdated, not_computed },
+        }
+    }
 }
 
 impl Retriever {
@@ -188,13 +214,13 @@ impl Retriever {
     #[must_use]
     pub fn new(parts: RetrieverParts) -> Self {
         let RetrieverParts { store, declarations, config, clock } = parts;
-        warn_of_depth(&declarations, &config);
         let validators = declarations.sets().iter().map(|set| (set.name().clone(), Validator::new(set)));
         Self {
             store: store.map(|store| Guarded::new(store, &config)),
             validators: validators.collect(),
             cache: FeatureCache::new(&config.cache),
             counters: Counters::default(),
+            threads: OnceLock::new(),
             declarations,
             config,
             clock,
@@ -252,6 +278,17 @@ impl Retriever {
         };
         self.counters.count(&slots);
         Ok(slots)
+    }
+
+    /// Has what takes long to compute done on these threads, from the first call on. Without it is computed where it is
+    /// asked for.
+    pub fn compute_on(&self, threads: Arc<dyn Threads>) {
+        // Who comes second finds threads, which is all that was wanted.
+        drop(self.threads.set(threads));
+    }
+
+    fn threads(&self) -> Option<&dyn Threads> {
+        self.threads.get().map(|threads| &**threads)
     }
 
     /// How the store does, without asking it; `None` where there is none.
@@ -315,7 +352,8 @@ impl Retriever {
     fn asked<'a>(&self, request: &'a RetrieveRequest) -> Asked<'a> {
         let now = request.as_of.unwrap_or_else(|| (self.clock)());
         let limit = self.limit(&request.set).strictest(request.max_age);
-        Asked { set: &request.set, as_of: request.as_of, now, limit, deadline: request.deadline }
+        let computed_by = self.declared(&request.set).and_then(FeatureSet::digest);
+        Asked { set: &request.set, as_of: request.as_of, now, limit, computed_by, deadline: request.deadline }
     }
 
     /// A set's own limit, or the configuration's for those that declare none.
@@ -341,17 +379,6 @@ impl Retriever {
     }
 }
 
-/// Windows of more rows than are ever read: what is computed on demand is then not what the history gives.
-fn warn_of_depth(declarations: &Declarations, config: &FeaturesConfig) {
-    let max_rows = config.on_demand.max_rows;
-    for set in declarations.sets().iter().filter(|_| config.on_demand.enabled) {
-        for (source, need) in set.sources().iter().zip(set.needs()).filter(|(_, need)| need.rows > max_rows) {
-            let (set, source, rows) = (set.name().as_str(), source.name.as_str(), need.rows);
-            warn!(set, source, rows, max_rows, "windows are deeper than features.on_demand.max_rows");
-        }
-    }
-}
-
 impl Asked<'_> {
     fn key(&self, entity: &Entity, kind: RowKind) -> CacheKey {
         CacheKey { set: self.set.clone(), entity: entity.clone(), kind }
@@ -364,11 +391,11 @@ impl Asked<'_> {
 }
 
 impl Weighed {
-    /// A stale row is none.
+    /// A row that is too old, or outdated, is none.
     fn strictly(self, set: &FeatureSetName) -> Result<Retrieved, Unavailable> {
         match self {
             Self::Fresh(retrieved) => Ok(retrieved),
-            Self::Stale(_, stale) => Err(Unavailable::Stale { set: set.clone(), stale, not_computed: None }),
+            Self::Stale(_, unfit) => Err(unfit.unavailable(set, None)),
             Self::Absent(unavailable) => Err(unavailable),
         }
     }

@@ -1,20 +1,28 @@
-//! One reading of a feature set for one entity. Rows are shared between caches, requests and logs, so a clone costs two
-//! reference counts whatever the number of features.
+//! One reading of a feature set for one entity. Rows are shared between caches, requests and logs, so a clone costs three
+//! reference counts whatever the number of features; rows of one set share their names as well, so that reading one from a
+//! store counts them once and not name by name.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serve_core::Value;
 
+use crate::declaration::DeclarationDigest;
 use crate::name::Entity;
 use crate::timestamp;
+
+/// The names of a row's features, in order.
+pub(crate) type Names = Arc<[Arc<str>]>;
 
 /// The features of one entity at one moment, in the order in which the set names them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureRow {
     entity: Entity,
     timestamp: Timestamp,
-    features: Arc<[(Arc<str>, Value<'static>)]>,
+    names: Names,
+    /// As many as there are names.
+    values: Arc<[Value<'static>]>,
+    declaration: Option<DeclarationDigest>,
 }
 
 impl FeatureRow {
@@ -23,9 +31,28 @@ impl FeatureRow {
     pub fn new(
         entity: Entity,
         timestamp: Timestamp,
-        features: impl Into<Arc<[(Arc<str>, Value<'static>)]>>,
+        features: impl IntoIterator<Item = (Arc<str>, Value<'static>)>,
     ) -> Self {
-        Self { entity, timestamp: timestamp::to_micros(timestamp), features: features.into() }
+        let (names, values): (Vec<_>, Vec<_>) = features.into_iter().unzip();
+        Self::of(entity, timestamp, names.into(), values)
+    }
+
+    /// A row whose names are shared with others. As many values as names.
+    pub(crate) fn of(
+        entity: Entity,
+        timestamp: Timestamp,
+        names: Names,
+        values: Vec<Value<'static>>,
+    ) -> Self {
+        debug_assert_eq!(names.len(), values.len(), "a value a name");
+        let timestamp = timestamp::to_micros(timestamp);
+        Self { entity, timestamp, names, values: values.into(), declaration: None }
+    }
+
+    /// The row as computed by this declaration.
+    #[must_use]
+    pub fn computed_by(self, declaration: Option<DeclarationDigest>) -> Self {
+        Self { declaration, ..self }
     }
 
     /// Whom the features describe.
@@ -38,14 +65,37 @@ impl FeatureRow {
         self.timestamp
     }
 
+    /// The declaration that the values were computed by; `None` where they came ready, or were stored before this was kept.
+    pub fn declaration(&self) -> Option<DeclarationDigest> {
+        self.declaration
+    }
+
     /// Names and values, in order.
-    pub fn features(&self) -> &[(Arc<str>, Value<'static>)] {
-        &self.features
+    pub fn features(&self) -> impl ExactSizeIterator<Item = (&Arc<str>, &Value<'static>)> + Clone {
+        self.names.iter().zip(self.values.iter())
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> &[Arc<str>] {
+        &self.names
+    }
+
+    /// The values, in the names' order.
+    pub fn values(&self) -> &[Value<'static>] {
+        &self.values
     }
 
     /// The named value. A scan: a caller that wants them all goes over [`features`](Self::features) once.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'static>> {
-        self.features.iter().find(|(known, _)| &**known == name).map(|(_, value)| value)
+        self.features().find(|(known, _)| ***known == *name).map(|(_, value)| value)
+    }
+
+    /// The named value, looked for first at this place.
+    pub(crate) fn get_near(&self, place: usize, name: &str) -> Option<&Value<'static>> {
+        match self.names.get(place) {
+            Some(known) if **known == *name => self.values.get(place),
+            _ => self.get(name),
+        }
     }
 }

@@ -77,6 +77,8 @@ pub struct SharedCacheCounters {
     pub failed: u64,
     /// Calls that failed or took too long, those behind an answer included.
     pub failures: u64,
+    /// It failed so often in a row that it is left alone for now.
+    pub lost: bool,
 }
 
 /// Which part of one entity's past is wanted.

@@ -91,8 +91,7 @@ impl std::fmt::Debug for TableFile {
 
 /// The value of a row under a name, where it is most likely to stand first.
 fn named<'r>(row: &'r FeatureRow, at: usize, name: &str) -> Option<&'r Value<'static>> {
-    let here = row.features().get(at).filter(|(known, _)| **known == *name);
-    here.map(|(_, value)| value).or_else(|| row.get(name))
+    row.get_near(at, name)
 }
 
 /// Writes rows as they are computed, entity by entity.

@@ -72,7 +72,7 @@ impl Validator {
         let mut violations = Vec::new();
         let mut tallied = self.tally.begin();
         for (i, rule) in self.rules.iter().enumerate() {
-            let value = value_of(row, i, &rule.name).unwrap_or(&Value::Missing);
+            let value = row.get_near(i, &rule.name).unwrap_or(&Value::Missing);
             let violation = rule.check(value);
             tallied.count(i, value, violation.as_ref());
             violations.extend(violation);
@@ -84,8 +84,8 @@ impl Validator {
             self.rules.get(i).is_some_and(|rule| rule.name == *name)
                 || self.rules.iter().any(|rule| rule.name == *name)
         };
-        let unknown = row.features().iter().enumerate().filter(|(i, (name, _))| !known(*i, name));
-        violations.extend(unknown.map(|(_, (name, _))| self.unknown(name)));
+        let unknown = row.names().iter().enumerate().filter(|(i, name)| !known(*i, name));
+        violations.extend(unknown.map(|(_, name)| self.unknown(name)));
         violations
     }
 
@@ -95,7 +95,7 @@ impl Validator {
         let (mut changes, mut filled, mut invalid) = (Vec::new(), Vec::new(), Vec::new());
         let mut tallied = self.tally.begin();
         for (i, rule) in self.rules.iter().enumerate() {
-            let value = value_of(row, i, &rule.name).unwrap_or(&Value::Missing);
+            let value = row.get_near(i, &rule.name).unwrap_or(&Value::Missing);
             let violation = rule.check(value);
             tallied.count(i, value, violation.as_ref());
             if violation.is_none() && !is_missing(value) {
@@ -138,14 +138,6 @@ impl Validator {
     }
 }
 
-/// A row's value by name, looked for first where a row in the declared order has it.
-fn value_of<'a>(row: &'a FeatureRow, position: usize, name: &str) -> Option<&'a Value<'static>> {
-    match row.features().get(position) {
-        Some((known, value)) if **known == *name => Some(value),
-        _ => row.get(name),
-    }
-}
-
 fn is_missing(value: &Value<'_>) -> bool {
     match value {
         Value::Missing => true,
@@ -156,14 +148,15 @@ fn is_missing(value: &Value<'_>) -> bool {
 
 /// The row with other values; names that it lacks come last.
 fn changed(row: &FeatureRow, changes: Vec<(Arc<str>, Value<'static>)>) -> FeatureRow {
-    let mut features = row.features().to_vec();
+    let cloned = |(name, value): (&Arc<str>, &Value<'static>)| (Arc::clone(name), value.clone());
+    let mut features: Vec<_> = row.features().map(cloned).collect();
     for (name, value) in changes {
         match features.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
             None => features.push((name, value)),
         }
     }
-    FeatureRow::new(row.entity().clone(), row.timestamp(), features)
+    FeatureRow::new(row.entity().clone(), row.timestamp(), features).computed_by(row.declaration())
 }
 
 #[cfg(test)]

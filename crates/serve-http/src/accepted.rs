@@ -25,7 +25,7 @@ use tracing::{debug, error};
 
 use crate::call::Peer;
 use crate::connection::{Connection, Order, Phase, Place};
-use crate::exchange;
+use crate::exchange::{self, Ends};
 use crate::failure::{Dialect, Failure};
 use crate::owed::Owed;
 use crate::reply::{self, Reply};
@@ -85,7 +85,8 @@ impl Accepted {
             Err(full) => return self.turn_away(socket, full),
         };
         let local = socket.local_addr().unwrap_or(address);
-        let peer = Peer { address, local, secure: self.app.tls.is_some(), certificate: None };
+        let peer =
+            Peer { address, client: address.ip(), local, secure: self.app.tls.is_some(), certificate: None };
         match &self.app.tls {
             None => self.speak(Transport::Plain(socket), peer, place),
             Some(tls) => {
@@ -163,10 +164,12 @@ fn service(
     Future: Send + 'static,
 > + Send
 + 'static {
+    // Counted once for the connection: who counts the app for each request waits for the other threads that do.
+    let ends = Arc::new(Ends { app, peer });
     hyper::service::service_fn(move |request: Request<Incoming>| {
         let in_pieces = request.version() == Version::HTTP_2;
         let mut under_way = connection.begin();
-        let answering = Box::pin(exchange::answer(Arc::clone(&app), peer.clone(), request));
+        let answering = Box::pin(exchange::answer(Arc::clone(&ends), request));
         let connection = Arc::clone(&connection);
         async move {
             let answered = AssertUnwindSafe(answering).catch_unwind().await;

@@ -14,31 +14,33 @@ use serve_app::payloads::Sample;
 use serve_app::telemetry::{Attribute, Span};
 use serve_app::trace::Trace;
 use serve_app::{Context, Permission, Stage, text};
-use tracing::{Level, debug, enabled, info, warn};
+use tracing::{Level, debug};
 
 use crate::call::{Call, Peer, RequestId};
 use crate::failure::{Dialect, Told};
 use crate::reply::Reply;
 use crate::routes::{App, Route};
+use line::cut;
+
+pub(crate) use line::Line;
+
+mod line;
 
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
-/// How much of a path, or of an error's message, stands in the log.
-const LONGEST: usize = 256;
-
 /// The longest `tracestate` that is handed on, as the recommendation asks at least.
 const LONGEST_STATE: usize = 512;
 
 /// One exchange, as it is seen from outside.
-pub(crate) struct Seen {
-    app: Arc<App>,
+pub(crate) struct Seen<'a> {
+    app: &'a App,
     began: Instant,
     id: RequestId,
     method: Method,
     uri: Uri,
-    peer: Peer,
+    peer: &'a Peer,
     trace: Option<Trace>,
     state: Option<HeaderValue>,
     entered: OnceLock<Entered>,
@@ -55,12 +57,12 @@ struct Entered {
     body: Option<Bytes>,
 }
 
-impl Seen {
+impl<'a> Seen<'a> {
     /// The exchange begins.
     pub(crate) fn new(
-        app: &Arc<App>,
+        app: &'a App,
         request: &Request<Incoming>,
-        peer: Peer,
+        peer: &'a Peer,
         id: &RequestId,
         began: Instant,
     ) -> Self {
@@ -75,7 +77,7 @@ impl Seen {
         let goes_on = trace.is_some_and(|trace| trace.parent_id != 0);
         let state = headers.get(TRACESTATE).filter(|state| goes_on && state.len() <= LONGEST_STATE).cloned();
         Self {
-            app: Arc::clone(app),
+            app,
             began,
             id: id.clone(),
             method: request.method().clone(),
@@ -137,11 +139,13 @@ impl Seen {
 
     fn count(&self, dialect: Dialect, status: StatusCode, told: Option<&Told>, took: Duration) {
         self.app.traffic.answered(dialect, status, took);
-        let Some(entered) = self.entered.get() else { return };
+        // A socket that is opened is no prediction; what is asked on it is counted there.
+        let entered = self.entered.get().filter(|_| status != StatusCode::SWITCHING_PROTOCOLS);
+        let Some(entered) = entered else { return };
         if entered.route.permission == Some(Permission::Predict) {
             let fault = if status.is_client_error() { Fault::Client } else { Fault::Ours };
             let failed = (!status.is_success()).then(|| (told.map_or("other", |told| told.code), fault));
-            self.app.service.predicted(&entered.context, failed);
+            self.app.service.predicted(&entered.context, took, failed);
         }
     }
 
@@ -175,7 +179,11 @@ impl Seen {
             ("http.route", entered.map(|entered| text(entered.route.path))),
             ("http.response.status_code", Some(Attribute::Whole(status.as_u16().into()))),
             ("url.path", Some(text(cut(self.uri.path())))),
-            ("client.address", Some(Attribute::Text(self.peer.address.ip().to_string()))),
+            ("client.address", Some(Attribute::Text(self.peer.client.to_string()))),
+            (
+                "network.peer.address",
+                self.peer.forwarded().map(|_| Attribute::Text(self.peer.address.ip().to_string())),
+            ),
             ("serve.request_id", Some(text(&self.id.0))),
             ("serve.model", manifest.map(|manifest| text(manifest.name.as_str()))),
             ("serve.version", manifest.map(|manifest| text(manifest.version.as_str()))),
@@ -192,66 +200,28 @@ impl Seen {
             (false, true) => Level::DEBUG,
             (false, false) => Level::INFO,
         };
-        let wanted = match level {
-            Level::WARN => enabled!(target: ACCESS, Level::WARN),
-            Level::DEBUG => enabled!(target: ACCESS, Level::DEBUG),
-            _ => enabled!(target: ACCESS, Level::INFO),
-        };
-        if wanted {
-            self.write(level, reply, told, took);
+        Line {
+            request_id: &self.id.0,
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            route: self.entered.get().map(|entered| entered.route.path),
+            status: Some(reply.status().as_u16()),
+            peer: self.peer.address,
+            client: self.peer.forwarded(),
+            certificate: self.peer.subject().map(|subject| &**subject),
+            context: self.entered.get().map(|entered| &*entered.context),
+            took,
+            bytes_in: self.entered.get().map(|entered| entered.length as u64),
+            bytes_out: reply.body().size_hint().exact(),
+            trace: self.trace,
+            error: told.map(|told| (told.code, &*told.message)),
         }
-    }
-
-    fn write(&self, level: Level, reply: &Reply, told: Option<&Told>, took: Duration) {
-        let entered = self.entered.get();
-        let context = entered.map(|entered| &entered.context);
-        let manifest =
-            context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
-        let spent =
-            |stage| context.map(|context| milliseconds(context.spent(stage))).filter(|spent| *spent > 0.0);
-        let trace = self.trace.map(|trace| format!("{:032x}", trace.trace_id));
-        let span = self.trace.map(|trace| format!("{:016x}", trace.span_id));
-        macro_rules! line {
-            ($event:ident) => {
-                $event!(
-                    target: ACCESS,
-                    request_id = &*self.id.0,
-                    method = self.method.as_str(),
-                    path = cut(self.uri.path()),
-                    route = entered.map(|entered| entered.route.path),
-                    status = reply.status().as_u16(),
-                    caller = context.map(|context| context.caller().name()),
-                    peer = %self.peer.address,
-                    certificate = self.peer.subject().map(|subject| &**subject),
-                    model = manifest.map(|manifest| manifest.name.as_str()),
-                    version = manifest.map(|manifest| manifest.version.as_str()),
-                    rows = context.map(|context| context.rows()).filter(|rows| *rows > 0),
-                    ms = milliseconds(took),
-                    receive_ms = spent(Stage::Receive),
-                    parse_ms = spent(Stage::Parse),
-                    queue_ms = spent(Stage::Queue),
-                    features_ms = spent(Stage::Features),
-                    infer_ms = spent(Stage::Infer),
-                    write_ms = spent(Stage::Write),
-                    bytes_in = entered.map(|entered| entered.length as u64),
-                    bytes_out = reply.body().size_hint().exact(),
-                    trace_id = trace,
-                    span_id = span,
-                    code = told.map(|told| told.code),
-                    error = told.map(|told| cut(&told.message)),
-                )
-            };
-        }
-        match level {
-            Level::WARN => line!(warn),
-            Level::DEBUG => line!(debug),
-            _ => line!(info),
-        }
+        .write(level);
     }
 }
 
 /// The client is gone where no answer was told.
-impl Drop for Seen {
+impl Drop for Seen<'_> {
     fn drop(&mut self) {
         if !self.answered {
             self.app.traffic.abandoned();
@@ -263,14 +233,6 @@ impl Drop for Seen {
 /// Paths that machines ask every few seconds.
 fn is_quiet(path: &str) -> bool {
     path == "/metrics" || path.starts_with("/health") || path.starts_with("/v2/health") || path == "/ping"
-}
-
-fn milliseconds(took: Duration) -> f64 {
-    took.as_secs_f64() * 1e3
-}
-
-fn cut(text: &str) -> &str {
-    &text[..text.floor_char_boundary(LONGEST)]
 }
 
 /// `Server-Timing`, with the stages that took any time.
@@ -298,6 +260,7 @@ fn timing(context: &Context, took: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use line::LONGEST;
 
     #[test]
     fn stages_that_took_time_stand_in_server_timing() {

@@ -1,15 +1,16 @@
 //! `POST /predict/batch`: many predictions, each answered for itself.
 
 use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
-use serde::ser::{SerializeSeq, Serializer};
 use serde::{Deserialize, Serialize};
-use serve_app::{Answered, Context, ModelQuery, PredictRequest, Priority, ServiceError};
+use serve_app::{Answered, Fault, ModelQuery, PredictRequest, Priority};
 
 use crate::call::Call;
 use crate::failure::Failure;
-use crate::predict::with_response;
+use crate::predict::{Asked, with_response_to};
 use crate::predict_body::{Instance, PredictBody, Text, model_query};
 use crate::reply::{self, Reply};
 use crate::routes::App;
@@ -67,73 +68,105 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
     requests.iter_mut().for_each(|request| request.explain_by_default(explain == Some(true)));
     app.service.check_rows(requests.len())?;
     let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;
-    let (rows, answers) = answer(app, &call.context, requests, &common).await?;
-    let failed =
-        rows.iter().filter(|row| row.is_err()).count() + answers.iter().filter(|a| a.is_err()).count();
-    let entries = Entries { app, call: &call, rows: &rows, answers: &answers };
-    let reply = BatchReply {
-        success: true,
+    let rows = answer(app, &call, requests, &common).await?;
+    let tail = Tail {
         count: rows.len(),
-        failed,
-        predictions: entries,
+        failed: rows.iter().filter(|row| row.is_err()).count(),
         request_id: &call.id.0,
         timestamp: reply::timestamp(app.service.now()),
     };
-    Ok(reply::json(StatusCode::OK, &reply))
+    let tail = serde_json::to_vec(&tail).map_err(|_| Failure::internal())?;
+    let entries = write(app, &call, rows).await?;
+    Ok(reply::raw(StatusCode::OK, joined(&entries, &tail).into()))
 }
 
-type Answers = Vec<Result<Answered, ServiceError>>;
+/// What one row came to.
+type Row = Result<Answered, Failure>;
 
-/// Rows that do not read fail here and are not asked; `rows` says for each which answer is its, or why it has none.
+/// Rows that do not read fail here and are not asked.
 async fn answer(
     app: &App,
-    context: &Context,
+    call: &Call,
     bodies: Vec<PredictBody<'_>>,
     common: &ModelQuery,
-) -> Result<(Vec<Result<usize, Failure>>, Answers), Failure> {
+) -> Result<Vec<Row>, Failure> {
     let mut asked: Vec<PredictRequest<'_>> = Vec::with_capacity(bodies.len());
     let rows = bodies.into_iter().map(|body| {
         let request = body.request()?;
         let model = request.model.clone().or(common);
         asked.push(PredictRequest { model, ..request });
-        Ok(asked.len() - 1)
+        Ok(())
     });
-    let rows = rows.collect();
-    let answers = app.service.predict_batch(context, &asked).await?;
-    Ok((rows, answers))
+    let rows: Vec<Result<(), Failure>> = rows.collect();
+    for failure in rows.iter().filter_map(|row| row.as_ref().err()) {
+        call.context.refuse_row(failure.code(), Fault::Client);
+    }
+    let mut answers = app.service.predict_batch(&call.context, &asked).await?.into_iter();
+    let lost = || Err(Failure::internal());
+    let answered = |row: Result<(), Failure>| {
+        row.and_then(|()| answers.next().map_or_else(lost, |answer| answer.map_err(Failure::from)))
+    };
+    Ok(rows.into_iter().map(answered).collect())
 }
 
+/// Writing one row's entry takes about so long.
+const ENTRY_COST: Duration = Duration::from_micros(4);
+
+/// So many entries are written at a time; in between the deadline is looked at, and others have their turn.
+const ENTRIES_A_PART: usize = 128;
+
+/// The entries of all rows, some to a part, without what stands around them.
+async fn write(app: &App, call: &Call, rows: Vec<Row>) -> Result<Vec<Vec<u8>>, Failure> {
+    let cost = ENTRY_COST * u32::try_from(rows.len()).unwrap_or(u32::MAX);
+    let mut parts = Vec::with_capacity(rows.len().div_ceil(ENTRIES_A_PART));
+    let mut rows = rows.into_iter().peekable();
+    while rows.peek().is_some() {
+        parts.push(rows.by_ref().take(ENTRIES_A_PART).collect::<Vec<_>>());
+    }
+    let (context, id, now) = (Arc::clone(&call.context), Arc::clone(&call.id.0), app.service.now());
+    let write = move |part: Vec<Row>| entries(&part, &Asked { id: &id, context: &context, now });
+    Ok(app.service.write(&call.context, cost, parts, write).await?)
+}
+
+/// Some rows' entries, with commas between them.
+fn entries(rows: &[Row], asked: &Asked<'_>) -> Vec<u8> {
+    let mut written = Vec::with_capacity(rows.len() * 1024);
+    for row in rows {
+        if !written.is_empty() {
+            written.push(b',');
+        }
+        // Only a map with keys that are not text fails, and no answer of ours has one.
+        let _ = match row {
+            Ok(answered) => {
+                with_response_to(asked, answered, |response| serde_json::to_writer(&mut written, response))
+            }
+            Err(failure) => serde_json::to_writer(&mut written, &failure.entry()),
+        };
+    }
+    written
+}
+
+/// `{"success":true,"predictions":[…],` and the tail's keys.
+fn joined(entries: &[Vec<u8>], tail: &[u8]) -> Vec<u8> {
+    let mut body =
+        Vec::with_capacity(entries.iter().map(|part| part.len() + 1).sum::<usize>() + tail.len() + 64);
+    body.extend_from_slice(br#"{"success":true,"predictions":["#);
+    for (at, part) in entries.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        body.extend_from_slice(part);
+    }
+    body.extend_from_slice(b"],");
+    body.extend_from_slice(tail.strip_prefix(b"{").unwrap_or(tail));
+    body
+}
+
+/// What stands behind the entries.
 #[derive(Serialize)]
-struct BatchReply<'a> {
-    success: bool,
-    predictions: Entries<'a>,
+struct Tail<'a> {
     count: usize,
     failed: usize,
     request_id: &'a str,
     timestamp: String,
-}
-
-struct Entries<'a> {
-    app: &'a App,
-    call: &'a Call,
-    rows: &'a [Result<usize, Failure>],
-    answers: &'a [Result<Answered, ServiceError>],
-}
-
-impl Serialize for Entries<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(Some(self.rows.len()))?;
-        for row in self.rows {
-            match row.as_ref().map(|&at| &self.answers[at]) {
-                Ok(Ok(answered)) => {
-                    with_response(self.app, self.call, answered, |response| {
-                        list.serialize_element(response)
-                    })?;
-                }
-                Ok(Err(error)) => list.serialize_element(&Failure::from(error.clone()).entry())?,
-                Err(failure) => list.serialize_element(&failure.entry())?,
-            }
-        }
-        list.end()
-    }
 }

@@ -1,7 +1,7 @@
 //! One request as handlers see it: path parameters, query, body, id, who asks and until when.
 
 use std::borrow::Cow;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -22,6 +22,8 @@ pub struct RequestId(pub Arc<str>);
 pub struct Peer {
     /// Where they connect from.
     pub address: SocketAddr,
+    /// Who asks: they, or whom they ask for, where they are a proxy that is believed.
+    pub client: IpAddr,
     /// Where they connected to.
     pub local: SocketAddr,
     /// Whether the connection is under TLS.
@@ -31,6 +33,12 @@ pub struct Peer {
 }
 
 impl Peer {
+    /// Whose request a proxy that is believed hands on, where that is not the proxy's own.
+    #[must_use]
+    pub fn forwarded(&self) -> Option<IpAddr> {
+        Some(self.client).filter(|client| *client != self.address.ip().to_canonical())
+    }
+
     /// The subject of their certificate.
     #[must_use]
     pub fn subject(&self) -> Option<&Arc<str>> {

@@ -50,7 +50,7 @@ pub struct HttpConfig {
     pub compare: Vec<String>,
     /// Whether answers say, as `Server-Timing`, where their time went.
     pub server_timing: bool,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<Network>,
     /// Which pages of other origins may call from a browser.
     pub cors: CorsConfig,

@@ -27,6 +27,8 @@ pub(crate) enum Phase {
     Asking,
     /// HTTP/2.
     Open,
+    /// HTTP/2, and a head or another short frame is coming.
+    Frame,
     /// Another protocol, of which nothing is known here.
     Upgraded,
     /// A head was refused: the answer is being sent, and what still comes is thrown away.
@@ -34,13 +36,14 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Handshake,
         Self::Idle,
         Self::Head,
         Self::Body,
         Self::Asking,
         Self::Open,
+        Self::Frame,
         Self::Upgraded,
         Self::Refused,
     ];
@@ -106,7 +109,8 @@ impl Connection {
     pub(crate) fn enter(&self, phase: Phase) {
         let now = self.watchman.now();
         self.touched.store(now, Relaxed);
-        if self.phase.swap(phase as u8, Relaxed) != phase as u8 || phase == Phase::Head {
+        if self.phase.swap(phase as u8, Relaxed) != phase as u8 || matches!(phase, Phase::Head | Phase::Frame)
+        {
             self.since.store(now, Relaxed);
         }
     }

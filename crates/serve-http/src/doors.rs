@@ -8,32 +8,29 @@ use serve_app::auth::{Asked, Credentials, Entry, Standings};
 use serve_app::{Code, text};
 
 use crate::call::{Peer, RequestId};
-use crate::forwarded;
 use crate::routes::{App, Route};
 
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Who asks for a line of the table, and where the request comes from.
+/// Who asks for a line of the table.
 pub(crate) fn enter(
     app: &App,
     peer: &Peer,
     parts: &http::request::Parts,
     route: &Route,
     id: &RequestId,
-) -> (std::net::IpAddr, Entry) {
-    let address = forwarded::client(peer.address.ip(), &parts.headers, &app.config.trusted_proxies);
-    let entry = app.service.locks().enter(&Asked {
+) -> Entry {
+    app.service.locks().enter(&Asked {
         credentials: credentials(&parts.headers),
-        address,
+        address: peer.client,
         certificate: peer.subject().map(|subject| &**subject),
         what: (route.method.as_str(), parts.uri.path()),
         page: route.path,
         permission: route.permission,
         request: &id.0,
-    });
-    (address, entry)
+    })
 }
 
 /// What a request shows of who asks.
@@ -76,6 +73,8 @@ fn item(list: &mut String, name: &str, parameters: [(&str, u64); 2]) {
 pub(crate) fn challenge(code: &'static str) -> HeaderValue {
     HeaderValue::from_static(if code == Code::Unauthenticated.as_str() {
         "Bearer realm=\"serve\""
+    } else if code == Code::AmbiguousCredentials.as_str() {
+        "Bearer realm=\"serve\", error=\"invalid_request\""
     } else {
         "Bearer realm=\"serve\", error=\"invalid_token\""
     })

@@ -7,9 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use crate::call::Peer;
 use crate::config::HttpConfig;
 use crate::failure::Failure;
+use crate::forwarded::{self, Network};
 use crate::hosts::Hosts;
 use crate::origins::Origins;
 use crate::reply::Reply;
+use crate::wire::MAX_HEADERS;
 
 /// For pages of ours: nothing from elsewhere, and in nobody's frame. A page that needs more says so itself.
 const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
@@ -22,6 +24,7 @@ const PAGE_POLICY: HeaderValue = HeaderValue::from_static(
 pub(crate) struct Doorway {
     hosts: Hosts,
     origins: Origins,
+    proxies: Vec<Network>,
     max_header_bytes: usize,
     max_uri_bytes: usize,
     hsts: Option<HeaderValue>,
@@ -36,6 +39,7 @@ impl Doorway {
         Self {
             hosts: Hosts::new(&config.trusted_hosts, config.host).unwrap_or(Hosts::Listed(Vec::new())),
             origins: Origins::new(&config.cors.allowed_origins).unwrap_or(Origins::Listed(Vec::new())),
+            proxies: config.trusted_proxies.clone(),
             max_header_bytes: usize::try_from(config.max_header_bytes.0).unwrap_or(usize::MAX),
             max_uri_bytes: usize::try_from(config.max_uri_bytes.0).unwrap_or(usize::MAX),
             hsts,
@@ -49,7 +53,7 @@ impl Doorway {
     pub(crate) fn admit(&self, peer: &Peer, parts: &Parts) -> Result<Option<Reply>, Failure> {
         self.measure(parts)?;
         self.hosts.check(&parts.uri, &parts.headers, peer.local)?;
-        self.origins.check(parts)?;
+        self.origins.check(parts, forwarded::scheme(peer, &parts.headers, &self.proxies))?;
         Ok(self.origins.preflight(parts))
     }
 
@@ -64,6 +68,9 @@ impl Doorway {
         }
         let headers: usize =
             parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        if parts.headers.len() > MAX_HEADERS {
+            return Err(Failure::too_many_headers(MAX_HEADERS));
+        }
         if uri + headers > self.max_header_bytes {
             return Err(Failure::headers_too_large(self.max_header_bytes));
         }

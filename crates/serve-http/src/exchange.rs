@@ -1,12 +1,14 @@
 //! One exchange, from a request's head to its answer: what is the same for all paths, step by step, in order.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::{HeaderValue, Request, Version, header};
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
-use serve_app::auth::Standings;
-use serve_app::{Context, Origin, Stage};
+use serve_app::auth::{Attempt, Standings};
+use serve_app::{Context, Origin, Permission, Stage};
 
 use crate::access::Seen;
 use crate::allowance::Allowance;
@@ -14,42 +16,55 @@ use crate::call::{Call, Peer, RequestId};
 use crate::doors;
 use crate::encoding;
 use crate::failure::Failure;
+use crate::forwarded;
 use crate::limits;
 use crate::patience::{self, Patience};
 use crate::reply::Reply;
-use crate::routes::{App, dialect};
+use crate::routes::{App, Found, Route, dialect};
 use crate::waiting::{self, Waker};
 use crate::websocket;
 
-pub(crate) const REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Longest id of a client's that is taken over.
 const LONGEST_ID: usize = 128;
 
+/// The two ends of a connection.
+#[derive(Debug)]
+pub(crate) struct Ends {
+    pub(crate) app: Arc<App>,
+    pub(crate) peer: Peer,
+}
+
 /// Answers one request, whatever it is: with what its handler says, or with an error in the words of its protocol.
-pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>) -> Reply {
+pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply {
     let began = Instant::now();
+    let Ends { app, peer } = &*ends;
     let id = request_id(&request);
-    let seen = Seen::new(&app, &request, peer.clone(), &id, began);
+    let client = forwarded::client(peer.address.ip(), request.headers(), &app.config.trusted_proxies);
+    let peer = &Peer { client, ..peer.clone() };
+    let seen = Seen::new(app, &request, peer, &id, began);
     let dialect = dialect(request.uri().path());
     let origin = request.headers().get(header::ORIGIN).cloned();
     let packing = encoding::accepted(request.headers());
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
     let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
-    let answered = async {
-        let patience = Patience::of(request.headers(), app.config.request_timeout)?;
-        let told = Telling { seen: &seen, standings: &mut standings };
-        let timing = Timing { began, patience, waker };
-        let answer = dispatch(&app, peer.clone(), request, id.clone(), timing, told);
-        waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
+    let answered = match Patience::of(request.headers(), app.config.request_timeout) {
+        Ok(patience) => {
+            let told = Telling { seen: &seen, standings: &mut standings };
+            let timing = Timing { began, patience, waker };
+            let answer = pin!(dispatch(app, peer, request, id.clone(), timing, told));
+            waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
+        }
+        Err(failure) => Err(failure),
     };
-    let mut reply = answered.await.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
+    let mut reply = answered.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
     doors::tell(standings, reply.headers_mut());
     if let Ok(value) = HeaderValue::from_str(&id.0) {
         reply.headers_mut().insert(REQUEST_ID, value);
     }
-    app.doorway.finish(&peer, origin.as_ref(), &mut reply);
+    app.doorway.finish(peer, origin.as_ref(), &mut reply);
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -59,7 +74,7 @@ pub(crate) async fn answer(app: Arc<App>, peer: Peer, request: Request<Incoming>
 
 /// What an exchange tells beside its answer.
 struct Telling<'a> {
-    seen: &'a Seen,
+    seen: &'a Seen<'a>,
     standings: &'a mut Standings,
 }
 
@@ -72,34 +87,57 @@ struct Timing {
 
 async fn dispatch(
     app: &App,
-    peer: Peer,
+    peer: &Peer,
     request: Request<Incoming>,
     id: RequestId,
     Timing { began, patience, waker }: Timing,
     told: Telling<'_>,
 ) -> Result<Reply, Failure> {
     let (mut parts, body) = request.into_parts();
-    if let Some(reply) = app.doorway.admit(&peer, &parts)? {
+    if let Some(reply) = app.doorway.admit(peer, &parts)? {
         return Ok(reply);
     }
     websocket::lift_key(&mut parts);
     let found = app.find(&parts.method, parts.uri.path())?;
-    let (address, entry) = doors::enter(app, &peer, &parts, found.route, &id);
+    let entry = doors::enter(app, peer, &parts, found.route, &id);
     *told.standings = entry.standings;
     let certificate = peer.subject().cloned();
-    let origin = Origin { address: Some(address), certificate, request: Arc::clone(&id.0) };
+    let origin = Origin { address: Some(peer.client), certificate, request: Arc::clone(&id.0) };
     let context = Context::begun(entry.outcome?, began).until(began + patience.limit).sent_from(origin);
-    patience::priority(&parts.headers)?.into_iter().for_each(|priority| context.set_priority(priority));
-    let allowance = Allowance::new(&app.config.connections);
-    let body = limits::read_body(body, &parts.headers, app.config.max_body_bytes, allowance, waker);
-    let mut body = context.timed_async(Stage::Receive, body).await?;
-    if let Some(encoding) = encoding::content_encoding(&parts.headers)? {
-        let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
-        body = context.timed_async(Stage::Parse, unpacked).await?;
+    let context = Arc::new(context);
+    let Found { route, path } = found;
+    let attempt = (route.permission == Some(Permission::Admin))
+        .then(|| Attempt::new(&context, route.method.as_str(), parts.uri.path()));
+    let call = Call { path, parts, body: Bytes::new(), id, peer: peer.clone(), context };
+    let answered = handled(app, route, call, body, waker, told.seen).await;
+    if let Some(attempt) = attempt {
+        attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
     }
-    let call = Call { path: found.path, parts, body, id, peer, context: Arc::new(context) };
-    told.seen.enter(found.route, &call);
-    (found.route.handler)(app, call).await
+    answered
+}
+
+/// Reads the body of a request that may be answered, and hands it to its handler.
+async fn handled(
+    app: &App,
+    route: &'static Route,
+    mut call: Call,
+    body: Incoming,
+    waker: Waker,
+    seen: &Seen<'_>,
+) -> Result<Reply, Failure> {
+    let headers = &call.parts.headers;
+    patience::priority(headers)?.into_iter().for_each(|priority| call.context.set_priority(priority));
+    let allowance = Allowance::new(&app.config.connections);
+    let body = limits::read_body(body, headers, app.config.max_body_bytes, allowance, waker);
+    let (mut body, waited) = body.await?;
+    call.context.spend(Stage::Receive, waited);
+    if let Some(encoding) = encoding::content_encoding(headers)? {
+        let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
+        body = call.context.timed_async(Stage::Parse, unpacked).await?;
+    }
+    call.body = body;
+    seen.enter(route, &call);
+    (route.handler)(app, call).await
 }
 
 /// The client's id, if it is one that can be written to a log, else a new one.

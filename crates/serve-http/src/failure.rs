@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
-use serve_app::{Code, ServiceError};
+use serve_app::{Code, Fault, ServiceError};
 
 use crate::doors;
 use crate::encoding;
@@ -78,8 +78,9 @@ fn status(code: Code) -> StatusCode {
         | Code::InvalidKey
         | Code::KeyExpired
         | Code::InvalidToken
-        | Code::TokenExpired => StatusCode::UNAUTHORIZED,
-        Code::AmbiguousCredentials => StatusCode::BAD_REQUEST,
+        | Code::TokenExpired
+        | Code::TooManyFailures
+        | Code::AmbiguousCredentials => StatusCode::UNAUTHORIZED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
         Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
@@ -174,6 +175,13 @@ impl Failure {
         Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
     }
 
+    /// 431.
+    #[must_use]
+    pub(crate) fn too_many_headers(most: usize) -> Self {
+        let message = format!("more than {most} headers");
+        Self::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
+    }
+
     /// 408.
     #[must_use]
     pub fn timeout(limit: std::time::Duration) -> Self {
@@ -259,6 +267,11 @@ impl Failure {
         (self, body)
     }
 
+    /// Its code and message, for the audit trail.
+    pub(crate) fn reason(&self) -> (&'static str, String) {
+        (self.code, self.message.clone())
+    }
+
     /// The message with its details, for protocols that have a place for a text alone.
     fn told(&self) -> String {
         match &self.details {
@@ -276,6 +289,21 @@ impl Failure {
     #[must_use]
     pub fn with_details(self, details: Json) -> Self {
         Self { details: Some(Box::new(details)), ..self }
+    }
+
+    /// Its code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// What it says.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Whose fault it is.
+    pub(crate) fn fault(&self) -> Fault {
+        if self.status.is_client_error() { Fault::Client } else { Fault::Ours }
     }
 
     /// The failure as one entry of a batch's answers.
@@ -338,7 +366,8 @@ impl Failure {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, doors::challenge(self.code));
         }
-        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        let waits = matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS);
+        if waits || self.code == Code::TooManyFailures.as_str() {
             // In whole seconds, and never sooner than it can help.
             let seconds = self.retry_after.map_or(1, |after| after.as_millis().div_ceil(1_000).max(1));
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);

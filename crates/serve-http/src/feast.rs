@@ -245,7 +245,9 @@ fn column<'a>(rows: &'a [Result<Retrieved, Unavailable>], feature: &str, now: Ti
                 let at = age.and_then(|age| now.checked_sub(age).ok()).unwrap_or(Timestamp::UNIX_EPOCH);
                 (NONE, "OUTSIDE_MAX_AGE", at)
             }
-            Err(Unavailable::Unreadable { .. }) => (NONE, "INVALID", Timestamp::UNIX_EPOCH),
+            Err(Unavailable::Unreadable { .. } | Unavailable::Outdated { .. }) => {
+                (NONE, "INVALID", Timestamp::UNIX_EPOCH)
+            }
             Err(_) => (NONE, "NOT_FOUND", Timestamp::UNIX_EPOCH),
         };
         vector.values.push(value);

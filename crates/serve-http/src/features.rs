@@ -59,8 +59,16 @@ pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
         return Err(unknown(&set).into());
     }
     let limit = app.service.limit(&set, None);
-    let SetReport { sampled, stale, in_future, newest_age_seconds, oldest_age_seconds, warnings, .. } =
-        &report;
+    let SetReport {
+        sampled,
+        stale,
+        in_future,
+        outdated,
+        newest_age_seconds,
+        oldest_age_seconds,
+        warnings,
+        ..
+    } = &report;
     let declared = report.declaration.as_ref();
     let body = json!({
         "name": set,
@@ -72,6 +80,7 @@ pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
             "entities_sampled": sampled,
             "entities_stale": stale,
             "entities_in_future": in_future,
+            "entities_outdated": outdated,
         },
         "features": report.features.iter().map(|feature| reported(feature, declared)).collect::<Vec<_>>(),
         "warnings": warnings,
@@ -155,6 +164,7 @@ struct Shown<'a> {
     age_seconds: f64,
     max_age_seconds: Option<f64>,
     stale: bool,
+    outdated: bool,
     from_future: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     skipped_future: Option<String>,
@@ -194,6 +204,7 @@ fn shown<'a>(
         age_seconds: row.age_seconds,
         max_age_seconds: seconds(lineage.max_age),
         stale,
+        outdated: row.outdated,
         from_future: row.from_future,
         skipped_future: row.skipped_future.map(reply::timestamp),
         warm: row.warm,

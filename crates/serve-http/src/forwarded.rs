@@ -1,4 +1,4 @@
-//! Whose request a proxy hands on. `X-Forwarded-For` is what anybody writes there; it is believed of proxies that the
+//! Whose request a proxy hands on, and how it was reached. `X-Forwarded-For` is what anybody writes there; it is believed of proxies that the
 //! configuration names, and only as far back as the last address that such a proxy did not have itself.
 
 use std::fmt;
@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
+
+use crate::call::Peer;
 
 /// The most addresses that are read from the header.
 const MOST: usize = 32;
@@ -89,6 +91,17 @@ pub(crate) fn client(peer: IpAddr, headers: &HeaderMap, trusted: &[Network]) -> 
         }
     }
     client
+}
+
+/// The scheme under which a client reaches this server: the connection's, or what a trusted proxy says of its own with
+/// `X-Forwarded-Proto`; nothing, where such a proxy does not say.
+pub(crate) fn scheme(peer: &Peer, headers: &HeaderMap, trusted: &[Network]) -> Option<&'static str> {
+    let proxy = peer.address.ip().to_canonical();
+    if !trusted.iter().any(|network| network.contains(proxy)) {
+        return Some(if peer.secure { "https" } else { "http" });
+    }
+    let told = headers.get("x-forwarded-proto")?.to_str().ok()?;
+    ["http", "https"].into_iter().find(|scheme| told.trim().eq_ignore_ascii_case(scheme))
 }
 
 /// An address, with or without a port.

@@ -47,6 +47,7 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
     let mut page = app.service.metrics();
     app.traffic.tell(&mut page);
+    app.sockets.tell(&mut page);
     Ok(reply::text(serve_app::metrics::CONTENT_TYPE, page.text() + &app.connections().page()))
 }
 
@@ -69,8 +70,9 @@ async fn feature_store(app: &App) -> Json {
     let cache = counters.cache;
     let asked = cache.hits + cache.misses + cache.joined;
     let hit_rate = (asked > 0).then(|| (cache.hits + cache.joined) as f64 / asked as f64);
+    let alone = counters.shared_cache.as_ref().is_some_and(|shared| shared.lost);
     let status = match (health.reachable, breaker.state) {
-        (true, BreakerState::Closed) => "healthy",
+        (true, BreakerState::Closed) if !alone => "healthy",
         (true, _) => "degraded",
         (false, _) => "unavailable",
     };
@@ -92,13 +94,34 @@ async fn feature_store(app: &App) -> Json {
     if let (Some(shared), Some(object)) = (counters.shared_cache, told.as_object_mut()) {
         let (hits, misses, failures) = (shared.hits, shared.misses, shared.failures);
         let skipped = shared.skipped;
-        let shared = json!({ "hits": hits, "misses": misses, "skipped": skipped, "failures": failures });
+        let is = if shared.lost { "unavailable" } else { "healthy" };
+        let shared =
+            json!({ "status": is, "hits": hits, "misses": misses, "skipped": skipped, "failures": failures });
         object.insert("shared_cache".to_owned(), shared);
     }
     if let (Some(error), Some(object)) = (error, told.as_object_mut()) {
         object.insert("error".to_owned(), json!(error));
     }
     told
+}
+
+/// Answers that are kept, where they are, and whether the Redis that servers share them through answers.
+async fn prediction_cache(app: &App) -> Option<Json> {
+    let cache = app.service.prediction_cache()?;
+    let trouble = cache.trouble().await;
+    let stats = cache.stats();
+    let status = if trouble.is_some() { "degraded" } else { "healthy" };
+    let mut told = json!({
+        "status": status, "entries": stats.entries, "bytes": stats.bytes, "max_bytes": stats.max_bytes,
+    });
+    if let (Some(shared), Some(object)) = (stats.shared, told.as_object_mut()) {
+        let is = if trouble.is_some() { "unavailable" } else { "healthy" };
+        object.insert(
+            "shared".to_owned(),
+            json!({ "status": is, "kind": "redis", "hits": shared.hits, "failures": shared.failures, "error": trouble }),
+        );
+    }
+    Some(told)
 }
 
 /// The certificate that is served, and what is the matter with it or with the one that should follow.
@@ -150,7 +173,7 @@ struct Admission {
 }
 
 fn admission(app: &App) -> Admission {
-    let load = app.service.load_now();
+    let load = app.service.load_now().without_idle();
     let full = load.in_flight >= load.max_in_flight.into() && load.queued >= load.queue.into();
     Admission { status: if full { "overloaded" } else { "healthy" }, load }
 }
@@ -173,7 +196,9 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
     let secured = tls.as_ref().is_none_or(|tls| tls.trouble.is_none());
     let reloads = app.service.reloads().state();
     let current = app.service.locks().trouble().is_none() && reloads.error.is_none();
-    let whole = degraded.is_empty() && trouble.is_none() && stored && current && secured;
+    let kept = prediction_cache(app).await;
+    let shared = kept.as_ref().is_none_or(|kept| kept["status"] == "healthy");
+    let whole = degraded.is_empty() && trouble.is_none() && stored && current && secured && shared;
     let status = match (app.is_draining(), whole) {
         (true, _) => "draining",
         (false, true) => "healthy",
@@ -195,6 +220,9 @@ pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
         "admission": admission(app),
         "configuration": configuration(&reloads),
     });
+    if let (Some(kept), Some(object)) = (kept, components.as_object_mut()) {
+        object.insert("prediction_cache".to_owned(), kept);
+    }
     if let (Some(auth), Some(object)) = (auth(app), components.as_object_mut()) {
         object.insert("auth".to_owned(), auth);
     }

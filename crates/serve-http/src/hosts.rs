@@ -4,6 +4,7 @@
 //! browser takes the two for one origin. What gives it away is the name that it asks for, so on loopback only loopback's
 //! names are answered, and elsewhere those of `http.trusted_hosts`.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 
 use http::{HeaderMap, StatusCode, Uri, header};
@@ -57,8 +58,14 @@ impl Hosts {
     /// Refuses who asks for somebody else.
     ///
     /// # Errors
-    /// 400 where no host is named, 421 where another is.
+    /// 400 where no host is named, or two are, 421 where another is.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap, local: SocketAddr) -> Result<(), Failure> {
+        if let (Some(authority), Some(host)) = (uri.authority(), headers.get(header::HOST))
+            && !same(authority.as_str(), host.to_str().unwrap_or_default(), uri.scheme_str())
+        {
+            let message = "the request names two hosts: its Host is not that of its address";
+            return Err(Failure::unreadable("malformed_request", message));
+        }
         if *self == Self::Any {
             return Ok(());
         }
@@ -66,7 +73,12 @@ impl Hosts {
             let message = "the request names no host, and this server answers under known names only";
             return Err(Failure::unreadable("missing_host", message));
         };
-        let host = name(asked).to_ascii_lowercase();
+        let host = name(asked);
+        let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(host.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(host)
+        };
         if self.know(host.trim_end_matches('.'), local) {
             return Ok(());
         }
@@ -106,6 +118,13 @@ fn pattern(text: &str) -> Result<Pattern, String> {
 pub(crate) fn asked<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     let named = uri.authority().map(http::uri::Authority::as_str);
     named.or_else(|| headers.get(header::HOST)?.to_str().ok()).filter(|host| !host.is_empty())
+}
+
+/// Whether two texts name one host and port, for requests of a scheme.
+pub(crate) fn same(one: &str, other: &str, scheme: Option<&str>) -> bool {
+    let usual = if scheme == Some("https") { ":443" } else { ":80" };
+    let bare = |text: &str| text.strip_suffix(usual).unwrap_or(text).to_ascii_lowercase();
+    bare(one) == bare(other)
 }
 
 /// A host without its port, and an address without its brackets.
@@ -175,6 +194,18 @@ mod tests {
             "x"
         ));
         assert!(Hosts::new(&["a:80".to_owned()], "127.0.0.1".parse().expect("one")).is_err());
+    }
+
+    #[test]
+    fn a_request_names_one_host() {
+        let asked = |uri: &str, host: &'static str| {
+            let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static(host))]);
+            let uri = uri.parse().expect("is an address");
+            Hosts::Any.check(&uri, &headers, "127.0.0.1:1".parse().expect("one")).is_ok()
+        };
+        assert!(asked("http://a.example/", "A.example:80") && asked("https://a.example:443/", "a.example"));
+        assert!(!asked("http://a.example/", "b.example") && !asked("http://a.example/", "a.example:81"));
+        assert!(asked("/", "b.example"));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Limits on one request: the length of its body and the time it takes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
@@ -15,7 +15,7 @@ use crate::waiting::{self, Waker};
 /// How long the rest of a body that is too long is read and thrown away, so that the client sees the answer.
 const DISCARD: Duration = Duration::from_secs(2);
 
-/// Reads a body of at most `limit` bytes.
+/// Reads a body of at most `limit` bytes; and how long it was waited for.
 ///
 /// # Errors
 /// 413 as soon as it is known to be longer; 408 when it comes too slowly; 400 when the client breaks off.
@@ -23,21 +23,19 @@ pub(crate) async fn read_body(
     mut body: Incoming,
     headers: &HeaderMap,
     limit: ByteSize,
-    mut allowance: Allowance,
+    allowance: Allowance,
     waker: Waker,
-) -> Result<Bytes, Failure> {
+) -> Result<(Bytes, Duration), Failure> {
     let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
     let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit.0) {
         discard(body);
         return Err(Failure::too_large(limit));
     }
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let mut first = Bytes::new();
-    let mut rest = BytesMut::new();
-    while let Some(frame) = next(&mut body, &mut allowance, waker).await? {
+    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    let mut wait = Wait { allowance, waker, total: Duration::ZERO };
+    while !body.is_end_stream() {
+        let Some(frame) = wait.next(&mut body).await? else { break };
         let Ok(data) = frame.into_data() else { continue };
         if first.len() + rest.len() + data.len() > most {
             discard(body);
@@ -46,9 +44,6 @@ pub(crate) async fn read_body(
         // Nearly every body is one piece, which is taken as it is.
         if first.is_empty() && rest.is_empty() {
             first = data;
-            if body.is_end_stream() {
-                break;
-            }
         } else {
             if rest.is_empty() {
                 rest.extend_from_slice(&std::mem::take(&mut first));
@@ -56,25 +51,31 @@ pub(crate) async fn read_body(
             rest.extend_from_slice(&data);
         }
     }
-    Ok(if rest.is_empty() { first } else { rest.freeze() })
+    Ok((if rest.is_empty() { first } else { rest.freeze() }, wait.total))
 }
 
-/// The next piece, waited for as long as the allowance lasts.
-async fn next(
-    body: &mut Incoming,
-    allowance: &mut Allowance,
+/// How a body is waited for.
+struct Wait {
+    allowance: Allowance,
     waker: Waker,
-) -> Result<Option<Frame<Bytes>>, Failure> {
-    let began = Instant::now();
-    let Some(frame) = waiting::within(allowance.left(), waker, body.frame()).await else {
-        let message = "the body comes too slowly (http.connections.min_bytes_per_second and patience)";
-        return Err(Failure::of(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message));
-    };
-    let broken = |error| Failure::unreadable("body_broken_off", format!("the body broke off: {error}"));
-    let frame = frame.transpose().map_err(broken)?;
-    allowance.wait(began.elapsed());
-    allowance.earn(frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64));
-    Ok(frame)
+    total: Duration,
+}
+
+impl Wait {
+    /// The next piece, waited for as long as the allowance lasts.
+    async fn next(&mut self, body: &mut Incoming) -> Result<Option<Frame<Bytes>>, Failure> {
+        let (frame, waited) = waiting::waited(self.allowance.left(), self.waker, body.frame()).await;
+        self.total += waited;
+        let Some(frame) = frame else {
+            let message = "the body comes too slowly (http.connections.min_bytes_per_second and patience)";
+            return Err(Failure::of(StatusCode::REQUEST_TIMEOUT, "body_too_slow", message));
+        };
+        let broken = |error| Failure::unreadable("body_broken_off", format!("the body broke off: {error}"));
+        let frame = frame.transpose().map_err(broken)?;
+        self.allowance.wait(waited);
+        self.allowance.earn(frame.as_ref().and_then(Frame::data_ref).map_or(0, |data| data.len() as u64));
+        Ok(frame)
+    }
 }
 
 /// Reads on without keeping anything. The task ends with the body, or after [`DISCARD`].

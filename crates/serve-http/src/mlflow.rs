@@ -7,7 +7,8 @@
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use serve_app::{Code, ModelQuery};
-use serve_core::ModelName;
+use serve_core::{BatchPrediction, ModelName};
+use serve_registry::Deployment;
 
 use crate::call::Call;
 use crate::failure::Failure;
@@ -65,8 +66,11 @@ pub(crate) async fn invocations(app: &App, call: Call) -> Result<Reply, Failure>
         }
     };
     let batch = scoring::predict_table(app, &call.context, &deployment, first, matrix).await?;
-    let reply = InvocationsReply { predictions: Predictions::of(&batch, &deployment) };
-    Ok(reply::json(StatusCode::OK, &reply))
+    let write = |batch: &BatchPrediction, deployment: &Deployment| {
+        reply::json(StatusCode::OK, &InvocationsReply { predictions: Predictions::of(batch, deployment) })
+    };
+    let cost = scoring::writing(batch.scores().len());
+    scoring::write(app, &call.context, cost, deployment, batch, write).await
 }
 
 /// The one table of a body.

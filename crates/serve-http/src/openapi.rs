@@ -11,6 +11,7 @@ mod errors;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod features;
 mod fitted;
+mod headers;
 mod known;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod mlflow;
@@ -24,13 +25,14 @@ mod registry;
 mod rows;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod server;
+mod shown;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod tensorflow;
 
 pub(crate) use pages::{openapi, redoc, swagger, swagger_file};
 
 use http::Method;
-use utoipa::openapi::path::{HttpMethod, PathItem, Paths};
+use utoipa::openapi::path::{HttpMethod, PathItem, PathItemBuilder, Paths};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
     Components, Info, License, OpenApi, OpenApiBuilder, Server as ServerUrl, tag::Tag as DocumentTag,
@@ -45,6 +47,8 @@ pub(crate) use pages::Document;
 const BEARER: &str = "bearer";
 const API_KEY: &str = "api_key";
 
+const SOCKET: &str = "/ws/predict";
+
 /// The document of this server, in JSON.
 fn fitted_to(known: &Known) -> serde_json::Result<Vec<u8>> {
     let mut document = serde_json::to_value(document(known.secured))?;
@@ -57,6 +61,7 @@ pub(crate) fn document(secured: bool) -> OpenApi {
     let mut paths = Paths::new();
     let mut components = Components::new();
     errors::add(&mut components);
+    headers::add(&mut components);
     for route in routes::all() {
         let Some(described) = describe(route) else { continue };
         let (operation, schemas) = described.operation(route, secured);
@@ -67,6 +72,7 @@ pub(crate) fn document(secured: bool) -> OpenApi {
             None => drop(paths.paths.insert(route.path.to_owned(), item)),
         }
     }
+    paths.paths.insert(SOCKET.to_owned(), socket());
     if secured {
         add_security(&mut components);
     }
@@ -84,13 +90,27 @@ pub(crate) fn document(secured: bool) -> OpenApi {
         .build()
 }
 
+/// The path of the WebSocket. OpenAPI has no words for an operation that leaves HTTP: a client made from one would ask without
+/// an upgrade, which is never answered with a success. So the path is there, with what it does, and without an operation.
+fn socket() -> PathItem {
+    PathItemBuilder::new()
+        .summary(Some("Predictions on a WebSocket"))
+        .description(Some(format!(
+            "`GET` with an upgrade of HTTP/1.1 is 101 (RFC 6455, `Sec-WebSocket-Version: 13`, subprotocol `serve.v1`); without one it \
+             is 426 with an error's body. {}",
+            Tag::Live.about()
+        )))
+        .build()
+}
+
 fn info() -> Info {
     let mut info = Info::new("serve-server", env!("CARGO_PKG_VERSION"));
-    info.description = Some(
+    info.description = Some(format!(
         "Predictions of tabular models: versioned, proven before they serve, swapped without losing a request. Every \
-         path also answers under `/api/v1`, and `HEAD` wherever `GET` does."
-            .to_owned(),
-    );
+         path also answers under `/api/v1`, and `HEAD` wherever `GET` does. These headers may come with any request, or \
+         stand with any answer:\n\n{}",
+        headers::told()
+    ));
     let mut license = License::new("MIT OR Apache-2.0");
     license.identifier = Some("MIT OR Apache-2.0".to_owned());
     info.license = Some(license);
@@ -114,8 +134,7 @@ fn describe(route: &Route) -> Option<Described> {
     if path == "/v2/" || path == "/docs/" {
         return None;
     }
-    // OpenAPI has no words for what is not HTTP; the chapter's text has them.
-    if path == "/ws/predict" {
+    if path == SOCKET {
         return None;
     }
     server::describe(method, path)
@@ -154,6 +173,7 @@ mod tests {
             .iter()
             .flat_map(|(path, item)| {
                 let methods = item.as_object().expect("is an object").keys();
+                let methods = methods.filter(|key| !matches!(key.as_str(), "summary" | "description"));
                 methods.map(|method| (method.to_uppercase(), path.clone()))
             })
             .collect();
@@ -163,14 +183,16 @@ mod tests {
             .map(|route| (route.method.as_str().to_owned(), route.path.to_owned()))
             .collect();
         assert_eq!(documented, table);
-        assert!(document["tags"].to_string().contains("`GET /ws/predict`"));
+        let socket = &document["paths"]["/ws/predict"]["description"];
+        assert!(socket.as_str().is_some_and(|told| told.contains("101") && told.contains("426")), "{socket}");
     }
 
     #[test]
     fn every_operation_has_a_name_of_its_own_a_summary_and_examples() {
         let document = serde_json::to_value(document(true)).expect("is JSON");
         let mut names = BTreeSet::new();
-        for (path, item) in document["paths"].as_object().expect("is an object") {
+        let paths = document["paths"].as_object().expect("is an object").iter();
+        for (path, item) in paths.filter(|(path, _)| *path != "/ws/predict") {
             for (method, operation) in item.as_object().expect("is an object") {
                 let name = operation["operationId"].as_str().expect("has a name");
                 assert!(names.insert(name.to_owned()), "{name} names two operations");

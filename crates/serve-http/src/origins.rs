@@ -55,11 +55,15 @@ impl Origins {
         }
     }
 
-    /// Refuses a page of another origin that would change something, or open a socket, and is not let.
+    /// Refuses a page of another origin that would change something, or open a socket, and is not let. `scheme` is that of
+    /// this server's own origin, where it is known.
     ///
     /// # Errors
-    /// 403.
-    pub(crate) fn check(&self, parts: &Parts) -> Result<(), Failure> {
+    /// 403; 400 where a request comes from two origins.
+    pub(crate) fn check(&self, parts: &Parts, scheme: Option<&str>) -> Result<(), Failure> {
+        if parts.headers.get_all(header::ORIGIN).iter().nth(1).is_some() {
+            return Err(Failure::unreadable("malformed_request", "several Origin headers"));
+        }
         let opens = parts.headers.contains_key(header::UPGRADE);
         if !opens && matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS) {
             return Ok(());
@@ -68,7 +72,7 @@ impl Origins {
         let foreign = match parts.headers.get(SEC_FETCH_SITE).map(HeaderValue::as_bytes) {
             Some(b"same-origin" | b"none") => false,
             Some(_) => true,
-            None => origin.is_some_and(|origin| !is_own(origin, &parts.uri, &parts.headers)),
+            None => origin.is_some_and(|origin| !is_own(origin, scheme, &parts.uri, &parts.headers)),
         };
         if !foreign || origin.is_some_and(|origin| self.allow(origin)) {
             return Ok(());
@@ -113,14 +117,12 @@ impl Origins {
     }
 }
 
-/// Whether a page came from this server itself: its origin has the host and port that the request names. The scheme is left
-/// out, for what ends TLS before this server.
-fn is_own(origin: &HeaderValue, uri: &Uri, headers: &HeaderMap) -> bool {
+/// Whether a page came from this server itself: its origin has the scheme under which the server is reached, and the host and
+/// port that the request names.
+fn is_own(origin: &HeaderValue, own: Option<&str>, uri: &Uri, headers: &HeaderMap) -> bool {
     let origin = origin.to_str().ok().and_then(|origin| origin.split_once("://"));
     let (Some((scheme, authority)), Some(host)) = (origin, hosts::asked(uri, headers)) else { return false };
-    let usual = if scheme == "https" { ":443" } else { ":80" };
-    let bare = |text: &str| text.strip_suffix(usual).unwrap_or(text).to_ascii_lowercase();
-    bare(authority) == bare(host)
+    own.is_none_or(|own| own == scheme) && hosts::same(authority, host, Some(scheme))
 }
 
 #[cfg(test)]
@@ -137,7 +139,7 @@ mod tests {
     }
 
     fn passes(origins: &Origins, method: &str, headers: &[(&str, &str)]) -> bool {
-        origins.check(&parts(method, headers)).is_ok()
+        origins.check(&parts(method, headers), Some("http")).is_ok()
     }
 
     #[test]
@@ -173,6 +175,20 @@ mod tests {
         assert!(
             passes(&app, "PUT", &friend) && passes(&any, "POST", &evil) && !passes(&own, "POST", &friend)
         );
+    }
+
+    #[test]
+    fn an_origin_has_the_scheme_under_which_the_server_is_reached() {
+        let own = Origins::new(&[]).expect("no mistakes");
+        let from = |origin: &str, scheme| own.check(&parts("POST", &[("origin", origin)]), scheme).is_ok();
+        assert!(from("http://localhost:8000", Some("http")) && !from("https://localhost:8000", Some("http")));
+        assert!(
+            from("https://localhost:8000", Some("https")) && !from("http://localhost:8000", Some("https"))
+        );
+        assert!(from("https://localhost:8000", None), "behind a proxy that does not say");
+        let twice = [("origin", "http://localhost:8000"), ("origin", "http://localhost:8000")];
+        let refused = own.check(&parts("GET", &twice), Some("http")).expect_err("two origins");
+        assert_eq!(refused.entry()["code"], "malformed_request");
     }
 
     #[test]

@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use http::HeaderMap;
-use serve_app::{Code, Priority, ServiceError};
+use http::{HeaderMap, HeaderName};
+use serve_app::{Context, Priority};
 use serve_core::duration;
 
 use crate::failure::Failure;
 
-pub(crate) const TIMEOUT: &str = "x-request-timeout";
-pub(crate) const PRIORITY: &str = "x-request-priority";
+pub(crate) const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+pub(crate) const PRIORITY: HeaderName = HeaderName::from_static("x-request-priority");
 
 /// How long an answer is worth having.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,8 +52,7 @@ impl Patience {
         if !self.asked {
             return Failure::timeout(self.limit);
         }
-        let message = format!("the request's deadline of {} ms has passed", self.limit.as_millis());
-        ServiceError::new(Code::DeadlineExceeded, message).into()
+        Context::deadline_passed(self.limit).into()
     }
 }
 
@@ -81,8 +80,7 @@ mod tests {
     const MOST: Duration = Duration::from_secs(30);
 
     fn read(text: &str) -> Option<(Duration, bool)> {
-        let headers =
-            HeaderMap::from_iter([(TIMEOUT.parse().expect("a name"), text.parse().expect("a value"))]);
+        let headers = HeaderMap::from_iter([(TIMEOUT, text.parse().expect("a value"))]);
         Patience::of(&headers, MOST).ok().map(|patience| (patience.limit, patience.asked))
     }
 
@@ -109,8 +107,7 @@ mod tests {
     #[test]
     fn priorities_are_small_numbers() {
         let read = |text: &str| {
-            let headers =
-                HeaderMap::from_iter([(PRIORITY.parse().expect("a name"), text.parse().expect("a value"))]);
+            let headers = HeaderMap::from_iter([(PRIORITY, text.parse().expect("a value"))]);
             priority(&headers).ok()
         };
         assert_eq!((read("1"), read("0")), (Some(Some(Priority(1))), Some(Some(Priority::USUAL))));

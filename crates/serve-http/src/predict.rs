@@ -7,9 +7,10 @@ use serde::ser::{SerializeMap, Serializer};
 use serve_app::gather::source;
 use serve_app::text::Millis;
 use serve_app::{Answered, Compared, Context, Fetched, Gathered};
+use serve_core::Digest;
 use serve_core::response::{
-    ExplanationBody, FallbackInfo, FeatureInfo, ModelInfo, Performance, PredictResponse, PredictionBody,
-    RowInfo, SetInfo, Text as AnyText,
+    ExplanationBody, FallbackInfo, FeatureInfo, ModelBody, ModelInfo, Performance, PredictResponse,
+    PredictionBody, RowInfo, SetInfo, Text as AnyText,
 };
 use serve_features::{MaxAge, Origin};
 
@@ -43,7 +44,7 @@ fn read(call: &Call) -> Result<PredictBody<'_>, Failure> {
     let query = PredictBody::of_query(call.query(&QUERY)?)?;
     match call.json_body()? {
         None => Ok(query),
-        Some(body) => serde_json::from_slice::<PredictBody<'_>>(body)?.with_query(query),
+        Some(body) => PredictBody::of_json(body)?.with_query(query),
     }
 }
 
@@ -73,23 +74,19 @@ pub(crate) fn with_response_to<R>(
 ) -> R {
     let Answered { deployment, prediction, gathered, explanation, cached, fallback } = answered;
     let digest = deployment.digest();
-    let prediction_id = crate::id::new();
-    let now = Millis(asked.now);
+    let mut id = [0; uuid::fmt::Hyphenated::LENGTH];
+    let mut now = String::with_capacity(32);
+    // Writing to a string does not fail.
+    let _ = Millis(asked.now).write(&mut now);
     let moments: Vec<Moments> = gathered.fetched.iter().map(Moments::of).collect();
     let degraded_reason = fallback.as_ref().map(|fallback| fallback.reason.as_str()).or(gathered.degraded());
     write(&PredictResponse {
         success: true,
         request_id: asked.id,
-        prediction_id: &prediction_id,
+        prediction_id: crate::id::new().hyphenated().encode_lower(&mut id),
         prediction: PredictionBody { pipeline: deployment.pipeline(), prediction },
         explanation: explanation.as_ref().map(ExplanationBody),
-        model_info: ModelInfo {
-            fallback: fallback.as_ref().map(|fallback| FallbackInfo {
-                instead_of: fallback.instead_of.as_str(),
-                reason: &fallback.reason,
-            }),
-            ..ModelInfo::new(deployment.manifest(), &digest, gathered.row.imputed(), gathered.row.ignored())
-        },
+        model_info: model_info(answered, &digest),
         features: feature_info(gathered, &moments),
         performance: Performance {
             response_time_ms: milliseconds(asked.context),
@@ -101,6 +98,20 @@ pub(crate) fn with_response_to<R>(
         degraded_reason,
         timestamp: &now,
     })
+}
+
+/// Who answered. Nearly always there is nothing to tell of the row.
+fn model_info<'a>(answered: &'a Answered, digest: &'a Digest) -> ModelBody<'a> {
+    let Answered { deployment, gathered, fallback, .. } = answered;
+    let (imputed, ignored) = (gathered.row.imputed(), gathered.row.ignored());
+    if let (true, 0, None, Some(written)) = (imputed.is_empty(), ignored, fallback, deployment.written()) {
+        return ModelBody::Written(written);
+    }
+    let fallback = fallback
+        .as_ref()
+        .map(|fallback| FallbackInfo { instead_of: fallback.instead_of.as_str(), reason: &fallback.reason });
+    let about = ModelInfo::new(deployment.manifest(), digest, imputed, ignored);
+    ModelBody::Told(Box::new(ModelInfo { fallback, ..about }))
 }
 
 /// The moments that an answer tells of one row.
@@ -146,6 +157,7 @@ fn row_info<'a>(fetched: &'a Fetched, moments: &'a Moments) -> RowInfo<'a> {
         },
         from_future: retrieved.from_future,
         skipped_future: moments.skipped_future.as_ref().map(|at| at as &dyn AnyText),
+        outdated: retrieved.outdated,
         warm: retrieved.warm,
         imputed: retrieved.filled.iter().map(|name| &**name).collect(),
         invalid: retrieved.invalid.iter().map(|violation| violation as &dyn AnyText).collect(),

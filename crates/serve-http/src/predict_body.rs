@@ -16,6 +16,7 @@ use fields::UseCached;
 pub(crate) use fields::{Cell, FeatureList, Instance, Text};
 
 mod fields;
+mod plain;
 
 /// A body as it stands, before it is made sense of.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -96,6 +97,18 @@ impl<'de> Visitor<'de> for BodyVisitor {
 }
 
 impl<'a> PredictBody<'a> {
+    /// A body of JSON.
+    ///
+    /// # Errors
+    /// When it is none, or says what no prediction takes.
+    pub(crate) fn of_json(body: &'a [u8]) -> Result<Self, serde_json::Error> {
+        match str::from_utf8(body) {
+            Ok(text) => plain::read(text).map_or_else(|| serde_json::from_str(text), Ok),
+            // It is for serde to say where.
+            Err(_) => serde_json::from_slice(body),
+        }
+    }
+
     /// The model, entity and time that a query names, in the same words as a body.
     ///
     /// # Errors

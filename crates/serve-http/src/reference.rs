@@ -11,10 +11,18 @@ const LEFT_OUT: [(&str, &str); 4] = [
     ("/api/ml", "of /api/ml there are serve and batch"),
 ];
 
+/// TensorFlow Serving's verbs for models that were exported with its signatures.
+const VERBS_LEFT_OUT: [&str; 3] = [":classify", ":regress", ":multi_inference"];
+
 /// Why there is nothing at a path that a reference document has.
 pub(crate) fn left_out(path: &str) -> Option<&'static str> {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
     let below =
         |start: &str| path.strip_prefix(start).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    if path.starts_with("/v1/models/") && VERBS_LEFT_OUT.iter().any(|verb| path.ends_with(verb)) {
+        return Some(
+            "classify and regress take tf.Example, which there is none of here; :predict and :explain are there",
+        );
+    }
     LEFT_OUT.iter().find(|(start, _)| below(start)).map(|(_, why)| *why)
 }

@@ -204,7 +204,8 @@ impl Table {
         let asked = if method == Method::HEAD { &Method::GET } else { method };
         let Some(route) = found.value.iter().find(|route| route.method == asked) else {
             let allowed: Vec<&str> = found.value.iter().map(|route| route.method.as_str()).collect();
-            if dialect(path) == Dialect::TensorFlow && path.contains(':') {
+            let verb = found.value.iter().any(|route| route.path.contains(':'));
+            if dialect(path) == Dialect::TensorFlow && path.contains(':') && !verb {
                 // A verb that there is not, such as `:classify`, is no model's name.
                 return Err(Failure::unknown_path(path));
             }

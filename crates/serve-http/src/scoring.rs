@@ -2,6 +2,7 @@
 //! There is no place for what went wrong with one row, so a bad row refuses the request.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ndarray::Array2;
 use serde::{Serialize, Serializer};
@@ -11,6 +12,7 @@ use serve_registry::Deployment;
 use serve_registry::guard::Reply as GuardReply;
 
 use crate::failure::Failure;
+use crate::reply::Reply;
 use crate::routes::App;
 use crate::table::{FirstRow, Table};
 
@@ -73,6 +75,28 @@ fn guard_reply(deployment: &Deployment, first: &FirstRow) -> GuardReply {
         return GuardReply::Error;
     }
     pipeline.predict_checked(&row).map_or(GuardReply::Error, GuardReply::Answer)
+}
+
+/// Writing one number in decimal takes about so long.
+const NUMBER_COST: Duration = Duration::from_nanos(100);
+
+/// How long writing so many numbers takes.
+pub(crate) fn writing(numbers: usize) -> Duration {
+    NUMBER_COST * u32::try_from(numbers).unwrap_or(u32::MAX)
+}
+
+/// Writes an answer about all rows, which takes about so long.
+pub(crate) async fn write(
+    app: &App,
+    context: &Context,
+    cost: Duration,
+    deployment: Arc<Deployment>,
+    batch: BatchPrediction,
+    write: impl Fn(&BatchPrediction, &Deployment) -> Reply + Send + Sync + 'static,
+) -> Result<Reply, Failure> {
+    let written =
+        app.service.write(context, cost, vec![batch], move |batch| write(&batch, &deployment)).await?;
+    written.into_iter().next().ok_or_else(Failure::internal)
 }
 
 /// One entry a row: the probabilities in class order, a regression's value, or its values where there are several.

@@ -11,7 +11,7 @@ use http::StatusCode;
 use serde::{Serialize, Serializer};
 use serve_app::{Code, ModelQuery, ServiceError};
 use serve_core::response::ExplanationBody;
-use serve_core::{Explanation, ModelName, Selector};
+use serve_core::{BatchPrediction, Explanation, ModelName, Selector};
 use serve_registry::Deployment;
 
 use crate::call::Call;
@@ -55,12 +55,16 @@ pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
     let (field, first, matrix) = read(app, &call, &deployment)?;
     let batch = scoring::predict_table(app, &call.context, &deployment, first, matrix).await?;
-    let predictions = Predictions::of(&batch, &deployment);
-    Ok(if field == Field::Inputs {
-        reply::json(StatusCode::OK, &OutputsReply { outputs: predictions })
-    } else {
-        reply::json(StatusCode::OK, &PredictionsReply { predictions })
-    })
+    let cost = scoring::writing(batch.scores().len());
+    let write = move |batch: &BatchPrediction, deployment: &Deployment| {
+        let predictions = Predictions::of(batch, deployment);
+        if field == Field::Inputs {
+            reply::json(StatusCode::OK, &OutputsReply { outputs: predictions })
+        } else {
+            reply::json(StatusCode::OK, &PredictionsReply { predictions })
+        }
+    };
+    scoring::write(app, &call.context, cost, deployment, batch, write).await
 }
 
 /// `POST /v1/models/{name}[…]:explain`: KServe's.
@@ -70,11 +74,14 @@ pub(crate) async fn explain(app: &App, call: Call) -> Result<Reply, Failure> {
     let explained =
         app.service.explain_matrix(&call.context, Arc::clone(&deployment), matrix.clone()).await?;
     let batch = scoring::predict(app, &call.context, &deployment, matrix).await?;
-    let reply = ExplainReply {
-        predictions: Predictions::of(&batch, &deployment),
-        explanations: Explanations(&explained),
+    // Each contribution has a name before it, which takes as long again.
+    let inputs = deployment.pipeline().signature().len();
+    let cost = scoring::writing(batch.scores().len().saturating_mul(2 * inputs + 1));
+    let write = move |batch: &BatchPrediction, deployment: &Deployment| {
+        let predictions = Predictions::of(batch, deployment);
+        reply::json(StatusCode::OK, &ExplainReply { predictions, explanations: Explanations(&explained) })
     };
-    Ok(reply::json(StatusCode::OK, &reply))
+    scoring::write(app, &call.context, cost, deployment, batch, write).await
 }
 
 type Read = (Field, Option<crate::table::FirstRow>, ndarray::Array2<f64>);

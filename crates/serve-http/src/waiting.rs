@@ -7,8 +7,8 @@
 //! millisecond.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
-use std::task::Poll;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 /// From this limit on a round more or less does not matter.
@@ -23,19 +23,54 @@ pub(crate) enum Waker {
     Watchman,
 }
 
-/// What `work` comes to; nothing, where that takes longer than `limit`.
+/// What `work` comes to; nothing, where it has to be waited for and that takes longer than `limit`.
 pub(crate) async fn within<T>(limit: Duration, waker: Waker, work: impl Future<Output = T>) -> Option<T> {
-    if waker == Waker::Timer || limit < LONG {
-        return tokio::time::timeout(limit, work).await.ok();
-    }
-    let began = Instant::now();
+    waited(limit, waker, work).await.0
+}
+
+/// [`within`], and how long it was waited for. What is done at once, as nearly all is, needs neither clock nor timer.
+pub(crate) async fn waited<T>(
+    limit: Duration,
+    waker: Waker,
+    work: impl Future<Output = T>,
+) -> (Option<T>, Duration) {
     let mut work = pin!(work);
-    poll_fn(|cx| match work.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending if began.elapsed() >= limit => Poll::Ready(None),
-        Poll::Pending => Poll::Pending,
+    let mut waiting: Option<Waiting> = None;
+    poll_fn(|context| {
+        let done = match work.as_mut().poll(context) {
+            Poll::Ready(done) => Some(done),
+            Poll::Pending => {
+                let waiting = waiting.get_or_insert_with(|| Waiting::begin(limit, waker));
+                std::task::ready!(waiting.poll(context));
+                None
+            }
+        };
+        Poll::Ready((done, waiting.as_ref().map_or(Duration::ZERO, |waiting| waiting.began.elapsed())))
     })
     .await
+}
+
+/// What is being waited for.
+struct Waiting {
+    began: Instant,
+    limit: Duration,
+    timer: Option<Pin<Box<tokio::time::Sleep>>>,
+}
+
+impl Waiting {
+    fn begin(limit: Duration, waker: Waker) -> Self {
+        let timer = waker == Waker::Timer || limit < LONG;
+        Self { began: Instant::now(), limit, timer: timer.then(|| Box::pin(tokio::time::sleep(limit))) }
+    }
+
+    /// Ready once the limit is over.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match &mut self.timer {
+            Some(timer) => timer.as_mut().poll(context),
+            None if self.began.elapsed() >= self.limit => Poll::Ready(()),
+            None => Poll::Pending,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! | what a client does | what comes of it |
 //! |---|---|
 //! | does not finish a TLS handshake in time | the connection ends |
-//! | does not finish a head in time | 408 |
+//! | does not finish a head in time | 408; over HTTP/2 the connection is cut off |
 //! | asks nothing for long | the connection ends as it does at a stop: nothing is lost |
 //! | does not take an answer | the connection is cut off, and what is not sent is forgotten |
 
@@ -71,7 +71,7 @@ impl ConnectionCounts {
             (
                 "http_connections_cut_off_total",
                 "counter",
-                "Connections cut off: the client did not take its answer, or did not agree on TLS in time.",
+                "Connections cut off: the client did not take its answer, or did not end a frame or agree on TLS in time.",
                 self.cut_off,
             ),
             (
@@ -268,6 +268,8 @@ impl Watchman {
         match connection.phase() {
             Phase::Handshake if connection.lasted() > self.limits.handshake => Order::Cut,
             Phase::Head if rest && connection.lasted() > self.limits.head => Order::Refuse,
+            // No other request of the connection goes on meanwhile.
+            Phase::Frame if connection.lasted() > self.limits.head => Order::Cut,
             Phase::Idle | Phase::Open if rest && connection.lasted() > self.limits.idle => Order::Finish,
             Phase::Refused if rest && connection.lasted() > milliseconds(LINGER) => Order::Cut,
             _ => Order::Nothing,
@@ -333,6 +335,7 @@ mod tests {
         for (phase, limit, order) in [
             (Phase::Handshake, 10, Order::Cut),
             (Phase::Head, 10, Order::Refuse),
+            (Phase::Frame, 10, Order::Cut),
             (Phase::Idle, 75, Order::Finish),
             (Phase::Open, 75, Order::Finish),
             (Phase::Refused, 2, Order::Cut),

@@ -7,12 +7,14 @@
 //! - A page in a browser cannot set headers; its key may come as a subprotocol, see `lift_key`.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use serve_app::metrics::Page;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -34,6 +36,8 @@ mod session;
 mod standing;
 mod subscription;
 
+/// Where a socket is opened.
+const PATH: &str = "/ws/predict";
 /// The subprotocol of these messages.
 const PROTOCOL: &str = "serve.v1";
 /// A subprotocol that is no protocol: what follows is a key.
@@ -63,7 +67,7 @@ pub(crate) async fn connect(app: &App, mut call: Call) -> Result<Reply, Failure>
     let Some(upgrade) = call.parts.extensions.remove::<OnUpgrade>() else {
         return Err(Failure::unreadable("malformed_handshake", "the connection cannot be upgraded"));
     };
-    let place = app.sockets.enter(call.context.caller().name())?;
+    let place = app.sockets.enter(&call.context.caller().to_string())?;
     let session = Session::new(app, &call, place);
     let config = protocol(&app.config.websocket);
     tokio::spawn(async move {
@@ -126,26 +130,27 @@ fn offered(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     offers.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).map(str::trim)
 }
 
-/// Takes a key that comes as the subprotocol `serve.key.<key>` of a handshake for an `Authorization: Bearer`, unless there is
-/// one: a page in a browser has no other way. It is a subprotocol no more afterwards, so it is written nowhere.
+/// Takes a key that comes as the subprotocol `serve.key.<key>` of a handshake for an `Authorization: Bearer`, beside those that
+/// there are, for who asks shows one thing alone: a page in a browser has no other way. It is a subprotocol no more afterwards, so it is written nowhere.
 pub(crate) fn lift_key(parts: &mut Parts) {
     let headers = &mut parts.headers;
     if !headers.contains_key(header::UPGRADE) || !headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) {
         return;
     }
-    let key = offered(headers).find_map(|protocol| protocol.strip_prefix(KEY_PREFIX)).map(str::to_owned);
-    let Some(key) = key else { return };
+    let keys = offered(headers).filter_map(|protocol| protocol.strip_prefix(KEY_PREFIX));
+    let keys: Vec<String> = keys.map(|key| format!("Bearer {key}")).collect();
+    if keys.is_empty() {
+        return;
+    }
     let others: Vec<&str> = offered(headers).filter(|protocol| !protocol.starts_with(KEY_PREFIX)).collect();
     let others = HeaderValue::from_str(&others.join(", "));
     match others {
         Ok(others) if !others.is_empty() => drop(headers.insert(header::SEC_WEBSOCKET_PROTOCOL, others)),
         _ => drop(headers.remove(header::SEC_WEBSOCKET_PROTOCOL)),
     }
-    if let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {key}"))
-        && !headers.contains_key(header::AUTHORIZATION)
-    {
-        value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
+    for mut key in keys.iter().filter_map(|key| HeaderValue::from_str(key).ok()) {
+        key.set_sensitive(true);
+        headers.append(header::AUTHORIZATION, key);
     }
 }
 
@@ -157,7 +162,42 @@ pub(crate) struct Sockets {
     /// Held to count.
     open: Mutex<HashMap<String, usize>>,
     count: watch::Sender<usize>,
+    counts: [AtomicU64; Counted::ALL.len()],
     closing: watch::Sender<bool>,
+}
+
+/// What is counted of sockets.
+#[derive(Debug, Clone, Copy)]
+enum Counted {
+    Opened,
+    Question,
+    Push,
+    Left,
+    Slow,
+    Refused,
+    Stopping,
+}
+
+impl Counted {
+    const ALL: [Self; 7] =
+        [Self::Opened, Self::Question, Self::Push, Self::Left, Self::Slow, Self::Refused, Self::Stopping];
+
+    /// The metric: its name, its help and its labels.
+    fn series(self) -> (&'static str, &'static str, &'static [(&'static str, &'static str)]) {
+        const ANSWERS: (&str, &str) =
+            ("websocket_answers_total", "Answers on sockets, to questions and as pushes.");
+        const CLOSED: (&str, &str) = ("websocket_closed_total", "Sockets that ended, by why.");
+        let ((name, help), labels): (_, &[_]) = match self {
+            Self::Opened => (("websocket_opened_total", "Sockets that were opened."), &[]),
+            Self::Question => (ANSWERS, &[("to", "question")]),
+            Self::Push => (ANSWERS, &[("to", "subscription")]),
+            Self::Left => (CLOSED, &[("reason", "client")]),
+            Self::Slow => (CLOSED, &[("reason", "slow")]),
+            Self::Refused => (CLOSED, &[("reason", "refused")]),
+            Self::Stopping => (CLOSED, &[("reason", "stopping")]),
+        };
+        (name, help, labels)
+    }
 }
 
 /// One open socket.
@@ -171,7 +211,8 @@ impl Sockets {
     pub(crate) fn new(config: &WebSocketConfig) -> Arc<Self> {
         let open = Mutex::default();
         let (count, closing) = (watch::Sender::new(0), watch::Sender::new(false));
-        Arc::new(Self { most: config.sockets, most_of_one: config.sockets_per_key, open, count, closing })
+        let (most, most_of_one) = (config.sockets, config.sockets_per_key);
+        Arc::new(Self { most, most_of_one, open, count, counts: Default::default(), closing })
     }
 
     /// Has every socket close, as soon as what it sends is sent.
@@ -184,6 +225,14 @@ impl Sockets {
         // The sender is in `self`, so this ends with the last socket alone.
         let mut count = self.count.subscribe();
         let _ended = count.wait_for(|count| *count == 0).await;
+    }
+
+    pub(crate) fn tell(&self, page: &mut Page) {
+        page.gauge("websocket_open", "Sockets that are open.", &[], *self.count.borrow() as f64);
+        for counted in Counted::ALL {
+            let (name, help, labels) = counted.series();
+            page.counter(name, help, labels, self.counts[counted as usize].load(Ordering::Relaxed));
+        }
     }
 
     fn enter(self: &Arc<Self>, name: &str) -> Result<Place, Failure> {
@@ -205,12 +254,17 @@ impl Sockets {
             return refused(StatusCode::TOO_MANY_REQUESTS, &what, self.most_of_one, "sockets_per_key");
         }
         *theirs += 1;
+        self.counts[Counted::Opened as usize].fetch_add(1, Ordering::Relaxed);
         self.count.send_modify(|count| *count += 1);
         Ok(Place { sockets: Arc::clone(self), name: name.to_owned() })
     }
 }
 
 impl Place {
+    fn count(&self, what: Counted) {
+        self.sockets.counts[what as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Says when the server stops.
     fn closing(&self) -> watch::Receiver<bool> {
         self.sockets.closing.subscribe()
@@ -272,10 +326,13 @@ mod tests {
         let socket = ("upgrade", "websocket");
         assert_eq!(lifted(&[socket, protocols]), (Some("Bearer abc.def".into()), Some("serve.v1".into())));
         let header = ("authorization", "Bearer theirs");
-        assert_eq!(
-            lifted(&[socket, protocols, header]),
-            (Some("Bearer theirs".into()), Some("serve.v1".into()))
-        );
+        let several = |headers: &[(&str, &str)]| {
+            let mut parts = parts(headers);
+            lift_key(&mut parts);
+            parts.headers.get_all(header::AUTHORIZATION).iter().count()
+        };
+        assert_eq!(several(&[socket, protocols, header]), 2, "of which neither is taken");
+        assert_eq!(several(&[socket, ("sec-websocket-protocol", "serve.key.a, serve.key.a")]), 2);
         assert_eq!(
             lifted(&[socket, ("sec-websocket-protocol", "serve.key.a")]),
             (Some("Bearer a".into()), None)

@@ -2,11 +2,12 @@
 //!
 //! Three things happen here, because neither the parser nor a handler could do them:
 //! - heads are held against rules that are stricter than the parser's (`head`, `framing`). In the place of the offending byte
-//!   and all after it the parser sees a NUL, which no head may have, and an end: so it refuses the request in its turn, after
-//!   the answers to those before it;
+//!   and all after it the parser sees a NUL, which no head may have, and an end, or in a body the end of all: so it refuses the
+//!   request in its turn, after the answers to those before it;
 //! - the parser's own refusals have no body. They are told by what they lack, an id, and replaced by ones of ours;
 //! - the connection's state is noted for the watchman ([`crate::connection`]).
 
+mod frames;
 mod framing;
 mod head;
 
@@ -24,7 +25,7 @@ use crate::failure::{Dialect, Failure};
 use crate::reply;
 use crate::transport::Transport;
 use framing::Framing;
-pub(crate) use head::HeadLimits;
+pub(crate) use head::{HeadLimits, MAX_HEADERS};
 
 /// What the parser sees of a request that is refused. It looks for an end before it looks at anything else.
 const SPOILT: &[u8] = b"\0\r\n\r\n";
@@ -49,10 +50,7 @@ impl Refusal {
             Self::MissingHost => Failure::unreadable("missing_host", "an HTTP/1.1 request names its host"),
             Self::UriTooLong => Failure::uri_too_long(limits.uri_bytes),
             Self::HeadersTooLarge => Failure::headers_too_large(limits.header_bytes),
-            Self::TooManyHeaders => {
-                let message = format!("more than {} headers", head::MAX_HEADERS);
-                Failure::of(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "headers_too_large", message)
-            }
+            Self::TooManyHeaders => Failure::too_many_headers(MAX_HEADERS),
             Self::TransferEncoding => {
                 let message = "the only Transfer-Encoding here is chunked";
                 Failure::of(StatusCode::NOT_IMPLEMENTED, "unsupported_transfer_encoding", message)
@@ -77,6 +75,8 @@ pub(crate) struct Wire {
     refusal: Option<Refusal>,
     /// What the parser has still to see of [`SPOILT`].
     spoilt: &'static [u8],
+    /// Whether the parser sees an end, for it reads a body that is refused.
+    broken_off: bool,
     /// What is sent in the place of the parser's own refusal, as far as it is not sent yet.
     last_words: Option<Bytes>,
     /// Whether the sending side was closed.
@@ -94,6 +94,7 @@ impl Wire {
             framing,
             refusal: None,
             spoilt: &[],
+            broken_off: false,
             last_words: None,
             closed: false,
         }
@@ -101,7 +102,10 @@ impl Wire {
 
     /// Refuses what comes.
     fn refuse(&mut self, refusal: Refusal) {
-        (self.refusal, self.framing, self.spoilt) = (Some(refusal), Framing::Tunnel, SPOILT);
+        // A body is never whole if it ends; that it has a NUL may be all right.
+        (self.broken_off, self.spoilt) =
+            if matches!(self.framing, Framing::Chunk(_)) { (true, &[][..]) } else { (false, SPOILT) };
+        (self.refusal, self.framing) = (Some(refusal), Framing::Tunnel);
         self.connection.enter(Phase::Refused);
     }
 
@@ -123,7 +127,12 @@ impl Wire {
             return at;
         }
         match &self.framing {
-            Framing::Tunnel if bytes.starts_with(b"PRI") => self.connection.enter(Phase::Open),
+            Framing::Frames(frames) => {
+                let phase = if frames.waits() { Phase::Frame } else { Phase::Open };
+                if self.connection.phase() != phase || frames.waits() && frames.rested() {
+                    self.connection.enter(phase);
+                }
+            }
             Framing::Tunnel => self.connection.enter(Phase::Asking),
             framing if framing.in_head() => {
                 if was_between || self.connection.phase() != Phase::Head {
@@ -199,6 +208,9 @@ impl AsyncRead for Wire {
         }
         if !this.spoilt.is_empty() {
             this.spoil(buf);
+            return Poll::Ready(Ok(()));
+        }
+        if this.broken_off {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();

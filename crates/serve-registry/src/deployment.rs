@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use serde_json::value::RawValue;
 use serve_core::bundle::MODEL_FILE;
+use serve_core::response::ModelInfo;
 use serve_core::{
     Bundle, BundleError, Digest, LoadError, Manifest, ModelLoader, ModelName, ModelVersion, Pipeline,
     PredictError, Prediction, ProofError,
@@ -69,6 +71,7 @@ pub struct Deployment {
     asked: AtomicBool,
     guard: Slot<Option<Arc<Guard>>>,
     tied: OnceLock<Box<dyn Any + Send + Sync>>,
+    written: OnceLock<Option<Box<RawValue>>>,
     _lease: Lease,
 }
 
@@ -142,6 +145,7 @@ impl Deployment {
             asked: AtomicBool::new(false),
             guard: Slot::new(None),
             tied: OnceLock::new(),
+            written: OnceLock::new(),
             _lease: lease,
         })
     }
@@ -156,6 +160,15 @@ impl Deployment {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.digest
+    }
+
+    /// What answers say of it, where they say nothing of their rows: JSON that is written once.
+    pub fn written(&self) -> Option<&RawValue> {
+        let write = || {
+            let about = ModelInfo::new(&self.manifest, &self.digest, &[], 0);
+            serde_json::value::to_raw_value(&about).ok()
+        };
+        self.written.get_or_init(write).as_deref()
     }
 
     /// What predicts.

@@ -10,11 +10,12 @@ mod follow;
 mod guarding;
 mod load;
 mod outcome;
+mod publication;
 mod reading;
 mod rehearsal;
+mod successor;
 mod threads;
 
-use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
@@ -22,28 +23,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use serve_core::{
-    Alias, EngineLoader, InvalidName, Manifest, ModelLoader, ModelName, ModelRef, ModelVersion, Selector,
+    EngineLoader, InvalidName, Manifest, ModelLoader, ModelName, ModelRef, ModelVersion, Selector,
 };
 
 pub use change::PromoteError;
 pub use error::{DeploymentError, OpenError};
 pub use outcome::{ReloadOutcome, ReloadStatus};
 
-use crate::cache::{Cache, CacheStats, Key};
+use crate::cache::{Cache, CacheStats};
 use crate::config::Options;
 use crate::deployment::{Deployment, RefusedError};
 use crate::directory::Directory;
 use crate::explanations::{Explanations, ReadAgainError};
 use crate::handle::Handle;
-use crate::lifecycle::{Lifecycle, Lifecycles, Refusal, VersionState};
+use crate::lifecycle::{Lifecycle, Lifecycles};
 use crate::reaper::Reaper;
 use crate::slot::Slot;
 use crate::snapshot::{ModelSnapshot, Resolution};
-use crate::storage::{Fingerprint, Storage, StorageError};
+use crate::storage::{Storage, StorageError};
 use crate::summary::Names;
 use crate::sync::coalesce::Coalesce;
 use load::Loads;
 pub use load::Unloaded;
+use publication::{Catalog, Writer};
 use threads::Threads;
 
 /// What names a deployment: a [`ModelRef`], or text such as `name`, `name@alias` or `name@version`.
@@ -65,26 +67,6 @@ impl ToReference for &str {
     fn to_reference(&self) -> Result<ModelRef, InvalidName> {
         self.parse()
     }
-}
-
-/// Model names by feature set, then by model type.
-type Index = BTreeMap<String, BTreeMap<String, Vec<ModelName>>>;
-
-type Slots = HashMap<ModelName, Arc<Slot<ModelSnapshot>>>;
-
-#[derive(Debug, Default)]
-struct Catalog {
-    models: Slots,
-    index: Index,
-}
-
-/// What only a writer touches.
-#[derive(Debug, Default)]
-struct Writer {
-    /// What a refused version looked like, so that polling tries it again only after it changed.
-    seen_refused: HashMap<Key, Fingerprint>,
-    /// The slots of all models that there ever were, so that a handle sees its model come back.
-    slots: Slots,
 }
 
 /// What loading a version came to.
@@ -389,74 +371,5 @@ impl Shared {
 
     fn snapshot(&self, name: &ModelName) -> Option<Arc<ModelSnapshot>> {
         self.catalog.with(|catalog| catalog.models.get(name).map(|slot| slot.load()))
-    }
-
-    /// Publishes a snapshot with one pointer store, and hands the deployments that it does not hold any more to the
-    /// reaper. A model that is new comes into the catalog.
-    fn publish_snapshot(&self, writer: &mut Writer, snapshot: ModelSnapshot) {
-        let name = snapshot.name.clone();
-        let snapshot = snapshot.sealed();
-        let kept: Vec<_> = snapshot.deployments.values().cloned().collect();
-        let known = self.slot(&name);
-        let empty = || Arc::new(Slot::new(ModelSnapshot::empty(name.clone())));
-        let slot = known
-            .clone()
-            .unwrap_or_else(|| Arc::clone(writer.slots.entry(name.clone()).or_insert_with(empty)));
-        let old = slot.store(snapshot);
-        self.retire(&old, &kept);
-        if known.is_none() {
-            let mut models = self.catalog.with(|catalog| catalog.models.clone());
-            models.insert(name, slot);
-            self.publish_catalog(models);
-        }
-    }
-
-    fn retire(&self, old: &ModelSnapshot, kept: &[Arc<Deployment>]) {
-        for (version, deployment) in &old.deployments {
-            if !kept.iter().any(|other| Arc::ptr_eq(other, deployment)) {
-                let key = (old.name.clone(), version.clone());
-                self.cache.remove(&key);
-                self.lifecycles.enter(&key, VersionState::Draining);
-                let lifecycles = Arc::clone(&self.lifecycles);
-                self.reaper.retire_then(Arc::clone(deployment), move || lifecycles.retired(&key));
-            }
-        }
-    }
-
-    /// Makes the index anew and publishes it with the list of models.
-    fn publish_catalog(&self, models: Slots) {
-        let mut index = Index::new();
-        for (name, slot) in &models {
-            slot.with(|snapshot| {
-                let Some(summary) = snapshot.summary() else { return };
-                let set = summary.feature_set.clone().unwrap_or_default();
-                let kind = summary.model_type.clone().unwrap_or_default();
-                index.entry(set).or_default().entry(kind).or_default().push(name.clone());
-            });
-        }
-        self.catalog.store(Catalog { models, index });
-    }
-
-    /// Keeps a refusal, so that a version is proven again only when asked to or after its files changed, and sends the
-    /// aliases that lead to it elsewhere.
-    fn refuse(&self, error: &RefusedError, fingerprint: Fingerprint) {
-        let key = (error.name.clone(), error.version.clone());
-        let refusal = Refusal { reason: Arc::clone(&error.reason), at: jiff::Timestamp::now() };
-        self.lifecycles.fail(&key, refusal.clone());
-        let mut writer = self.writer();
-        let Some(current) = self.snapshot(&error.name) else { return };
-        writer.seen_refused.insert(key, fingerprint);
-        let mut next = (*current).clone();
-        next.refused.insert(error.version.clone(), refusal);
-        for alias in current.pointing.keys() {
-            let leads_here = |alias: &Alias| current.pointing[alias].serving.as_ref() == Some(&error.version);
-            if leads_here(alias) {
-                let elsewhere = next.fallback(alias, &next.aliases);
-                if let Some(pointing) = next.pointing.get_mut(alias) {
-                    pointing.serving = elsewhere;
-                }
-            }
-        }
-        self.publish_snapshot(&mut writer, next);
     }
 }

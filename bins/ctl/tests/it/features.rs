@@ -66,7 +66,7 @@ fn raw_rows_become_features_in_both_kinds_of_files_and_in_the_store() {
         let rows = database.sample(&set.parse().expect("is a set"), 10).expect("reads");
         rows.first()
             .map(|row| row.as_ref().expect("reads"))
-            .map(|row| (row.timestamp(), row.features().to_vec()))
+            .map(|row| (row.timestamp(), row.names().to_vec(), row.values().to_vec()))
     };
     assert!(newest("daily").is_some());
     assert_eq!(newest("daily"), newest("from_csv"));

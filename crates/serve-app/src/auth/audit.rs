@@ -3,11 +3,13 @@
 //! Acts are always written. Refusals come from anybody, so that a flood of them must not fill a disk: beyond
 //! [`REFUSALS`] they are counted, and the count stands in the next line that is written.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serve_core::{Alias, ModelName, ModelVersion};
 use tracing::{info, warn};
 
+use crate::caller::Caller;
 use crate::context::Context;
 use crate::error::ServiceError;
 use crate::rate::Meter;
@@ -34,7 +36,7 @@ impl Default for Refusals {
 /// Who was refused what. `who` is nobody where that is not known.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Refusal<'a> {
-    pub(super) who: Option<&'a str>,
+    pub(super) who: Option<&'a Caller>,
     pub(super) from: Option<std::net::IpAddr>,
     pub(super) certificate: Option<&'a str>,
     pub(super) request: &'a str,
@@ -52,7 +54,7 @@ impl Refusals {
         let unwritten = self.unwritten.swap(0, Ordering::Relaxed);
         warn!(
             target: "audit",
-            who,
+            who = who.map(tracing::field::display),
             from = from.map(tracing::field::display),
             certificate,
             what = %format_args!("{} {}", what.0, shortened(what.1)),
@@ -84,7 +86,7 @@ fn shortened(text: &str) -> String {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Act<'a> {
     /// What is done: `promote`, `reload`, …
-    pub what: &'static str,
+    pub what: &'a str,
     /// To which model, where it is one.
     pub model: Option<&'a ModelName>,
     /// To which version.
@@ -101,24 +103,73 @@ impl Act<'_> {
     /// # Errors
     /// Those that came of it.
     pub fn written<T>(&self, context: &Context, outcome: Result<T, ServiceError>) -> Result<T, ServiceError> {
-        let origin = context.origin();
         let error = outcome.as_ref().err();
+        context.audit();
+        self.write(
+            context,
+            error.map_or("done", |error| error.code.as_str()),
+            error.map(|error| &*error.message),
+        );
+        outcome
+    }
+
+    fn write(&self, context: &Context, outcome: &str, reason: Option<&str>) {
+        let origin = context.origin();
         info!(
             target: "audit",
-            who = context.caller().name(),
+            who = %context.caller(),
             from = origin.address.map(tracing::field::display),
             certificate = origin.certificate.as_deref(),
-            what = self.what,
+            what = &*shortened(self.what),
             model = self.model.map(ModelName::as_str),
             version = self.version.map(ModelVersion::as_str),
             alias = self.alias.map(Alias::as_str),
             to = self.target,
-            outcome = error.map_or("done", |error| error.code.as_str()),
-            reason = error.map(|error| shortened(&error.message)),
+            outcome,
+            reason = reason.map(shortened),
             request_id = &*origin.request,
             "administered"
         );
-        outcome
+    }
+}
+
+/// A request for an administrative act, from when it is let in. Where it comes to an [`Act`], that is what is written; else
+/// what kept it from one is, when this is dropped. So each has its line, also one that cannot be read, or whose client
+/// hangs up.
+#[derive(Debug)]
+pub struct Attempt {
+    context: Arc<Context>,
+    what: String,
+    ended: Option<Result<(), (&'static str, String)>>,
+}
+
+impl Attempt {
+    /// A request that was let in: a method, and on what.
+    #[must_use]
+    pub fn new(context: &Arc<Context>, method: &str, path: &str) -> Self {
+        Self { context: Arc::clone(context), what: format!("{method} {path}"), ended: None }
+    }
+
+    /// It was answered; where that is with an error, with its code and message.
+    pub fn ended(mut self, outcome: Result<(), (&'static str, String)>) {
+        self.ended = Some(outcome);
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if self.context.audit() {
+            return;
+        }
+        let act = Act { what: &self.what, ..Act::default() };
+        match &self.ended {
+            Some(Ok(())) => act.write(&self.context, "done", None),
+            Some(Err((code, message))) => act.write(&self.context, code, Some(message)),
+            None => {
+                let reason = "nobody waited for the end: what was begun goes on";
+                act.write(&self.context, "abandoned", Some(reason));
+            }
+        }
     }
 }
 

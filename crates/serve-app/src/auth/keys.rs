@@ -13,7 +13,7 @@ use subtle::{ConditionallySelectable as _, ConstantTimeEq as _};
 use super::config::{KeyConfig, KeyDigest};
 use super::files;
 use super::usage::{Usage, Usages};
-use crate::caller::Caller;
+use crate::caller::{Caller, Proof};
 use crate::config::Mistake;
 use crate::rate::{Meter, Rate};
 
@@ -146,7 +146,7 @@ impl KeyRing {
             Arc::clone(self.meters.entry(Arc::clone(&name)).or_insert_with(made))
         });
         let usage = usages.of(&name);
-        let caller = Caller::new(name, key.permissions.iter().copied());
+        let caller = Caller::new(name, key.permissions.iter().copied()).known_by(Proof::Key);
         let caller = match &key.models {
             Some(models) => caller.only(models.iter().cloned()),
             None => caller,

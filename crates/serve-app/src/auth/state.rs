@@ -190,7 +190,7 @@ fn ring(
 
 fn too_many_failures(wait: Duration) -> ServiceError {
     let message = "too many wrong keys or tokens came from this address";
-    let error = ServiceError::new(Code::RateLimited, message);
+    let error = ServiceError::new(Code::TooManyFailures, message);
     ServiceError { retry_after: Some(wait), ..error }
 }
 

@@ -127,7 +127,7 @@ fn guesses_are_limited_and_neighbours_with_a_key_are_not() {
     let guess = || entered(&locks, Credentials::Key("guess"), Permission::Read);
     assert_eq!(
         [guess(), guess(), guess(), guess()],
-        ["invalid_key", "invalid_key", "invalid_key", "rate_limited"]
+        ["invalid_key", "invalid_key", "invalid_key", "too_many_failures"]
     );
     assert_eq!(entered(&locks, Credentials::Key("ops-key"), Permission::Read), "ops");
     assert_eq!(entered(&locks, Credentials::None, Permission::Read), "unauthenticated");

@@ -17,7 +17,7 @@ use thiserror::Error;
 use super::config::JwtConfig;
 use super::keys::is_name;
 use super::token_keys::{self, TokenKey};
-use crate::caller::{Caller, Permission};
+use crate::caller::{Caller, Permission, Proof};
 use crate::config::Mistake;
 use crate::error::{Code, ServiceError};
 
@@ -159,6 +159,10 @@ impl Tokens {
 
     fn caller(&self, claims: &Json) -> Result<Verified, TokenError> {
         let wrong = |name: &str| TokenError::Claim(name.to_owned());
+        // The library also takes a list, of which one is the issuer; RFC 7519, section 4.1.1, has one text.
+        if !claims.get("iss").is_some_and(Json::is_string) {
+            return Err(wrong("iss"));
+        }
         let until = claims.get("exp").and_then(Json::as_f64).ok_or_else(|| wrong("exp"))?;
         // The cast saturates.
         let leeway = i64::try_from(self.config.leeway.as_secs()).unwrap_or(i64::MAX);
@@ -171,7 +175,7 @@ impl Tokens {
             let words = words(value).ok_or_else(|| wrong(wanted))?;
             permissions.extend(Permission::ALL.into_iter().filter(|one| words.contains(&one.as_str())));
         }
-        let caller = Caller::new(name, permissions);
+        let caller = Caller::new(name, permissions).known_by(Proof::Token);
         let caller = match claim(claims, &self.config.models_claim) {
             None => caller,
             Some(models) => {

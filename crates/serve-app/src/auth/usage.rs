@@ -46,13 +46,14 @@ impl Usage {
 }
 
 /// Why somebody was turned away.
-const REASONS: [Code; 8] = [
+const REASONS: [Code; 9] = [
     Code::Unauthenticated,
     Code::InvalidKey,
     Code::KeyExpired,
     Code::InvalidToken,
     Code::TokenExpired,
     Code::AmbiguousCredentials,
+    Code::TooManyFailures,
     Code::NotPermitted,
     Code::RateLimited,
 ];

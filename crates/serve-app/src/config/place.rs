@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Where a setting was made. Lines of files come first.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// In a line of a file.
     File {

@@ -86,7 +86,7 @@ impl Writer {
         (Self(Arc::clone(&shared)), written, Flushed(shared))
     }
 
-    fn line(&self, line: &[u8]) {
+    pub(super) fn line(&self, line: &[u8]) {
         let shared = &*self.0;
         let mut pending = shared.lock();
         if pending.bytes.len() + line.len() > shared.limit || pending.ended {

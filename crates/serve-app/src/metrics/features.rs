@@ -73,7 +73,7 @@ impl FeatureMetrics {
             Value::Number(x) => x.is_nan(),
             Value::Bool(_) | Value::Text(_) | Value::Other(_) => false,
         };
-        let nulls = retrieved.row.features().iter().filter(|(_, value)| missing(value)).count();
+        let nulls = retrieved.row.values().iter().filter(|value| missing(value)).count();
         for (kind, count) in
             [("imputed", retrieved.filled.len()), ("invalid", retrieved.invalid.len()), ("null", nulls)]
         {
@@ -129,6 +129,7 @@ fn rows(families: &mut Vec<MetricFamily>, told: &RetrievalCounters) {
         ("computed", told.computed),
         ("last_known_good", told.last_known_good),
         ("stale", told.stale),
+        ("outdated", told.outdated),
         ("store_failed", told.store_failed),
         ("unreadable", told.unreadable),
         ("unavailable", told.unavailable),

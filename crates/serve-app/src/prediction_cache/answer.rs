@@ -21,12 +21,12 @@ impl Service {
         };
         let key = row.key();
         loop {
-            let joining = match cache.find(&row.deployment, &key) {
+            let joining = match context.timed(Stage::Cache, || cache.find(&row.deployment, &key)) {
                 Found::Kept(outcome) => return Ok(row.answered(outcome, true)),
                 Found::Lead(lead) => return self.lead(context, cache, &key, lead, row).await,
                 Found::UnderWay(joining) => joining,
             };
-            if let Some(outcome) = context.timed_async(Stage::Infer, joining.outcome(context)).await? {
+            if let Some(outcome) = context.timed_async(Stage::Cache, joining.outcome(context)).await? {
                 return Ok(row.answered(outcome?, true));
             }
         }
@@ -44,7 +44,7 @@ impl Service {
         let shared = cache.shared().filter(|_| !row.explain);
         if let Some(shared) = shared {
             let asking = shared.get(key, row.deployment.pipeline(), context.deadline());
-            if let Some(prediction) = context.timed_async(Stage::Infer, asking).await {
+            if let Some(prediction) = context.timed_async(Stage::Cache, asking).await {
                 let outcome = Outcome { prediction, explanation: None };
                 lead.land(&Ok(outcome.clone()));
                 return Ok(row.answered(outcome, true));
@@ -65,13 +65,14 @@ impl Service {
         context: &Context,
         rows: Vec<Result<Row, ServiceError>>,
     ) -> Result<Vec<Result<Answered, ServiceError>>, ServiceError> {
+        let mut kept = self.all_kept(context, &rows).into_iter();
         let mut answers: Vec<Option<Result<Answered, ServiceError>>> = Vec::with_capacity(rows.len());
         let (mut places, mut missing) = (Vec::new(), Vec::new());
         for row in rows {
-            let place = answers.len();
+            let (place, kept) = (answers.len(), kept.next().flatten());
             answers.push(match row {
                 Err(error) => Some(Err(error)),
-                Ok(row) => match self.kept(&row) {
+                Ok(row) => match kept {
                     Some(outcome) => Some(Ok(row.answered(outcome, true))),
                     None => {
                         places.push(place);
@@ -88,6 +89,15 @@ impl Service {
             answers[place] = Some(outcome.map(|outcome| row.answered(outcome, false)));
         }
         Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// The answers that are there; none at all where none are kept.
+    fn all_kept(&self, context: &Context, rows: &[Result<Row, ServiceError>]) -> Vec<Option<Outcome>> {
+        if self.prediction_cache().is_none() {
+            return Vec::new();
+        }
+        let kept = |row: &Result<Row, ServiceError>| row.as_ref().ok().and_then(|row| self.kept(row));
+        context.timed(Stage::Cache, || rows.iter().map(kept).collect())
     }
 
     /// The row's answer, if it is there.

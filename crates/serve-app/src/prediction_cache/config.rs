@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serve_core::ByteSize;
-use serve_features::StoreUrl;
+use serve_features::RedisUrl;
 
 /// What is kept so that it need not be computed again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,7 +13,7 @@ pub struct CacheConfig {
     /// Answers, by their row.
     pub predictions: PredictionsConfig,
     /// Where servers share answers: `redis://…`. Without it each has its own.
-    pub redis: Option<StoreUrl>,
+    pub redis: Option<RedisUrl>,
     /// How long a request waits for Redis at most.
     #[serde(with = "serve_core::duration")]
     pub redis_timeout: Duration,

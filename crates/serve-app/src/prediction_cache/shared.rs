@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use serve_core::{Digest, Pipeline, Prediction};
-use serve_features::{OpenError, RedisBytes, RedisCacheOptions, StoreUrl};
+use serve_features::{OpenError, RedisBytes, RedisCacheOptions, RedisUrl};
 
 use super::{CacheConfig, Key, SharedStats, add};
 
@@ -27,13 +27,13 @@ pub(crate) struct SharedAnswers {
 }
 
 impl SharedAnswers {
-    pub(super) fn open(url: &StoreUrl, config: &CacheConfig) -> Result<Self, OpenError> {
+    pub(super) fn open(url: &RedisUrl, config: &CacheConfig) -> Result<Self, OpenError> {
         let options = RedisCacheOptions {
             ttl: config.predictions.ttl,
             timeout: config.redis_timeout,
             ..RedisCacheOptions::default()
         };
-        let redis = RedisBytes::open(url, options)?;
+        let redis = RedisBytes::open("prediction cache", url, options)?;
         let (hits, misses, corrupt) = Default::default();
         Ok(Self { redis, hits, misses, corrupt })
     }
@@ -56,6 +56,11 @@ impl SharedAnswers {
 
     pub(crate) fn put(&self, key: &Key, prediction: &Prediction) {
         self.redis.put(&name(key), encode(key, prediction.scores()));
+    }
+
+    /// Why Redis is not asked now, where it is not.
+    pub(super) async fn trouble(&self) -> Option<String> {
+        self.redis.trouble().await
     }
 
     pub(super) fn stats(&self) -> SharedStats {

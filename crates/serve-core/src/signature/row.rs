@@ -74,7 +74,7 @@ impl Signature {
         given: &[(N, Value<'_>)],
         row: &mut CheckedRow,
     ) -> Result<(), InvalidInput> {
-        self.read_mixed(given, &[] as &[(&str, Value<'_>)], row)
+        self.read_mixed(given, std::iter::empty::<(&str, &Value<'_>)>(), row)
     }
 
     /// Reads a row given by name of which a part is stored. What is given overrides what is stored; only given names
@@ -82,23 +82,23 @@ impl Signature {
     ///
     /// # Errors
     /// As [`read_named`](Self::read_named).
-    pub fn read_mixed<N: AsRef<str>, M: AsRef<str>>(
+    pub fn read_mixed<'v, 'w: 'v, N: AsRef<str>, M: AsRef<str>>(
         &self,
         given: &[(N, Value<'_>)],
-        stored: &[(M, Value<'_>)],
+        stored: impl IntoIterator<Item = (M, &'v Value<'w>)>,
         row: &mut CheckedRow,
     ) -> Result<(), InvalidInput> {
         row.reset(self.len());
         let mut violations = Vec::new();
-        self.read_layer(given, true, row, &mut violations);
+        self.read_layer(given.iter().map(|(name, value)| (name, value)), true, row, &mut violations);
         self.read_layer(stored, false, row, &mut violations);
         self.finish(row, violations).map_err(|error| self.with_unknown(error, given))
     }
 
     /// One layer of names.
-    fn read_layer<N: AsRef<str>>(
+    fn read_layer<'v, 'w: 'v, N: AsRef<str>>(
         &self,
-        layer: &[(N, Value<'_>)],
+        layer: impl IntoIterator<Item = (N, &'v Value<'w>)>,
         first: bool,
         row: &mut CheckedRow,
         violations: &mut Vec<Violation>,
@@ -386,10 +386,10 @@ mod tests {
     #[test]
     fn an_earlier_layer_wins() {
         let signature = Signature::of_numbers(["a", "b"]).expect("valid");
-        let (request, stored) =
-            ([("b", Value::Number(9.0))], [("a", Value::Number(1.0)), ("b", Value::Number(2.0))]);
+        let request = [("b", Value::Number(9.0))];
+        let stored = [("a", &Value::Number(1.0)), ("b", &Value::Number(2.0))];
         let mut row = CheckedRow::new();
-        signature.read_mixed(&request, &stored, &mut row).expect("admitted");
+        signature.read_mixed(&request, stored, &mut row).expect("admitted");
         assert_eq!(row.values(), [1.0, 9.0]);
     }
 

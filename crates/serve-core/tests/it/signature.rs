@@ -68,7 +68,9 @@ fn what_is_missing_is_told_whether_or_not_a_value_stands_in() {
     own_rule.read_named(&named, &mut row).expect("admitted");
     assert_eq!(row.imputed(), [1, 2], "one is absent, one is null");
     assert!(row.values()[1].is_nan() && row.values()[2].is_nan());
-    own_rule.read_mixed(&[("c", Value::Missing)], &named, &mut row).expect("admitted");
+    own_rule
+        .read_mixed(&[("c", Value::Missing)], named.iter().map(|(name, value)| (*name, value)), &mut row)
+        .expect("admitted");
     assert_eq!(row.imputed(), [1, 2], "a stored value does not show through a null");
     mixed.read_named(&named, &mut row).expect("admitted");
     assert_eq!((row.imputed(), row.values()[2]), (&[1, 2, 3][..], 7.0));

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::{ComputeError, Computed, SourceFrames};
 use crate::declaration::FeatureSet;
-use crate::name::Entity;
+use crate::name::{Entity, FeatureSetName};
 use crate::store::{
     Depth, FeatureStore, RawRequest, RawStore, RetrieveError, StoredState, Unreadable, WriteError,
 };
@@ -76,6 +76,12 @@ pub enum BuildError {
         entity: Entity,
         /// Why not.
         source: Box<ComputeError>,
+    },
+    /// The threads that were to compute the set gave no answer.
+    #[error("the computing of feature set \"{set}\" was lost")]
+    Lost {
+        /// The set.
+        set: FeatureSetName,
     },
     /// Rows or states cannot be written.
     #[error(transparent)]

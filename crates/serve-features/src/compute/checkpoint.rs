@@ -50,7 +50,7 @@ impl FeatureSet {
         let columns = evaluation.columns(0).map_err(|absent| self.absent(&known, absent))?;
         let states = moments.into_iter().zip(evaluation.states);
         let states = states.map(|(moment, nodes)| self.stored(entity, &State { moment, nodes })).collect();
-        Ok((Computed::new(entity, &self.features, &known.sources[0].visible, columns), states))
+        Ok((Computed::new(entity, self, &known.sources[0].visible, columns), states))
     }
 
     /// Where states can be taken, oldest first.

@@ -7,15 +7,16 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serve_core::Value;
 
-use crate::declaration::{Feature, MissingPolicy};
+use crate::declaration::{DeclarationDigest, FeatureSet, MissingPolicy};
 use crate::name::Entity;
-use crate::row::FeatureRow;
+use crate::row::{FeatureRow, Names};
 
 /// The rows of one entity, oldest first, each with every feature in the declared order.
 #[derive(Debug, Clone)]
 pub struct Computed {
     entity: Entity,
-    names: Vec<Arc<str>>,
+    names: Names,
+    declaration: Option<DeclarationDigest>,
     timestamps: Vec<Timestamp>,
     columns: Vec<Vec<f64>>,
     rejected: usize,
@@ -26,10 +27,11 @@ impl Computed {
     /// Applies the features' policies to computed columns whose row `i` stands at `moments[i]`.
     pub(super) fn new(
         entity: &Entity,
-        features: &[Feature],
+        set: &FeatureSet,
         moments: &[Timestamp],
         mut columns: Vec<Vec<f64>>,
     ) -> Self {
+        let features = &set.features;
         // Of rows of one moment the last has seen them all.
         let mut kept: Vec<bool> =
             (0..moments.len()).map(|t| moments.get(t + 1) != Some(&moments[t])).collect();
@@ -50,7 +52,8 @@ impl Computed {
         }
         let timestamps = moments.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(at, _)| *at).collect();
         let names = features.iter().map(|feature| Arc::clone(&feature.name)).collect();
-        Self { entity: entity.clone(), names, timestamps, columns, rejected: last - rows, filled }
+        let (entity, declaration) = (entity.clone(), set.computed_by);
+        Self { entity, names, declaration, timestamps, columns, rejected: last - rows, filled }
     }
 
     /// Of whom.
@@ -93,9 +96,9 @@ impl Computed {
     pub fn row(&self, row: usize) -> Option<FeatureRow> {
         let timestamp = *self.timestamps.get(row)?;
         let value = |x: f64| if x.is_nan() { Value::Missing } else { Value::Number(x) };
-        let values = self.names.iter().zip(&self.columns);
-        let values: Vec<_> = values.map(|(name, column)| (Arc::clone(name), value(column[row]))).collect();
-        Some(FeatureRow::new(self.entity.clone(), timestamp, values))
+        let values = self.columns.iter().map(|column| value(column[row])).collect();
+        let names = Arc::clone(&self.names);
+        Some(FeatureRow::of(self.entity.clone(), timestamp, names, values).computed_by(self.declaration))
     }
 
     /// Every row, each made when it is asked for.

@@ -15,16 +15,21 @@ use super::evaluation::Evaluation;
 use super::extent::{Extent, Short};
 use super::known::Known;
 use super::state::State;
-use super::{BuildError, SourceNeeds};
+use super::{BuildError, SourceNeeds, Threads};
 use crate::declaration::{FeatureSet, MissingPolicy, Source};
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::RawTable;
 use crate::row::FeatureRow;
-use crate::store::{Depth, RawRequest, RawRows, RawStore, StoredState, Unreadable};
+use crate::store::{Depth, RawRequest, RawRows, RawStore, RetrieveError, StoredState, Unreadable};
 use crate::timestamp::earlier;
+
+mod apart;
 
 /// Rows read at first besides those that are surely needed, where time or a state decides how many are.
 const SLACK: usize = 256;
+
+/// Values of a plan that are computed where the request is read; a value takes about 10 ns.
+const VALUES_HERE: usize = 100_000;
 
 /// Which rows are to be computed.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,6 +114,16 @@ pub async fn on_demand(
     raw: &dyn RawStore,
     request: OnDemandRequest,
 ) -> Result<Vec<Result<Option<OnDemand>, OnDemandError>>, BuildError> {
+    on_demand_on(None, set, raw, request).await
+}
+
+/// [`on_demand`], with threads for what takes long.
+pub(crate) async fn on_demand_on(
+    threads: Option<&dyn Threads>,
+    set: &FeatureSet,
+    raw: &dyn RawStore,
+    request: OnDemandRequest,
+) -> Result<Vec<Result<Option<OnDemand>, OnDemandError>>, BuildError> {
     set.check_computable()?;
     let mut demands = demands(set, raw, &request).await?;
     let needs = set.needs();
@@ -121,12 +136,12 @@ pub async fn on_demand(
             read(raw, source, i, &request, depths[i], &mut demands).await?;
         }
         stale.fill(false);
-        for demand in demands.iter_mut().filter(|demand| demand.answer.is_none()) {
-            let short = demand.compute(set, &request, &depths);
-            for (i, short) in short.iter().enumerate() {
+        let asked = Asked { set, request: &request, depths: &depths };
+        demands = apart::computed(threads.filter(|_| asked.takes_long(&demands)), &asked, demands).await?;
+        for demand in demands.iter().filter(|demand| demand.answer.is_none()) {
+            for (i, short) in demand.short.iter().enumerate() {
                 stale[i] |= short.window || short.endless;
             }
-            demand.short = short;
         }
         if !stale.contains(&true) {
             break;
@@ -134,6 +149,22 @@ pub async fn on_demand(
         deepen(&demands, &mut depths, request.max_rows);
     }
     Ok(demands.into_iter().map(|demand| demand.answer.unwrap_or(Ok(None))).collect())
+}
+
+/// What is asked of each entity.
+struct Asked<'a> {
+    set: &'a FeatureSet,
+    request: &'a OnDemandRequest,
+    depths: &'a [usize],
+}
+
+impl Asked<'_> {
+    /// Whether computing all of it would hold up the thread that asks.
+    fn takes_long(&self, demands: &[Demand]) -> bool {
+        let pending = demands.iter().filter(|demand| demand.answer.is_none());
+        let rows: usize = pending.flat_map(|demand| &demand.rows).map(|rows| rows.frame.len()).sum();
+        rows.saturating_mul(self.set.plan.nodes.len()) > VALUES_HERE
+    }
 }
 
 /// What an entity still waits for.
@@ -151,16 +182,7 @@ async fn demands(
     raw: &dyn RawStore,
     request: &OnDemandRequest,
 ) -> Result<Vec<Demand>, BuildError> {
-    let mut states = Vec::new();
-    if set.plan.endless().next().is_some() {
-        let (name, digest) = (set.name.clone(), set.digest.clone());
-        let found = raw.read_states(name, digest, request.entities.clone(), Some(request.as_of)).await?;
-        let read = |stored: StoredState| {
-            State::decode(stored.timestamp, &stored.state).filter(|state| set.plan.fits(state))
-        };
-        states = found.into_iter().map(|stored| stored.and_then(read)).collect();
-    }
-    let mut states = states.into_iter();
+    let mut states = states(set, raw, &request.entities, request.as_of).await?.into_iter();
     let demand = |entity: &Entity| Demand {
         entity: entity.clone(),
         state: states.next().flatten(),
@@ -171,7 +193,25 @@ async fn demands(
     Ok(request.entities.iter().map(demand).collect())
 }
 
-fn first_depth(need: SourceNeeds, sources: usize, cold: bool, most: usize) -> usize {
+/// The newest state of each entity that is not later; empty for a set that needs none.
+pub(super) async fn states(
+    set: &FeatureSet,
+    raw: &dyn RawStore,
+    entities: &[Entity],
+    as_of: Timestamp,
+) -> Result<Vec<Option<State>>, RetrieveError> {
+    if set.plan.endless().next().is_none() {
+        return Ok(Vec::new());
+    }
+    let (name, digest) = (set.name.clone(), set.digest.clone());
+    let found = raw.read_states(name, digest, entities.to_vec(), Some(as_of)).await?;
+    let read = |stored: StoredState| {
+        State::decode(stored.timestamp, &stored.state).filter(|state| set.plan.fits(state))
+    };
+    Ok(found.into_iter().map(|stored| stored.and_then(read)).collect())
+}
+
+pub(super) fn first_depth(need: SourceNeeds, sources: usize, cold: bool, most: usize) -> usize {
     let certain = sources == 1 && need.time.is_zero() && !need.endless;
     let depth = match (need.endless && cold, certain) {
         (true, _) => most,
@@ -226,6 +266,13 @@ fn deepen(demands: &[Demand], depths: &mut [usize], most: usize) {
 }
 
 impl Demand {
+    /// Answers, or notes which sources must be read deeper and can be; nothing where there is an answer.
+    fn settle(&mut self, set: &FeatureSet, request: &OnDemandRequest, depths: &[usize]) {
+        if self.answer.is_none() {
+            self.short = self.compute(set, request, depths);
+        }
+    }
+
     /// Answers, or says which sources must be read deeper and can be.
     fn compute(&mut self, set: &FeatureSet, request: &OnDemandRequest, depths: &[usize]) -> Vec<Short> {
         let sources = set.sources.iter().zip(&self.rows);
@@ -280,6 +327,7 @@ fn answer(
         values.push((Arc::clone(&feature.name), value));
     }
     let row = FeatureRow::new(entity.clone(), known.sources[0].visible[wanted], values);
+    let row = row.computed_by(set.computed_by);
     Ok(OnDemand { row, warm: !extent.is_short(), filled, missing, used: used(known, extent) })
 }
 

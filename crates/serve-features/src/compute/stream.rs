@@ -5,6 +5,8 @@
 //! refused: the rows that should have seen it are out. Until then a row that comes twice is what it is in a store: a candle
 //! of the same moment replaces the other, scores of the same text are merged, and the same event is one.
 //!
+//! A stream begins with nothing, or [goes on](FeatureStream::resume) from what a store has.
+//!
 //! Memory: of each entity the rows that windows may look back to, those since the last row of the first source, and the state
 //! of functions of endless memory.
 
@@ -25,8 +27,10 @@ use crate::frame::{Frame, FrameError};
 use crate::name::Entity;
 use crate::raw::{RawRow, RawTable, merge};
 use crate::row::FeatureRow;
-use crate::store::{StoredState, WriteError, check_raw};
+use crate::store::{RetrieveError, StoredState, WriteError, check_raw};
 use crate::timestamp::later;
+
+mod resume;
 
 /// One row's values by column.
 type Values = Vec<(Arc<str>, Value<'static>)>;
@@ -57,6 +61,12 @@ pub enum StreamError {
         /// What the stream was advanced to.
         until: Timestamp,
     },
+    /// Nothing to compute is declared.
+    #[error(transparent)]
+    Declared(#[from] ComputeError),
+    /// What a store has cannot be read.
+    #[error(transparent)]
+    Read(#[from] RetrieveError),
     /// A value that the table does not hold.
     #[error(transparent)]
     Row(#[from] WriteError),
@@ -109,14 +119,14 @@ struct Lane {
     state: Option<State>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct LaneSource {
     /// Not visible yet, by what tells rows apart.
     waiting: BTreeMap<(Timestamp, String), Values>,
     /// Visible, oldest first.
     rows: Vec<(Timestamp, Values)>,
-    /// None was let go of.
-    complete: bool,
+    /// Older ones were let go of, or not read.
+    cut: bool,
 }
 
 impl FeatureStream {
@@ -194,8 +204,7 @@ impl FeatureStream {
 
 impl Lane {
     fn new(sources: usize) -> Self {
-        let empty = || LaneSource { waiting: BTreeMap::new(), rows: Vec::new(), complete: true };
-        Self { sources: (0..sources).map(|_| empty()).collect(), given: 0, state: None }
+        Self { sources: (0..sources).map(|_| LaneSource::default()).collect(), given: 0, state: None }
     }
 
     /// Adds a row to every source of its table.
@@ -233,7 +242,7 @@ impl Lane {
             })?);
         }
         let read = set.sources.iter().zip(&frames).zip(&self.sources);
-        let read = read.map(|((source, frame), lane)| (source, frame, lane.complete));
+        let read = read.map(|((source, frame), lane)| (source, frame, !lane.cut));
         let known = Known::new(read, None);
         if known.len(0) > self.given {
             let (state, kept) = self.compute(set, entity, &known, given);
@@ -268,7 +277,7 @@ impl Lane {
         // Nothing is strict, so nothing is absent.
         let columns = evaluation.columns(self.given).unwrap_or_default();
         let visible = &known.sources[0].visible[self.given..];
-        given.extend(Computed::new(entity, &set.features, visible, columns).rows());
+        given.extend(Computed::new(entity, set, visible, columns).rows());
         let nodes = evaluation.states.pop().unwrap_or_default();
         let [mark] = marks;
         (State { moment, nodes }, mark.extent.used)
@@ -277,7 +286,7 @@ impl Lane {
     fn let_go(&mut self, kept: &[usize]) {
         for (lane, kept) in self.sources.iter_mut().zip(kept) {
             lane.rows.drain(..*kept);
-            lane.complete &= *kept == 0;
+            lane.cut |= *kept > 0;
         }
     }
 }

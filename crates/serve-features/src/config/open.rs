@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::FeaturesConfig;
-use crate::location::{StoreUrl, open_store_with};
+use crate::location::{RedisUrl, open_store_with};
 use crate::options::StoreOptions;
 use crate::store::{FeatureStore, OpenError};
 
@@ -28,12 +28,11 @@ impl FeaturesConfig {
     #[cfg(feature = "redis")]
     fn shared_cache(
         &self,
-        url: &StoreUrl,
+        url: &RedisUrl,
         store: Arc<dyn FeatureStore>,
     ) -> Result<Arc<dyn FeatureStore>, OpenError> {
         use crate::redis::{RedisCache, RedisCacheOptions};
 
-        let StoreUrl::Redis(url) = url else { return Err(OpenError::NoCache { url: url.to_string() }) };
         let mut options = RedisCacheOptions::default();
         if !self.cache.ttl.is_zero() {
             options.ttl = self.cache.ttl;
@@ -44,7 +43,7 @@ impl FeaturesConfig {
     #[cfg(not(feature = "redis"))]
     fn shared_cache(
         &self,
-        _url: &StoreUrl,
+        _url: &RedisUrl,
         _store: Arc<dyn FeatureStore>,
     ) -> Result<Arc<dyn FeatureStore>, OpenError> {
         Err(OpenError::NotBuilt { scheme: "redis" })

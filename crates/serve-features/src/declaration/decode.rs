@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::mistake::{DeclarationError, Mistakes};
 use super::yaml::{self, Fields, Kind, Node};
-use super::{Feature, FeatureSet, Source, SourceColumn, feature};
+use super::{DeclarationDigest, Feature, FeatureSet, Source, SourceColumn, feature};
 use crate::compute::plan::Plan;
 use crate::duration;
 use crate::freshness::MaxAge;
@@ -58,6 +58,7 @@ fn set(name: &str, node: &Node, mistakes: &mut Mistakes) -> Option<FeatureSet> {
         Some(_) if sources.is_empty() => (Vec::new(), Plan::default()),
         Some(_) => feature::computed(entries, &sources, mistakes),
     };
+    let computed_by = DeclarationDigest::of(&sources, &features);
     let (plan, digest) = (plan.into(), digest(&sources, &features));
     Some(FeatureSet {
         name: name?,
@@ -68,6 +69,7 @@ fn set(name: &str, node: &Node, mistakes: &mut Mistakes) -> Option<FeatureSet> {
         features,
         plan,
         digest,
+        computed_by,
     })
 }
 

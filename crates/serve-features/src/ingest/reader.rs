@@ -273,13 +273,12 @@ mod tests {
             ("d", Value::Bool(true)),
             ("e", Value::Text(" two words".into())),
         ];
-        let shown = |values: &[(Arc<str>, Value<'static>)]| -> Vec<(String, Value<'static>)> {
-            values.iter().map(|(name, value)| (name.to_string(), value.clone())).collect()
-        };
-        let expected = expected.map(|(name, value)| (name.to_owned(), value));
-        assert_eq!(shown(read(ReadyRows, csv).expect("reads")[0].features()), expected);
+        let known: Vec<(Arc<str>, Value<'static>)> =
+            expected.map(|(name, value)| (name.into(), value)).into();
+        let ready = read(ReadyRows, csv).expect("reads").remove(0);
+        assert!(known.iter().map(|(name, value)| (name, value)).eq(ready.features()), "{ready:?}");
         let table: RawTable = "payments".parse().expect("is a table");
-        assert_eq!(shown(&read(table, csv).expect("reads")[0].values), expected);
+        assert_eq!(read(table, csv).expect("reads")[0].values, known);
         assert_eq!(
             refused(ReadyRows, "entity,timestamp,a\nX,2019-01-01,-inf\n"),
             "line 2, column `a`: expected a finite number, a boolean, text or nothing, got \"-inf\""

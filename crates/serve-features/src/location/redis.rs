@@ -5,7 +5,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::UrlError;
+use serde::{Deserialize, Serialize};
+
+use super::{UrlError, is_scheme};
 
 /// Keys begin with this where a URL says nothing else.
 const PREFIX: &str = "serve";
@@ -16,9 +18,10 @@ const PREFIX_BYTES: usize = 64;
 
 /// `redis://[user[:password]@]host[:port][/database][?prefix=serve&history=100]`, or `rediss://…` for TLS, which may name its
 /// authority with `ca=/etc/ssl/ours.pem`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct RedisUrl {
-    scheme: &'static str,
+    tls: bool,
     /// As Redis' own URLs have it, percent-encoded.
     credentials: Option<String>,
     address: String,
@@ -46,15 +49,20 @@ impl RedisUrl {
         self.ca.as_deref()
     }
 
+    fn scheme(&self) -> &'static str {
+        scheme(self.tls)
+    }
+
     /// Without our settings, and with the password: for the client only.
     #[cfg(feature = "redis")]
     pub(crate) fn address(&self) -> String {
         let credentials = self.credentials.as_deref().map(|c| format!("{c}@")).unwrap_or_default();
-        format!("{}://{credentials}{}", self.scheme, self.address)
+        format!("{}://{credentials}{}", self.scheme(), self.address)
     }
 
     /// What follows `redis://` or `rediss://`.
-    pub(super) fn parse(scheme: &'static str, rest: &str) -> Result<Self, UrlError> {
+    fn parse(tls: bool, rest: &str) -> Result<Self, UrlError> {
+        let scheme = scheme(tls);
         let wrong = |expected| UrlError::Rest { scheme, expected };
         let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
@@ -73,7 +81,7 @@ impl RedisUrl {
         }
         let address = if database.is_empty() { host.to_owned() } else { format!("{host}/{database}") };
         let (prefix, history) = (PREFIX.to_owned(), HISTORY);
-        let mut url = Self { scheme, credentials, address, ca: None, prefix, history };
+        let mut url = Self { tls, credentials, address, ca: None, prefix, history };
         for setting in query.split('&').filter(|setting| !setting.is_empty()) {
             url.set(setting)?;
         }
@@ -81,7 +89,7 @@ impl RedisUrl {
     }
 
     fn set(&mut self, setting: &str) -> Result<(), UrlError> {
-        let wrong = |expected| Err(UrlError::Rest { scheme: self.scheme, expected });
+        let wrong = |expected| Err(UrlError::Rest { scheme: self.scheme(), expected });
         match setting.split_once('=') {
             Some(("prefix", prefix)) if is_prefix(prefix) => prefix.clone_into(&mut self.prefix),
             Some(("prefix", _)) => return wrong("a prefix of 1 to 64 of `A-Z`, `a-z`, `0-9`, `.`, `_`, `-`"),
@@ -89,12 +97,45 @@ impl RedisUrl {
                 Ok(rows @ 1..) => self.history = rows,
                 _ => return wrong("`history` as a number of rows, 1 or more"),
             },
-            Some(("ca", file)) if self.scheme == "rediss" && !file.is_empty() => self.ca = Some(file.into()),
+            Some(("ca", file)) if self.tls && !file.is_empty() => self.ca = Some(file.into()),
             Some(("ca", _)) => return wrong("`ca` with `rediss://`, naming a file of certificates"),
             _ => return wrong("no settings but `prefix`, `history` and `ca`"),
         }
         Ok(())
     }
+}
+
+impl FromStr for RedisUrl {
+    type Err = UrlError;
+
+    fn from_str(text: &str) -> Result<Self, UrlError> {
+        match text.trim().split_once("://") {
+            Some(("redis", rest)) => Self::parse(false, rest),
+            Some(("rediss", rest)) => Self::parse(true, rest),
+            other => {
+                let scheme = other.map(|(scheme, _)| scheme).filter(|scheme| is_scheme(scheme));
+                Err(UrlError::NoRedis { scheme: scheme.map(str::to_owned) })
+            }
+        }
+    }
+}
+
+impl TryFrom<String> for RedisUrl {
+    type Error = UrlError;
+
+    fn try_from(text: String) -> Result<Self, UrlError> {
+        text.parse()
+    }
+}
+
+impl From<RedisUrl> for String {
+    fn from(url: RedisUrl) -> Self {
+        url.to_string()
+    }
+}
+
+fn scheme(tls: bool) -> &'static str {
+    if tls { "rediss" } else { "redis" }
 }
 
 /// A name or address, and perhaps a port.
@@ -116,9 +157,9 @@ fn is_prefix(text: &str) -> bool {
 /// With `***` for user and password.
 impl fmt::Display for RedisUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { scheme, credentials, address, ca, prefix, history } = self;
+        let Self { tls: _, credentials, address, ca, prefix, history } = self;
         let credentials = if credentials.is_some() { "***@" } else { "" };
-        write!(f, "{scheme}://{credentials}{address}")?;
+        write!(f, "{}://{credentials}{address}", self.scheme())?;
         let settings = [
             (prefix != PREFIX).then(|| format!("prefix={prefix}")),
             (*history != HISTORY).then(|| format!("history={history}")),
@@ -138,6 +179,7 @@ impl fmt::Debug for RedisUrl {
 #[cfg(test)]
 mod tests {
     use super::super::StoreUrl;
+    use super::RedisUrl;
 
     #[test]
     fn urls_read_and_write_back() {
@@ -154,6 +196,25 @@ mod tests {
         }
         let url: StoreUrl = "redis://db?&prefix=serve&history=100&".parse().expect("is a URL");
         assert_eq!(url.to_string(), "redis://db");
+    }
+
+    #[test]
+    fn a_cache_is_a_redis() {
+        let refused = |text: &str| text.parse::<RedisUrl>().expect_err("is refused").to_string();
+        let expected = "expected a Redis, `redis://HOST:PORT/DATABASE` or `rediss://…`, got ";
+        for (text, got) in [
+            ("sqlite:///x.db", "`sqlite://…`"),
+            ("http://ann:hunter2@x", "`http://…`"),
+            ("hunter2", "no URL"),
+            ("hunter 2://x", "no URL"),
+        ] {
+            assert_eq!(refused(text), format!("{expected}{got}"));
+        }
+        assert!(refused("redis://").starts_with("the URL `redis://…`: expected a host"));
+        assert_eq!(
+            "rediss://db".parse::<RedisUrl>().map(|url| url.to_string()),
+            Ok("rediss://db".to_owned())
+        );
     }
 
     #[test]

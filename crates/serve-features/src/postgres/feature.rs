@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use super::pool::{Failure, Lent};
 use super::value::{Json, JsonText, Moment};
 use super::{CHUNK, has_nul};
+use crate::declaration::DeclarationDigest;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::store::{
@@ -19,21 +20,22 @@ use crate::store::{
 use crate::stored::{self, Decoder, Layouts};
 
 /// One entity's newest row: a look-up in the primary key.
-const NEWEST: &str = "SELECT timestamp, features FROM feature_data
+const NEWEST: &str = "SELECT timestamp, features, declaration FROM feature_data
     WHERE feature_set_name = $1 AND entity = $2 AND timestamp <= $3 ORDER BY timestamp DESC LIMIT 1";
 
 /// The same for many in one query; `i` is the place in the request, from 1.
-const NEWEST_OF_MANY: &str = "SELECT newest.timestamp, newest.features, wanted.i
+const NEWEST_OF_MANY: &str = "SELECT newest.timestamp, newest.features, newest.declaration, wanted.i
     FROM unnest($2::text[]) WITH ORDINALITY AS wanted (entity, i)
     CROSS JOIN LATERAL (
-        SELECT timestamp, features FROM feature_data
+        SELECT timestamp, features, declaration FROM feature_data
         WHERE feature_set_name = $1 AND entity = wanted.entity AND timestamp <= $3
         ORDER BY timestamp DESC LIMIT 1
     ) AS newest";
 
-const UPSERT: &str = "INSERT INTO feature_data (feature_set_name, entity, timestamp, features)
-    SELECT $1, * FROM unnest($2::text[], $3::timestamptz[], $4::jsonb[])
-    ON CONFLICT (feature_set_name, entity, timestamp) DO UPDATE SET features = excluded.features";
+const UPSERT: &str = "INSERT INTO feature_data (feature_set_name, entity, timestamp, features, declaration)
+    SELECT $1, * FROM unnest($2::text[], $3::timestamptz[], $4::jsonb[], $5::text[])
+    ON CONFLICT (feature_set_name, entity, timestamp)
+        DO UPDATE SET features = excluded.features, declaration = excluded.declaration";
 
 /// Goes from one entity to the next by the primary key, where `DISTINCT` would read every row.
 const SAMPLE: &str = "WITH RECURSIVE known (entity) AS (
@@ -43,13 +45,13 @@ const SAMPLE: &str = "WITH RECURSIVE known (entity) AS (
                 WHERE next.feature_set_name = $1 AND next.entity > known.entity ORDER BY next.entity LIMIT 1)
         FROM known WHERE known.entity IS NOT NULL
     ), wanted AS (SELECT entity FROM known WHERE entity IS NOT NULL LIMIT $2)
-    SELECT newest.timestamp, newest.features, wanted.entity FROM wanted
+    SELECT newest.timestamp, newest.features, newest.declaration, wanted.entity FROM wanted
     CROSS JOIN LATERAL (
-        SELECT timestamp, features FROM feature_data
+        SELECT timestamp, features, declaration FROM feature_data
         WHERE feature_set_name = $1 AND entity = wanted.entity ORDER BY timestamp DESC LIMIT 1
     ) AS newest ORDER BY wanted.entity";
 
-const HISTORY: &str = "SELECT timestamp, features FROM feature_data
+const HISTORY: &str = "SELECT timestamp, features, declaration FROM feature_data
     WHERE feature_set_name = $1 AND entity = $2 AND timestamp >= $3 AND timestamp < $4 ORDER BY timestamp LIMIT $5";
 
 /// The rows of the database for a request: a single one, or each with its entity's place.
@@ -76,7 +78,7 @@ pub(super) fn slots(request: &FetchRequest, rows: &[Row], layouts: &Layouts) -> 
     let mut decoder = layouts.decoder(&request.set);
     let single = request.entities.len() == 1;
     for row in rows {
-        let place = if single { 0 } else { place(row, 2) };
+        let place = if single { 0 } else { place(row, 3) };
         let Some(entity) = request.entities.get(place) else { continue };
         slots[place] = decode(&request.set, entity, row, &mut decoder).map(Some);
     }
@@ -93,7 +95,9 @@ fn decode(set: &FeatureSetName, entity: &Entity, row: &Row, decoder: &mut Decode
     let mut decoded = || -> Result<FeatureRow, Cause> {
         let at = row.try_get::<_, Moment>(0)?.timestamp()?;
         let Json(json) = row.try_get(1)?;
-        Ok(FeatureRow::new(entity.clone(), at, decoder.decode(json)?))
+        let (names, values) = decoder.decode(json)?;
+        let declaration = DeclarationDigest::parse_if_any(row.try_get(2)?)?;
+        Ok(FeatureRow::of(entity.clone(), at, names, values).computed_by(declaration))
     };
     decoded().map_err(|source| Unreadable::new(set.as_str(), entity, source))
 }
@@ -111,6 +115,7 @@ pub(super) fn columns(rows: &[FeatureRow]) -> Result<Columns, WriteError> {
         columns.entities.push(entity.to_owned());
         columns.moments.push(Moment::of(at));
         columns.features.push(JsonText(encode(row.features())));
+        columns.declarations.push(row.declaration().map(|declaration| declaration.to_string()));
     }
     Ok(columns)
 }
@@ -118,7 +123,7 @@ pub(super) fn columns(rows: &[FeatureRow]) -> Result<Columns, WriteError> {
 /// As [`stored::check`], and of text that PostgreSQL cannot hold.
 fn check(row: &FeatureRow) -> Result<(), WriteError> {
     stored::check(row)?;
-    match row.features().iter().find(|(name, value)| has_nul(name, value)) {
+    match row.features().find(|(name, value)| has_nul(name, value)) {
         Some((name, _)) => Err(WriteError::NotStorable {
             entity: row.entity().clone(),
             timestamp: row.timestamp(),
@@ -130,7 +135,9 @@ fn check(row: &FeatureRow) -> Result<(), WriteError> {
 }
 
 /// JSON of finite numbers, booleans and texts cannot fail to be written.
-pub(super) fn encode(values: &[(Arc<str>, Value<'static>)]) -> String {
+pub(super) fn encode<'a>(
+    values: impl ExactSizeIterator<Item = (&'a Arc<str>, &'a Value<'static>)>,
+) -> String {
     stored::encode(values).unwrap_or_default()
 }
 
@@ -140,6 +147,7 @@ pub(super) struct Columns {
     entities: Vec<String>,
     moments: Vec<Moment>,
     features: Vec<JsonText>,
+    declarations: Vec<Option<String>>,
 }
 
 /// Inserts or replaces, in one transaction.
@@ -151,8 +159,11 @@ pub(super) async fn write(
     let statement = lent.client().prepare_cached(UPSERT).await?;
     let transaction = lent.client_mut().transaction().await?;
     let chunks = columns.entities.chunks(CHUNK).zip(columns.moments.chunks(CHUNK));
-    for ((entities, moments), features) in chunks.zip(columns.features.chunks(CHUNK)) {
-        transaction.execute(&statement, &[&set.as_str(), &entities, &moments, &features]).await?;
+    let values = columns.features.chunks(CHUNK).zip(columns.declarations.chunks(CHUNK));
+    for ((entities, moments), (features, declarations)) in chunks.zip(values) {
+        transaction
+            .execute(&statement, &[&set.as_str(), &entities, &moments, &features, &declarations])
+            .await?;
     }
     Ok(transaction.commit().await?)
 }
@@ -176,7 +187,7 @@ pub(super) fn sampled(
 ) -> Result<Vec<SampledRow>, RetrieveError> {
     let mut decoder = layouts.decoder(set);
     let one = |row: &Row| {
-        let entity = super::entity("sample features", row, 2)?;
+        let entity = super::entity("sample features", row, 3)?;
         Ok(decode(set, &entity, row, &mut decoder))
     };
     rows.iter().map(one).collect()

@@ -13,6 +13,7 @@ use super::value::{JsonText, Moment};
 use super::{CHUNK, has_nul, state};
 use crate::raw::{PRICE_COLUMNS, RawRow, RawTable, SCORE, TEXT, merge};
 use crate::store::{WriteError, check_raw};
+use crate::stored::pairs;
 
 const PRICES: &str = "INSERT INTO price_data (symbol, timestamp, open, high, low, close, volume)
     SELECT * FROM unnest($1::text[], $2::timestamptz[],
@@ -129,9 +130,9 @@ impl Columns {
                 });
                 let mut others = row.values;
                 others.retain(|(name, _)| !matches!(&**name, SCORE | TEXT));
-                self.json.push(JsonText(encode(&others)));
+                self.json.push(JsonText(encode(pairs(&others))));
             }
-            RawTable::Events(_) => self.json.push(JsonText(encode(&row.values))),
+            RawTable::Events(_) => self.json.push(JsonText(encode(pairs(&row.values)))),
         }
         self.digests.push(digest);
     }

@@ -7,7 +7,8 @@ use tokio_postgres::Client;
 use super::pool::Failure;
 
 /// Migration `i` leads from version `i` to `i + 1`. Only ever appended to.
-const MIGRATIONS: &[&str] = &[r#"
+const MIGRATIONS: &[&str] = &[
+    r#"
     CREATE TABLE feature_data (
         feature_set_name TEXT COLLATE "C" NOT NULL,
         entity           TEXT COLLATE "C" NOT NULL,
@@ -52,10 +53,15 @@ const MIGRATIONS: &[&str] = &[r#"
         PRIMARY KEY (feature_set_name, entity, timestamp)
     );
     CREATE INDEX feature_state_entity ON feature_state (entity, timestamp);
-"#];
+"#,
+    // What computed the row; NULL: it came ready, or is older than the column. Needs no rewrite of the table.
+    r#"
+    ALTER TABLE feature_data ADD COLUMN declaration TEXT COLLATE "C";
+"#,
+];
 
 /// The version that this program reads and writes.
-pub(super) const CURRENT: i64 = 1;
+pub(super) const CURRENT: i64 = 2;
 
 /// Names this program's migrations among the locks of the database: `serve` in ASCII.
 const LOCK: i64 = 0x73_65_72_76_65;

@@ -2,15 +2,17 @@
 //! in common.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use redis::{FromRedisValue, Pipeline};
+use redis::{FromRedisValue, Pipeline, pipe};
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tracing::{info, warn};
 
-use super::breaker::Breaker;
+use super::Failure;
+use super::breaker::{Breaker, FAILURES};
 use super::link::Link;
 
 /// How long work that nobody waits for may take.
@@ -20,22 +22,32 @@ const UNDER_WAY: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Aside {
+    /// Of what, for people.
+    what: &'static str,
     link: Link,
     breaker: Breaker,
     failures: AtomicU64,
+    /// Since when there is no answer, and why; held to read and to write it.
+    lost: Mutex<Option<(Instant, String)>>,
     under_way: Arc<Semaphore>,
     runtime: Handle,
 }
 
 impl Aside {
-    pub(super) fn new(link: Link, runtime: Handle) -> Self {
-        let (breaker, failures) = Default::default();
-        Self { link, breaker, failures, under_way: Arc::new(Semaphore::new(UNDER_WAY)), runtime }
+    pub(super) fn new(what: &'static str, link: Link, runtime: Handle) -> Self {
+        let (breaker, failures, lost) = Default::default();
+        let under_way = Arc::new(Semaphore::new(UNDER_WAY));
+        Self { what, link, breaker, failures, lost, under_way, runtime }
     }
 
     /// Whether it is worth asking now.
     pub(super) fn allows(&self) -> bool {
         self.breaker.allows(Instant::now())
+    }
+
+    /// Whether Redis failed so often in a row that it is left alone.
+    pub(super) fn is_lost(&self) -> bool {
+        self.breaker.is_open()
     }
 
     /// Calls that failed or took too long.
@@ -47,15 +59,45 @@ impl Aside {
     pub(super) async fn ask<T: FromRedisValue>(&self, commands: &Pipeline, patience: Duration) -> Option<T> {
         match self.link.ask(commands, patience, None).await {
             Ok(answer) => {
-                self.breaker.succeeded();
+                if self.breaker.succeeded() {
+                    self.found();
+                }
                 Some(answer)
             }
-            Err(_) => {
-                self.breaker.failed(Instant::now());
+            Err(failure) => {
                 self.failures.fetch_add(1, Ordering::Relaxed);
+                let now = Instant::now();
+                if self.breaker.failed(now) {
+                    self.lose(&failure, now);
+                }
                 None
             }
         }
+    }
+
+    /// Why Redis is left alone, where it is. It is asked for a sign of life first, unless it is too early for that, as
+    /// often as it may fail.
+    pub(super) async fn trouble(&self, patience: Duration) -> Option<String> {
+        for _ in 0..FAILURES {
+            if !self.allows() || self.ask::<()>(pipe().cmd("PING").ignore(), patience).await.is_some() {
+                break;
+            }
+        }
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        lost.as_ref().filter(|_| self.breaker.is_open()).map(|(_, why)| why.clone())
+    }
+
+    /// Told once, and not with every request that goes without.
+    fn lose(&self, failure: &Failure, now: Instant) {
+        let (address, error) = (self.link.address(), failure.to_string());
+        warn!(redis = address, error, "the {} has lost its Redis, and goes on without", self.what);
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, error));
+    }
+
+    fn found(&self) {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let seconds = lost.map(|(since, _)| since.elapsed().as_secs_f64());
+        info!(redis = self.link.address(), seconds, "the {} has its Redis again", self.what);
     }
 
     /// Commands whose answers nobody waits for.

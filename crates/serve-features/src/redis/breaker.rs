@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Failures in a row after which Redis is not asked for a while.
-const FAILURES: u32 = 3;
+pub(super) const FAILURES: u32 = 3;
 /// For how long at first; each further failure doubles it.
 const PAUSE: Duration = Duration::from_millis(500);
 /// The longest.
@@ -38,20 +38,29 @@ impl Breaker {
         }
     }
 
-    pub(super) fn succeeded(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+    /// Whether Redis is left alone, or was and has not answered since.
+    pub(super) fn is_open(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pause.is_some()
     }
 
-    pub(super) fn failed(&self, now: Instant) {
+    /// Notes an answer; whether it ends a time without.
+    pub(super) fn succeeded(&self) -> bool {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *state).pause.is_some()
+    }
+
+    /// Notes a failure; whether it is the one from which on Redis is left alone.
+    pub(super) fn failed(&self, now: Instant) -> bool {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.failures = state.failures.saturating_add(1);
         // What began before the pause tells nothing new.
-        let known = state.pause.is_some() && !state.probing;
+        let (open, known) = (state.pause.is_some(), state.pause.is_some() && !state.probing);
         if state.failures >= FAILURES && !known {
             let pause = state.pause.map_or(PAUSE, |(_, pause)| (pause * 2).min(LONGEST_PAUSE));
             state.pause = Some((now + pause, pause));
             state.probing = false;
         }
+        !open && state.pause.is_some()
     }
 }
 
@@ -64,34 +73,36 @@ mod tests {
         let (breaker, start) = (Breaker::default(), Instant::now());
         breaker.failed(start);
         breaker.failed(start);
-        breaker.succeeded();
+        assert!(!breaker.succeeded(), "it was never closed");
+        let mut opened = Vec::new();
         for _ in 0..FAILURES {
-            assert!(breaker.allows(start));
-            breaker.failed(start);
+            assert!(breaker.allows(start) && !breaker.is_open());
+            opened.push(breaker.failed(start));
         }
-        assert!(!breaker.allows(start));
+        assert_eq!(opened, [false, false, true]);
+        assert!(!breaker.allows(start) && breaker.is_open());
         let later = start + PAUSE;
         assert!(breaker.allows(later), "a probe");
         assert!(!breaker.allows(later), "only one");
-        breaker.failed(later);
+        assert!(!breaker.failed(later), "it was open");
         assert!(!breaker.allows(later + PAUSE), "the pause has grown");
         assert!(breaker.allows(later + PAUSE * 2));
-        breaker.succeeded();
-        assert!(breaker.allows(later) && breaker.allows(later));
+        assert!(breaker.succeeded());
+        assert!(breaker.allows(later) && breaker.allows(later) && !breaker.succeeded());
     }
 
     #[test]
     fn the_pause_has_a_cap() {
         let (breaker, mut now) = (Breaker::default(), Instant::now());
         // Many that were under way together fail together, which is one pause.
-        (0..100).for_each(|_| breaker.failed(now));
+        assert_eq!((0..100).filter(|_| breaker.failed(now)).count(), 1);
         assert!(breaker.allows(now + PAUSE));
         for _ in 0..100 {
-            breaker.failed(now);
+            assert!(!breaker.failed(now));
             now += LONGEST_PAUSE;
             assert!(breaker.allows(now));
         }
-        breaker.failed(now);
+        assert!(!breaker.failed(now));
         assert!(!breaker.allows(now + LONGEST_PAUSE.saturating_sub(Duration::from_millis(1))));
         assert!(breaker.allows(now + LONGEST_PAUSE));
     }

@@ -10,7 +10,7 @@ use redis::pipe;
 use super::aside::{Aside, millis};
 use super::cache::RedisCacheOptions;
 use super::link::Link;
-use crate::location::StoreUrl;
+use crate::location::RedisUrl;
 use crate::runtime::StoreRuntime;
 use crate::store::OpenError;
 
@@ -24,15 +24,14 @@ pub struct RedisBytes {
 }
 
 impl RedisBytes {
-    /// Connects when it is first asked: Redis may be down now.
+    /// Connects when it is first asked: Redis may be down now. `what` it is for stands in the log when it is lost.
     ///
     /// # Errors
-    /// [`OpenError::NoCache`]: the URL is not that of a Redis. [`OpenError::Redis`]: the client cannot use it.
-    pub fn open(url: &StoreUrl, options: RedisCacheOptions) -> Result<Self, OpenError> {
-        let StoreUrl::Redis(url) = url else { return Err(OpenError::NoCache { url: url.to_string() }) };
+    /// [`OpenError::Redis`]: the client cannot use the URL.
+    pub fn open(what: &'static str, url: &RedisUrl, options: RedisCacheOptions) -> Result<Self, OpenError> {
         let link = Link::open(url, options.connect_timeout)?;
         let runtime = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
-        let aside = Arc::new(Aside::new(link, runtime.handle().clone()));
+        let aside = Arc::new(Aside::new(what, link, runtime.handle().clone()));
         Ok(Self { aside, prefix: url.prefix().to_owned(), options, runtime })
     }
 
@@ -64,6 +63,12 @@ impl RedisBytes {
     #[must_use]
     pub fn failures(&self) -> u64 {
         self.aside.failures()
+    }
+
+    /// Why nothing is asked of Redis now, where that is so. Redis is asked for a sign of life first, and given a few times
+    /// `timeout`.
+    pub async fn trouble(&self) -> Option<String> {
+        self.runtime.run(self.aside.trouble(self.options.timeout)).await
     }
 
     fn key(&self, key: &str) -> String {

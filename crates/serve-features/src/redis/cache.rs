@@ -104,7 +104,7 @@ impl RedisCache {
         let (layouts, counters) = Default::default();
         let prefix = url.prefix().to_owned();
         let here = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
-        let aside = Aside::new(link, here.handle().clone());
+        let aside = Aside::new("shared cache of features", link, here.handle().clone());
         let near = Near { aside, options, prefix, layouts, counters };
         Ok(Self { inner, near: Arc::new(near), runtime: here })
     }
@@ -121,6 +121,7 @@ impl RedisCache {
             skipped: now(skipped),
             failed: now(failed),
             failures: self.near.aside.failures(),
+            lost: self.near.aside.is_lost(),
         }
     }
 

@@ -3,12 +3,14 @@
 //! A key is `prefix:kind:set:entity`. Neither a prefix nor a set's name has a `:`, so two entities never share a key
 //! whatever is in their names.
 //!
-//! A row is 16 hexadecimal digits and the JSON of its features. The digits order as moments do, to the microsecond over all
+//! A row is 16 hexadecimal digits and the JSON of its features; between them stand, of a row that was computed, 16 more that
+//! name the declaration. The first digits order as moments do, to the microsecond over all
 //! of time; a score, which is an `f64`, would round from the year 2255 on. Members of one sorted set begin with different
 //! digits, so the order of its members is that of time.
 
 use jiff::Timestamp;
 
+use crate::declaration::{DIGITS, DeclarationDigest};
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::store::{Cause, Unreadable};
@@ -43,7 +45,8 @@ pub(super) fn stamp(at: Timestamp, after: i64) -> String {
 
 /// A row as bytes.
 pub(super) fn encode(row: &FeatureRow) -> serde_json::Result<String> {
-    Ok(stamp(row.timestamp(), 0) + &stored::encode(row.features())?)
+    let declaration = row.declaration().map(|declaration| declaration.to_string()).unwrap_or_default();
+    Ok(stamp(row.timestamp(), 0) + &declaration + &stored::encode(row.features())?)
 }
 
 /// The row of such bytes.
@@ -54,19 +57,27 @@ pub(super) fn decode(
     decoder: &mut Decoder<'_>,
 ) -> Result<FeatureRow, Unreadable> {
     let unreadable = |source: Cause| Unreadable::new(set.as_str(), entity, source);
-    let (at, json) = split(bytes).map_err(unreadable)?;
-    let features = decoder.decode(json).map_err(|error| unreadable(error.into()))?;
-    Ok(FeatureRow::new(entity.clone(), at, features))
+    let (at, declaration, json) = split(bytes).map_err(unreadable)?;
+    let (names, values) = decoder.decode(json).map_err(|error| unreadable(error.into()))?;
+    Ok(FeatureRow::of(entity.clone(), at, names, values).computed_by(declaration))
 }
 
-fn split(bytes: &[u8]) -> Result<(Timestamp, &str), Cause> {
+fn split(bytes: &[u8]) -> Result<(Timestamp, Option<DeclarationDigest>, &str), Cause> {
     let text = std::str::from_utf8(bytes)?;
     let (stamp, json) = text.split_at_checked(STAMP).ok_or("it is shorter than a timestamp")?;
     if !stamp.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
         return Err("it does not begin with a timestamp".into());
     }
     let micros = (u64::from_str_radix(stamp, 16)? ^ SIGN).cast_signed();
-    Ok((Timestamp::from_microsecond(micros)?, json))
+    let at = Timestamp::from_microsecond(micros)?;
+    match json
+        .split_at_checked(DIGITS)
+        .and_then(|(text, json)| Some((DeclarationDigest::parse(text).ok()?, json)))
+    {
+        Some((declaration, json)) => Ok((at, Some(declaration), json)),
+        // It begins with `{`, which is no digit.
+        None => Ok((at, None, json)),
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +98,7 @@ mod tests {
             prop_assert_eq!(stamp(a, 0).cmp(&stamp(b, 0)), a.cmp(&b));
             prop_assert!(stamp(a, 0) < stamp(a, 1));
             let text = stamp(a, 0);
-            prop_assert_eq!(split(text.as_bytes()).expect("reads"), (a, ""));
+            prop_assert_eq!(split(text.as_bytes()).expect("reads"), (a, None, ""));
         }
     }
 
@@ -97,6 +108,22 @@ mod tests {
         assert!(stamp(late, 0) > stamp(micros(9_007_199_254_740_992), 0));
         assert_eq!(stamp(Timestamp::MIN, 0).len(), STAMP);
         assert!(stamp(Timestamp::MIN, 0) < stamp(Timestamp::MAX, 0));
+    }
+
+    #[test]
+    fn a_computed_row_keeps_the_name_of_its_declaration() {
+        let declaration = DeclarationDigest::parse("00ff00ff00ff00ff").expect("is a digest");
+        let row = |by| {
+            FeatureRow::new("e".parse().expect("is an entity"), micros(7), [("a".into(), 1.0.into())])
+                .computed_by(by)
+        };
+        let layouts = crate::stored::Layouts::default();
+        let (set, entity) = ("s".parse().expect("is a set's name"), "e".parse().expect("is an entity"));
+        for row in [row(Some(declaration)), row(None)] {
+            let text = encode(&row).expect("encodes");
+            let read = decode(text.as_bytes(), &set, &entity, &mut layouts.decoder(&set));
+            assert_eq!(read.expect("decodes"), row, "{text}");
+        }
     }
 
     #[test]

@@ -72,6 +72,11 @@ impl Link {
         Ok(Self { shared: Arc::new(Shared { client, connect_timeout, current, connecting, abandoned }) })
     }
 
+    /// Where Redis is, without what it asks to be let in.
+    pub(super) fn address(&self) -> String {
+        self.shared.client.get_connection_info().addr().to_string()
+    }
+
     /// Sends commands in one go and reads their answers. Has to be polled in a runtime, as by [`StoreRuntime::run`].
     pub(super) async fn ask<T: FromRedisValue>(
         &self,
@@ -178,7 +183,6 @@ impl Drop for Call<'_> {
 /// The address only; the client's own form may change.
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let address = self.shared.client.get_connection_info().addr().to_string();
-        f.debug_struct("Link").field("address", &address).finish_non_exhaustive()
+        f.debug_struct("Link").field("address", &self.address()).finish_non_exhaustive()
     }
 }

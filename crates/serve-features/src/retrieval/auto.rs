@@ -54,16 +54,15 @@ impl Retriever {
         };
         match (stored, self.config.on_demand.when_stale) {
             (Weighed::Fresh(retrieved), _) => Ok(retrieved),
-            (Weighed::Stale(mut retrieved, stale), WhenStale::Degrade) => {
-                let reasons = [retrieved.degraded.take(), Some(stale.to_string())];
+            (Weighed::Stale(mut retrieved, unfit), WhenStale::Degrade) => {
+                let reasons = [retrieved.degraded.take(), Some(unfit.to_string())];
                 let computing = not_computed.map(|error| format!("not computed anew: {}", error.briefly()));
                 let reasons: Vec<String> = reasons.into_iter().flatten().chain(computing).collect();
                 retrieved.degraded = Some(reasons.join("; "));
                 Ok(retrieved)
             }
-            (Weighed::Stale(_, stale), WhenStale::Refuse) => {
-                let not_computed = not_computed.map(|error| error.briefly());
-                Err(Unavailable::Stale { set: asked.set.clone(), stale, not_computed })
+            (Weighed::Stale(_, unfit), WhenStale::Refuse) => {
+                Err(unfit.unavailable(asked.set, not_computed.map(|error| error.briefly())))
             }
             // What the store lacks is the plainer reason, unless computing failed for one that somebody can mend.
             (Weighed::Absent(stored), _) => Err(match not_computed {

@@ -6,7 +6,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::found::Content;
 use super::{Asked, Failed, Found, Origin, Retriever, Unavailable, Weighed};
-use crate::compute::{BuildError, OnDemand, OnDemandError, OnDemandRequest, on_demand};
+use crate::compute::{BuildError, OnDemand, OnDemandError, OnDemandRequest, on_demand_on};
 use crate::declaration::FeatureSet;
 use crate::feature_cache::{CacheKey, RowKind, Wanted};
 use crate::name::Entity;
@@ -91,7 +91,7 @@ impl Retriever {
                 deadline: Some(end.into_std()),
                 max_rows: self.config.on_demand.max_rows,
             };
-            let rows = match timeout_at(end, on_demand(set, raw, request)).await {
+            let rows = match timeout_at(end, on_demand_on(self.threads(), set, raw, request)).await {
                 Ok(Ok(rows)) => rows,
                 Ok(Err(BuildError::Read(error))) => return Err(error.into()),
                 Ok(Err(error)) => return Err(Failed::Computing(Arc::new(error))),

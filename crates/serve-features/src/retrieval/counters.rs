@@ -23,6 +23,8 @@ pub struct RetrievalCounters {
     pub degraded: u64,
     /// Rows refused as too old.
     pub stale: u64,
+    /// Rows refused because an older declaration computed them.
+    pub outdated: u64,
     /// Rows refused because the store failed.
     pub store_failed: u64,
     /// Rows refused because they, or a raw row that they were to be computed from, cannot be read.
@@ -56,6 +58,7 @@ pub(super) struct Counters {
     last_known_good: AtomicU64,
     degraded: AtomicU64,
     stale: AtomicU64,
+    outdated: AtomicU64,
     store_failed: AtomicU64,
     unreadable: AtomicU64,
     unavailable: AtomicU64,
@@ -80,6 +83,7 @@ impl Counters {
             match slot {
                 Ok(retrieved) => self.count_row(retrieved),
                 Err(Unavailable::Stale { .. }) => add(&self.stale, 1),
+                Err(Unavailable::Outdated { .. }) => add(&self.outdated, 1),
                 Err(Unavailable::Store { .. }) => add(&self.store_failed, 1),
                 Err(Unavailable::Unreadable { set, source }) => {
                     let (set, entity, table) = (set.as_str(), source.entity.as_str(), &*source.table);
@@ -126,6 +130,7 @@ impl Counters {
             last_known_good: read(&self.last_known_good),
             degraded: read(&self.degraded),
             stale: read(&self.stale),
+            outdated: read(&self.outdated),
             store_failed: read(&self.store_failed),
             unreadable: read(&self.unreadable),
             unavailable: read(&self.unavailable),

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serve_core::Value;
 
-use super::{Asked, Origin, Retrieved, Unavailable, Weighed};
+use super::{Asked, Origin, Retrieved, Unavailable, Unfit, Weighed};
 use crate::feature_cache::Cacheable;
-use crate::freshness::check_freshness;
+use crate::freshness::{check_declaration, check_freshness};
 use crate::name::Entity;
 use crate::store::{RetrieveError, StoreError, Unreadable};
 use crate::validation::Checked;
@@ -89,11 +89,11 @@ impl Cacheable for Found {
     fn bytes(&self) -> Option<usize> {
         let row = &self.row()?.row;
         let text = |value: &Value<'_>| if let Value::Text(text) = value { text.len() } else { 0 };
-        let one = |(name, value): &(Arc<str>, Value<'_>)| {
+        let one = |(name, value): (&Arc<str>, &Value<'_>)| {
             size_of::<(Arc<str>, Value<'_>)>() + name.len() + text(value)
         };
         // The row itself, its key, and the map's slot.
-        Some(256 + row.entity().as_str().len() + row.features().iter().map(one).sum::<usize>())
+        Some(256 + row.entity().as_str().len() + row.features().map(one).sum::<usize>())
     }
 }
 
@@ -112,6 +112,7 @@ impl Found {
             (Content::Nothing, None) => return Weighed::Absent(Unavailable::NoRow { set, entity }),
         };
         let freshness = check_freshness(&set, &checked.row, asked.now, asked.limit);
+        let declared = check_declaration(&set, &checked.row, asked.computed_by);
         let (age_seconds, from_future) = match &freshness {
             Ok(freshness) => (freshness.age_seconds, freshness.from_future),
             Err(stale) => (stale.age_seconds, false),
@@ -122,21 +123,25 @@ impl Found {
             age_seconds,
             from_future,
             skipped_future: self.skipped_future,
+            outdated: declared.is_err(),
             warm: self.warm,
             filled: checked.filled,
             invalid: checked.invalid,
             degraded: None,
         };
-        match freshness {
-            Ok(_) => Weighed::Fresh(retrieved),
-            Err(stale) => Weighed::Stale(retrieved, stale),
+        match (freshness, declared) {
+            (Ok(_), Ok(())) => Weighed::Fresh(retrieved),
+            (Err(stale), _) => Weighed::Stale(retrieved, Unfit::Old(stale)),
+            (Ok(_), Err(outdated)) => Weighed::Stale(retrieved, Unfit::Outdated(outdated)),
         }
     }
 
-    /// Whether the row is young enough to be answered from memory.
+    /// Whether the row is young enough, and of today's declaration, to be answered from memory.
     pub(super) fn is_fresh(&self, asked: &Asked<'_>) -> bool {
-        let fresh =
-            |checked: &Checked| check_freshness(asked.set, &checked.row, asked.now, asked.limit).is_ok();
+        let fresh = |Checked { row, .. }: &Checked| {
+            check_freshness(asked.set, row, asked.now, asked.limit).is_ok()
+                && check_declaration(asked.set, row, asked.computed_by).is_ok()
+        };
         self.row().is_some_and(fresh)
     }
 

@@ -10,11 +10,10 @@ use super::found::Content;
 use super::{
     Asked, Failed, Found, MaxAge, Origin, RetrieveRequest, Retrieved, Retriever, Unavailable, Weighed,
 };
-use crate::compute::{BuildError, OnDemandRequest, SourceUsed, on_demand};
+use crate::compute::{BuildError, OnDemandRequest, SourceUsed, on_demand_on};
 use crate::declaration::{FeatureSet, Source};
-use crate::frame::Frame;
 use crate::name::{Entity, FeatureSetName};
-use crate::raw::{RawRow, RawTable};
+use crate::raw::{RawRow, RawTable, rows_of};
 use crate::resilience::Guarded;
 use crate::row::FeatureRow;
 use crate::store::{Depth, FeatureStore, FetchRequest, RawRequest, RawStore, RetrieveError};
@@ -38,7 +37,7 @@ pub struct Lineage {
     pub max_age: MaxAge,
     /// The stored row, or why there is none. An age over the limit is told in `stored_stale`.
     pub stored: Result<Retrieved, Unavailable>,
-    /// The stored row is older than the limit.
+    /// The stored row is older than the limit, or outdated.
     pub stored_stale: bool,
     /// The row computed from the raw rows below, or why there is none. An age over the limit is told in `computed_stale`.
     pub computed: Result<Retrieved, Unavailable>,
@@ -172,7 +171,7 @@ impl Retriever {
             deadline: Some(asked.end(self.config.on_demand.timeout).into_std()),
             max_rows: self.config.on_demand.max_rows,
         };
-        let row = match on_demand(set, raw, request).await {
+        let row = match on_demand_on(self.threads(), set, raw, request).await {
             Ok(mut rows) => rows.pop().unwrap_or(Ok(None)),
             Err(BuildError::Read(error)) => {
                 return (Weighed::Absent(Failed::from(error).unavailable(&asked)), Vec::new());
@@ -227,14 +226,14 @@ impl Retriever {
         }
         // A stored row may have more than was declared since.
         let others = row.into_iter().flat_map(FeatureRow::features);
-        let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == *name));
+        let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == **name));
         features.extend(others.map(|(name, _)| of(name, None, Vec::new())));
         features
     }
 }
 
 impl Weighed {
-    /// The row whatever its age, and whether it is too old.
+    /// The row whatever its age, and whether it is too old or outdated.
     fn told(self) -> (Result<Retrieved, Unavailable>, bool) {
         match self {
             Self::Fresh(retrieved) => (Ok(retrieved), false),
@@ -268,21 +267,4 @@ async fn shown(
     // What cannot be read again is not shown; the row above says how the store does.
     let Ok(mut found) = raw.read_raw(request).await else { return Vec::new() };
     found.pop().and_then(Result::ok).map(|found| rows_of(&found.frame, entity)).unwrap_or_default()
-}
-
-fn rows_of(frame: &Frame, entity: &Entity) -> Vec<RawRow> {
-    let value = |name: &str, i: usize| match (frame.column(name), frame.texts(name)) {
-        (Some(numbers), None) => Value::from(numbers[i]),
-        (Some(numbers), _) if !numbers[i].is_nan() => Value::from(numbers[i]),
-        (_, Some(texts)) => match &texts[i] {
-            Some(text) => Value::Text(text.to_string().into()),
-            None => Value::Missing,
-        },
-        (None, None) => Value::Missing,
-    };
-    let row = |(i, at): (usize, &Timestamp)| {
-        let values = frame.names().map(|name| (Arc::from(name), value(name, i))).collect();
-        RawRow::new(entity.clone(), *at, values)
-    };
-    frame.timestamps().iter().enumerate().map(row).collect()
 }

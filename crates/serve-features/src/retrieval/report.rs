@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serve_core::Value;
 
 use super::{MaxAge, Retriever, Unavailable};
-use crate::freshness::check_freshness;
+use crate::declaration::FeatureSet;
+use crate::freshness::{check_declaration, check_freshness};
 use crate::name::FeatureSetName;
 use crate::row::FeatureRow;
 use crate::store::FeatureStore;
@@ -32,6 +33,9 @@ impl Retriever {
                 let rows: Vec<FeatureRow> = sampled.into_iter().flatten().collect();
                 ages(&mut report, &rows, now, self.latest(now), self.limit(set));
                 nulls(&mut report, &rows);
+                let computed_by = self.declared(set).and_then(FeatureSet::digest);
+                let outdated = |row: &&FeatureRow| check_declaration(set, row, computed_by).is_err();
+                report.outdated = rows.iter().filter(outdated).count();
                 warn(&mut report, self.limit(set), unreadable);
             }
             Err(error) if report.declaration.is_some() => {
@@ -96,7 +100,7 @@ fn nulls(report: &mut SetReport, rows: &[FeatureRow]) {
 }
 
 fn warn(report: &mut SetReport, limit: MaxAge, unreadable: usize) {
-    let (sampled, stale, in_future) = (report.sampled, report.stale, report.in_future);
+    let SetReport { sampled, stale, in_future, outdated, .. } = *report;
     if unreadable > 0 {
         report.warnings.push(format!("{unreadable} entities have a newest row that cannot be read"));
     }
@@ -105,6 +109,12 @@ fn warn(report: &mut SetReport, limit: MaxAge, unreadable: usize) {
     }
     if stale > 0 {
         report.warnings.push(format!("{stale} of {sampled} entities have no row younger than {limit}"));
+    }
+    if outdated > 0 {
+        report.warnings.push(format!(
+            "{outdated} of {sampled} entities have a row that an older declaration computed; `serve-ctl features build` with \
+             `--store` computes them anew"
+        ));
     }
     if in_future > 0 {
         report.warnings.push(format!("{in_future} of {sampled} entities have a row from the future"));

@@ -14,6 +14,7 @@ use crate::timestamp::parse_timestamp;
 mod auto;
 mod failing;
 mod ingest;
+mod outdated;
 
 /// `2025-10-04T12:00:00Z`, the time at which tests begin.
 const NOON: &str = "2025-10-04T12:00:00Z";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::freshness::Stale;
+use crate::freshness::{Outdated, Stale};
 use crate::name::{Entity, FeatureSetName};
 use crate::store::{Fault, RetrieveError, Unreadable};
 
@@ -46,6 +46,16 @@ pub enum Unavailable {
         set: FeatureSetName,
         /// Whose row, its age and its limit.
         stale: Stale,
+        /// Why it was not computed anew, where that was to be tried.
+        not_computed: Option<String>,
+    },
+    /// The row was computed by an older declaration of the set.
+    #[error("{outdated}{}", also(.not_computed.as_deref()))]
+    Outdated {
+        /// The set.
+        set: FeatureSetName,
+        /// Whose row, and by which declaration.
+        outdated: Outdated,
         /// Why it was not computed anew, where that was to be tried.
         not_computed: Option<String>,
     },
@@ -123,6 +133,7 @@ impl Unavailable {
             | Self::NoRow { set, .. }
             | Self::FromFuture { set, .. }
             | Self::Stale { set, .. }
+            | Self::Outdated { set, .. }
             | Self::Rejected { set, .. }
             | Self::OnDemand { set, .. }
             | Self::NoRawRows { set, .. }
@@ -152,6 +163,7 @@ impl Unavailable {
             | Self::NoRow { .. }
             | Self::FromFuture { .. }
             | Self::Stale { .. }
+            | Self::Outdated { .. }
             | Self::Rejected { .. }
             | Self::OnDemand { .. }
             | Self::NoRawRows { .. } => Fault::Client,
@@ -169,6 +181,7 @@ impl Unavailable {
             | Self::NoRow { .. }
             | Self::FromFuture { .. }
             | Self::Stale { .. }
+            | Self::Outdated { .. }
             | Self::Rejected { .. }
             | Self::OnDemand { .. }
             | Self::NoRawRows { .. }

@@ -5,6 +5,7 @@ use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::failing;
+use crate::declaration::DeclarationDigest;
 use crate::name::{Entity, FeatureSetName};
 use crate::row::FeatureRow;
 use crate::store::{
@@ -12,13 +13,13 @@ use crate::store::{
 };
 use crate::stored::{self, Decoder, Layouts};
 
-const NEWEST: &str = "SELECT timestamp, features FROM feature_data
+const NEWEST: &str = "SELECT timestamp, features, declaration FROM feature_data
     WHERE feature_set_name = ?1 AND entity = ?2 AND timestamp <= ?3
     ORDER BY timestamp DESC LIMIT 1";
 
-const UPSERT: &str =
-    "INSERT INTO feature_data (feature_set_name, entity, timestamp, features) VALUES (?1, ?2, ?3, ?4)
-    ON CONFLICT DO UPDATE SET features = excluded.features";
+const UPSERT: &str = "INSERT INTO feature_data (feature_set_name, entity, timestamp, features, declaration)
+    VALUES (?1, ?2, ?3, ?4, ?5)
+    ON CONFLICT DO UPDATE SET features = excluded.features, declaration = excluded.declaration";
 
 /// One slot an entity, in order: its newest row not later than `as_of`. One look-up in the primary key each.
 pub(super) fn fetch(
@@ -41,11 +42,13 @@ pub(super) fn fetch(
     Ok(rows)
 }
 
-/// A row of timestamp and features.
+/// A row of timestamp, features and declaration.
 fn read(row: &Row<'_>, set: &FeatureSetName, entity: &Entity, decoder: &mut Decoder<'_>) -> SampledRow {
     let mut decoded = || -> Result<FeatureRow, Cause> {
         let at = timestamp(row.get(0)?)?;
-        Ok(FeatureRow::new(entity.clone(), at, decoder.decode(row.get_ref(1)?.as_str()?)?))
+        let (names, values) = decoder.decode(row.get_ref(1)?.as_str()?)?;
+        let declaration = DeclarationDigest::parse_if_any(row.get_ref(2)?.as_str_or_null()?)?;
+        Ok(FeatureRow::of(entity.clone(), at, names, values).computed_by(declaration))
     };
     decoded().map_err(|source| Unreadable::new(set.as_str(), entity, source))
 }
@@ -62,9 +65,9 @@ pub(super) fn write(
         stored::check(row)?;
         let json = stored::encode(row.features())
             .map_err(|error| failed(rusqlite::Error::ToSqlConversionFailure(error.into())))?;
-        statement
-            .execute(params![set.as_str(), row.entity().as_str(), row.timestamp().as_microsecond(), json])
-            .map_err(&failed)?;
+        let (entity, at) = (row.entity().as_str(), row.timestamp().as_microsecond());
+        let declaration = row.declaration().map(|declaration| declaration.to_string());
+        statement.execute(params![set.as_str(), entity, at, json, declaration]).map_err(&failed)?;
     }
     Ok(())
 }
@@ -109,7 +112,7 @@ pub(super) fn history(
     request: &HistoryRequest,
 ) -> Result<Vec<FeatureRow>, RetrieveError> {
     let failed = failing("read the history of features");
-    let sql = "SELECT timestamp, features FROM feature_data WHERE feature_set_name = ?1 AND entity = ?2
+    let sql = "SELECT timestamp, features, declaration FROM feature_data WHERE feature_set_name = ?1 AND entity = ?2
         AND timestamp >= ?3 AND timestamp < ?4 ORDER BY timestamp LIMIT ?5";
     let micros =
         |at: Option<Timestamp>, or| at.map_or(or, |at| crate::timestamp::to_micros(at).as_microsecond());

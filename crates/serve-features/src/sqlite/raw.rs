@@ -109,7 +109,8 @@ fn number_of(value: Option<&Value<'_>>) -> Option<f64> {
 }
 
 fn encoded(values: &Values) -> rusqlite::Result<String> {
-    stored::encode(values).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    stored::encode(stored::pairs(values))
+        .map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
 }
 
 /// One slot an entity, in order: its rows as far back as asked.

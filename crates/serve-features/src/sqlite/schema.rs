@@ -51,10 +51,14 @@ const MIGRATIONS: &[&str] = &[
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX feature_state_entity ON feature_state (entity, timestamp);
 ",
+    // What computed the row; NULL: it came ready, or is older than the column.
+    "
+    ALTER TABLE feature_data ADD COLUMN declaration TEXT;
+",
 ];
 
 /// The version that this program reads and writes.
-pub(crate) const CURRENT: i64 = 2;
+pub(crate) const CURRENT: i64 = 3;
 
 /// A file's schema, as far as it matters for opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -68,12 +68,6 @@ pub enum OpenError {
         /// What the client said.
         source: Cause,
     },
-    /// `cache.url` names a store that is no cache.
-    #[error("`{url}` cannot be a cache (features.cache.url): expected `redis://…`")]
-    NoCache {
-        /// The store.
-        url: String,
-    },
     /// The program was built without the store.
     #[error("this program was built without `{scheme}://` feature stores")]
     NotBuilt {

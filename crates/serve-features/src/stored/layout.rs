@@ -1,5 +1,5 @@
 //! Decoding rows of a set whose names are known already: the rows of a set name the same features in the same order, so a
-//! name is compared where it stands and shared, instead of parsed, allocated and freed for every row.
+//! name is compared where it stands, instead of parsed, allocated and freed for every row, and all rows share one list of them.
 //!
 //! What does not follow the last layout seen goes through serde_json, and becomes the layout when it is sound. Both ways give
 //! equal values: numbers are read to the nearest `f64`, whatever JSON refuses is refused. The memory is bounded by
@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use serve_core::Value;
+use serve_core::{Value, number};
 
-use super::{Features, decode, number};
+use super::decode;
 use crate::name::FeatureSetName;
+use crate::row::Names;
 
 /// Sets whose layouts are kept; beyond, all are forgotten and learnt again.
 const SETS: usize = 128;
@@ -20,13 +21,19 @@ const NAMES: usize = 4096;
 /// Rows whose names take more bytes together as well.
 const NAME_BYTES: usize = 128 * 1024;
 
-/// The names of a row.
-type Layout = Vec<Known>;
+/// A row's names, and its values in their order.
+pub(crate) type Row = (Names, Vec<Value<'static>>);
 
-/// A name, and the JSON text that stands for it.
+/// The names of a row.
+#[derive(Debug, Default)]
+struct Layout {
+    names: Names,
+    known: Box<[Known]>,
+}
+
+/// The JSON text that stands for a name.
 #[derive(Debug)]
 struct Known {
-    name: Arc<str>,
     quoted: Box<str>,
     /// All that stood between two values: the name with its comma and colon, spaced as in the row that was learnt.
     lead: Box<str>,
@@ -62,46 +69,43 @@ pub(crate) struct Decoder<'a> {
 
 impl Decoder<'_> {
     /// The names and values of a JSON object, in its order, as [`decode`].
-    pub(crate) fn decode(&mut self, json: &str) -> serde_json::Result<Features> {
-        if let Some(features) = follow(&self.layout, json) {
-            return Ok(features);
+    pub(crate) fn decode(&mut self, json: &str) -> serde_json::Result<Row> {
+        if let Some(values) = follow(&self.layout, json) {
+            return Ok((Arc::clone(&self.layout.names), values));
         }
-        let features = decode(json.as_bytes(), &[])?;
-        let bytes: usize = features.iter().map(|(name, _)| name.len()).sum();
-        if (1..=NAMES).contains(&features.len()) && bytes <= NAME_BYTES {
-            self.layout = Arc::new(layout_of(&features, json)?);
+        let (names, values): (Vec<_>, Vec<_>) = decode(json.as_bytes(), &[])?.into_iter().unzip();
+        let (bytes, names) = (names.iter().map(|name| name.len()).sum::<usize>(), Names::from(names));
+        if (1..=NAMES).contains(&names.len()) && bytes <= NAME_BYTES {
+            self.layout = Arc::new(layout_of(&names, json)?);
             self.layouts.learn(self.set, Arc::clone(&self.layout));
         }
-        Ok(features)
+        Ok((names, values))
     }
 }
 
 /// The names as they follow one another in `json`.
-fn layout_of(features: &Features, json: &str) -> serde_json::Result<Layout> {
-    let known = |(i, (name, _)): (usize, &(Arc<str>, Value<'_>))| {
-        let quoted = serde_json::to_string(&**name)?;
-        Ok((i == 0, Arc::clone(name), quoted))
-    };
-    let names: Vec<_> = features.iter().enumerate().map(known).collect::<serde_json::Result<_>>()?;
+fn layout_of(names: &Names, json: &str) -> serde_json::Result<Layout> {
+    let quoted = names.iter().map(|name| serde_json::to_string(&**name));
+    let quoted: Vec<String> = quoted.collect::<serde_json::Result<_>>()?;
     // PostgreSQL writes a space behind a colon and a comma, we write none.
-    let spaced = names.first().is_some_and(|(_, _, quoted)| json.starts_with(&format!("{{{quoted}: ")));
+    let spaced = quoted.first().is_some_and(|quoted| json.starts_with(&format!("{{{quoted}: ")));
     let space = if spaced { " " } else { "" };
-    let known = |(first, name, quoted): (bool, Arc<str>, String)| {
-        let before = if first { "{".to_owned() } else { format!(",{space}") };
-        Known { name, lead: format!("{before}{quoted}:{space}").into(), quoted: quoted.into() }
+    let known = |(i, quoted): (usize, String)| {
+        let before = if i == 0 { "{".to_owned() } else { format!(",{space}") };
+        Known { lead: format!("{before}{quoted}:{space}").into(), quoted: quoted.into() }
     };
-    Ok(names.into_iter().map(known).collect())
+    Ok(Layout { names: Arc::clone(names), known: quoted.into_iter().enumerate().map(known).collect() })
 }
 
-/// The row, if it has exactly these names in this order and values of a plain form.
-fn follow(layout: &Layout, json: &str) -> Option<Features> {
-    if layout.is_empty() {
+/// The row's values, if it has exactly these names in this order and values of a plain form.
+fn follow(layout: &Layout, json: &str) -> Option<Vec<Value<'static>>> {
+    if layout.known.is_empty() {
         return None;
     }
     let mut rest = Rest { json, at: 0 };
-    let mut features = Features::with_capacity(layout.len());
+    let mut values = Vec::with_capacity(layout.known.len());
     let mut before = b'{';
-    for Known { name, quoted, lead } in layout {
+    for Known { quoted, lead } in &layout.known {
         if rest.left().starts_with(lead.as_bytes()) {
             rest.at += lead.len();
         } else {
@@ -110,12 +114,12 @@ fn follow(layout: &Layout, json: &str) -> Option<Features> {
             rest.at += rest.left().starts_with(quoted.as_bytes()).then_some(quoted.len())?;
             rest.take(b':')?;
         }
-        features.push((Arc::clone(name), rest.value()?));
+        values.push(rest.value()?);
         before = b',';
     }
     rest.take(b'}')?;
     rest.skip_space();
-    rest.left().is_empty().then_some(features)
+    rest.left().is_empty().then_some(values)
 }
 
 /// What is still to be read.
@@ -191,11 +195,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::stored::{self, encode};
+    use crate::stored::{self, Features, encode};
 
     /// By serde alone, without a layout.
-    fn decode(json: &str) -> serde_json::Result<Features> {
-        stored::decode(json.as_bytes(), &[])
+    fn decode(json: &str) -> serde_json::Result<Row> {
+        let (names, values): (Vec<_>, Vec<_>) = stored::decode(json.as_bytes(), &[])?.into_iter().unzip();
+        Ok((names.into(), values))
     }
 
     fn set() -> FeatureSetName {
@@ -203,8 +208,8 @@ mod tests {
     }
 
     /// Bits too: `-0.0` is not `0.0`.
-    fn shown(features: &Features) -> String {
-        format!("{features:?}")
+    fn shown(row: &Row) -> String {
+        format!("{row:?}")
     }
 
     #[test]
@@ -214,9 +219,7 @@ mod tests {
         let mut first = layouts.decoder(&set).decode(json).expect("decodes");
         let mut decoder = layouts.decoder(&set);
         let second = decoder.decode(r#" { "a" : -0 , "b \"q\"":2e3,"c":false,"t":"é"} "#).expect("decodes");
-        for ((a, _), (b, _)) in first.iter().zip(&second) {
-            assert!(Arc::ptr_eq(a, b), "{a}");
-        }
+        assert!(Arc::ptr_eq(&first.0, &second.0), "{first:?}");
         first = decode(r#"{"a":-0,"b \"q\"":2e3,"c":false,"t":"é"}"#).expect("decodes");
         assert_eq!(shown(&second), shown(&first));
     }
@@ -228,7 +231,7 @@ mod tests {
             let features = layouts.decoder(&set).decode(json).expect("decodes");
             assert_eq!(features, decode(json).expect("decodes"), "{json}");
         }
-        assert_eq!(layouts.decoder(&set).layout.len(), 2);
+        assert_eq!(layouts.decoder(&set).layout.names.len(), 2);
     }
 
     #[test]
@@ -279,7 +282,7 @@ mod tests {
             let (layouts, set) = (Layouts::default(), set());
             for (a, b, c) in rows {
                 let features: Features = vec![("a".into(), a), (name.as_str().into(), b), ("c".into(), c)];
-                let json = encode(&features).expect("encodes");
+                let json = encode(stored::pairs(&features)).expect("encodes");
                 let got = layouts.decoder(&set).decode(&json).expect("decodes");
                 prop_assert_eq!(shown(&got), shown(&decode(&json).expect("decodes")));
             }

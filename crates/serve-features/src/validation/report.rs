@@ -24,6 +24,8 @@ pub struct SetReport {
     pub stale: usize,
     /// How many of them lie further in the future than clocks may differ.
     pub in_future: usize,
+    /// How many of them an older declaration computed.
+    pub outdated: usize,
     /// The age of the newest of them.
     pub newest_age_seconds: Option<f64>,
     /// The age of the oldest of them.
@@ -64,6 +66,7 @@ impl SetReport {
             sampled: 0,
             stale: 0,
             in_future: 0,
+            outdated: 0,
             newest_age_seconds: None,
             oldest_age_seconds: None,
             features: Vec::new(),

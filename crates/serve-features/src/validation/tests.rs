@@ -134,7 +134,7 @@ fn on_read_what_is_missing_is_filled_or_rejects_the_row() {
 fn a_sound_row_is_shared_and_not_copied() {
     let stored = row(&[("rsi", Value::Number(1.0)), ("mood", Value::Number(0.0)), ("venue", text("x"))]);
     let checked = validator().on_read(&stored);
-    assert!(std::ptr::eq(checked.row.features(), stored.features()));
+    assert!(std::ptr::eq(checked.row.values(), stored.values()));
 }
 
 #[test]

@@ -87,7 +87,9 @@ fn every_kind_of_value_comes_back_with_every_bit() {
         let found = fetch(store, &["A \"quoted\" 'n'"], None).remove(0).expect("is there");
         // PostgreSQL keeps values by name; the others keep their order too.
         let by_name = |row: &FeatureRow| {
-            let mut features = row.features().to_vec();
+            let owned =
+                |(name, value): (&std::sync::Arc<str>, &Value<'static>)| (name.clone(), value.clone());
+            let mut features: Vec<_> = row.features().map(owned).collect();
             if store.kind() == "postgres" {
                 features.sort_by(|(a, _), (b, _)| a.cmp(b));
             }
@@ -95,6 +97,27 @@ fn every_kind_of_value_comes_back_with_every_bit() {
         };
         assert_eq!(by_name(&found), by_name(&row), "{store:?}");
         assert_eq!(row.timestamp().as_nanosecond(), -1_000);
+    });
+}
+
+#[test]
+fn a_row_keeps_the_name_of_the_declaration_that_computed_it() {
+    let text = "feature_sets: { vader: { entity: symbol, sources: { price: { table: price_data } }, features: { x: close } } }";
+    let computed_by = serve_features::Declarations::parse(text).expect("is sound").sets()[0].digest();
+    assert!(computed_by.is_some());
+    every_store(|store| {
+        let marked = |by| row("A", "2024-01-01", 1.0).computed_by(by);
+        write(store, "vader", vec![marked(computed_by), row("B", "2024-01-01", 1.0)]);
+        let found = |names: &[&str]| -> Vec<_> {
+            fetch(store, names, None).into_iter().map(|row| row.expect("is there").declaration()).collect()
+        };
+        assert_eq!(found(&["A"]), [computed_by], "{store:?}");
+        assert_eq!(found(&["A", "B"]), [computed_by, None], "{store:?}");
+        let sampled = block_on(store.sample(set("vader"), 1)).expect("reads").remove(0).expect("reads");
+        assert_eq!(sampled.declaration(), computed_by, "{store:?}");
+        // A row that comes ready in its place is no computed one.
+        write(store, "vader", vec![marked(None)]);
+        assert_eq!(found(&["A"]), [None], "{store:?}");
     });
 }
 

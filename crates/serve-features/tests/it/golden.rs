@@ -63,7 +63,7 @@ fn agrees(set: &str, prices: File, news: File, expected: &[FeatureRow]) {
         let at = computed.timestamps().binary_search(&expected.timestamp()).expect("every moment has a row");
         let got = computed.row(at).expect("is there");
         assert_eq!(got.entity(), expected.entity());
-        for ((name, got), (expected_name, expected_value)) in got.features().iter().zip(expected.features()) {
+        for ((name, got), (expected_name, expected_value)) in got.features().zip(expected.features()) {
             assert_eq!(name, expected_name);
             let difference = difference(got, expected_value);
             differences.extend(difference.map(|text| format!("{name} at {}: {text}", expected.timestamp())));
@@ -88,7 +88,7 @@ fn the_golden_values_test_something() {
     for (file, rows, least) in [("expected.csv", 120, 30), ("days-expected.csv", 62, 20)] {
         let expected = expected(file);
         assert_eq!(expected.len(), rows);
-        let names: Vec<&str> = expected[0].features().iter().map(|(name, _)| &**name).collect();
+        let names: Vec<&str> = expected[0].names().iter().map(|name| &**name).collect();
         for name in names {
             let values = expected.iter().filter_map(|row| row.get(name));
             let numbers = values.filter(|value| matches!(value, Value::Number(_))).count();

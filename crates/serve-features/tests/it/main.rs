@@ -29,6 +29,7 @@ mod retrieval;
 mod same_bits;
 mod sqlite;
 mod tables;
+mod threads;
 mod training;
 mod vader;
 mod vocabulary;

@@ -33,7 +33,7 @@ fn a_schema_that_is_not_migrated_is_refused_with_the_command() {
     let error = block_on(store.fetch(newest("A"))).expect_err("is refused");
     let told = told(&error);
     assert!(told.contains(
-        "has schema version 0, expected 1: run `serve-ctl features migrate --features postgres://"
+        "has schema version 0, expected 2: run `serve-ctl features migrate --features postgres://"
     ));
     assert!(!told.contains(database.password()) && told.contains("serve:***@"), "{told}");
     assert_eq!((error.fault(), error.retry_helps()), (Fault::Upstream, false));
@@ -57,7 +57,23 @@ fn several_may_migrate_at_once_and_again() {
             scope.spawn(|| PostgresStore::migrate(&database.url(""), options()).expect("migrates"));
         }
     });
-    assert_eq!(database.count("SELECT count(*) FROM serve_features_schema"), 1);
+    assert_eq!(database.count("SELECT count(*) FROM serve_features_schema"), 2);
+}
+
+#[test]
+fn rows_from_before_declarations_were_kept_come_through_a_migration() {
+    let database = Database::new();
+    database.sql(
+        "ALTER TABLE feature_data DROP COLUMN declaration;
+         DELETE FROM serve_features_schema WHERE version = 2;
+         INSERT INTO feature_data VALUES ('vader', 'A', '2024-01-01', '{\"x\": 1}')",
+    );
+    let error = block_on(database.store().ping()).expect_err("is refused");
+    assert!(told(&error).contains("has schema version 1, expected 2"), "{}", told(&error));
+    PostgresStore::migrate(&database.url(""), options()).expect("migrates");
+    let found = block_on(database.store().fetch(newest("A"))).expect("fetches").remove(0).expect("reads");
+    let found = found.expect("is there");
+    assert_eq!((found.get("x"), found.declaration()), (Some(&1.0.into()), None));
 }
 
 #[test]
@@ -65,9 +81,9 @@ fn a_newer_schema_is_refused() {
     let database = Database::new();
     database.sql("INSERT INTO serve_features_schema VALUES (7)");
     let migrated = PostgresStore::migrate(&database.url(""), options());
-    assert!(matches!(migrated, Err(OpenError::TooNew { found: 7, expected: 1, .. })));
+    assert!(matches!(migrated, Err(OpenError::TooNew { found: 7, expected: 2, .. })));
     let error = block_on(database.store().ping()).expect_err("is refused");
-    assert!(told(&error).contains("has schema version 7, newer than this program's 1"), "{}", told(&error));
+    assert!(told(&error).contains("has schema version 7, newer than this program's 2"), "{}", told(&error));
 }
 
 #[test]

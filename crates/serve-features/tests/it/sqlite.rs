@@ -48,7 +48,7 @@ fn a_file_of_another_program_is_refused_unharmed_until_migrated() {
     let foreign = Connection::open(&path).expect("opens");
     foreign.execute_batch("CREATE TABLE theirs (x)").expect("creates");
     let error = SqliteDatabase::open(&path, options()).expect_err("is refused");
-    assert!(matches!(error, OpenError::NotMigrated { found: 0, expected: 2, .. }));
+    assert!(matches!(error, OpenError::NotMigrated { found: 0, expected: 3, .. }));
     assert!(error.to_string().contains("run `serve-ctl features migrate --features sqlite:///"), "{error}");
     let mode: String = foreign.pragma_query_value(None, "journal_mode", |row| row.get(0)).expect("reads");
     assert_eq!(mode, "delete");
@@ -58,11 +58,30 @@ fn a_file_of_another_program_is_refused_unharmed_until_migrated() {
 }
 
 #[test]
+fn rows_from_before_declarations_were_kept_come_through_a_migration() {
+    let (_folder, path) = file();
+    let row = row("A", "2024-01-01", 1.0);
+    let mut database = SqliteDatabase::open(&path, options()).expect("opens");
+    database.write_features(&set("vader"), std::slice::from_ref(&row)).expect("writes");
+    drop(database);
+    let before = Connection::open(&path).expect("opens");
+    before
+        .execute_batch("ALTER TABLE feature_data DROP COLUMN declaration; PRAGMA user_version = 2")
+        .expect("goes back");
+    drop(before);
+    let refused = SqliteDatabase::open(&path, options());
+    assert!(matches!(refused, Err(OpenError::NotMigrated { found: 2, expected: 3, .. })));
+    let migrated = SqliteDatabase::migrate(&path, options()).expect("migrates");
+    let found = readable(migrated.fetch(&newest("A")).expect("fetches")).remove(0);
+    assert_eq!(found, Some(row));
+}
+
+#[test]
 fn a_file_of_a_newer_program_is_refused() {
     let (_folder, path) = file();
     Connection::open(&path).and_then(|file| file.pragma_update(None, "user_version", 7)).expect("is written");
     for opened in [SqliteDatabase::open(&path, options()), SqliteDatabase::migrate(&path, options())] {
-        assert!(matches!(opened, Err(OpenError::TooNew { found: 7, expected: 2, .. })));
+        assert!(matches!(opened, Err(OpenError::TooNew { found: 7, expected: 3, .. })));
     }
 }
 
@@ -228,7 +247,11 @@ fn a_row_that_cannot_be_read_fails_alone() {
     block_on(store.write(set("vader"), vec![row("B", "2024-01-01", 2.0)])).expect("writes");
     let other = Connection::open(&path).expect("opens");
     let rows = "('vader', 'A', 0, '[1]'), ('vader', 'C', 0, '{'), ('vader', 'D', -9223372036854775807, '{}')";
-    other.execute_batch(&format!("INSERT INTO feature_data VALUES {rows}")).expect("inserts");
+    other
+        .execute_batch(&format!(
+            "INSERT INTO feature_data (feature_set_name, entity, timestamp, features) VALUES {rows}"
+        ))
+        .expect("inserts");
     let many = FetchRequest::newest(set("vader"), ["A", "B", "C", "D", "E"].map(entity));
     let slots = block_on(store.fetch(many)).expect("fetches");
     let said: Vec<String> = slots

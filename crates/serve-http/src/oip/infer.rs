@@ -2,30 +2,21 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, StatusCode, header};
-use serde::Serialize;
+use http::{HeaderValue, StatusCode, header};
 use serve_app::context::Priority;
 use serve_app::{Context, Stage};
 use serve_core::BatchPrediction;
 use serve_registry::Deployment;
 
 use super::matrix::matrix;
-use super::outputs::{Output, OutputTensor, Wanted, wanted};
+use super::outputs::{Output, Wanted, wanted};
 use super::request::{HEADER_LENGTH, InferRequest};
 use super::{failure, guarded, query};
 use crate::call::Call;
-use crate::failure::Failure;
+use crate::failure::{Dialect, Failure};
 use crate::reply::{self, Reply};
 use crate::routes::App;
-
-/// The JSON of an answer.
-#[derive(Serialize)]
-struct InferResponse<'a> {
-    model_name: &'a str,
-    model_version: &'a str,
-    id: &'a str,
-    outputs: Vec<OutputTensor<'a>>,
-}
+use crate::scoring;
 
 /// Answers tensors of rows with tensors of answers. Any bad row refuses the request, as the protocol has no place for
 /// errors of rows.
@@ -57,9 +48,11 @@ async fn answer(app: &App, call: &Call, deployment: Arc<Deployment>) -> Result<(
     for (row, outcome) in batch.iter().enumerate() {
         outcome.map_err(|error| Failure::invalid("invalid_row", format!("row {row}: {error}")))?;
     }
-    let id = id.as_deref().unwrap_or(&call.id.0);
-    let reply = call.context.timed(Stage::Write, || write(&deployment, id, &wanted, &batch));
-    Ok((reply, batch.len()))
+    let (rows, cost) = (batch.len(), scoring::writing(batch.scores().len() * wanted.len()));
+    let id: Arc<str> = id.map_or_else(|| Arc::clone(&call.id.0), Arc::from);
+    let write = move |batch| write(&deployment, &id, &wanted, &batch);
+    let reply = app.service.write(&call.context, cost, vec![batch], write).await?;
+    Ok((reply.into_iter().next().ok_or_else(Failure::internal)?, rows))
 }
 
 /// Notes how urgent a request says that it is, and how long its client waits.
@@ -75,27 +68,44 @@ fn heed(context: &Context, request: &InferRequest<'_>) {
 /// JSON, and after it the outputs that are binary.
 fn write(deployment: &Deployment, id: &str, wanted: &[Wanted], batch: &BatchPrediction) -> Reply {
     let outputs: Vec<Output<'_>> = wanted.iter().map(|one| one.of(deployment, batch)).collect();
-    let manifest = deployment.manifest();
-    let response = InferResponse {
-        model_name: manifest.name.as_str(),
-        model_version: manifest.version.as_str(),
-        id,
-        outputs: outputs.iter().map(Output::tensor).collect(),
-    };
-    if !outputs.iter().any(Output::is_binary) {
-        return reply::json(StatusCode::OK, &response);
+    let size: usize = outputs.iter().map(Output::size).sum();
+    let mut body = Vec::with_capacity(512 + size);
+    if json(&mut body, deployment, id, &outputs).is_err() {
+        return Failure::internal().reply(Dialect::Oip, id);
     }
-    let binary: usize = outputs.iter().map(Output::binary_size).sum();
-    // Room for the JSON of two outputs, which is all it has where both are binary.
-    let mut body = Vec::with_capacity(512 + binary);
-    if serde_json::to_writer(&mut body, &response).is_err() {
-        return reply::json(StatusCode::OK, &response);
+    if !outputs.iter().any(Output::is_binary) {
+        return reply::raw(StatusCode::OK, body.into());
     }
     let length = body.len();
     outputs.iter().for_each(|output| output.write_binary(&mut body));
     let mut reply = reply::raw(StatusCode::OK, body.into());
     let headers = reply.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(HeaderName::from_static(HEADER_LENGTH), HeaderValue::from(length));
+    headers.insert(HEADER_LENGTH, HeaderValue::from(length));
     reply
+}
+
+/// The JSON of an answer: `{"model_name", "model_version", "id", "outputs": […]}`.
+fn json(
+    body: &mut Vec<u8>,
+    deployment: &Deployment,
+    id: &str,
+    outputs: &[Output<'_>],
+) -> serde_json::Result<()> {
+    let manifest = deployment.manifest();
+    // Names and versions have no character that JSON writes otherwise.
+    let head =
+        ["{\"model_name\":\"", manifest.name.as_str(), "\",\"model_version\":\"", manifest.version.as_str()];
+    head.iter().for_each(|piece| body.extend_from_slice(piece.as_bytes()));
+    body.extend_from_slice(b"\",\"id\":");
+    serde_json::to_writer(&mut *body, id)?;
+    body.extend_from_slice(b",\"outputs\":[");
+    for (at, output) in outputs.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        output.write_json(body)?;
+    }
+    body.extend_from_slice(b"]}");
+    Ok(())
 }

@@ -133,44 +133,42 @@ enum Data<'a> {
     Words(Vec<Cow<'a, str>>),
 }
 
-/// An output as it stands in the JSON.
-#[derive(Debug, Serialize)]
-pub(super) struct OutputTensor<'a> {
-    name: &'static str,
-    shape: [usize; 2],
-    datatype: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    parameters: Option<OutputTensorParameters>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a Data<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct OutputTensorParameters {
-    binary_data_size: usize,
-}
-
 impl Output<'_> {
     /// Whether its elements follow the JSON.
     pub(super) fn is_binary(&self) -> bool {
         self.wanted.binary
     }
 
-    /// As it stands in the JSON.
-    pub(super) fn tensor(&self) -> OutputTensor<'_> {
-        let binary = self.is_binary();
-        OutputTensor {
-            name: self.wanted.name,
-            shape: self.shape,
-            datatype: self.datatype,
-            parameters: binary.then(|| OutputTensorParameters { binary_data_size: self.data.binary_size() }),
-            data: (!binary).then_some(&self.data),
+    /// Writes it as it stands in the JSON: `{"name", "shape", "datatype"}`, and `data` or the size of what follows.
+    pub(super) fn write_json(&self, body: &mut Vec<u8>) -> serde_json::Result<()> {
+        let number = |body: &mut Vec<u8>, number: usize| {
+            body.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        };
+        // The names of outputs and of types need no escapes.
+        for piece in ["{\"name\":\"", self.wanted.name, "\",\"shape\":["] {
+            body.extend_from_slice(piece.as_bytes());
         }
+        number(body, self.shape[0]);
+        body.push(b',');
+        number(body, self.shape[1]);
+        for piece in ["],\"datatype\":\"", self.datatype, "\""] {
+            body.extend_from_slice(piece.as_bytes());
+        }
+        if self.is_binary() {
+            body.extend_from_slice(b",\"parameters\":{\"binary_data_size\":");
+            number(body, self.data.binary_size());
+            body.push(b'}');
+        } else {
+            body.extend_from_slice(b",\"data\":");
+            serde_json::to_writer(&mut *body, &self.data)?;
+        }
+        body.push(b'}');
+        Ok(())
     }
 
-    /// Bytes that follow the JSON.
-    pub(super) fn binary_size(&self) -> usize {
-        if self.is_binary() { self.data.binary_size() } else { 0 }
+    /// About how many bytes its elements take.
+    pub(super) fn size(&self) -> usize {
+        self.data.binary_size()
     }
 
     /// Appends them.

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serve_core::Signature;
@@ -14,7 +14,7 @@ use super::tensor::Tensor;
 use crate::failure::Failure;
 
 /// The length of the JSON of a body that goes on after it.
-pub(super) const HEADER_LENGTH: &str = "inference-header-content-length";
+pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct InferRequest<'a> {

@@ -6,23 +6,28 @@ use super::described::{MODEL_NAME, SELECTOR};
 use super::known::{Group, Known, KnownSet};
 
 /// A moment that has been: rows of the future are refused. RFC 3339 with a zone.
+///
+/// Told are years up to one that ends before the newest rows of the default entities: so who tries out, or has a program try,
+/// what this document tells does not change what predictions of them are made from.
 pub(super) fn moment(year: i16) -> Json {
-    let (decade, last) = (year / 10, year % 10);
-    let until = format!("(?:1[0-9]{{3}}|200[0-9]|20(?:{})[0-9]|{decade}[0-{last}])", decades(year));
+    let decades = (200..year / 10).map(|decade| format!("{decade}[0-9]"));
+    let last = (year >= 2000).then(|| format!("{}[0-{}]", year / 10, year % 10));
+    let until: Vec<String> = ["1[0-9]{3}".to_owned()].into_iter().chain(decades).chain(last).collect();
     let day = "(?:(?:0[13578]|1[02])-(?:0[1-9]|[12][0-9]|3[01])|(?:0[469]|11)-(?:0[1-9]|[12][0-9]|30)|02-(?:0[1-9]|1[0-9]|2[0-8]))";
     let time = r"T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,9})?";
+    let until = until.join("|");
     json!({
         "type": "string",
-        "description": "A moment that has been, RFC 3339 with a zone. (The 29th of February is one too.)",
-        "pattern": format!("^{until}-{day}{time}(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])$"),
-        "examples": ["2025-10-04T13:50:00Z"],
+        "description": "A moment that has been, RFC 3339 with a zone. (The pattern ends before the newest rows, so that trying this \
+                        out leaves them the newest; later moments until now are taken too, and so is the 29th of February.)",
+        "pattern": format!("^(?:{until})-{day}{time}(?:Z|[+-](?:0[0-9]|1[0-3]):[0-5][0-9])$"),
+        "examples": [a_moment(year)],
     })
 }
 
-/// The whole decades of this century since 2010 and before the year's own.
-fn decades(year: i16) -> String {
-    let passed: Vec<String> = (1..(year % 100) / 10).map(|decade| decade.to_string()).collect();
-    passed.join("|")
+/// A moment of that year.
+pub(super) fn a_moment(year: i16) -> String {
+    format!("{year}-10-04T13:00:00Z")
 }
 
 /// 1 to 256 bytes without control characters: of ASCII as many characters, of others a quarter of them for sure.
@@ -35,6 +40,14 @@ pub(super) fn entity() -> Json {
         ],
         "examples": ["SOL/USD"],
     })
+}
+
+/// Any values by position, or a list of one such row.
+pub(super) fn any_list() -> Json {
+    let flat = json!({ "type": "array", "items": { "type": ["number", "string", "boolean", "null"] } });
+    let row =
+        json!({ "type": "array", "items": { "type": "array", "items": {} }, "minItems": 1, "maxItems": 1 });
+    json!({ "anyOf": [flat, row], "description": "Values by position, or a list of one such row." })
 }
 
 fn text(value: &str) -> Json {
@@ -55,6 +68,12 @@ fn moment_ref() -> Json {
     or_null(&json!({ "$ref": "#/components/schemas/Moment" }))
 }
 
+/// Whether a request without a body is answered: from stored features of the default model's set.
+pub(super) fn answers_nothing(known: &Known) -> bool {
+    let set = known.default_model().and_then(|model| model.feature_set.as_deref());
+    known.sets.iter().any(|one| Some(one.name.as_str()) == set && one.newest.is_some())
+}
+
 /// What a prediction may be asked.
 pub(super) fn predict(known: &Known) -> Json {
     let mut forms: Vec<Json> = Vec::new();
@@ -67,6 +86,7 @@ pub(super) fn predict(known: &Known) -> Json {
         let mut bare = model.by_name();
         bare["description"] =
             json!(format!("Features of {}, the default model, and nothing else.", model.name));
+        bare["minProperties"] = json!(1);
         forms.push(bare);
     }
     forms.extend(known.sets.iter().flat_map(|set| of_stored(known, set)));
@@ -216,6 +236,35 @@ pub(super) fn predict_examples(known: &Known) -> Json {
         );
     }
     Json::Object(shown)
+}
+
+/// Many at once.
+pub(super) fn batch_examples(known: &Known) -> Option<Json> {
+    let stored =
+        known.stored().and_then(|(set, entity)| Some((known.models_of(&set.name).next()?, set, entity)));
+    if let Some((model, set, entity)) = stored {
+        let then = set.newest.map(|newest| json!({ "entity": entity, "timestamp": newest.to_string() }));
+        let rows: Vec<Json> = [Some(json!({ "entity": entity })), then].into_iter().flatten().collect();
+        return Some(json!({
+            "two_rows": { "summary": "Two rows", "value": { "model": model.name, "requests": rows } },
+            "symbols": { "summary": "Symbols", "value": { "model": model.name, "symbols": [entity] } },
+        }));
+    }
+    let model = known.models.first()?;
+    let rows = [model.named_example(), model.positional_example()];
+    Some(
+        json!({ "two_rows": { "summary": "Two rows", "value": { "model": model.name, "instances": rows } } }),
+    )
+}
+
+/// What Feast's client would ask.
+pub(super) fn online_example(known: &Known) -> Option<Json> {
+    let (set, entity) = known.stored()?;
+    let names = set.features.iter().take(2).map(|feature| format!("{}:{}", set.name, feature.name()));
+    let features: Vec<String> = names.collect();
+    let entities = Map::from_iter([(set.entity_key.clone(), json!([entity]))]);
+    let value = json!({ "features": features, "entities": entities });
+    Some(json!({ "two_features": { "summary": "Two features", "value": value } }))
 }
 
 pub(super) fn compared_example(known: &Known) -> Json {

@@ -2,8 +2,9 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::known::KnownModel;
-use super::rows::list_of;
+use super::asked::a_moment;
+use super::known::{Known, KnownModel};
+use super::rows::{list_of, value_of};
 
 /// The schema and the examples of a body.
 pub(super) type Body = (Json, Json);
@@ -18,7 +19,7 @@ pub(super) fn infer(model: &KnownModel) -> Body {
         let shape = list_of(&[json!({ "const": 1 }), json!({ "const": model.inputs.len() })]);
         json!({ "type": "array", "minItems": 1, "maxItems": 1, "items": {
             "type": "object",
-            "properties": { "name": { "const": "input" }, "datatype": { "enum": ["FP64", "FP32"] }, "shape": shape,
+            "properties": { "name": { "type": "string", "description": "Any name, such as `input`." }, "datatype": { "enum": ["FP64", "FP32"] }, "shape": shape,
                             "data": model.numbers() },
             "required": ["name", "datatype", "shape", "data"],
         } })
@@ -44,25 +45,40 @@ fn open(key: &str, schema: &Json, others: &Json) -> Json {
     json!({ "type": "object", "properties": properties, "required": [key] })
 }
 
-fn many(row: &Json, rows: usize) -> Json {
-    json!({ "type": "array", "items": row, "maxItems": rows })
+/// Rows. (`maxItems` would promise that as many of any size fit into a body.)
+fn many(row: &Json) -> Json {
+    json!({ "type": "array", "items": row })
+}
+
+/// How many rows there may be.
+fn most(rows: usize) -> String {
+    format!("At most {rows} rows (`limits.batch_rows`), in a body of at most `http.max_body_bytes`.")
+}
+
+/// A row by position; of one input its bare value too.
+fn positional(model: &KnownModel) -> Json {
+    let row = model.by_position();
+    match &model.inputs[..] {
+        [input] => json!({ "anyOf": [row, value_of(input)] }),
+        _ => row,
+    }
 }
 
 /// MLflow's four forms.
 pub(super) fn invocations(model: &KnownModel, rows: usize) -> Body {
-    let (by_name, by_position) = (model.by_name(), model.by_position());
+    let (record, by_position) = (model.record(), model.by_position());
     let split = json!({
         "type": "object",
-        "properties": { "columns": { "const": model.names() }, "data": many(&by_position, rows) },
-        "required": ["columns", "data"],
+        "properties": { "columns": { "enum": [model.names(), null] }, "index": {}, "data": many(&by_position) },
+        "required": ["data"],
         "additionalProperties": false,
     });
     let none = json!({});
-    let schema = json!({ "anyOf": [
+    let schema = json!({ "description": most(rows), "anyOf": [
         open("dataframe_split", &split, &none),
-        open("dataframe_records", &many(&by_name, rows), &none),
-        open("instances", &many(&by_position, rows), &none),
-        open("instances", &many(&by_name, rows), &none),
+        open("dataframe_records", &many(&record), &none),
+        open("instances", &many(&positional(model)), &none),
+        open("instances", &many(&record), &none),
         open("inputs", &model.by_column(), &none),
     ] });
     let split = json!({ "columns": model.names(), "data": [model.positional_example()] });
@@ -76,9 +92,9 @@ pub(super) fn invocations(model: &KnownModel, rows: usize) -> Body {
 /// TensorFlow Serving's two forms.
 pub(super) fn v1(model: &KnownModel, rows: usize) -> Body {
     let others = json!({ "signature_name": { "enum": ["serving_default", "", null] } });
-    let schema = json!({ "anyOf": [
-        open("instances", &many(&model.by_position(), rows), &others),
-        open("instances", &many(&model.by_name(), rows), &others),
+    let schema = json!({ "description": most(rows), "anyOf": [
+        open("instances", &many(&positional(model)), &others),
+        open("instances", &many(&model.record()), &others),
         open("inputs", &model.by_column(), &others),
     ] });
     let shown = json!({
@@ -89,7 +105,7 @@ pub(super) fn v1(model: &KnownModel, rows: usize) -> Body {
 }
 
 /// Rows to be stored: one, or several under `rows`.
-pub(super) fn stored(field: &str, values: &Json, example: &Json, rows: usize) -> Body {
+pub(super) fn stored(field: &str, values: &Json, example: &Json, known: &Known) -> Body {
     let whole = json!({ "type": "integer", "minimum": -8_999_999_999_999_999_i64, "maximum": 8_999_999_999_999_999_i64 });
     let row = json!({
         "type": "object",
@@ -98,8 +114,8 @@ pub(super) fn stored(field: &str, values: &Json, example: &Json, rows: usize) ->
         "required": ["entity", "timestamp", field],
         "additionalProperties": false,
     });
-    let all = json!({ "type": "object", "properties": { "rows": many(&row, rows) }, "required": ["rows"],
+    let all = json!({ "type": "object", "description": most(known.rows), "properties": { "rows": many(&row) }, "required": ["rows"],
                       "additionalProperties": false });
-    let value = json!({ "entity": "SOL/USD", "timestamp": "2025-10-04T13:00:00Z", field: example });
+    let value = json!({ "entity": "SOL/USD", "timestamp": a_moment(known.year), field: example });
     (json!({ "anyOf": [row, all] }), json!({ "a_row": { "summary": "A row", "value": value } }))
 }

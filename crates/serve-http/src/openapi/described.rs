@@ -12,7 +12,7 @@ use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::SecurityRequirement;
 use utoipa::openapi::{Content, Ref, RefOr, Required};
 
-use super::{API_KEY, BEARER, errors};
+use super::{API_KEY, BEARER, errors, headers};
 use crate::routes::Route;
 
 /// The chapters of the document.
@@ -201,7 +201,8 @@ impl Described {
     pub(super) fn operation(self, route: &Route, secured: bool) -> (Operation, Vec<(String, RefOr<Schema>)>) {
         let dialect = crate::routes::dialect(route.path);
         let statuses = self.statuses_of(route, secured);
-        let mut responses = ResponsesBuilder::new().response(self.status, self.answer.build());
+        let mut responses =
+            ResponsesBuilder::new().response(self.status, headers::of_answer(self.answer).build());
         for status in statuses {
             responses = responses.response(status.to_string(), errors::response(status, dialect));
         }
@@ -225,6 +226,7 @@ impl Described {
     /// The errors that such a request may be answered with.
     fn statuses_of(&self, route: &Route, secured: bool) -> Vec<u16> {
         let mut statuses = vec![400, 408, 500, 503];
+        statuses.extend(errors::BEFORE);
         if route.path.contains('{') {
             statuses.push(404);
         }
@@ -235,7 +237,7 @@ impl Described {
             statuses.push(422);
         }
         if secured && route.permission.is_some() {
-            statuses.extend([401, 403, 429]);
+            statuses.extend([401, 429]);
         }
         statuses.extend(self.fails);
         let worded =

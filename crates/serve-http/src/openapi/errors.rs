@@ -7,6 +7,7 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::response::{Response, ResponseBuilder};
 use utoipa::openapi::{Components, Ref, RefOr, Schema};
 
+use super::headers;
 use crate::failure::Dialect;
 
 /// An error, everywhere but in the foreign protocols.
@@ -58,7 +59,7 @@ pub(super) fn status(status: u16, dialect: Dialect) -> u16 {
     }
 }
 
-/// Adds the schemas of errors.
+/// Adds the schemas of errors, and the answers that all operations share.
 pub(super) fn add(components: &mut Components) {
     fn one<T: ToSchema>(components: &mut Components) {
         let mut schemas: Vec<(String, RefOr<Schema>)> = Vec::new();
@@ -70,25 +71,60 @@ pub(super) fn add(components: &mut Components) {
     one::<OipError>(components);
     one::<FeastError>(components);
     one::<MlflowError>(components);
+    for dialect in Dialect::ALL {
+        for (status, _, text) in STATUSES {
+            components.responses.insert(name(status, dialect), shared(status, text, dialect).into());
+        }
+    }
 }
 
-/// An error's answer.
-pub(super) fn response(status: u16, dialect: Dialect) -> Response {
-    let text = match status {
-        400 => "The request cannot be read.",
-        401 => "Nobody says who asks, or the key or token is not taken.",
-        403 => "The caller may not do this.",
-        404 => "There is no such thing.",
-        408 | 504 => "It took longer than it may.",
-        409 => "What is there stands against it.",
-        413 => "The body is too long.",
-        415 => "The body is of another media type.",
-        422 => "The request is understood and not valid.",
-        426 => "The connection has to be upgraded.",
-        429 => "Too often; `Retry-After` says when again.",
-        500 => "Something of ours is broken.",
-        _ => "Not ready, overloaded, or something it needs is down; `Retry-After` says when again.",
-    };
+/// What stands before every handler, whatever the path: other methods, hosts, sites, and limits on the head.
+pub(super) const BEFORE: [u16; 6] = [403, 405, 414, 421, 431, 501];
+
+/// Every status of an error, with its name among the document's shared answers, and what it means.
+const STATUSES: [(u16, &str, &str); 19] = [
+    (400, "BadRequest", "The request cannot be read."),
+    (401, "Unauthorized", "Nobody says who asks, or more than once, or the key or token is not taken."),
+    (403, "Forbidden", "The caller may not do this, or a page of another site asks."),
+    (404, "NotFound", "There is no such thing."),
+    (405, "MethodNotAllowed", "The path has no such method; `Allow` lists those that it has."),
+    (408, "RequestTimeout", "It took longer than it may."),
+    (409, "Conflict", "What is there stands against it."),
+    (413, "ContentTooLarge", "The body is too long (`http.max_body_bytes`)."),
+    (414, "UriTooLong", "The path with its query is too long (`http.max_uri_bytes`)."),
+    (415, "UnsupportedMediaType", "The body is of another media type, or packed in a way that is not known."),
+    (421, "MisdirectedRequest", "The host is none of this server's (`http.trusted_hosts`)."),
+    (422, "UnprocessableContent", "The request is understood and not valid."),
+    (426, "UpgradeRequired", "The connection has to be upgraded."),
+    (429, "TooManyRequests", "Too often; `Retry-After` says when again."),
+    (431, "HeadersTooLarge", "The request's head is too long (`http.max_header_bytes`)."),
+    (500, "InternalServerError", "Something of ours is broken."),
+    (501, "NotImplemented", "The request has another `Transfer-Encoding` than chunked."),
+    (
+        503,
+        "ServiceUnavailable",
+        "Not ready, overloaded, or something it needs is down; `Retry-After` says when again.",
+    ),
+    (504, "GatewayTimeout", "It took longer than it may."),
+];
+
+/// Refers to the shared answer of a status in a protocol's words.
+pub(super) fn response(status: u16, dialect: Dialect) -> RefOr<Response> {
+    RefOr::Ref(Ref::from_response_name(name(status, dialect)))
+}
+
+/// Such as `NotFound`, and `NotFound_oip` in another protocol's words.
+fn name(status: u16, dialect: Dialect) -> String {
+    let told = STATUSES.iter().find(|(known, ..)| *known == status);
+    let word = told.map_or("Error", |(_, word, _)| word);
+    match dialect {
+        Dialect::Native => word.to_owned(),
+        other => format!("{word}_{}", other.protocol()),
+    }
+}
+
+/// The answer itself.
+fn shared(status: u16, text: &str, dialect: Dialect) -> Response {
     let schema = match dialect {
         Dialect::Native => "ErrorBody",
         Dialect::Oip | Dialect::TensorFlow => "OipError",
@@ -96,5 +132,6 @@ pub(super) fn response(status: u16, dialect: Dialect) -> Response {
         Dialect::Feast => "FeastError",
     };
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(schema))).build();
-    ResponseBuilder::new().description(text).content("application/json", content).build()
+    let answer = ResponseBuilder::new().description(text).content("application/json", content);
+    headers::of_error(status, answer).build()
 }

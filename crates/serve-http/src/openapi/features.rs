@@ -66,6 +66,8 @@ struct Freshness {
     entities_sampled: u64,
     entities_stale: u64,
     entities_in_future: u64,
+    /// Whose newest row an older declaration computed.
+    entities_outdated: u64,
 }
 
 /// A feature with what its values lack.
@@ -93,7 +95,10 @@ struct Lineage {
     timestamp: String,
     age_seconds: f64,
     max_age_seconds: Option<f64>,
+    /// Older than the limit, or outdated.
     stale: bool,
+    /// An older declaration of the set computed the row.
+    outdated: bool,
     from_future: bool,
     skipped_future: Option<String>,
     warm: Option<bool>,
@@ -247,6 +252,14 @@ enum UseCachedWord {
     True,
     False,
     Auto,
+    #[serde(rename = "1")]
+    One,
+    #[serde(rename = "0")]
+    Zero,
+    #[serde(rename = "True")]
+    CapitalTrue,
+    #[serde(rename = "False")]
+    CapitalFalse,
 }
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
@@ -256,11 +269,12 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     Some(match (method, path) {
         ("GET", "/features") => new("features", "The feature sets").answers::<FeatureSets>("All of them.", None),
         ("GET", "/features/{set}") => new("feature_set", "A set's declaration, freshness and null rates")
-            .answers::<FeatureSet>("The set.", None),
+            .answers::<FeatureSet>("The set.", None)
+            .fails(&[422]),
         ("GET", "/features/{set}/{entity}") => {
             new("feature_row", "One row: values, ages, and where each value comes from")
                 .query::<Then>("timestamp", "As of then: RFC 3339 with a zone.", json!("2025-03-30T00:00:00Z"))
-                .query::<UseCachedWord>("use_cached_features", "`true`, `false` or `auto`.", json!("auto"))
+                .query::<UseCachedWord>("use_cached_features", "`true`, `false` or `auto`; `1` and `0` as in other queries.", json!("auto"))
                 .answers::<Lineage>("The row.", None)
         }
         ("POST", "/features/{set}") => new("store_features", "Store ready rows")

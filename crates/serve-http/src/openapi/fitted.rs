@@ -6,10 +6,14 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use super::asked::{asked_models, both, compared_example, entity, moment, predict, predict_examples};
+use super::asked::{
+    answers_nothing, any_list, asked_models, both, compared_example, entity, moment, predict,
+    predict_examples,
+};
 use super::bodies::{Body, infer, invocations, stored, v1};
 use super::known::{Group, Known, KnownModel};
-use super::rows::{ready_example, ready_values};
+use super::rows::{literal, ready_example, ready_values};
+use super::shown;
 
 /// Fits the document to what is known.
 pub(super) fn fit(document: &mut Json, known: &Known) {
@@ -19,20 +23,69 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
             examples(document, path, predict_examples(known));
         }
         examples(document, "/predict/both", compared_example(known));
+        for path in ["/predict", "/api/ml/serve"] {
+            required(document, path, !answers_nothing(known));
+        }
     }
     if let Some(model) = known.default_model() {
         body(document, "/invocations", model, invocations(model, known.rows));
+        if let Some(group) = known.groups().first() {
+            let told =
+                "Another model that takes the same, such as these; `name@version` and `name@alias` too.";
+            let names = json!({ "type": "string", "enum": group.names });
+            parameter(document, "/invocations", "model", names, json!(group.names[0]), told);
+        }
     }
-    let needs_name = json!(known.default.is_none());
     for path in ["/models/load", "/models/unload"] {
-        let required = document["paths"][path]["post"]["requestBody"].get_mut("required");
-        required.into_iter().for_each(|required| *required = needs_name.clone());
+        required(document, path, known.default.is_none());
     }
     for (at, group) in known.groups().iter().enumerate() {
         models(document, group, known.rows, at > 0);
     }
     rows_to_store(document, known);
+    stores(document, known);
+    shown::fit(document, known);
+    OF_MODELS.iter().for_each(|(path, _)| of_these(document, path));
     plain(document);
+}
+
+/// A path that tells some models' bodies has another `{…}` than those of all models: a program that fills in a name that it
+/// read elsewhere would send that model what these take.
+fn of_these(document: &mut Json, path: &str) {
+    let Some(paths) = document.get_mut("paths").and_then(Json::as_object_mut) else { return };
+    let Some(mut item) = paths.remove(path) else { return };
+    let parameters = item.pointer_mut("/post/parameters").and_then(Json::as_array_mut);
+    for one in parameters.into_iter().flatten().filter(|one| one["name"] == "name") {
+        one["name"] = json!("served");
+    }
+    paths.insert(path.replace("{name}", "{served}"), item);
+}
+
+/// Whether a path's body has to be there.
+fn required(document: &mut Json, path: &str, needed: bool) {
+    let required = document["paths"][path]["post"].pointer_mut("/requestBody/required");
+    required.into_iter().for_each(|required| *required = json!(needed));
+}
+
+/// Leaves out what is never answered here for want of a feature store, and says so.
+fn stores(document: &mut Json, known: &Known) {
+    let (store, raw) = known.stores;
+    let Some(paths) = document.get_mut("paths").and_then(Json::as_object_mut) else { return };
+    let before = paths.len();
+    paths.retain(|path, _| {
+        let rows =
+            path.starts_with("/features/") || path == "/get-online-features" || path == "/predict/both";
+        (store || !rows) && (raw || !path.starts_with("/raw/"))
+    });
+    if paths.len() < before {
+        let tags = document.get_mut("tags").and_then(Json::as_array_mut).into_iter().flatten();
+        for tag in tags.filter(|tag| tag["name"] == "Features") {
+            let about = tag["description"].as_str().unwrap_or_default();
+            let lacks = if store { "keeps no raw rows" } else { "has no feature store" };
+            tag["description"] =
+                json!(format!("{about} This server {lacks}; what needs that is left out here."));
+        }
+    }
 }
 
 /// What makes a body of a path for a model.
@@ -64,14 +117,14 @@ fn models(document: &mut Json, group: &Group<'_>, rows: usize, own: bool) {
         }
         let told = "Models that take the features told here. `GET /models/{name}` tells what others take.";
         let schema = json!({ "type": "string", "enum": group.names });
-        parameter(document, path, "name", schema, Some(json!(group.names[0])), told);
+        parameter(document, path, "name", schema, json!(group.names[0]), told);
         body(document, path, group.model, fitted);
     }
 }
 
 fn rows_to_store(document: &mut Json, known: &Known) {
     let set = |name: &str| format!("^(?!(?:{name})$)[a-z0-9][a-z0-9._-]{{0,63}}$");
-    let others = |names: Vec<&str>| set(&names.into_iter().map(escaped).collect::<Vec<_>>().join("|"));
+    let others = |names: Vec<&str>| set(&names.into_iter().map(literal).collect::<Vec<_>>().join("|"));
     for (path, name, key) in [("/features/{set}", "set", "features"), ("/raw/{table}", "table", "values")] {
         let scalar = json!({ "type": "object", "additionalProperties": { "$ref": "#/components/schemas/FeatureValue" } });
         let names: Vec<&str> = if name == "set" {
@@ -82,29 +135,29 @@ fn rows_to_store(document: &mut Json, known: &Known) {
         for own in &names {
             own_path(document, path, (name, own));
         }
-        let (schema, shown) = stored(key, &scalar, &json!({ "a": 0.5 }), known.rows);
+        let (schema, rows) = stored(key, &scalar, &json!({ "a": 0.5 }), known);
         json_body(document, path)
             .into_iter()
-            .for_each(|content| *content = json!({ "schema": schema, "examples": shown }));
+            .for_each(|content| *content = json!({ "schema": schema, "examples": rows }));
         if !names.is_empty() {
             let schema = json!({ "type": "string", "pattern": others(names) });
+            let told = "One that is not declared; those have paths of their own.";
             parameter(
                 document,
                 path,
                 name,
                 schema,
-                None,
-                "One that is not declared; those have paths of their own.",
+                json!(if name == "set" { "moods" } else { "events" }),
+                told,
             );
         }
     }
     let sets = known.sets.iter().map(|set| {
-        let fitted =
-            stored("features", &ready_values(&set.features), &ready_example(&set.features), known.rows);
+        let fitted = stored("features", &ready_values(&set.features), &ready_example(&set.features), known);
         (format!("/features/{}", set.name), fitted)
     });
     let tables = known.tables.iter().map(|table| {
-        (format!("/raw/{}", table.name), stored("values", &table.values(), &table.example(), known.rows))
+        (format!("/raw/{}", table.name), stored("values", &table.values(), &table.example(), known))
     });
     for (path, (schema, shown)) in sets.chain(tables) {
         json_body(document, &path)
@@ -113,17 +166,13 @@ fn rows_to_store(document: &mut Json, known: &Known) {
     }
 }
 
-/// A name in a pattern.
-fn escaped(name: &str) -> String {
-    name.replace('.', "\\.")
-}
-
 fn schemas(document: &mut Json, known: &Known) {
     let Some(schemas) = document.pointer_mut("/components/schemas").and_then(Json::as_object_mut) else {
         return;
     };
     schemas.insert("Moment".to_owned(), moment(known.year));
     schemas.insert("RowEntity".to_owned(), entity());
+    schemas.insert("AnyList".to_owned(), any_list());
     for (name, schema) in asked_models(known.default.is_some()) {
         schemas.insert(name.to_owned(), schema);
     }
@@ -153,7 +202,7 @@ fn body(document: &mut Json, path: &str, model: &KnownModel, (schema, shown): Bo
     }
     let csv = document["paths"][path]["post"].pointer_mut("/requestBody/content/text~1csv");
     csv.into_iter()
-        .for_each(|csv| *csv = json!({ "schema": { "type": "string" }, "example": model.csv_example() }));
+        .for_each(|csv| *csv = json!({ "schema": { "type": "string", "pattern": model.csv_pattern() }, "example": model.csv_example() }));
 }
 
 fn json_body<'a>(document: &'a mut Json, path: &str) -> Option<&'a mut Json> {
@@ -162,16 +211,13 @@ fn json_body<'a>(document: &'a mut Json, path: &str) -> Option<&'a mut Json> {
 }
 
 /// What a `{…}` of a path may be where a body comes with it.
-fn parameter(document: &mut Json, path: &str, name: &str, schema: Json, example: Option<Json>, text: &str) {
+fn parameter(document: &mut Json, path: &str, name: &str, schema: Json, example: Json, text: &str) {
     let item = document.get_mut("paths").and_then(|paths| paths.get_mut(path));
     let parameters = item.and_then(|item| item.pointer_mut("/post/parameters")).and_then(Json::as_array_mut);
     let Some(told) = parameters.into_iter().flatten().find(|one| one["name"] == name) else { return };
     told["schema"] = schema;
     told["description"] = json!(text);
-    if let Some(object) = told.as_object_mut() {
-        object.remove("example");
-        example.into_iter().for_each(|example| drop(object.insert("example".to_owned(), example)));
-    }
+    told["example"] = example;
 }
 
 /// A path as one model, set or table has it: its `{parameter}` is `value`.
@@ -195,14 +241,18 @@ fn own_path(document: &mut Json, path: &str, (parameter, value): (&str, &str)) -
     own
 }
 
-/// What may be anything may be `null` too, so that "anything or null" is told as anything: `null` would be both.
+/// What may be anything, or any value of a feature, may be `null` too, so that "that or null" is told as that: `null` would be
+/// both.
 fn plain(document: &mut Json) {
-    let anything = json!({ "$ref": "#/components/schemas/Value" });
+    let open_to_null = ["#/components/schemas/Value", "#/components/schemas/FeatureValue"];
     let mut open = vec![document];
     while let Some(value) = open.pop() {
-        let either = value.get("oneOf").and_then(Json::as_array).is_some_and(|list| list.contains(&anything));
-        if either {
-            *value = anything.clone();
+        let either = value.get("oneOf").and_then(Json::as_array);
+        let same = either.filter(|list| list.contains(&json!({ "type": "null" })));
+        let mut parts = same.into_iter().flatten();
+        let same = parts.find(|part| part["$ref"].as_str().is_some_and(|name| open_to_null.contains(&name)));
+        if let Some(same) = same.cloned() {
+            *value = same;
         }
         match value {
             Json::Object(object) => open.extend(object.values_mut()),

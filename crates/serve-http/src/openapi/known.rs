@@ -1,16 +1,19 @@
 //! What the document knows of this server when it is asked for: models that answer, declared sets, and tables that they
 //! read. It shows no more than the caller may use, and never so much that a large registry makes a large document.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serve_app::{Context, ModelQuery};
 use serve_core::Input;
-use serve_features::{Feature, FeatureSet, RawTable, RetrieveRequest, SourceColumn};
+use serve_features::{Feature, FeatureSet, FeatureStore as _, RawTable, RetrieveRequest, SourceColumn};
 use serve_registry::Deployment;
 
 use crate::routes::App;
 
 /// The most kinds of models, sets and tables that are shown.
 const MOST: usize = 8;
+
+/// The furthest that a zone is from UTC, and more.
+const OFFSET: SignedDuration = SignedDuration::from_hours(24);
 
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Known {
@@ -25,7 +28,9 @@ pub(super) struct Known {
     pub(super) compared: Vec<String>,
     /// The most rows of a request.
     pub(super) rows: usize,
-    /// The year now: rows of a later one are refused.
+    /// Whether there is a feature store, and whether it keeps raw rows.
+    pub(super) stores: (bool, bool),
+    /// The last year that is over, and older than the newest rows of the default entities.
     pub(super) year: i16,
 }
 
@@ -33,6 +38,7 @@ pub(super) struct Known {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct KnownModel {
     pub(super) name: String,
+    pub(super) version: String,
     pub(super) feature_set: Option<String>,
     pub(super) model_type: Option<String>,
     pub(super) inputs: Vec<Input>,
@@ -98,6 +104,10 @@ impl Known {
         for set in &declared {
             sets.push(KnownSet::of(app, set).await);
         }
+        let year = |of: Timestamp| of.to_zoned(jiff::tz::TimeZone::UTC).year();
+        let newest = sets.iter().filter_map(|set| set.newest).map(year);
+        let year = newest.fold(year(app.service.now() - OFFSET), i16::min);
+        let store = app.service.retriever().store();
         Self {
             secured: app.asks_who(),
             default,
@@ -105,7 +115,8 @@ impl Known {
             tables: tables(&declared),
             compared: app.config.compare.clone(),
             rows: app.service.batch_rows(),
-            year: app.service.now().to_zoned(jiff::tz::TimeZone::UTC).year(),
+            stores: (store.is_some(), store.is_some_and(|store| store.raw().is_some())),
+            year: year - 1,
             models,
         }
     }
@@ -133,6 +144,21 @@ impl Known {
         self.models.iter().find(|model| model.name == *name)
     }
 
+    /// The model that a path's own name says, or that examples are about.
+    pub(super) fn model_of(&self, path: &str) -> Option<&KnownModel> {
+        let named = |model: &&KnownModel| {
+            path.split('/').any(|part| part.split(':').next() == Some(model.name.as_str()))
+        };
+        self.models.iter().find(named).or_else(|| self.models.first())
+    }
+
+    /// A set, and the entity of it that has a stored row.
+    pub(super) fn stored(&self) -> Option<(&KnownSet, &str)> {
+        self.sets
+            .iter()
+            .find_map(|set| Some((set, set.default_entity.as_deref().filter(|_| set.newest.is_some())?)))
+    }
+
     /// The models that are served from a set.
     pub(super) fn models_of<'a>(&'a self, set: &'a str) -> impl Iterator<Item = &'a KnownModel> {
         self.models.iter().filter(move |model| model.feature_set.as_deref() == Some(set))
@@ -144,6 +170,7 @@ impl KnownModel {
         let manifest = deployment.manifest();
         Self {
             name: manifest.name.as_str().to_owned(),
+            version: manifest.version.as_str().to_owned(),
             feature_set: manifest.feature_set.clone(),
             model_type: manifest.model_type.clone(),
             inputs: manifest.signature.inputs().to_vec(),

@@ -88,9 +88,21 @@ struct BatchRow {
     explain: Option<bool>,
     return_uncertainty: Option<bool>,
     use_ensemble: Option<bool>,
-    features: Option<Row>,
-    data: Option<Row>,
+    features: Option<AnyRow>,
+    data: Option<AnyRow>,
 }
+
+/// One row of whatever values: those that a model does not take fail the row and not the batch.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+enum AnyRow {
+    Named(BTreeMap<String, Json>),
+    Positional(AnyList),
+}
+
+/// Values by position, or a list of one such row.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AnyList(Vec<Json>);
 
 /// `true`, `false` or `"auto"`.
 #[derive(Serialize, ToSchema)]
@@ -185,6 +197,8 @@ struct FeatureInfo {
     max_age_seconds: Option<f64>,
     from_future: Option<bool>,
     skipped_future: Option<String>,
+    /// An older declaration of the set computed the row.
+    outdated: Option<bool>,
     /// Whether functions that remember without end had their whole past.
     warm: Option<bool>,
     imputed: Option<Vec<String>>,
@@ -205,6 +219,8 @@ struct FeatureRowInfo {
     max_age_seconds: Option<f64>,
     from_future: Option<bool>,
     skipped_future: Option<String>,
+    /// An older declaration of the set computed the row.
+    outdated: Option<bool>,
     warm: Option<bool>,
     imputed: Option<Vec<String>>,
     invalid: Option<Vec<String>>,
@@ -282,8 +298,7 @@ struct BatchOfSymbols {
 #[serde(untagged)]
 enum InstanceRow {
     Asked(Box<BatchRow>),
-    Positional(Vec<FeatureValue>),
-    One([Vec<FeatureValue>; 1]),
+    Positional(AnyList),
 }
 
 /// One entry a request, in order.

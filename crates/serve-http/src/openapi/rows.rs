@@ -7,7 +7,7 @@ use serve_features::{Feature, FeatureKind, SourceColumn};
 use super::known::{KnownModel, KnownTable, TableKind};
 
 /// What an input takes.
-fn input(input: &Input) -> Json {
+pub(super) fn value_of(input: &Input) -> Json {
     let missing = input.missing != MissingPolicy::Reject;
     let mut schema = match input.datatype {
         Datatype::Int64 => json!({ "type": ["integer", "boolean"] }),
@@ -66,22 +66,34 @@ impl KnownModel {
     /// A row by name. A model's own rule for missing values makes a name optional; names that it lacks are ignored.
     pub(super) fn by_name(&self) -> Json {
         let properties: Map<String, Json> =
-            self.inputs.iter().map(|one| (one.name.clone(), input(one))).collect();
+            self.inputs.iter().map(|one| (one.name.clone(), value_of(one))).collect();
         let required: Vec<&str> = self.required().collect();
         json!({ "type": "object", "properties": properties, "required": required })
+    }
+
+    /// A row by name in a table, which has every column for which nothing stands in.
+    pub(super) fn record(&self) -> Json {
+        let mut row = self.by_name();
+        row["required"] = self.columns();
+        row
+    }
+
+    /// The columns that a table has to have.
+    fn columns(&self) -> Json {
+        let needed = |one: &&Input| matches!(one.missing, MissingPolicy::Reject | MissingPolicy::Nan);
+        self.inputs.iter().filter(needed).map(|one| one.name.as_str()).collect()
     }
 
     /// A row by position.
     pub(super) fn by_position(&self) -> Json {
-        list_of(&self.inputs.iter().map(input).collect::<Vec<_>>())
+        list_of(&self.inputs.iter().map(value_of).collect::<Vec<_>>())
     }
 
     /// One list a feature, of one value here.
     pub(super) fn by_column(&self) -> Json {
-        let column = |one: &Input| (one.name.clone(), list_of(&[input(one)]));
+        let column = |one: &Input| (one.name.clone(), list_of(&[value_of(one)]));
         let properties: Map<String, Json> = self.inputs.iter().map(column).collect();
-        let required: Vec<&str> = self.required().collect();
-        json!({ "type": "object", "properties": properties, "required": required })
+        json!({ "type": "object", "properties": properties, "required": self.columns(), "minProperties": 1 })
     }
 
     fn required(&self) -> impl Iterator<Item = &str> {
@@ -101,7 +113,7 @@ impl KnownModel {
     /// The data of one row in a tensor of numbers.
     pub(super) fn numbers(&self) -> Json {
         let number = |one: &Input| {
-            let mut schema = input(one);
+            let mut schema = value_of(one);
             schema["type"] = if one.missing == MissingPolicy::Reject {
                 json!("number")
             } else {
@@ -119,7 +131,7 @@ impl KnownModel {
     pub(super) fn tensors(&self) -> Vec<Json> {
         let tensor = |one: &Input| {
             let datatype = if one.datatype == Datatype::Bytes { "BYTES" } else { "FP64" };
-            let data = if datatype == "BYTES" { input(one) } else { json!({ "type": "number" }) };
+            let data = if datatype == "BYTES" { value_of(one) } else { json!({ "type": "number" }) };
             json!({
                 "type": "object",
                 "properties": { "name": { "const": one.name }, "datatype": { "const": datatype },
@@ -158,6 +170,28 @@ impl KnownModel {
         json!(format!("{}\n{}\n", names.join(","), values.collect::<Vec<_>>().join(",")))
     }
 
+    /// Such files: the header of [`csv_example`](Self::csv_example), and rows of the plainest values. There is more that is taken;
+    /// a schema cannot tell CSV.
+    pub(super) fn csv_pattern(&self) -> String {
+        let quoted = |text: &str| format!("\"{}\"", literal(&text.replace('"', "\"\"")));
+        let names: Vec<String> = self.inputs.iter().map(|one| quoted(&one.name)).collect();
+        let value = |one: &Input| {
+            let plain = match (one.datatype, one.range) {
+                (Datatype::Bytes | Datatype::Bool, _) | (_, Some(_)) => match example(one) {
+                    Json::String(text) => quoted(&text),
+                    other => literal(&other.to_string()),
+                },
+                (Datatype::Int64, None) => "-?(?:0|[1-9][0-9]{0,4})".to_owned(),
+                _ => "-?(?:0|[1-9][0-9]{0,4})(?:[.][0-9]{1,4})?".to_owned(),
+            };
+            // An empty cell is a missing value, but an empty line is none.
+            let optional = one.missing != MissingPolicy::Reject && self.inputs.len() > 1;
+            if optional { format!("(?:{plain})?") } else { plain }
+        };
+        let values: Vec<String> = self.inputs.iter().map(value).collect();
+        format!("^{}\n(?:{}\n){{1,3}}$", names.join(","), values.join(","))
+    }
+
     pub(super) fn positional_example(&self) -> Json {
         self.inputs.iter().map(example).collect()
     }
@@ -165,6 +199,18 @@ impl KnownModel {
     pub(super) fn names(&self) -> Json {
         self.inputs.iter().map(|one| json!(one.name)).collect()
     }
+}
+
+/// A text in a pattern, as it stands.
+pub(super) fn literal(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if r"\.+*?()|[]{}^$/-".contains(letter) {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
 }
 
 /// A list of exactly these.
@@ -181,7 +227,7 @@ pub(super) fn list_of(items: &[Json]) -> Json {
 }
 
 /// What a declared feature's value may be.
-fn value_of(feature: &Feature) -> Json {
+fn declared(feature: &Feature) -> Json {
     let range = feature.range();
     let mut schema = match feature.kind() {
         FeatureKind::Number => json!({ "type": ["number", "null"] }),
@@ -198,7 +244,7 @@ fn value_of(feature: &Feature) -> Json {
 /// The values of a ready row of a set.
 pub(super) fn ready_values(features: &[Feature]) -> Json {
     let properties: Map<String, Json> =
-        features.iter().map(|feature| (feature.name().to_owned(), value_of(feature))).collect();
+        features.iter().map(|feature| (feature.name().to_owned(), declared(feature))).collect();
     json!({ "type": "object", "properties": properties, "additionalProperties": false })
 }
 

@@ -114,8 +114,9 @@ impl<'de> Visitor<'de> for FeatureVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Features<'de>, A::Error> {
         let mut values = Vec::with_capacity(64);
-        let mut rows = 0;
+        let (mut rows, mut scalars) = (0, false);
         while let Some(cell) = seq.next_element::<Cell<'de>>()? {
+            let scalar = matches!(cell, Cell::Value(_));
             match cell {
                 Cell::Value(value) => values.push(value),
                 Cell::Row(row) => {
@@ -127,6 +128,10 @@ impl<'de> Visitor<'de> for FeatureVisitor {
                 return Err(A::Error::custom(
                     "expected one row, got several; POST /predict/batch takes many",
                 ));
+            }
+            scalars |= scalar;
+            if scalars && rows > 0 {
+                return Err(A::Error::custom("expected values or one row of them, got both"));
             }
         }
         Ok(Features::Positional(values))

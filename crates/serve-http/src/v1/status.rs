@@ -49,13 +49,15 @@ pub(crate) async fn list(app: &App, call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
     let model = models::find(app, &call).map_err(|failure| failure.or_not_found(|| unknown(&call)))?;
     let registry = app.service.registry();
+    let pointed = |alias: &str| {
+        let pointing = model.pointing.iter().find(|(known, _)| known.as_str() == alias);
+        pointing.map(|(_, pointing)| pointing.target.as_str())
+    };
     let asked = match (call.path("version"), call.path("label")) {
         ("", "") => None,
-        (version, "") => Some(version),
-        (_, label) => {
-            let pointing = model.pointing.iter().find(|(alias, _)| alias.as_str() == label);
-            Some(pointing.ok_or_else(|| unknown(&call))?.1.target.as_str())
-        }
+        // As `:predict` takes it: a version, or an alias in its place.
+        (version, "") => Some(pointed(version).unwrap_or(version)),
+        (_, label) => Some(pointed(label).ok_or_else(|| unknown(&call))?),
     };
     let versions: Vec<&Published> = model.versions.iter().rev().collect();
     let told: Vec<VersionStatus<'_>> = versions

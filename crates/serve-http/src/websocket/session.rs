@@ -1,32 +1,34 @@
 //! One socket, from its opening to its end: one task that does one thing at a time, so that what cannot be sent is not made.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use serve_app::changes::{Signal, made_from};
-use serve_app::{Caller, Code, Context, PredictRequest, Service, ServiceError};
+use serve_app::{Answered, Context, Fault, Service, ServiceError, Stage};
+use serve_core::response::PredictResponse;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
-use tracing::debug;
+use tracing::{Level, debug};
 
 use super::budget::Budget;
 use super::message::{Id, Incoming, Outgoing, Push, Refused};
 use super::standing::Standing;
-use super::subscription::{Due, Subscription, Subscriptions, Target};
-use super::{Place, WebSocketConfig};
-use crate::call::Call;
+use super::subscription::Subscriptions;
+use super::{Counted, PATH, Place, WebSocketConfig};
+use crate::access::Line;
+use crate::call::{Call, Peer};
 use crate::failure::Failure;
 use crate::predict::{Asked, with_response_to};
-use crate::predict_body::PredictBody;
 use crate::routes::App;
+
+mod pushes;
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
@@ -38,6 +40,8 @@ const GOODBYE: Duration = Duration::from_secs(1);
 enum End {
     /// The client closed it, or is gone.
     Gone,
+    /// The client takes nothing.
+    Slow,
     /// The client did what it must not.
     Refused(CloseCode, &'static str),
     /// The server stops.
@@ -46,7 +50,6 @@ enum End {
 
 pub(super) struct Session {
     service: Arc<Service>,
-    caller: Arc<Caller>,
     standing: Standing,
     config: WebSocketConfig,
     request_timeout: Duration,
@@ -59,8 +62,9 @@ pub(super) struct Session {
     bell: Arc<Notify>,
     budget: Budget,
     closing: watch::Receiver<bool>,
+    peer: Peer,
     /// Given back when the session ends.
-    _place: Place,
+    place: Place,
 }
 
 /// What happens next.
@@ -76,8 +80,7 @@ impl Session {
         let config = app.config.websocket.clone();
         Self {
             service: Arc::clone(&app.service),
-            caller: Arc::clone(call.context.caller()),
-            standing: Standing::of(app, call),
+            standing: Standing::of(call),
             request_timeout: app.config.request_timeout,
             id: Arc::clone(&call.id.0),
             requests: 0,
@@ -87,15 +90,22 @@ impl Session {
             budget: Budget::new(config.messages_per_second),
             config,
             closing: place.closing(),
-            _place: place,
+            peer: call.peer.clone(),
+            place,
         }
     }
 
     pub(super) async fn run(mut self, mut socket: Socket) {
         let end = self.serve(&mut socket).await;
-        debug!(id = &*self.id, caller = self.caller.name(), ?end, "a socket ends");
+        self.place.count(match end {
+            End::Gone => Counted::Left,
+            End::Slow => Counted::Slow,
+            End::Refused(..) => Counted::Refused,
+            End::Stopping => Counted::Stopping,
+        });
+        debug!(id = &*self.id, ?end, "a socket ends");
         let (code, reason) = match end {
-            End::Gone => return,
+            End::Gone | End::Slow => return,
             End::Refused(code, reason) => (code, reason),
             End::Stopping => (CloseCode::Away, "the server is stopping"),
         };
@@ -172,6 +182,7 @@ impl Session {
             Some(Err(Error::Utf8(_))) => {
                 return Err(End::Refused(CloseCode::Invalid, "the text is not UTF-8"));
             }
+            Some(Err(Error::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => return Err(End::Gone),
             Some(Err(Error::Protocol(_))) => {
                 return Err(End::Refused(CloseCode::Protocol, "that is not the WebSocket protocol"));
             }
@@ -204,9 +215,11 @@ impl Session {
                 Err(Refused::new((Some(id), failure)))
             }
             Incoming::Predict { id, body } => {
-                let request = body.request().map_err(|failure| Refused::new((id.clone(), failure)))?;
                 let context = self.context().map_err(|error| Refused::new((id.clone(), error.into())))?;
-                let answered = self.service.predict(&context, &request).await;
+                let answered = match body.request() {
+                    Ok(request) => self.service.predict(&context, &request).await.map_err(Failure::from),
+                    Err(failure) => Err(failure),
+                };
                 Ok(self.answer(socket, id.as_ref(), None, &context, answered).await)
             }
             Incoming::Subscribe { id, interval, entities, body } => {
@@ -219,148 +232,63 @@ impl Session {
         }
     }
 
-    fn name(&mut self) -> Id {
-        self.named += 1;
-        Id::Text(format!("subscription-{}", self.named))
-    }
-
-    async fn subscribe(
-        &self,
-        id: Id,
-        interval: Option<Duration>,
-        entities: Option<Vec<String>>,
-        body: PredictBody<'_>,
-    ) -> Result<Subscription, Failure> {
-        let invalid = |message: String| Err(Failure::invalid("invalid_request", message));
-        if self.subscriptions.list.iter().any(|other| other.id == id) {
-            return invalid("there is a subscription with this id already".to_owned());
-        }
-        if interval.is_some_and(|interval| interval < self.config.min_interval) {
-            let least = serve_core::duration::format(self.config.min_interval);
-            return invalid(format!("the interval is shorter than {least} (http.websocket.min_interval)"));
-        }
-        let bodies: Vec<PredictBody<'_>> = match entities {
-            None => vec![body],
-            Some(entities) => {
-                entities.into_iter().map(|entity| body.clone().about(Cow::Owned(entity))).collect()
-            }
-        };
-        let open = self.subscriptions.targets() + bodies.len();
-        if bodies.is_empty() || open > self.config.subscriptions {
-            let most = self.config.subscriptions;
-            let message = format!(
-                "a socket has 1 to {most} subscribed entities (http.websocket.subscriptions), this makes {open}"
-            );
-            return Err(Failure::invalid("too_many_subscriptions", message));
-        }
-        let context = self.context()?;
-        let mut targets = Vec::with_capacity(bodies.len());
-        for body in bodies {
-            targets.push(self.target(&context, body, interval).await?);
-        }
-        Ok(Subscription { id, interval, targets, sequence: 0 })
-    }
-
-    async fn target(
-        &self,
-        context: &Context,
-        body: PredictBody<'_>,
-        interval: Option<Duration>,
-    ) -> Result<Target, Failure> {
-        let request = body.request()?;
-        let request = PredictRequest {
-            model: request.model.clone(),
-            entity: request.entity.as_deref().map(|entity| Cow::Owned(entity.to_owned())),
-            features: request.features.to_static(),
-            ..request
-        };
-        let signal = Signal::new(Arc::clone(&self.bell));
-        // Also with an interval: what cannot be asked for is refused now.
-        let watches = self.service.watch(context, &request, &signal).await?;
-        if watches.is_empty() && interval.is_none() {
-            let message = "the request brings all features, so nothing will change: subscribe to an entity, or with an interval";
-            return Err(Failure::invalid("invalid_request", message));
-        }
-        let watches = if interval.is_none() { watches } else { Vec::new() };
-        let due = interval.map(|interval| Instant::now() + interval);
-        Ok(Target { request, signal, _watches: watches, made_from: None, due })
-    }
-
-    /// Says so, and pushes what there is now.
-    async fn subscribed(&mut self, socket: &mut Socket, subscription: Subscription) -> Result<(), End> {
-        let told = text(Outgoing::Subscribed {
-            id: &subscription.id,
-            entities: subscription.targets.len(),
-            interval: subscription.interval.map(serve_core::duration::format),
-        });
-        self.send(socket, told).await?;
-        let (at, targets) = (self.subscriptions.list.len(), subscription.targets.len());
-        self.subscriptions.list.push(subscription);
-        for target in 0..targets {
-            self.push(socket, Due { subscription: at, target, left_out: 0 }).await?;
-        }
-        Ok(())
-    }
-
-    /// Pushes what is due, each at most once, so that messages are read in between.
-    async fn push_due(&mut self, socket: &mut Socket) -> Result<(), End> {
-        for _ in 0..self.subscriptions.targets() {
-            if *self.closing.borrow() {
-                return Err(End::Stopping);
-            }
-            let Some(due) = self.subscriptions.take_due(Instant::now()) else { return Ok(()) };
-            self.push(socket, due).await?;
-        }
-        Ok(())
-    }
-
-    /// Pushes one answer, unless it would be the last one once more.
-    async fn push(&mut self, socket: &mut Socket, due: Due) -> Result<(), End> {
-        self.requests += 1;
-        let context = match self.context() {
-            Ok(context) => context,
-            // Pushes wait until there is room again; who may not ask any more is sent away.
-            Err(error) if error.code == Code::RateLimited => return Ok(()),
-            Err(_) => return Err(End::Refused(CloseCode::Policy, "the key or token does not hold any more")),
-        };
-        let subscription = &mut self.subscriptions.list[due.subscription];
-        let target = &mut subscription.targets[due.target];
-        let answered = self.service.predict(&context, &target.request).await;
-        let made_from = match &answered {
-            Ok(answered) => made_from(answered),
-            Err(error) => error.code as u64,
-        };
-        if target.made_from.replace(made_from) == Some(made_from) && subscription.interval.is_none() {
-            return Ok(());
-        }
-        subscription.sequence += 1;
-        let entity = target.request.entity.clone();
-        let push =
-            Push { entity: entity.as_deref(), sequence: subscription.sequence, left_out: due.left_out };
-        let id = subscription.id.clone();
-        self.answer(socket, Some(&id), Some(push), &context, answered).await
-    }
-
     async fn answer(
         &self,
         socket: &mut Socket,
         id: Option<&Id>,
         push: Option<Push<'_>>,
         context: &Context,
-        answered: Result<serve_app::Answered, ServiceError>,
+        answered: Result<Answered, Failure>,
     ) -> Result<(), End> {
         let request_id = self.request_id();
-        let text = match answered {
+        let written = match &answered {
             Ok(answered) => {
                 let asked = Asked { id: &request_id, context, now: self.service.now() };
-                with_response_to(&asked, &answered, |answer| text(Outgoing::Prediction { id, push, answer }))
+                let write = |answer: &PredictResponse<'_>| text(Outgoing::Prediction { id, push, answer });
+                context.timed(Stage::Write, || with_response_to(&asked, answered, write))
             }
-            Err(error) => {
-                let error = Failure::from(error).entry();
-                text(Outgoing::Error { id, push, error, request_id: &request_id })
+            Err(failure) => {
+                text(Outgoing::Error { id, push, error: failure.entry(), request_id: &request_id })
             }
         };
-        self.send(socket, text).await
+        self.tell(&request_id, push.is_some(), context, answered.as_ref().err(), written.as_ref().ok());
+        self.send(socket, written).await
+    }
+
+    /// Counts a question or a push, and writes its line.
+    fn tell(
+        &self,
+        request_id: &str,
+        pushed: bool,
+        context: &Context,
+        failure: Option<&Failure>,
+        written: Option<&Message>,
+    ) {
+        let took = context.began().elapsed();
+        self.service.predicted(context, took, failure.map(|failure| (failure.code(), failure.fault())));
+        self.place.count(if pushed { Counted::Push } else { Counted::Question });
+        let level = match failure.map(Failure::fault) {
+            _ if pushed => Level::DEBUG,
+            None | Some(Fault::Client) => Level::INFO,
+            Some(_) => Level::WARN,
+        };
+        let line = Line {
+            request_id,
+            method: if pushed { "PUSH" } else { "ASK" },
+            path: PATH,
+            route: Some(PATH),
+            status: None,
+            peer: self.peer.address,
+            client: self.peer.forwarded(),
+            certificate: self.peer.subject().map(|subject| &**subject),
+            context: Some(context),
+            took,
+            bytes_in: None,
+            bytes_out: written.map(|message| message.len() as u64),
+            trace: None,
+            error: failure.map(|failure| (failure.code(), failure.message())),
+        };
+        line.write(level);
     }
 
     async fn refuse(&self, socket: &mut Socket, id: Option<&Id>, failure: &Failure) -> Result<(), End> {
@@ -376,7 +304,8 @@ impl Session {
         tokio::select! {
             sent = timeout(self.config.send_timeout, socket.send(message)) => match sent {
                 Ok(Ok(())) => Ok(()),
-                Ok(Err(_)) | Err(_) => Err(End::Gone),
+                Ok(Err(_)) => Err(End::Gone),
+                Err(_) => Err(End::Slow),
             },
             _ = closing.wait_for(|closing| *closing) => Err(End::Stopping),
         }
@@ -384,7 +313,7 @@ impl Session {
 
     /// What goes with one question or push: who asks, if they still may.
     fn context(&self) -> Result<Context, ServiceError> {
-        let caller = self.standing.ask(&self.service, &self.request_id())?;
+        let caller = self.standing.ask(self.service.locks(), &self.request_id())?;
         let now = std::time::Instant::now();
         Ok(Context::begun(caller, now).until(now + self.request_timeout))
     }

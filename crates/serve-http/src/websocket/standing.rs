@@ -6,12 +6,10 @@ use std::sync::Arc;
 
 use http::{HeaderMap, header};
 use serve_app::auth::Asked;
-use serve_app::{Caller, Permission, Service, ServiceError};
+use serve_app::{Caller, Locks, Permission, ServiceError};
 
 use crate::call::Call;
 use crate::doors::{self, API_KEY};
-use crate::forwarded;
-use crate::routes::App;
 
 /// What the opening of a socket showed.
 pub(super) struct Standing {
@@ -21,27 +19,19 @@ pub(super) struct Standing {
 }
 
 impl Standing {
-    pub(super) fn of(app: &App, call: &Call) -> Self {
+    pub(super) fn of(call: &Call) -> Self {
         let mut credentials = HeaderMap::new();
         for name in [header::AUTHORIZATION, API_KEY] {
             for value in call.parts.headers.get_all(&name) {
                 credentials.append(name.clone(), value.clone());
             }
         }
-        Self {
-            credentials,
-            address: forwarded::client(
-                call.peer.address.ip(),
-                &call.parts.headers,
-                &app.config.trusted_proxies,
-            ),
-            certificate: call.peer.subject().cloned(),
-        }
+        Self { credentials, address: call.peer.client, certificate: call.peer.subject().cloned() }
     }
 
     /// Who asks, if they still may.
-    pub(super) fn ask(&self, service: &Service, request: &str) -> Result<Arc<Caller>, ServiceError> {
-        let entry = service.locks().enter(&Asked {
+    pub(super) fn ask(&self, locks: &Locks, request: &str) -> Result<Arc<Caller>, ServiceError> {
+        let entry = locks.enter(&Asked {
             credentials: doors::credentials(&self.credentials),
             address: self.address,
             certificate: self.certificate.as_deref(),

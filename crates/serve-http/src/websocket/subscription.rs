@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serve_app::PredictRequest;
-use serve_app::changes::{Signal, Watch};
+use serve_app::changes::{Signal, Watch, made_from};
+use serve_app::{Answered, Code, PredictRequest, ServiceError};
+use serve_core::Digest;
 use tokio::time::Instant;
 
 use super::message::Id;
@@ -23,11 +24,32 @@ pub(super) struct Subscription {
 pub(super) struct Target {
     pub(super) request: PredictRequest<'static>,
     pub(super) signal: Arc<Signal>,
-    pub(super) _watches: Vec<Watch>,
-    /// What the last push was made of.
-    pub(super) made_from: Option<u64>,
+    /// None, where there is an interval.
+    pub(super) watches: Vec<Watch>,
+    /// The version that answered last.
+    pub(super) version: Option<Digest>,
+    /// What the last push told.
+    pub(super) last: Option<Last>,
     /// When it is time again, where there is an interval.
     pub(super) due: Option<Instant>,
+}
+
+/// What a push told: the same once more is nothing new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Last {
+    /// A prediction from these rows by this version, as a number.
+    Answer(u64),
+    /// Why there is none.
+    Error(Code),
+}
+
+impl Last {
+    pub(super) fn of(answered: &Result<Answered, ServiceError>) -> Self {
+        match answered {
+            Ok(answered) => Self::Answer(made_from(answered)),
+            Err(error) => Self::Error(error.code),
+        }
+    }
 }
 
 /// A push that is due.
@@ -107,8 +129,9 @@ mod tests {
         let target = |due| Target {
             request: PredictRequest::default(),
             signal: Signal::new(Arc::default()),
-            _watches: Vec::new(),
-            made_from: None,
+            watches: Vec::new(),
+            version: None,
+            last: None,
             due: Some(start + Duration::from_secs(due)),
         };
         let interval = Some(Duration::from_secs(10));

@@ -3,6 +3,7 @@
 //! This reads beside the parser, not before it: bytes go on as they came. It only has to know where heads are, so that they
 //! can be held against [`Head`](super::head::Head), and it never lets pass what the parser would frame in another way.
 
+use super::frames::Frames;
 use super::head::{Head, HeadLimits, Length};
 use crate::wire::Refusal;
 
@@ -17,6 +18,8 @@ pub(crate) enum Framing {
         left: u64,
     },
     Chunk(Chunk),
+    /// HTTP/2.
+    Frames(Frames),
     /// What comes is no request any more.
     Tunnel,
 }
@@ -74,6 +77,10 @@ impl Framing {
         while at < bytes.len() {
             at += match self {
                 Self::Tunnel => return Ok(()),
+                Self::Frames(frames) => {
+                    frames.follow(&bytes[at..]);
+                    return Ok(());
+                }
                 Self::Body { left } => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
                     *left -= taken as u64;
@@ -107,6 +114,7 @@ impl Framing {
             None | Some(Length::Bytes(0)) => {}
             Some(Length::Bytes(left)) => *self = Self::Body { left },
             Some(Length::Chunked) => *self = Self::Chunk(SIZE),
+            Some(Length::Frames) => *self = Self::Frames(Frames::new()),
             Some(Length::Tunnel) => *self = Self::Tunnel,
         }
         Ok(taken)
@@ -225,6 +233,8 @@ mod tests {
         for bytes in [
             &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..],
             b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"\r\n",
             b"GET / HTTP/1.0\r\n\r\n",
             b"POST / HTTP/1.1\r\nhost:a\r\nContent-Length:  3 \r\n\r\n\0\n\rGET / HTTP/1.1\r\nhost: a\r\n\r\n",
             b"POST / HTTP/1.1\r\nhost: a\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\nabc\r\n0A;x=\"y\"\r\n0123456789\r\n0\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -237,6 +247,7 @@ mod tests {
         for bytes in [
             &b"GET / HTTP/1.1\r\nHost: a\r\n"[..],
             b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\nab",
+            b"\r\n\r\n",
         ] {
             assert_eq!(verdict(bytes), Ok(false));
         }
@@ -270,6 +281,7 @@ mod tests {
             post("Transfer-Encoding: chunked\r\n", "fffffffffffffffff\r\nabc"),
             post("Transfer-Encoding: chunked\r\n", &format!("3;{}", "x".repeat(300))),
             post("Transfer-Encoding: chunked\r\n", "0\r\nx: y\n\r\n"),
+            post("Transfer-Encoding: chunked\r\n", "3;x\ny\r\nabc\r\n0\r\n\r\n"),
             "GET / HTTP/1.1\nHost: a\n\n".to_owned(),
             "GET / HTTP/1.1\r\nHost: a\r\n\n".to_owned(),
             "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".to_owned(),
@@ -294,6 +306,7 @@ mod tests {
         assert_eq!(verdict(flood.as_bytes()), Err(Refusal::TooManyHeaders));
         let large = format!("GET / HTTP/1.1\r\nx: {}", "y".repeat(4096));
         assert_eq!(verdict(large.as_bytes()), Err(Refusal::HeadersTooLarge));
+        assert_eq!(verdict("\r\n".repeat(2_100).as_bytes()), Err(Refusal::HeadersTooLarge));
     }
 
     #[test]

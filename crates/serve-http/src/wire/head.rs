@@ -4,7 +4,7 @@
 use crate::wire::Refusal;
 
 /// The most headers that a request may have; the parser's own limit.
-pub(crate) const MAX_HEADERS: u32 = 100;
+pub(crate) const MAX_HEADERS: usize = 100;
 
 /// What of a line is kept where it comes in pieces: enough for every header that is looked at.
 const KEPT: usize = 96;
@@ -21,7 +21,9 @@ pub(crate) struct HeadLimits {
 pub(crate) enum Length {
     Bytes(u64),
     Chunked,
-    /// No more requests: another protocol, or HTTP/2.
+    /// HTTP/2.
+    Frames,
+    /// No more requests: another protocol.
     Tunnel,
 }
 
@@ -34,7 +36,9 @@ pub(crate) struct Head {
     /// Length of the line under way.
     line_bytes: usize,
     bytes: usize,
-    lines: u32,
+    /// Empty lines before it.
+    blanks: usize,
+    lines: usize,
     /// HTTP/1.0, and HTTP/1.1; neither where the request line is none, or came in pieces and is too long to be kept.
     old: bool,
     usual: bool,
@@ -45,9 +49,10 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// Whether nothing of it was read yet.
+    /// Whether nothing of it was read yet. An empty line after a request is nothing; a client that goes on sending them has
+    /// begun.
     pub(crate) fn is_empty(&self) -> bool {
-        self.bytes == 0
+        self.bytes == 0 || self.blanks == 1 && self.bytes == 2
     }
 
     /// Reads one piece: a whole line's end, which `piece` includes, or all that there is of it for now. At the end of the
@@ -112,11 +117,11 @@ impl Head {
     ) -> Result<Option<Length>, Refusal> {
         if line.is_empty() {
             // Some clients send an empty line after a body.
-            *self = Self::default();
+            *self = Self { blanks: self.blanks + 1, bytes: self.bytes, ..Self::default() };
             return Ok(None);
         }
         if line == b"PRI * HTTP/2.0" {
-            return Ok(Some(Length::Tunnel));
+            return Ok(Some(Length::Frames));
         }
         self.lines = 1;
         self.old = line.ends_with(b" HTTP/1.0");

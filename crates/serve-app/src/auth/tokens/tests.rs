@@ -221,6 +221,7 @@ fn a_token_holds_for_its_time_issuer_and_audience() {
         (json!({ "nbf": 3_999_999_999_u64 }), TokenError::NotYet),
         (json!({ "nbf": "soon" }), claim("nbf")),
         (json!({ "iss": "https://other.example" }), TokenError::Issuer),
+        (json!({ "iss": ["https://issuer.example"] }), claim("iss")),
         (json!({ "iss": null }), claim("iss")),
         (json!({ "aud": "other" }), TokenError::Audience),
         (json!({ "aud": ["a", "b"] }), TokenError::Audience),

@@ -181,3 +181,42 @@ async fn lineage_tells_what_is_stored_what_is_too_old_and_what_is_from_the_futur
     assert!(lineage.computed_stale);
     assert_eq!(lineage.features[1].stored, None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn windows_deeper_than_what_is_read_are_told() {
+    let warned = async |features: &str, max_rows: usize| {
+        let declared = format!(
+            "feature_sets: {{ deep: {{ entity: symbol, sources: {{ price: {{ table: price_data }} }}, \
+             features: {{ x: '{features}' }} }} }}"
+        );
+        let bench = bench(|config| config.on_demand.max_rows = max_rows);
+        bench.has_candles("A", &[("08:00:00", 1.0)]).await;
+        bench
+            .has_candles("B", &[("08:00:00", 1.0), ("09:00:00", 1.0), ("10:00:00", 1.0), ("11:00:00", 1.0)])
+            .await;
+        let declarations = Declarations::parse(&declared).expect("is sound");
+        bench.retriever.depth_warnings(&declarations.sets()[0]).await
+    };
+    assert_eq!(
+        warned("rolling_mean(close, 4)", 3).await,
+        [
+            "feature set \"deep\": windows over source \"price\" reach 4 rows back, further than features.on_demand.max_rows (3)"
+        ]
+    );
+    assert_eq!(
+        warned("rolling_mean(close, 3h)", 3).await,
+        [
+            "feature set \"deep\": windows over source \"price\" reach 3h back, and the newest 3 rows of \"B\", as many as \
+          features.on_demand.max_rows lets be read, only 2h"
+        ]
+    );
+    for (features, max_rows) in [
+        ("rolling_mean(close, 4)", 4),
+        ("rolling_mean(close, 2h)", 3),
+        // The whole history is read.
+        ("rolling_mean(close, 3d)", 5),
+        ("close", 1),
+    ] {
+        assert_eq!(warned(features, max_rows).await, Vec::<String>::new(), "{features}");
+    }
+}

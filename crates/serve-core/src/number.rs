@@ -14,6 +14,14 @@ const DIGITS: usize = 19;
 /// 2^127 divided by the normalised power of 5, and by how many bits that was normalised.
 const RECIPROCALS: [(u64, i32); DEEPEST + 1] = reciprocals();
 
+/// Whole numbers below this are `f64`s.
+const EXACT: u64 = 1 << 53;
+/// The powers of 10 that are `f64`s.
+const POWERS: [f64; 23] = [
+    1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20, 1e21, 1e22,
+];
+
 const fn reciprocals() -> [(u64, i32); DEEPEST + 1] {
     let mut table = [(0, 0); DEEPEST + 1];
     let (mut power, mut k) = (1_u64, 0);
@@ -30,7 +38,13 @@ const fn reciprocals() -> [(u64, i32); DEEPEST + 1] {
 
 /// The number at a text's beginning and its length; `None` where there is none in JSON's grammar, which is narrower than that
 /// of `f64`, or one out of range.
-pub(super) fn leading(text: &str) -> Option<(f64, usize)> {
+///
+/// ```
+/// assert_eq!(serve_core::number::leading("-12.5,3"), Some((-12.5, 5)));
+/// assert_eq!(serve_core::number::leading("+1"), None);
+/// ```
+#[must_use]
+pub fn leading(text: &str) -> Option<(f64, usize)> {
     let bytes = text.as_bytes();
     let negative = bytes.first() == Some(&b'-');
     let start = usize::from(negative);
@@ -97,6 +111,10 @@ fn eight(bytes: &[u8]) -> Option<u64> {
 fn quotient(m: u64, k: usize) -> Option<f64> {
     if m == 0 || k == 0 {
         return Some(m as f64);
+    }
+    // Both are exact, so the quotient is rounded once (Clinger, How to Read Floating Point Numbers Accurately, 1990).
+    if let (0..EXACT, Some(power)) = (m, POWERS.get(k)) {
+        return Some(m as f64 / power);
     }
     let (reciprocal, normalised) = *RECIPROCALS.get(k)?;
     let shift = m.leading_zeros();

@@ -1,0 +1,124 @@
+//! The lines of requests. Each request has one, of about twenty fields, and as an event of `tracing` it costs four times what
+//! the line itself does. So where this process's log is ours, they are written past it; where it is another's, they are
+//! events as all else is.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use tracing::{Level, enabled};
+
+use super::fields::{Json, Text};
+use super::format;
+use super::writer::Writer;
+use super::{ACCESS, LogFormat};
+
+/// This process's log, where it is ours.
+static LOG: OnceLock<(Writer, LogFormat)> = OnceLock::new();
+
+thread_local! {
+    /// The room of this thread's last line.
+    static ROOM: Cell<String> = const { Cell::new(String::new()) };
+}
+
+/// What is longer than this gives its room back.
+const KEPT: usize = 4 << 10;
+
+/// The levels at which lines of requests are wanted, one bit each: asked of `tracing` once, and after each change.
+static WANTED: AtomicU8 = AtomicU8::new(0);
+
+const LEVELS: [Level; 3] = [Level::WARN, Level::INFO, Level::DEBUG];
+
+pub(super) fn install(writer: Writer, format: LogFormat) {
+    drop(LOG.set((writer, format)));
+    refresh();
+}
+
+/// The filter was changed.
+pub(super) fn refresh() {
+    let wanted = [
+        enabled!(target: ACCESS, Level::WARN),
+        enabled!(target: ACCESS, Level::INFO),
+        enabled!(target: ACCESS, Level::DEBUG),
+    ];
+    let bits = wanted.iter().enumerate().map(|(at, wanted)| u8::from(*wanted) << at).sum();
+    WANTED.store(bits, Ordering::Relaxed);
+}
+
+/// Whether a request's line of this level is wanted; nothing, where this process's log is not ours.
+#[must_use]
+pub fn wanted(level: Level) -> Option<bool> {
+    LOG.get()?;
+    let at = LEVELS.iter().position(|known| *known == level)?;
+    Some(WANTED.load(Ordering::Relaxed) & 1 << at != 0)
+}
+
+/// A line that begins; nothing, where this process's log is not ours.
+#[must_use]
+pub fn line(level: Level, target: &'static str) -> Option<Line> {
+    let (writer, format) = LOG.get()?;
+    let mut text = ROOM.take();
+    // Writing to a string does not fail.
+    let _ = format::begin(&mut text, *format, level, target);
+    Some(Line { writer, format: *format, text })
+}
+
+/// A line that is being written.
+#[derive(Debug)]
+pub struct Line {
+    writer: &'static Writer,
+    format: LogFormat,
+    text: String,
+}
+
+impl Line {
+    /// Adds a field, if it has a value.
+    pub fn field(&mut self, name: &'static str, value: impl Field) {
+        value.write(name, self);
+    }
+
+    /// Writes it.
+    pub fn end(mut self) {
+        let _ = format::end(&mut self.text, self.format);
+        self.writer.line(self.text.as_bytes());
+        if self.text.capacity() <= KEPT {
+            self.text.clear();
+            ROOM.set(self.text);
+        }
+    }
+}
+
+/// What a field may be.
+pub trait Field {
+    /// Adds it to a line.
+    fn write(self, name: &'static str, line: &mut Line);
+}
+
+macro_rules! field {
+    ($type:ty, $method:ident, $value:ident => $as:expr) => {
+        impl Field for $type {
+            fn write(self, name: &'static str, line: &mut Line) {
+                let $value = self;
+                match line.format {
+                    LogFormat::Text => Text(&mut line.text).$method(name, $as),
+                    LogFormat::Json => Json(&mut line.text).$method(name, $as),
+                }
+            }
+        }
+    };
+}
+
+field!(&str, text, value => value);
+field!(u64, whole, value => value);
+field!(u16, whole, value => value.into());
+field!(f64, float, value => value);
+field!(SocketAddr, address, value => value);
+
+impl<T: Field> Field for Option<T> {
+    fn write(self, name: &'static str, line: &mut Line) {
+        if let Some(value) = self {
+            value.write(name, line);
+        }
+    }
+}

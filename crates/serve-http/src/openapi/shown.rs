@@ -1,0 +1,58 @@
+//! Examples that are answered on one server: its models, versions, sets and entities in the place of the demonstration's.
+
+use serde_json::{Value as Json, json};
+
+use super::asked::{batch_examples, online_example};
+use super::known::Known;
+
+/// Fits the examples of parameters and bodies to what is known.
+pub(super) fn fit(document: &mut Json, known: &Known) {
+    let Some(paths) = document.get_mut("paths").and_then(Json::as_object_mut) else { return };
+    for (path, item) in paths.iter_mut() {
+        let methods = item.as_object_mut().into_iter().flatten();
+        for (method, operation) in methods.filter(|(_, operation)| operation.is_object()) {
+            parameters(operation, path, method, known);
+            if let Some(shown) = body(path, known)
+                && let Some(content) = operation.pointer_mut("/requestBody/content/application~1json")
+            {
+                content["examples"] = shown;
+            }
+        }
+    }
+}
+
+/// The examples of a path's and a query's parameters.
+fn parameters(operation: &mut Json, path: &str, method: &str, known: &Known) {
+    let told = operation.get_mut("parameters").and_then(Json::as_array_mut).into_iter().flatten();
+    for one in told {
+        let example = match one["name"].as_str().unwrap_or_default() {
+            // Paths with bodies say which models they are about.
+            "name" if method == "get" => known.models.first().map(|model| json!(model.name)),
+            "name" if !path.ends_with('}') => None,
+            "model" if path != "/invocations" => known.models.first().map(|model| json!(model.name)),
+            "version" => known.model_of(path).map(|model| json!(model.version)),
+            "set" if method == "get" => known.sets.first().map(|set| json!(set.name)),
+            "entity" => known.stored().map(|(_, entity)| json!(entity)),
+            "timestamp" => known.stored().and_then(|(set, _)| Some(json!(set.newest?.to_string()))),
+            _ => None,
+        };
+        example.into_iter().for_each(|example| one["example"] = example);
+    }
+}
+
+/// The examples of a body that depends on no path.
+fn body(path: &str, known: &Known) -> Option<Json> {
+    let one = |summary: &str, value: Json| json!({ "example": { "summary": summary, "value": value } });
+    let model = known.models.first();
+    match path {
+        "/predict/batch" | "/api/ml/batch" => batch_examples(known),
+        "/get-online-features" => online_example(known),
+        "/models/load" | "/models/unload" | "/models/warmup" => {
+            Some(one("One model", json!({ "model": model?.name })))
+        }
+        "/models/{name}/aliases/{alias}" => {
+            Some(one("The version that serves", json!({ "version": model?.version })))
+        }
+        _ => None,
+    }
+}
