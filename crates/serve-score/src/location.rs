@@ -87,7 +87,9 @@ impl InputFile {
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Path(path) => Some(path),
-            _ => None,
+            Place::Stdin => None,
+            #[cfg(feature = "s3")]
+            Place::Object(_) => None,
         }
     }
 
@@ -100,10 +102,7 @@ impl InputFile {
     /// The format that its name tells.
     #[must_use]
     pub fn format(&self) -> Option<Format> {
-        match &self.place {
-            Place::Stdin => None,
-            _ => Format::of_name(&self.name()),
-        }
+        if self.is_pipe() { None } else { Format::of_name(&self.name()) }
     }
 
     /// How long it is, where that is known.
@@ -120,10 +119,10 @@ impl InputFile {
 
     /// Opens it to be read from its beginning.
     pub(crate) fn reader(&self) -> Result<Reader, ScoreError> {
-        match &self.place {
-            Place::Stdin => Ok(Box::new(io::stdin())),
-            _ => self.open().map(|opened| Box::new(opened.seekable()) as Reader),
+        if self.is_pipe() {
+            return Ok(Box::new(io::stdin()));
         }
+        self.open().map(|opened| Box::new(opened.seekable()) as Reader)
     }
 
     /// Opens it to be read anywhere.

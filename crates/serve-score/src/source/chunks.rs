@@ -3,11 +3,14 @@
 
 use std::fs::File;
 use std::io::{self, BufReader};
+#[cfg(feature = "s3")]
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use bytes::{Buf, Bytes};
+#[cfg(feature = "s3")]
+use bytes::Buf;
+use bytes::Bytes;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::reader::{ChunkReader, Length};
 
@@ -32,10 +35,9 @@ impl Chunks {
         }
     }
 
-    /// Fetches ranges that will be read, where that pays; those of the row group before are let go.
-    #[cfg_attr(not(feature = "s3"), allow(unused_variables, reason = "files need none"))]
+    /// Fetches ranges of an object that will be read; those of the row group before are let go.
+    #[cfg(feature = "s3")]
     pub(super) fn fetch(&mut self, ranges: Vec<Range<u64>>) -> io::Result<()> {
-        #[cfg(feature = "s3")]
         if let Self::Object(object, fetched) = self {
             *fetched = Arc::default();
             let bytes = object.ranges(&ranges)?;

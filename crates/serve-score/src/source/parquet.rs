@@ -59,6 +59,7 @@ impl RowGroups {
     }
 
     /// Asks for what is read of a row group at once, where every request costs time.
+    #[cfg(feature = "s3")]
     fn fetch(&mut self) -> Result<(), ScoreError> {
         let group = self.metadata.metadata().row_group(self.group);
         let leaves = (0..group.num_columns()).filter(|&leaf| self.mask.leaf_included(leaf));
@@ -91,6 +92,7 @@ impl Reader for RowGroups {
                 (self.group, self.taken) = (self.group + 1, 0);
                 continue;
             }
+            #[cfg(feature = "s3")]
             if self.taken == 0 {
                 self.fetch()?;
             }
