@@ -23,8 +23,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ::object_store::RetryConfig;
 use ::object_store::path::Path;
-use ::object_store::{ObjectStore, RetryConfig};
 use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, SIGNATURE_FILE, read_manifest};
 use serve_core::manifest::FileEntry;
 use serve_core::{Bundle, Digest, Manifest, ModelName, ModelVersion};
@@ -40,6 +40,7 @@ use disk::DiskCache;
 use index::{Index, ModelEntry, Seen};
 use remote::{CallError, Got, Remote};
 use settings::Client;
+pub use settings::bucket;
 
 /// Files whose own names another publisher took, by digest.
 const FILES_FOLDER: &str = ".files";
@@ -62,20 +63,6 @@ impl Default for ObjectOptions {
     fn default() -> Self {
         Self { cache: ObjectCacheConfig::default(), timeout: Duration::from_secs(10), attempts: 3 }
     }
-}
-
-/// A bucket for whoever reads other things than a registry from it, with the settings that a registry's would have
-/// ([`ObjectStorage::open`]). Requests that fail for a while are made again.
-///
-/// # Errors
-/// When the settings contradict each other. Nothing is asked of the bucket.
-pub fn bucket(bucket: &str) -> Result<Arc<dyn ObjectStore>, StorageError> {
-    let client = settings::client(bucket, std::env::vars(), RetryConfig::default());
-    client.map(|client| client.store).map_err(|source| StorageError::Remote {
-        action: "opened",
-        location: format!("s3://{bucket}"),
-        source,
-    })
 }
 
 /// A registry below a prefix of a bucket; see the module.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use ::object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use ::object_store::{ClientOptions, ObjectStore, RetryConfig};
 
+use crate::storage::StorageError;
+
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -22,6 +24,20 @@ pub(super) struct Client {
     pub(super) secrets: Vec<String>,
     /// Where it was told to ask, if it was: the same bucket's name elsewhere is another bucket.
     pub(super) endpoint: String,
+}
+
+/// A bucket for whoever reads other things than a registry from it, with the settings that a registry's would have
+/// ([`ObjectStorage::open`](super::ObjectStorage::open)). Requests that fail for a while are made again.
+///
+/// # Errors
+/// When the settings contradict each other. Nothing is asked of the bucket.
+pub fn bucket(bucket: &str) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    let client = client(bucket, std::env::vars(), RetryConfig::default());
+    client.map(|client| client.store).map_err(|source| StorageError::Remote {
+        action: "opened",
+        location: format!("s3://{bucket}"),
+        source,
+    })
 }
 
 /// A client for a bucket by the environment's settings.
