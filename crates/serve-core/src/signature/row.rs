@@ -202,7 +202,7 @@ impl Signature {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Datatype, Input, MissingPolicy, Range};
+    use super::super::{Datatype, Input, MissingPolicy, Range, text_hash};
     use super::*;
 
     fn signature() -> Signature {
