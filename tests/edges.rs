@@ -8,12 +8,13 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 25] = [
+const CONFINED: [&str; 26] = [
     "hyper",
     "arc-swap",
     "rusqlite",
     "smartcore",
     "clap",
+    "datafusion",
     "bincode",
     "rayon",
     "object_store",

@@ -204,6 +204,12 @@ impl Explainer {
         &self.names
     }
 
+    /// The names of the outputs that are explained; none where there is only one.
+    #[must_use]
+    pub fn output_names(&self) -> &[String] {
+        &self.outputs
+    }
+
     /// How many outputs are explained: one for each class of three or more and for each value of a regression, else one.
     #[must_use]
     pub fn output_count(&self) -> usize {

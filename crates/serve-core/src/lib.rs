@@ -21,7 +21,7 @@
 //! | module | concept |
 //! |---|---|
 //! | [`signature`] | what a model takes: ordered inputs, their types, ranges and missing-value policies |
-//! | [`value`], [`number`] | one input value as it arrives at the edge, before it is a number; reading one from JSON |
+//! | [`value`], [`number`], [`cell`] | one input value as it arrives at the edge, before it is a number; reading one from JSON; as the cell of a CSV |
 //! | [`transform`], [`scaler`] | what is done to a row before inference, as data |
 //! | [`linear`], [`tree`], [`ensemble`], [`graph`] | the engine's models |
 //! | [`engine`] | the models compiled for speed; the bare engine, its kernels and its pool of threads |
@@ -35,6 +35,7 @@
 //! | [`naive`] | a slow evaluator that shares no code with the engine, to prove it |
 
 pub mod bundle;
+pub mod cell;
 pub mod decision;
 pub mod digest;
 #[doc(hidden)]

@@ -130,6 +130,17 @@ impl BatchPrediction {
         Ok(Prediction { scores, answer, confidence, classification: self.classification })
     }
 
+    /// What was decided for one row, or why it failed: [`get`](Self::get) without the scores.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    ///
+    /// # Panics
+    /// As [`get`](Self::get).
+    pub fn answer(&self, row: usize) -> Result<Answer, &PredictError> {
+        self.rows[row].as_ref().map(|(answer, _)| *answer)
+    }
+
     /// The rows in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Prediction, &PredictError>> {
         (0..self.len()).map(|row| self.get(row))

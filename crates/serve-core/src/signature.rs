@@ -7,6 +7,7 @@
 
 mod check;
 mod order;
+mod reading;
 mod row;
 mod text_hash;
 

@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ::object_store::RetryConfig;
 use ::object_store::path::Path;
 use serve_core::bundle::{BundleError, MANIFEST_FILE, MAX_MANIFEST_BYTES, SIGNATURE_FILE, read_manifest};
 use serve_core::manifest::FileEntry;
@@ -39,6 +40,7 @@ use disk::DiskCache;
 use index::{Index, ModelEntry, Seen};
 use remote::{CallError, Got, Remote};
 use settings::Client;
+pub use settings::bucket;
 
 /// Files whose own names another publisher took, by digest.
 const FILES_FOLDER: &str = ".files";
@@ -112,7 +114,10 @@ impl ObjectStorage {
             source,
         };
         let cache = DiskCache::open(&options.cache)?;
-        let Client { store, secrets, endpoint } = settings::client(bucket, settings).map_err(cannot)?;
+        // `Remote` makes its requests again itself.
+        let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+        let Client { store, secrets, endpoint } =
+            settings::client(bucket, settings, retry).map_err(cannot)?;
         let remote = Remote::start(store, secrets, options.timeout, options.attempts);
         let remote = remote.map_err(|error| cannot(error.into()))?;
         Ok(Self { url, endpoint, prefix: Path::from(prefix), remote, cache, index: Mutex::new(None) })

@@ -1,7 +1,8 @@
 //! Rows on their way in: by name, by position or as numbers, checked once and then carried as [`CheckedRow`].
 
+use super::Signature;
 use super::check::{InvalidInput, Problem, Violation, push};
-use super::{Datatype, Input, Signature, text_hash};
+use super::reading::number;
 use crate::value::Value;
 
 /// Of a refused row so many names are told that the signature lacks: a row may have as many as its sender likes.
@@ -199,60 +200,9 @@ impl Signature {
     }
 }
 
-/// The number that an input's value stands for; NaN where it is missing.
-fn number(input: &Input, value: &Value<'_>) -> Result<f64, Problem> {
-    match (value, input.datatype) {
-        (Value::Missing, _) => Ok(f64::NAN),
-        // Whether the number is one of this type is asked of every row alike, in `admit`.
-        (Value::Number(x), Datatype::Fp64 | Datatype::Fp32 | Datatype::Int64 | Datatype::Bool) => Ok(*x),
-        // As everywhere in numerical Python, true is 1.
-        (Value::Bool(x), datatype) if datatype != Datatype::Bytes => Ok(f64::from(u8::from(*x))),
-        (Value::Text(text), Datatype::Bytes) => category(input, text),
-        (Value::Number(x), Datatype::Bytes) if input.text_hashes.is_some() && whole(*x) => {
-            category(input, &(*x as i64).to_string())
-        }
-        (other, datatype) => Err(Problem::WrongType { expected: datatype.described(), got: shown(other) }),
-    }
-}
-
-/// Whether it is a whole number that an `f64` holds exactly, and so its neighbours too.
-fn whole(x: f64) -> bool {
-    x.fract() == 0.0 && x.abs() < 9_007_199_254_740_992.0
-}
-
-fn category(input: &Input, text: &str) -> Result<f64, Problem> {
-    if let Some(hashes) = &input.text_hashes {
-        let hash = text_hash(text);
-        return Ok(hashes.iter().position(|known| *known == hash).unwrap_or(hashes.len()) as f64);
-    }
-    let words = input.vocabulary.as_deref().unwrap_or_default();
-    match words.iter().position(|word| word == text).map(|code| code as f64).or(input.unknown) {
-        Some(code) => Ok(code),
-        None => {
-            Err(Problem::UnknownCategory { expected: listed(words), got: text.chars().take(80).collect() })
-        }
-    }
-}
-
-fn listed(words: &[String]) -> String {
-    let shown = words.iter().take(10).map(|word| format!("{word:?}")).collect::<Vec<_>>().join(", ");
-    match words.len().saturating_sub(10) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
-}
-
-fn shown(value: &Value<'_>) -> String {
-    match value {
-        Value::Number(x) => x.to_string(),
-        Value::Text(text) => format!("text {:?}", text.chars().take(80).collect::<String>()),
-        other => other.kind().to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::{MissingPolicy, Range};
+    use super::super::{Datatype, Input, MissingPolicy, Range, text_hash};
     use super::*;
 
     fn signature() -> Signature {

@@ -3,10 +3,10 @@
 
 use bytes::Bytes;
 use ndarray::Array2;
-use serve_core::{CheckedRow, Datatype, Input, Signature, Value};
+use serve_core::{CheckedRow, Datatype, Input, Signature, Value, cell};
 use serve_features::{Cell, CellReader, FileError};
 
-use super::{check_columns, python, refused_row, shaped, too_many};
+use super::{check_columns, refused_row, shaped, too_many};
 use crate::failure::Failure;
 
 /// A text of a Parquet file may be no longer; one in a dictionary can stand in every row.
@@ -96,8 +96,8 @@ fn value<'c>(cell: Cell<'c>, input: &Input) -> Option<Value<'c>> {
     let known = |text: &str| input.vocabulary.iter().flatten().any(|word| word == text);
     match (cell, input.datatype) {
         (Cell::Missing, _) => Some(Value::Missing),
-        (Cell::Raw(text), Datatype::Bytes) => Some(python::text(text, known)),
-        (Cell::Raw(text), _) => python::number(text),
+        (Cell::Raw(text), Datatype::Bytes) => Some(cell::text(text, known)),
+        (Cell::Raw(text), _) => cell::number(text),
         (Cell::Number(x), _) => Some(Value::from(x)),
         (Cell::Bool(x), _) => Some(Value::Bool(x)),
         (Cell::Text(text), _) if text.len() > LONGEST_TEXT => None,

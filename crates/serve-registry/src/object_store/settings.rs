@@ -7,6 +7,8 @@ use std::time::Duration;
 use ::object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use ::object_store::{ClientOptions, ObjectStore, RetryConfig};
 
+use crate::storage::StorageError;
+
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -24,10 +26,25 @@ pub(super) struct Client {
     pub(super) endpoint: String,
 }
 
+/// A bucket for whoever reads other things than a registry from it, with the settings that a registry's would have
+/// ([`ObjectStorage::open`](super::ObjectStorage::open)). Requests that fail for a while are made again.
+///
+/// # Errors
+/// When the settings contradict each other. Nothing is asked of the bucket.
+pub fn bucket(bucket: &str) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    let client = client(bucket, std::env::vars(), RetryConfig::default());
+    client.map(|client| client.store).map_err(|source| StorageError::Remote {
+        action: "opened",
+        location: format!("s3://{bucket}"),
+        source,
+    })
+}
+
 /// A client for a bucket by the environment's settings.
 pub(super) fn client(
     bucket: &str,
     settings: impl IntoIterator<Item = (String, String)>,
+    retry: RetryConfig,
 ) -> Result<Client, Failed> {
     // The whole answer may take long, silence may not: the calls have timeouts of their own, and attempts too.
     let mut client = ClientOptions::new().with_timeout_disabled().with_connect_timeout(CONNECT_TIMEOUT);
@@ -52,7 +69,6 @@ pub(super) fn client(
         builder = builder.with_config(key, value);
     }
     secrets.retain(|secret| !secret.is_empty());
-    let retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
     let store = builder.with_bucket_name(bucket).with_client_options(client).with_retry(retry).build()?;
     Ok(Client { store: Arc::new(store), secrets, endpoint })
 }

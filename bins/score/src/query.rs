@@ -1,0 +1,40 @@
+//! `--sql`: a query over the input in place of a plain job.
+
+use std::sync::Arc;
+
+use serve_app::Exit;
+use serve_core::ByteSize;
+use serve_registry::Registry;
+use serve_score::sql::{self, QueryOptions, QuerySummary};
+use serve_score::{Output, Progress, Source, location};
+
+use crate::args::Args;
+use crate::progress::Display;
+use crate::run::{exit, stop_at_signals};
+
+/// Runs the query and says what it came to.
+pub(crate) fn run(args: &Args, registry: Registry, text: &str, output: &Output) -> Result<(), Exit> {
+    let files = location::list(&args.input).map_err(exit)?;
+    let source = Source::open(files, args.input_format).map_err(exit)?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let options = QueryOptions {
+        threads: args.threads.map_or(cores, usize::from),
+        memory_bytes: args.memory_limit.map(|ByteSize(bytes)| usize::try_from(bytes).unwrap_or(usize::MAX)),
+    };
+    let progress = Arc::new(Progress::default());
+    stop_at_signals(&progress)?;
+    // How many rows a query answers with nobody knows before.
+    let display = Display::unknown(args.quiet);
+    let done = std::thread::scope(|scope| {
+        let _shown = display.show(scope, &progress);
+        sql::query(&Arc::new(registry), source, text, options, output, &progress)
+    });
+    let summary = done.map_err(exit)?;
+    summary.reasons.iter().for_each(|reason| eprintln!("serve-score: a row without an answer: {reason}"));
+    if !args.quiet {
+        let QuerySummary { rows, unanswered, elapsed, .. } = summary;
+        let (seconds, output) = (elapsed.as_secs_f64(), output.name());
+        eprintln!("serve-score: {rows} rows, {unanswered} without an answer, in {seconds:.1} s to {output}");
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! From arguments to a job, and from what it comes to to an exit code.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use arrow_cast::pretty::pretty_format_batches;
+use serve_app::{Exit, ExitReason};
+use serve_core::ByteSize;
+use serve_score::job::RunOptions;
+use serve_score::{
+    Fault, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary, location,
+};
+
+use crate::args::Args;
+use crate::config;
+use crate::progress::Display;
+
+/// Rows that `--dry-run` scores.
+const SAMPLE_ROWS: usize = 10;
+
+pub(crate) fn run(args: &Args) -> Result<(), Exit> {
+    let registry = config::registry(args)?;
+    let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
+    #[cfg(feature = "sql")]
+    if let (Some(sql), Some(output)) = (&args.sql, &output) {
+        return crate::query::run(args, registry, sql, output);
+    }
+    let reference = args.model.as_deref().unwrap_or_default();
+    let model = if args.explain {
+        PinnedModel::resolve_explained(&registry, reference)
+    } else {
+        PinnedModel::resolve(&registry, reference)
+    };
+    let model = model.map_err(exit)?;
+    let files = location::list(&args.input).map_err(exit)?;
+    let source = Source::open(files, args.input_format).map_err(exit)?;
+    let options = PlanOptions {
+        map: args.map.clone(),
+        keep: args.keep.clone().unwrap_or(Keep::None),
+        explain: args.explain,
+    };
+    let job = Job::plan(model, source, &options).map_err(exit)?;
+    match output {
+        Some(output) if !args.dry_run => score(args, job, output),
+        _ => show(job),
+    }
+}
+
+fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
+    let mut output = Output::new(output, args.format, args.overwrite).map_err(exit)?;
+    output.part_rows = args.part_rows;
+    Ok(output)
+}
+
+fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
+    let mut options = RunOptions::new(output);
+    options.rejects = args.rejects.clone().or(options.rejects);
+    options.max_rejects = args.max_rejects;
+    options.threads = args.threads.map_or(options.threads, usize::from);
+    options.ordered = !args.unordered;
+    if let Some(ByteSize(bytes)) = args.memory_limit {
+        options.waiting_bytes = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
+    }
+    let progress = Arc::new(Progress::default());
+    stop_at_signals(&progress)?;
+    let display = Display::new(job.source(), args.quiet);
+    let model = job.planned().model().to_string();
+    let done = std::thread::scope(|scope| {
+        let _shown = display.show(scope, &progress);
+        job.run(&options, &progress, None)
+    });
+    let summary = done.map_err(exit)?;
+    if !args.quiet {
+        eprintln!("serve-score: {}", told(&summary, &model, &options.output));
+    }
+    Ok(())
+}
+
+fn told(summary: &Summary, model: &str, output: &Output) -> String {
+    let seconds = summary.elapsed.as_secs_f64();
+    let rejected = match (summary.rejected, &summary.rejects) {
+        (0, _) => "none rejected".to_owned(),
+        (n, Some(path)) => format!("{n} rejected ({})", path.display()),
+        (n, None) => format!("{n} rejected"),
+    };
+    let rate = summary.rows as f64 / seconds.max(1e-9);
+    let (rows, output) = (summary.rows, output.name());
+    format!("{rows} rows, {rejected}, by {model} in {seconds:.1} s ({rate:.0} rows/s) to {output}")
+}
+
+/// `--dry-run`: the plan, and the first rows.
+fn show(job: Job) -> Result<(), Exit> {
+    let plan = Arc::clone(job.planned());
+    let mut text = format!("model    {} ({})\n", plan.model(), plan.model().digest());
+    let source = job.source();
+    let rows = source.rows().map_or_else(String::new, |rows| format!(", {rows} rows"));
+    let _ = writeln!(text, "input    {} file(s), {}{rows}", source.files().len(), source.format());
+    let width = plan.matched().map(|(feature, _)| feature.len()).max().unwrap_or(0);
+    for (at, (feature, column)) in plan.matched().enumerate() {
+        let head = if at == 0 { "columns" } else { "" };
+        let _ = writeln!(text, "{head:<8} {feature:<width$} = {column}");
+    }
+    for (at, field) in plan.schema().fields().iter().enumerate() {
+        let head = if at == 0 { "output" } else { "" };
+        let _ = writeln!(text, "{head:<8} {} {}", field.name(), field.data_type());
+    }
+    match job.sample(SAMPLE_ROWS).map_err(exit)? {
+        None => text.push_str("there are no rows\n"),
+        Some(scored) => {
+            let table = pretty_format_batches(&[scored.answers]);
+            let table = table.map_err(|error| Exit::because(ExitReason::Software, error))?;
+            let _ = writeln!(text, "{table}");
+            for reject in scored.rejects {
+                let _ = writeln!(text, "row {} is rejected: {}", reject.row, reject.reason);
+            }
+        }
+    }
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Exit::because(ExitReason::CannotCreate, error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// An interrupt or a termination ends the job cleanly; a second one ends the process.
+pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
+    let failed = |error: std::io::Error| Exit::because(ExitReason::System, error);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let progress = Arc::clone(progress);
+    let wait = move || {
+        runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (Ok(mut interrupt), Ok(mut terminate)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            else {
+                return;
+            };
+            let mut next = async || tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} };
+            next().await;
+            progress.stop();
+            next().await;
+            std::process::exit(i32::from(Exit::told(ExitReason::Temporary, "").code()));
+        });
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map_err(failed)?;
+    Ok(())
+}
+
+/// The exit of an error; that nobody reads the output any more ends the program quietly.
+pub(crate) fn exit(error: ScoreError) -> Exit {
+    let reason = match error.fault() {
+        Fault::Data => ExitReason::Data,
+        Fault::NoInput => ExitReason::NoInput,
+        Fault::Output => ExitReason::CannotCreate,
+        Fault::Unavailable => ExitReason::Unavailable,
+        Fault::Interrupted => ExitReason::Temporary,
+        Fault::Software => ExitReason::Software,
+    };
+    Exit::because(reason, error)
+}

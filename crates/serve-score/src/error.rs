@@ -1,0 +1,152 @@
+//! What can go wrong with a job, and whose fault it is. A row that fails is not an error but a [`Reject`](crate::Reject).
+
+use std::error::Error;
+
+use serve_core::explain::Unexplainable;
+use serve_registry::DeploymentError;
+use thiserror::Error;
+
+/// Whose fault an error is, for exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The content of an input, or a model that does not fit it.
+    Data,
+    /// An input is not there, or may not be read.
+    NoInput,
+    /// An output cannot be made.
+    Output,
+    /// Something needed does not answer; later it may.
+    Unavailable,
+    /// Somebody ended the job.
+    Interrupted,
+    /// A mistake of ours.
+    Software,
+}
+
+/// Why an input cannot be read.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// Why a job ended without its output.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ScoreError {
+    /// The reference leads to no version that answers.
+    #[error("the model cannot be had")]
+    Model(#[from] DeploymentError),
+    /// The registry cannot be read again.
+    #[error("the model's files cannot be read again: {reason}")]
+    Registry {
+        /// Why.
+        reason: String,
+    },
+    /// The model has no explanations.
+    #[error("{model} cannot be explained")]
+    Unexplainable {
+        /// Name and version.
+        model: String,
+        /// Why.
+        source: Unexplainable,
+    },
+    /// An input is not there, or may not be read.
+    #[error("{location} cannot be opened")]
+    NoInput {
+        /// The file.
+        location: String,
+        /// Why.
+        source: Cause,
+    },
+    /// An input's content is wrong.
+    #[error("{location} cannot be read as {format}")]
+    Input {
+        /// The file.
+        location: String,
+        /// What it was read as.
+        format: crate::Format,
+        /// Why.
+        source: Cause,
+    },
+    /// Inputs, columns or options that do not fit each other.
+    #[error("{problem}")]
+    Plan {
+        /// What is wrong.
+        problem: String,
+    },
+    /// An output cannot be written.
+    #[error("{location} cannot be written")]
+    Output {
+        /// The file.
+        location: String,
+        /// Why.
+        source: Cause,
+    },
+    /// There is something in the output's place.
+    #[error("{location} exists; --overwrite replaces it")]
+    Exists {
+        /// The place.
+        location: String,
+    },
+    /// More rows were rejected than allowed.
+    #[error("{rejected} of {rows} rows were rejected, more than --max-rejects {most} allows")]
+    TooManyRejects {
+        /// How many were.
+        rejected: u64,
+        /// Of how many that were read.
+        rows: u64,
+        /// How many may be.
+        most: crate::MaxRejects,
+    },
+    /// A query that does not fit, or fails.
+    #[error("{problem}")]
+    Query {
+        /// What is wrong.
+        problem: String,
+    },
+    /// Somebody ended the job.
+    #[error("interrupted after {rows} rows; no output was written")]
+    Interrupted {
+        /// How many rows were read.
+        rows: u64,
+    },
+    /// A mistake of ours.
+    #[error("a mistake in this program: {problem}")]
+    Software {
+        /// What happened.
+        problem: String,
+    },
+}
+
+impl ScoreError {
+    /// Inputs, columns or options that do not fit.
+    pub(crate) fn plan(problem: impl Into<String>) -> Self {
+        Self::Plan { problem: problem.into() }
+    }
+
+    /// An output that cannot be written.
+    pub(crate) fn output(location: impl Into<String>, source: impl Into<Cause>) -> Self {
+        Self::Output { location: location.into(), source: source.into() }
+    }
+
+    /// A mistake of ours.
+    pub(crate) fn software(problem: impl ToString) -> Self {
+        Self::Software { problem: problem.to_string() }
+    }
+
+    /// Whose fault it is.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Model(DeploymentError::UnknownModel { .. }) | Self::NoInput { .. } => Fault::NoInput,
+            Self::Model(DeploymentError::Busy { .. } | DeploymentError::TimedOut { .. })
+            | Self::Registry { .. } => Fault::Unavailable,
+            Self::Model(_)
+            | Self::Unexplainable { .. }
+            | Self::Input { .. }
+            | Self::Plan { .. }
+            | Self::Query { .. }
+            | Self::TooManyRejects { .. } => Fault::Data,
+            Self::Output { .. } | Self::Exists { .. } => Fault::Output,
+            Self::Interrupted { .. } => Fault::Interrupted,
+            Self::Software { .. } => Fault::Software,
+        }
+    }
+}

@@ -1,0 +1,271 @@
+//! A job: threads that read, convert and score pieces, and write them in order. Memory is bounded by the pieces that are under way:
+//! a thread whose piece is not at the front waits when too much waits to be written.
+
+mod order;
+
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serve_core::BatchPrediction;
+
+use crate::convert::Matrix;
+use crate::error::ScoreError;
+use crate::model::PinnedModel;
+use crate::plan::{Plan, PlanOptions};
+use crate::reject::{MaxRejects, RejectsFile};
+use crate::scorer::{Scored, Scorer};
+use crate::sink::Output;
+use crate::source::{BATCH_ROWS, Batch, Binding, Pieces, Source};
+use order::{Order, Written};
+
+/// Bytes of answers that wait for their turn, where no limit on memory is said.
+const WAITING_BYTES: usize = 64 << 20;
+
+/// How far a job is; and the way to stop it.
+#[derive(Debug, Default)]
+pub struct Progress {
+    rows: AtomicU64,
+    rejected: AtomicU64,
+    bytes: Arc<AtomicU64>,
+    stop: AtomicBool,
+}
+
+impl Progress {
+    /// Rows that were read and written, or rejected.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that were rejected.
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the input that were read, where that says how far it is.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// Ends the job soon, without output. Safe to call from a handler of signals.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the job is to end.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Counts rows that were written.
+    pub fn add(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+}
+
+/// Sees what is scored, on the thread that scored it and in no order.
+pub trait Observer: Sync {
+    /// A batch: the inputs as the engine took them, before policies for missing values, and what was predicted.
+    fn observe(&self, inputs: &Matrix, predictions: &BatchPrediction, scored: &Scored);
+}
+
+/// How a job runs.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Where answers go.
+    pub output: Output,
+    /// Where rejects go; nowhere, where it is none.
+    pub rejects: Option<PathBuf>,
+    /// How many rows may be rejected; any number, where it is none.
+    pub max_rejects: Option<MaxRejects>,
+    /// How many threads score.
+    pub threads: usize,
+    /// Whether answers come in the order of the input.
+    pub ordered: bool,
+    /// Bytes that answers may take which wait for their turn.
+    pub waiting_bytes: usize,
+}
+
+impl RunOptions {
+    /// All cores, in order, with rejects beside the output.
+    #[must_use]
+    pub fn new(output: Output) -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let rejects = output.rejects();
+        Self { output, rejects, max_rejects: None, threads, ordered: true, waiting_bytes: WAITING_BYTES }
+    }
+}
+
+/// What a job came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// Rows that were read.
+    pub rows: u64,
+    /// Rows that were rejected.
+    pub rejected: u64,
+    /// Where they stand, where there are any.
+    pub rejects: Option<PathBuf>,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+/// A planned job.
+#[derive(Debug)]
+pub struct Job {
+    plan: Arc<Plan>,
+    source: Source,
+    bindings: Vec<Binding>,
+}
+
+impl Job {
+    /// Plans a job.
+    ///
+    /// # Errors
+    /// As [`Plan`] says: before the first row.
+    pub fn plan(model: PinnedModel, source: Source, options: &PlanOptions) -> Result<Self, ScoreError> {
+        let (plan, bindings) = Plan::new(model, &source, options)?;
+        Ok(Self { plan: Arc::new(plan), source, bindings })
+    }
+
+    /// What it will do.
+    #[must_use]
+    pub fn planned(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// What it reads.
+    #[must_use]
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
+    /// Scores the first rows, and writes nothing.
+    ///
+    /// # Errors
+    /// When the input is broken.
+    pub fn sample(self, rows: usize) -> Result<Option<Scored>, ScoreError> {
+        let mut pieces = self.source.read(self.bindings, Arc::default());
+        let Some(mut piece) = pieces.next_piece()? else { return Ok(None) };
+        let Some(mut batch) = piece.next_batch()? else { return Ok(None) };
+        batch.truncate(rows);
+        Scorer::new(self.plan).score(batch).map(Some)
+    }
+
+    /// Runs to the end. On an error nothing has appeared under the output's name.
+    ///
+    /// # Errors
+    /// When the input is broken, the output cannot be written, too many rows are rejected, or the job is stopped.
+    pub fn run(
+        self,
+        options: &RunOptions,
+        progress: &Progress,
+        observer: Option<&dyn Observer>,
+    ) -> Result<Summary, ScoreError> {
+        let began = Instant::now();
+        let rejects = RejectsFile::new(options.rejects.clone(), options.output.overwrite)?;
+        let sink = options.output.open(self.plan.schema())?;
+        let pieces = self.source.read(self.bindings, Arc::clone(&progress.bytes));
+        let run = Run {
+            plan: self.plan,
+            pieces: Mutex::new((0, pieces)),
+            order: Order::new(Written { sink, rejects }, options, progress),
+            progress,
+            observer,
+        };
+        let threads = options.threads.max(1);
+        std::thread::scope(|scope| {
+            for number in 1..threads {
+                let thread = std::thread::Builder::new().name(format!("score-{number}"));
+                // With fewer threads than asked for it takes longer.
+                let _started = thread.spawn_scoped(scope, || run.work());
+            }
+            run.work();
+        });
+        let Written { sink, rejects } = run.order.finish()?;
+        let rejects = rejects.finish()?;
+        sink.finish()?;
+        let (rows, rejected) = (progress.rows(), progress.rejected());
+        Ok(Summary { rows, rejected, rejects, elapsed: began.elapsed() })
+    }
+}
+
+impl Batch {
+    /// Forgets all but the first rows.
+    fn truncate(&mut self, rows: usize) {
+        if self.rows > rows {
+            self.columns.iter_mut().for_each(|column| *column = column.slice(0, rows));
+            self.rows = rows;
+            let end = self.number(rows - 1);
+            self.broken.retain(|reject| reject.row <= end);
+            self.read = end + 1 - self.first_row;
+        }
+    }
+}
+
+/// A job under way.
+struct Run<'a> {
+    plan: Arc<Plan>,
+    /// The number of the next piece, and where it comes from. Invariant: held while a piece is taken, so that pieces are numbered in
+    /// the order of the input.
+    pieces: Mutex<(u64, Pieces)>,
+    order: Order<'a>,
+    progress: &'a Progress,
+    observer: Option<&'a dyn Observer>,
+}
+
+impl Run<'_> {
+    /// Takes pieces until there are none, or something fails.
+    fn work(&self) {
+        let work = std::panic::catch_unwind(AssertUnwindSafe(|| self.take_pieces()));
+        let result = work.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(ScoreError::software(text.unwrap_or_else(|| "a thread panicked".to_owned())))
+        });
+        if let Err(error) = result {
+            self.order.fail(error);
+        }
+    }
+
+    fn take_pieces(&self) -> Result<(), ScoreError> {
+        let mut scorer = Scorer::new(Arc::clone(&self.plan));
+        loop {
+            let (number, mut piece) = {
+                let mut pieces = lock(&self.pieces);
+                let (next, pieces) = &mut *pieces;
+                if !self.order.wait_for_window(*next) {
+                    return Ok(());
+                }
+                let Some(piece) = pieces.next_piece()? else { return Ok(()) };
+                *next += 1;
+                (*next - 1, piece)
+            };
+            while let Some(batch) = piece.next_batch()? {
+                if self.progress.is_stopped() {
+                    return Err(ScoreError::Interrupted { rows: self.progress.rows() });
+                }
+                debug_assert!(batch.rows <= BATCH_ROWS, "sources cut batches");
+                let scored = scorer.score(batch)?;
+                if let Some(observer) = self.observer {
+                    let (inputs, predictions) = scorer.last();
+                    observer.observe(inputs, predictions, &scored);
+                }
+                if !self.order.put(number, scored)? {
+                    return Ok(());
+                }
+            }
+            self.order.end(number)?;
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A thread that panicked has failed the job, and the others only look that up.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

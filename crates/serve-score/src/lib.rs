@@ -1,0 +1,42 @@
+//! Offline scoring: a registered model over files of any length, with the server's answers bit for bit, since both run the
+//! same [`Pipeline`](serve_core::Pipeline) over the same bundle.
+//!
+//! | module | concept |
+//! |---|---|
+//! | [`model`] | a reference resolved once to a version and its digest |
+//! | [`location`], [`format`](mod@format) | where bytes lie, and what they are |
+//! | [`source`] | files as pieces of rows, in order and numbered |
+//! | [`plan`] | the model's inputs matched to columns, and the output's columns |
+//! | [`convert`] | columns of Arrow to the engine's columns |
+//! | [`scorer`] | a batch of rows to a batch of answers and rejects |
+//! | [`reject`] | rows that got no answer |
+//! | [`sink`] | output files that appear when they are whole |
+//! | [`job`] | all of it on threads, with bounded memory |
+//! | `sql` | models as functions of DataFusion's queries, with the feature of that name |
+
+pub mod convert;
+pub mod error;
+pub mod format;
+pub mod job;
+pub mod location;
+pub mod model;
+pub mod plan;
+pub mod reject;
+pub mod scorer;
+pub mod sink;
+pub mod source;
+#[cfg(feature = "sql")]
+pub mod sql;
+
+pub use error::{Fault, ScoreError};
+pub use format::Format;
+pub use job::{Job, Observer, Progress, Summary};
+pub use location::InputFile;
+pub use model::PinnedModel;
+pub use plan::{Keep, Plan, PlanOptions};
+pub use reject::{MaxRejects, Reject};
+pub use scorer::{Scored, Scorer};
+pub use sink::{Output, Sink};
+pub use source::Source;
+#[cfg(feature = "sql")]
+pub use sql::{Models, register};

@@ -1,0 +1,239 @@
+//! Where input lies: a file, what a folder or a pattern holds, or standard input. A folder is read to all depths in the order of the
+//! names; what begins with `_` or `.` is left out, as everywhere where Hive's layout is used; folders `column=value` give
+//! their files a column.
+
+#[cfg(feature = "s3")]
+mod object;
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use crate::error::ScoreError;
+use crate::format::Format;
+#[cfg(feature = "s3")]
+pub(crate) use object::Object;
+
+/// One input file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputFile {
+    place: Place,
+    bytes: Option<u64>,
+    partition: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Stdin,
+    Path(PathBuf),
+    #[cfg(feature = "s3")]
+    Object(Object),
+}
+
+/// A file that is read from its beginning to its end.
+pub(crate) type Reader = Box<dyn Read + Send>;
+
+/// A file that is read anywhere.
+pub(crate) trait Seekable: Read + Seek + Send {}
+
+impl<T: Read + Seek + Send> Seekable for T {}
+
+/// What a file that is read anywhere is opened as.
+#[derive(Debug)]
+pub(crate) enum Opened {
+    File(File),
+    #[cfg(feature = "s3")]
+    Object(Object),
+}
+
+impl Opened {
+    /// One place to read at.
+    pub(crate) fn seekable(self) -> Box<dyn Seekable> {
+        match self {
+            Self::File(file) => Box::new(file),
+            #[cfg(feature = "s3")]
+            Self::Object(object) => Box::new(object.reader()),
+        }
+    }
+}
+
+impl InputFile {
+    /// Standard input.
+    #[must_use]
+    pub fn stdin() -> Self {
+        Self { place: Place::Stdin, bytes: None, partition: Vec::new() }
+    }
+
+    fn at(path: PathBuf, bytes: u64, below: &Path) -> Self {
+        let folders = path.strip_prefix(below).ok().and_then(Path::parent);
+        let names = folders.into_iter().flat_map(Path::components);
+        let partition = names.filter_map(|name| partition_of(&name.as_os_str().to_string_lossy())).collect();
+        Self { place: Place::Path(path), bytes: Some(bytes), partition }
+    }
+
+    /// What it is called in messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.place {
+            Place::Stdin => "standard input".to_owned(),
+            Place::Path(path) => path.display().to_string(),
+            #[cfg(feature = "s3")]
+            Place::Object(object) => object.name(),
+        }
+    }
+
+    /// Where it lies, where that is a path of this machine.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Path(path) => Some(path),
+            Place::Stdin => None,
+            #[cfg(feature = "s3")]
+            Place::Object(_) => None,
+        }
+    }
+
+    /// Whether it can be read only once.
+    #[must_use]
+    pub fn is_pipe(&self) -> bool {
+        self.place == Place::Stdin
+    }
+
+    /// The format that its name tells.
+    #[must_use]
+    pub fn format(&self) -> Option<Format> {
+        if self.is_pipe() { None } else { Format::of_name(&self.name()) }
+    }
+
+    /// How long it is, where that is known.
+    #[must_use]
+    pub fn bytes(&self) -> Option<u64> {
+        self.bytes
+    }
+
+    /// The columns that its folders give it, with their values.
+    #[must_use]
+    pub fn partition(&self) -> &[(String, String)] {
+        &self.partition
+    }
+
+    /// Opens it to be read from its beginning.
+    pub(crate) fn reader(&self) -> Result<Reader, ScoreError> {
+        if self.is_pipe() {
+            return Ok(Box::new(io::stdin()));
+        }
+        self.open().map(|opened| Box::new(opened.seekable()) as Reader)
+    }
+
+    /// Opens it to be read anywhere.
+    pub(crate) fn open(&self) -> Result<Opened, ScoreError> {
+        match &self.place {
+            Place::Stdin => Err(self.missing(io::Error::other("this format cannot be read from a pipe"))),
+            Place::Path(path) => File::open(path).map(Opened::File).map_err(|error| self.missing(error)),
+            #[cfg(feature = "s3")]
+            Place::Object(object) => Ok(Opened::Object(object.clone())),
+        }
+    }
+
+    fn missing(&self, error: io::Error) -> ScoreError {
+        ScoreError::NoInput { location: self.name(), source: error.into() }
+    }
+}
+
+/// `column=value`.
+fn partition_of(folder: &str) -> Option<(String, String)> {
+    let (name, value) = folder.split_once('=')?;
+    (!name.is_empty()).then(|| (name.to_owned(), value.to_owned()))
+}
+
+/// The files that an argument means, in order: `-`, a file, a folder, or a pattern with `*`, `?` or `[…]`.
+///
+/// # Errors
+/// [`ScoreError::NoInput`] when there is none.
+pub fn list(input: &str) -> Result<Vec<InputFile>, ScoreError> {
+    if input == "-" {
+        return Ok(vec![InputFile::stdin()]);
+    }
+    let none = |source: io::Error| ScoreError::NoInput { location: input.to_owned(), source: source.into() };
+    if let Some(place) = input.strip_prefix("s3://") {
+        let files = objects(place).map_err(none)?;
+        return if files.is_empty() { Err(none(nothing())) } else { Ok(files) };
+    }
+    let path = Path::new(input);
+    let found = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => below(path).map_err(none)?,
+        Ok(metadata) => vec![InputFile::at(path.to_owned(), metadata.len(), path)],
+        Err(error) if input.contains(['*', '?', '[']) => matching(input, error).map_err(none)?,
+        Err(error) => return Err(none(error)),
+    };
+    if found.is_empty() {
+        return Err(none(nothing()));
+    }
+    Ok(found)
+}
+
+fn nothing() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no file of rows is there")
+}
+
+/// The files at `bucket/prefix` of an object store.
+#[cfg(feature = "s3")]
+fn objects(place: &str) -> io::Result<Vec<InputFile>> {
+    let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+    let store = serve_registry::object_store::bucket(bucket).map_err(io::Error::other)?;
+    let file = |object: Object| {
+        let below = object.key().strip_prefix(prefix.trim_matches('/')).unwrap_or_default();
+        let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
+        let partition = folders.split('/').filter_map(partition_of).collect();
+        InputFile { bytes: Some(object.len()), partition, place: Place::Object(object) }
+    };
+    Ok(object::list(store, bucket, prefix)?.into_iter().map(file).collect())
+}
+
+#[cfg(not(feature = "s3"))]
+fn objects(_: &str) -> io::Result<Vec<InputFile>> {
+    Err(io::Error::other("this program is built without the feature `s3` of serve-score"))
+}
+
+fn below(root: &Path) -> io::Result<Vec<InputFile>> {
+    let (mut folders, mut files) = (vec![root.to_owned()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(['_', '.']) {
+                continue;
+            }
+            // Follows links, of folders too, but not to what is being read already.
+            let metadata = fs::metadata(entry.path())?;
+            if metadata.is_dir() {
+                if !entry.file_type()?.is_symlink() {
+                    folders.push(entry.path());
+                }
+            } else {
+                files.push(InputFile::at(entry.path(), metadata.len(), root));
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path().cmp(&b.path()));
+    Ok(files)
+}
+
+fn matching(pattern: &str, missing: io::Error) -> io::Result<Vec<InputFile>> {
+    let paths = glob::glob(pattern).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let root: PathBuf = Path::new(pattern)
+        .components()
+        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
+        .collect();
+    let mut files = Vec::new();
+    for path in paths {
+        let path = path.map_err(io::Error::from)?;
+        let metadata = fs::metadata(&path)?;
+        if metadata.is_dir() {
+            files.extend(below(&path)?);
+        } else {
+            files.push(InputFile::at(path, metadata.len(), &root));
+        }
+    }
+    files.sort_by(|a, b| a.path().cmp(&b.path()));
+    if files.is_empty() { Err(missing) } else { Ok(files) }
+}

@@ -1,0 +1,221 @@
+//! Output that appears under its name only when it is whole: it is written beside its place under another name and renamed.
+//! Standard output is the exception: what is written there is gone.
+
+mod encode;
+mod staged;
+
+use std::path::{Path, PathBuf};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+
+use crate::error::ScoreError;
+use crate::format::Format;
+
+use encode::Encoder;
+pub(crate) use staged::{StagedFile, StagedFolder};
+
+/// Rows of a folder's part.
+pub const PART_ROWS: u64 = 5_000_000;
+
+/// Where answers go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The place.
+    pub place: OutputPlace,
+    /// The format.
+    pub format: Format,
+    /// Whether what is in its place is replaced.
+    pub overwrite: bool,
+    /// Rows of a folder's part.
+    pub part_rows: u64,
+}
+
+/// A place for answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OutputPlace {
+    /// Standard output.
+    Stdout,
+    /// One file.
+    File(PathBuf),
+    /// A folder of files `part-00000`, ….
+    Folder(PathBuf),
+}
+
+impl Output {
+    /// What an argument means: `-`, a folder where it ends in `/` or is one, else a file. The format is the one that is said, or that
+    /// the name tells.
+    ///
+    /// # Errors
+    /// When neither tells it, or the format cannot go there.
+    pub fn new(output: &str, format: Option<Format>, overwrite: bool) -> Result<Self, ScoreError> {
+        let path = PathBuf::from(output);
+        let place = match output {
+            "-" => OutputPlace::Stdout,
+            folder if folder.ends_with('/') || path.is_dir() => OutputPlace::Folder(path),
+            _ => OutputPlace::File(path),
+        };
+        let told = match &place {
+            OutputPlace::File(path) => {
+                path.file_name().and_then(|name| Format::of_name(&name.to_string_lossy()))
+            }
+            OutputPlace::Folder(_) => Some(Format::Parquet),
+            OutputPlace::Stdout => None,
+        };
+        let untold =
+            || ScoreError::plan(format!("{output}: its name does not tell its format; say --format"));
+        let format = format.or(told).ok_or_else(untold)?;
+        if place == OutputPlace::Stdout && !format.is_text() {
+            return Err(ScoreError::plan(format!(
+                "{format} cannot be written to standard output: say csv or json"
+            )));
+        }
+        Ok(Self { place, format, overwrite, part_rows: PART_ROWS })
+    }
+
+    /// What it is called in messages.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match &self.place {
+            OutputPlace::Stdout => "standard output".to_owned(),
+            OutputPlace::File(path) | OutputPlace::Folder(path) => path.display().to_string(),
+        }
+    }
+
+    /// Where rejects go unless it is said: beside it. With standard output they have no place.
+    #[must_use]
+    pub fn rejects(&self) -> Option<PathBuf> {
+        match &self.place {
+            OutputPlace::Stdout => None,
+            OutputPlace::File(path) | OutputPlace::Folder(path) => {
+                let mut name = path.components().as_path().as_os_str().to_owned();
+                name.push(".rejects.csv");
+                Some(name.into())
+            }
+        }
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// When something is in its place, or it cannot be made.
+    pub fn open(&self, schema: &SchemaRef) -> Result<Sink, ScoreError> {
+        let failed = |error| ScoreError::output(self.name(), error);
+        let part = |name: &Path, file: std::fs::File| {
+            Encoder::new(self.format, schema, Box::new(file), &name.to_string_lossy()).map_err(failed)
+        };
+        let target = match &self.place {
+            OutputPlace::Stdout => {
+                let encoder = Encoder::new(self.format, schema, Box::new(std::io::stdout()), "");
+                Target::Stream(encoder.map_err(failed)?)
+            }
+            OutputPlace::File(path) => {
+                let staged = StagedFile::create(path, self.overwrite)?;
+                Target::File(part(path, staged.file()?)?, staged)
+            }
+            OutputPlace::Folder(path) => Target::Folder {
+                staged: StagedFolder::create(path, self.overwrite)?,
+                part: None,
+                parts: 0,
+                rows: 0,
+            },
+        };
+        let mut sink = Sink { output: self.clone(), schema: schema.clone(), target };
+        // An empty job leaves an empty part.
+        sink.next_part()?;
+        Ok(sink)
+    }
+}
+
+/// An output under way.
+pub struct Sink {
+    output: Output,
+    schema: SchemaRef,
+    target: Target,
+}
+
+enum Target {
+    Stream(Encoder),
+    File(Encoder, StagedFile),
+    Folder { staged: StagedFolder, part: Option<Encoder>, parts: u32, rows: u64 },
+}
+
+impl Sink {
+    /// Writes rows.
+    ///
+    /// # Errors
+    /// When they cannot be written.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), ScoreError> {
+        if batch.num_rows() == 0 {
+            return Ok(());
+        }
+        let mut at = 0;
+        while at < batch.num_rows() {
+            let left = batch.num_rows() - at;
+            let room = match &self.target {
+                Target::Folder { rows, .. } => self.output.part_rows.saturating_sub(*rows),
+                _ => left as u64,
+            };
+            if room == 0 {
+                self.next_part()?;
+                continue;
+            }
+            let some = left.min(usize::try_from(room).unwrap_or(left));
+            self.write_some(&batch.slice(at, some))?;
+            at += some;
+        }
+        Ok(())
+    }
+
+    fn write_some(&mut self, batch: &RecordBatch) -> Result<(), ScoreError> {
+        let written = match &mut self.target {
+            Target::Stream(encoder) | Target::File(encoder, _) => encoder.write(batch),
+            Target::Folder { part, rows, .. } => {
+                *rows += batch.num_rows() as u64;
+                part.as_mut().map_or(Ok(()), |encoder| encoder.write(batch))
+            }
+        };
+        written.map_err(|error| ScoreError::output(self.output.name(), error))
+    }
+
+    /// Begins the next file of a folder.
+    fn next_part(&mut self) -> Result<(), ScoreError> {
+        let Target::Folder { staged, part, parts, rows } = &mut self.target else { return Ok(()) };
+        let failed = |error| ScoreError::output(self.output.name(), error);
+        if let Some(encoder) = part.take() {
+            encoder.finish().map_err(failed)?;
+        }
+        let name = format!("part-{parts:05}.{}", self.output.format.extension());
+        let file = staged.file(&name)?;
+        *part = Some(Encoder::new(self.output.format, &self.schema, Box::new(file), &name).map_err(failed)?);
+        (*parts, *rows) = (*parts + 1, 0);
+        Ok(())
+    }
+
+    /// Ends it: it appears under its name.
+    ///
+    /// # Errors
+    /// When it cannot be written to its end, or something has appeared in its place.
+    pub fn finish(self) -> Result<(), ScoreError> {
+        let failed = |error| ScoreError::output(self.output.name(), error);
+        match self.target {
+            Target::Stream(encoder) => encoder.finish().map_err(failed),
+            Target::File(encoder, staged) => {
+                encoder.finish().map_err(failed)?;
+                staged.publish()
+            }
+            Target::Folder { staged, part, .. } => {
+                if let Some(encoder) = part {
+                    encoder.finish().map_err(failed)?;
+                }
+                staged.publish()
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sink").field("output", &self.output).finish_non_exhaustive()
+    }
+}

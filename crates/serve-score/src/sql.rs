@@ -1,0 +1,141 @@
+//! Models in queries: `predict(model, …)`, `predict_proba(model, …)` and `explain(model, …)` as functions of DataFusion.
+//!
+//! ```sql
+//! SELECT id, predict('churn@champion', *) FROM input
+//! SELECT id, predict_proba('churn', a, b)['yes'] AS p FROM input ORDER BY p DESC
+//! ```
+//!
+//! The model is a text that is known when the query is planned: it is resolved then, once for the session, and the query goes on with
+//! the version and its digest in the text's place, so everything that runs a part of it answers from the same version or not at
+//! all. Inputs are matched by name: `*` and `t.*` stand for those columns that the model takes, and columns may come in any order.
+//! Expressions without a name that the model knows are taken in the order of the signature.
+//!
+//! A row without an answer is NULL; [`Models::unanswered`] counts them and keeps the first reasons.
+
+mod arguments;
+mod function;
+mod query;
+mod table;
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datafusion::common::{DataFusionError, Result};
+use datafusion::execution::FunctionRegistry;
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::prelude::SessionContext;
+use serve_registry::Registry;
+
+use crate::error::ScoreError;
+use crate::model::PinnedModel;
+
+use arguments::InputsByName;
+use function::{Kind, ModelFunction};
+pub use query::{QueryOptions, QuerySummary, query};
+pub use table::register_input;
+
+/// Reasons that are kept for rows without an answer.
+const REASONS: usize = 20;
+
+/// The models of a session, each resolved once.
+#[derive(Debug)]
+pub struct Models {
+    registry: Arc<Registry>,
+    /// By the text that named them. Invariant: the lock is not held while a model is loaded.
+    pinned: Mutex<HashMap<String, PinnedModel>>,
+    unanswered: AtomicU64,
+    reasons: Mutex<Vec<String>>,
+}
+
+/// Registers `predict`, `predict_proba` and `explain`, and the rule that finds their columns, with a session.
+///
+/// # Errors
+/// When the session takes no functions.
+///
+/// ```
+/// # use std::sync::Arc;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let dir = folder.path();
+/// # serve_registry::Storage::publish(&serve_registry::Directory::create(dir)?, &serve_core::doctest::logistic_bundle(), "doctest")?;
+/// # let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// use datafusion::prelude::SessionContext;
+/// let registry = Arc::new(serve_registry::Registry::open(dir)?);
+/// let session = SessionContext::new();
+/// serve_score::register(&session, &registry)?;
+/// # runtime.block_on(async {
+/// let query = "SELECT predict('doctest', b, a) AS direction FROM (VALUES (0.5, 1)) AS t (a, b)";
+/// let rows = session.sql(query).await?.collect().await?;
+/// assert_eq!(rows[0].num_rows(), 1);
+/// # Ok::<(), datafusion::error::DataFusionError>(())
+/// # })?;
+/// # Ok(())
+/// # }
+/// ```
+pub fn register(session: &SessionContext, registry: &Arc<Registry>) -> Result<Arc<Models>> {
+    let models = Arc::new(Models {
+        registry: Arc::clone(registry),
+        pinned: Mutex::default(),
+        unanswered: AtomicU64::new(0),
+        reasons: Mutex::default(),
+    });
+    for kind in [Kind::Predict, Kind::Probabilities, Kind::Explain] {
+        session.register_udf(ScalarUDF::from(ModelFunction::new(kind, Arc::clone(&models))));
+    }
+    session.state_ref().write().register_function_rewrite(Arc::new(InputsByName))?;
+    Ok(models)
+}
+
+impl Models {
+    /// The model that a text names: `N`, `N@V`, `N@alias`, or `N@V#digest` as a planned query has it.
+    fn get(&self, text: &str, explained: bool) -> Result<PinnedModel> {
+        let known = lock(&self.pinned).get(text).cloned();
+        if let Some(model) = known.filter(|model| !explained || model.explainer().is_some()) {
+            return Ok(model);
+        }
+        let (reference, digest) =
+            text.split_once('#').map_or((text, None), |(text, digest)| (text, Some(digest)));
+        let model = if explained {
+            PinnedModel::resolve_explained(&self.registry, reference)
+        } else {
+            PinnedModel::resolve(&self.registry, reference)
+        };
+        let model = model.map_err(external)?;
+        if let Some(digest) = digest.filter(|digest| *digest != model.digest().to_string()) {
+            let problem =
+                format!("{model} has the digest {}, the query was planned with {digest}", model.digest());
+            return Err(external(ScoreError::plan(problem)));
+        }
+        // Whoever came first decides what an alias means in this session.
+        let mut pinned = lock(&self.pinned);
+        let first = pinned.entry(text.to_owned()).or_insert_with(|| model.clone());
+        if explained && *first == model {
+            *first = model;
+        }
+        Ok(first.clone())
+    }
+
+    /// How many rows had no answer, and the first reasons.
+    #[must_use]
+    pub fn unanswered(&self) -> (u64, Vec<String>) {
+        (self.unanswered.load(Ordering::Relaxed), lock(&self.reasons).clone())
+    }
+
+    fn note(&self, reasons: impl IntoIterator<Item = String>) {
+        for reason in reasons {
+            if self.unanswered.fetch_add(1, Ordering::Relaxed) < REASONS as u64 {
+                lock(&self.reasons).push(reason);
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is behind it is whole after every statement.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn external(error: ScoreError) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

@@ -1,0 +1,8 @@
+//! The library through its public parts: files in, files out, answers held against `Pipeline::predict` bit for bit.
+
+mod conversions;
+mod fixture;
+mod formats;
+mod outputs;
+mod plans;
+mod rejects;
