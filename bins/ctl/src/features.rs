@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::ErrorKind;
@@ -52,13 +53,20 @@ pub(crate) fn run(config: &CtlConfig, command: Features) -> Result<(), Exit> {
     }
 }
 
-/// Tells of each declared set what somebody should look at. What is told is no failure: a set may be built later.
+/// How long a store has to answer at least.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Tells of each declared set what somebody should look at. What is told is no failure: a set may be built later. That rows
+/// cannot be looked at is one.
 fn check(config: &CtlConfig, declarations: Declarations) -> Result<(), Exit> {
     let store = config.store()?;
     let runtime = crate::runtime()?;
     let _entered = runtime.enter();
-    let (config, clock) = (config.features.clone(), Arc::new(Timestamp::now));
+    let (mut config, clock) = (config.features.clone(), Arc::new(Timestamp::now));
+    // Nobody waits as a request does.
+    config.timeout = config.timeout.max(PATIENCE);
     let retriever = Retriever::new(RetrieverParts { store: Some(store), declarations, config, clock });
+    let mut unseen = 0;
     for set in retriever.declarations().sets() {
         let report = runtime.block_on(retriever.report(set.name()));
         let report = report.map_err(|error| Exit::because(ExitReason::Unavailable, error))?;
@@ -67,8 +75,15 @@ fn check(config: &CtlConfig, declarations: Declarations) -> Result<(), Exit> {
         let deep = runtime.block_on(retriever.depth_warnings(set));
         report.warnings.iter().for_each(|told| eprintln!("{}: {told}", set.name()));
         deep.iter().for_each(|told| eprintln!("{told}"));
+        unseen += usize::from(!report.looked);
     }
-    Ok(())
+    match unseen {
+        0 => Ok(()),
+        sets => {
+            let message = format!("the rows of {sets} sets could not be looked at");
+            Err(Exit::told(ExitReason::Unavailable, message))
+        }
+    }
 }
 
 fn data(error: impl std::error::Error) -> Exit {

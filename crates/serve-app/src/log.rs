@@ -144,7 +144,18 @@ impl Log {
     }
 }
 
+/// The levels by their names.
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
 fn filter(level: &str) -> Result<EnvFilter, LevelError> {
+    // What is no level would be taken for a target, and nothing else would be logged.
+    let misspelt = level.split(',').map(str::trim).find(|part| {
+        !part.contains(['=', '[']) && !LEVELS.iter().any(|known| known.eq_ignore_ascii_case(part))
+    });
+    if let Some(part) = misspelt {
+        let problem = format!("{part:?} is neither one of {} nor target=level", LEVELS.join(", "));
+        return Err(LevelError { level: level.to_owned(), problem });
+    }
     // The audit trail, and what becomes of the configuration, are no matter of taste: they are written whatever the level,
     // unless the filter names them.
     let always = ["audit", RELOADS].into_iter().filter(|target| !level.contains(target));
@@ -169,5 +180,16 @@ mod tests {
         assert!(read(true.into()).is_err() && read(3.into()).is_err());
         let off = LogConfig { level: "off".to_owned(), ..LogConfig::default() };
         assert!(off.mistakes().is_empty());
+    }
+
+    #[test]
+    fn a_misspelt_level_is_no_target() {
+        let mistakes = |level: &str| LogConfig { level: level.to_owned(), ..LogConfig::default() }.mistakes();
+        for level in ["INFO", "info", "access=warn,info", "serve_app=debug, warn", "off", "trace,serve_http[x]=info"] {
+            assert!(mistakes(level).is_empty(), "{level}: {:?}", mistakes(level));
+        }
+        for level in ["inof", "serve_app", "info,serve_app=wran", "", "5"] {
+            assert!(!mistakes(level).is_empty(), "{level}");
+        }
     }
 }

@@ -178,6 +178,7 @@ impl HttpConfig {
             ("header_timeout", self.header_timeout),
             ("connections.idle_timeout", self.connections.idle_timeout),
             ("connections.patience", self.connections.patience),
+            ("websocket.min_interval", self.websocket.min_interval),
             ("http2.ping_interval", self.http2.ping_interval),
         ];
         let none = times.into_iter().filter(|(_, time)| time.is_zero());

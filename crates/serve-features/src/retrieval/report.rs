@@ -29,6 +29,7 @@ impl Retriever {
         let now = (self.clock)();
         match store.sample(set.clone(), SAMPLE).await {
             Ok(sampled) => {
+                report.looked = true;
                 let unreadable = sampled.iter().filter(|row| row.is_err()).count();
                 let rows: Vec<FeatureRow> = sampled.into_iter().flatten().collect();
                 ages(&mut report, &rows, now, self.latest(now), self.limit(set));

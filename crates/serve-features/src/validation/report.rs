@@ -20,6 +20,8 @@ pub struct SetReport {
     pub declaration: Option<FeatureSet>,
     /// How many entities' newest rows were looked at: the first by name.
     pub sampled: usize,
+    /// Whether the store could be asked; what is below is empty where it could not.
+    pub looked: bool,
     /// How many of them are older than the set's limit.
     pub stale: usize,
     /// How many of them lie further in the future than clocks may differ.
@@ -64,6 +66,7 @@ impl SetReport {
             set,
             declaration,
             sampled: 0,
+            looked: false,
             stale: 0,
             in_future: 0,
             outdated: 0,
