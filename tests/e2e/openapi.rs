@@ -271,6 +271,8 @@ fn a_caller_with_some_models_sees_those_alone() {
     assert!(document.to_string().contains("finbert-random-forest"));
     assert!(paths.iter().all(|path| !path.contains("vader")), "{paths:?}");
     assert!(document["paths"]["/predict"]["post"]["security"].is_array());
+    assert!(document["paths"]["/docs"]["get"].get("security").is_none(), "is public");
+    assert!(document["paths"]["/redoc"]["get"]["security"].is_array());
     assert_eq!(client.text("GET", "/docs", &[], "").status, 200);
     let refused = client.text("GET", "/redoc", &[], "");
     let (status, code, message) = refused.error();
