@@ -247,13 +247,14 @@ fn mistakes_are_answered_as_the_document_tells() {
             tries.push((nobody, example));
         }
         if method != "get" {
-            for body in ["{", "[]", "{\"no_such_key\": [{}]}", "\"\u{1}\""] {
+            for body in ["{", "[]", "[null]", "{\"no_such_key\": [{}]}", "\"\u{1}\""] {
                 tries.push((filled(&path), body.to_owned()));
             }
         }
         tries.push((format!("{}?no_such_parameter=1", filled(&path)), String::new()));
         for (address, body) in tries {
             let reply = call(&mut client, &method, &address, &body);
+            assert!(!body.starts_with('[') || reply.status >= 400, "{method} {path} takes a list");
             document.check(&method, &path, &reply);
         }
     }
