@@ -247,13 +247,14 @@ fn mistakes_are_answered_as_the_document_tells() {
             tries.push((nobody, example));
         }
         if method != "get" {
-            for body in ["{", "[]", "{\"no_such_key\": [{}]}", "\"\u{1}\""] {
+            for body in ["{", "[]", "[null]", "{\"no_such_key\": [{}]}", "\"\u{1}\""] {
                 tries.push((filled(&path), body.to_owned()));
             }
         }
         tries.push((format!("{}?no_such_parameter=1", filled(&path)), String::new()));
         for (address, body) in tries {
             let reply = call(&mut client, &method, &address, &body);
+            assert!(!body.starts_with('[') || reply.status >= 400, "{method} {path} takes a list");
             document.check(&method, &path, &reply);
         }
     }
@@ -271,6 +272,8 @@ fn a_caller_with_some_models_sees_those_alone() {
     assert!(document.to_string().contains("finbert-random-forest"));
     assert!(paths.iter().all(|path| !path.contains("vader")), "{paths:?}");
     assert!(document["paths"]["/predict"]["post"]["security"].is_array());
+    assert!(document["paths"]["/docs"]["get"].get("security").is_none(), "is public");
+    assert!(document["paths"]["/redoc"]["get"]["security"].is_array());
     assert_eq!(client.text("GET", "/docs", &[], "").status, 200);
     let refused = client.text("GET", "/redoc", &[], "");
     let (status, code, message) = refused.error();

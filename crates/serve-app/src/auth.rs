@@ -171,6 +171,12 @@ impl Locks {
         self.state().mode()
     }
 
+    /// Whether a line of an adapter's table stands in `auth.public`.
+    #[must_use]
+    pub fn is_public(&self, page: &str) -> bool {
+        self.state().is_public(page)
+    }
+
     /// Takes another configuration from the next request on. What was counted goes on where rates stay.
     ///
     /// # Errors

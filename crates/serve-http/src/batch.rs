@@ -8,7 +8,7 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serve_app::{Answered, Fault, ModelQuery, PredictRequest, Priority};
 
-use crate::call::Call;
+use crate::call::{Call, object};
 use crate::failure::Failure;
 use crate::predict::{Asked, with_response_to};
 use crate::predict_body::{Instance, PredictBody, Text, model_query};
@@ -77,7 +77,7 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable("malformed_json", "the body is empty; expected {\"requests\": […]}"));
     };
-    let mut body: BatchBody<'_> = serde_json::from_slice(body)?;
+    let mut body: BatchBody<'_> = object(body)?;
     let mut requests = body.take_rows()?;
     let BatchBody { model, feature_set, model_type, model_version, explain, priority, .. } = body;
     priority.into_iter().for_each(|Whole(said)| call.context.set_priority(Priority::of(said)));

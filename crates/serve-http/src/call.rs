@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serve_app::Context;
 
@@ -125,8 +126,21 @@ impl Call {
     /// # Errors
     /// 400, 415 or 422 when it is not one.
     pub fn json<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
-        self.json_body()?.map(|body| serde_json::from_slice(body).map_err(Failure::from)).transpose()
+        self.json_body()?.map(object).transpose()
     }
+}
+
+/// Reads a body that is an object. A derived reader takes a list of the fields' values as well, which nobody means.
+///
+/// # Errors
+/// 400 when it is no JSON, 422 when it has another shape.
+pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
+    let read = serde_json::from_slice(body)?;
+    if body.trim_ascii_start().starts_with(b"[") {
+        let message = "the body is not as expected: expected an object, got a list";
+        return Err(Failure::invalid("invalid_request", message));
+    }
+    Ok(read)
 }
 
 /// JSON, or nothing said. `curl -d` says a form, which is the most common mistake.

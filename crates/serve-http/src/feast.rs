@@ -13,7 +13,7 @@ use serve_app::{Code, Context, ModelQuery, ServiceError};
 use serve_core::{ModelName, Value};
 use serve_features::{Entity, FeatureSetName, RetrieveRequest, Retrieved, Unavailable};
 
-use crate::call::Call;
+use crate::call::{Call, object};
 use crate::failure::Failure;
 use crate::features::unknown;
 use crate::reply::{self, Reply};
@@ -66,8 +66,7 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
             "the body is empty; expected entities and features",
         ));
     };
-    let OnlineBody { entities, features, feature_service, full_feature_names } =
-        serde_json::from_slice(body)?;
+    let OnlineBody { entities, features, feature_service, full_feature_names } = object(body)?;
     let references = match feature_service {
         Some(service) => of_model(app, &call.context, &service).await?,
         None => features

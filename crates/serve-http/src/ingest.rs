@@ -15,7 +15,7 @@ use serve_features::{
     Entity, FeatureRow, IngestError, IngestRequest, RawRow, RawTable, Refusal, Violation, ViolationKind,
 };
 
-use crate::call::Call;
+use crate::call::{Call, object};
 use crate::failure::Failure;
 use crate::features::set_name;
 use crate::predict_body::{FeatureList, parse_time};
@@ -167,7 +167,7 @@ fn read(app: &App, call: &Call, field: &str) -> Result<Read, Failure> {
             "the body is empty; expected {\"rows\": […]} or one row",
         ));
     };
-    let IngestBody { rows, entity, symbol, timestamp, features } = serde_json::from_slice(body)?;
+    let IngestBody { rows, entity, symbol, timestamp, features } = object(body)?;
     let bodies = match rows {
         None => vec![RowBody { entity, symbol, timestamp, features }],
         Some(rows) if entity.is_none() && symbol.is_none() && timestamp.is_none() && features.is_none() => {

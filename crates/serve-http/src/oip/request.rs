@@ -11,6 +11,7 @@ use serve_core::Signature;
 
 use super::datatype::Datatype;
 use super::tensor::Tensor;
+use crate::call::object;
 use crate::failure::Failure;
 
 /// The length of the JSON of a body that goes on after it.
@@ -71,7 +72,7 @@ impl<'a> InferRequest<'a> {
     }
 
     fn parse(json: &'a [u8], binary: &'a [u8]) -> Result<Self, Failure> {
-        let mut request: Self = serde_json::from_slice(json)?;
+        let mut request: Self = object(json)?;
         let mut rest = binary;
         for tensor in &mut request.inputs {
             rest = tensor.take_binary(rest)?;

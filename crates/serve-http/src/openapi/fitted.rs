@@ -44,6 +44,10 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
     }
     rows_to_store(document, known);
     stores(document, known);
+    for path in &known.public {
+        let methods = document["paths"].get_mut(*path).and_then(Json::as_object_mut).into_iter().flatten();
+        methods.filter_map(|(_, one)| one.as_object_mut()).for_each(|one| drop(one.remove("security")));
+    }
     shown::fit(document, known);
     OF_MODELS.iter().for_each(|(path, _)| of_these(document, path));
     plain(document);

@@ -7,7 +7,7 @@ use serve_core::Input;
 use serve_features::{Feature, FeatureSet, FeatureStore as _, RawTable, RetrieveRequest, SourceColumn};
 use serve_registry::Deployment;
 
-use crate::routes::App;
+use crate::routes::{self, App};
 
 /// The most kinds of models, sets and tables that are shown.
 const MOST: usize = 8;
@@ -19,6 +19,8 @@ const OFFSET: SignedDuration = SignedDuration::from_hours(24);
 pub(super) struct Known {
     /// Whether callers have to say who they are.
     pub(super) secured: bool,
+    /// Paths that are open to everyone all the same.
+    pub(super) public: Vec<&'static str>,
     /// The default model first.
     pub(super) models: Vec<KnownModel>,
     pub(super) default: Option<String>,
@@ -110,6 +112,10 @@ impl Known {
         let store = app.service.retriever().store();
         Self {
             secured: app.asks_who(),
+            public: routes::all()
+                .map(|route| route.path)
+                .filter(|path| app.service.locks().is_public(path))
+                .collect(),
             default,
             sets,
             tables: tables(&declared),

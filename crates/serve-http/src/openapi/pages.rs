@@ -91,6 +91,8 @@ pub(crate) async fn redoc(_app: &App, _call: Call) -> Result<Reply, Failure> {
             .with_title("serve-server")
             .html()
             .replace(LOGO, "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'/%3E")
+            // Else a browser asks for `/favicon.ico`, and complains that there is none.
+            .replacen("</title>", "</title>\n    <link rel=\"icon\" href=\"data:,\">", 1)
     });
     Ok(html(page.clone()))
 }
