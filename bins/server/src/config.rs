@@ -57,7 +57,8 @@ impl ServerConfig {
         found.extend(self.auth.mistakes());
         found.extend(self.features_mistakes());
         if self.limits.batch_rows == 0 {
-            found.push(Mistake::new("limits.batch_rows", "is 0, which no batch keeps to; expected 1 or more"));
+            found
+                .push(Mistake::new("limits.batch_rows", "is 0, which no batch keeps to; expected 1 or more"));
         }
         found.extend(self.http.check().err().into_iter().flatten().map(|problem| http_mistake(&problem)));
         let sections = self.log.mistakes().into_iter().chain(self.telemetry.mistakes());

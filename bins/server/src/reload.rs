@@ -127,6 +127,9 @@ impl Reloading {
     /// Puts to work what can change. Files that a section reads may have changed where the section has not, so each takes
     /// what it is given. Whatever can fail stands first, so that a configuration is taken as a whole or not at all.
     fn apply(&self, config: &ServerConfig) -> Result<(), String> {
+        if self.config.auth.mode.is_some() && config.auth.mode.is_none() {
+            return Err("auth.mode: is gone, which would let everyone in; say `auth: { mode: none }` if that is meant".to_owned());
+        }
         let listed = |mistakes: Vec<Mistake>| ConfigError::Mistakes { mistakes }.to_string();
         self.service.locks().reconfigure(&config.auth).map_err(listed)?;
         self.log.set_level(&config.log.level).map_err(|error| error.to_string())?;

@@ -158,7 +158,10 @@ impl Layers {
     fn yaml(&mut self, path: &Path, text: &str) -> Result<(), String> {
         // What the parser advises its programmer to set is no matter of who writes the file.
         let refused = |error: serde_saphyr::Error| {
-            error.without_snippet().to_string().replace(", set DuplicateKeyPolicy in Options if acceptable", "")
+            error
+                .without_snippet()
+                .to_string()
+                .replace(", set DuplicateKeyPolicy in Options if acceptable", "")
         };
         match serde_saphyr::from_str::<Value>(text).map_err(refused)? {
             Value::Object(settings) => merge(&mut self.settings, settings),

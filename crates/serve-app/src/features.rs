@@ -31,6 +31,9 @@ pub struct RawRefusal {
     pub got: String,
 }
 
+/// So many offences are told of a row: what is sent wrong must not come back many times as long.
+const MOST_OF_A_ROW: usize = 10;
+
 impl Service {
     /// What gives features.
     #[must_use]
@@ -38,14 +41,11 @@ impl Service {
         &self.parts.retriever
     }
 
-    /// The limit that a row's age is held against: the strictest of the request's and the model's, the set's and the
-    /// configuration's.
+    /// The limit that a row's age is held against: the strictest of the request's, the model's and the set's, which is the
+    /// configuration's for a set that declares none.
     #[must_use]
     pub fn limit(&self, set: &FeatureSetName, asked: Option<MaxAge>) -> MaxAge {
-        let retriever = self.retriever();
-        let declared =
-            retriever.declarations().get(set.as_str()).and_then(serve_features::FeatureSet::max_age);
-        retriever.config().max_age.strictest(declared).strictest(asked)
+        self.retriever().limit(set).strictest(asked)
     }
 
     /// The names of all sets that are declared, or that a model is served from.
@@ -222,7 +222,11 @@ impl Service {
                 let (expected, got) = ("a moment that has been".to_owned(), row.timestamp.to_string());
                 refused.push(RawRefusal { row: at, column: "timestamp".to_owned(), expected, got });
             }
+            let most = refused.len() + MOST_OF_A_ROW;
             for (column, value) in &row.values {
+                if refused.len() == most {
+                    break;
+                }
                 let checked = table.check(column, value).map_err(str::to_owned);
                 if let Err(expected) = checked.and_then(|()| declared(&sources, column, value)) {
                     let (column, got) = (column.to_string(), shown(value));

@@ -185,7 +185,9 @@ mod tests {
     #[test]
     fn a_misspelt_level_is_no_target() {
         let mistakes = |level: &str| LogConfig { level: level.to_owned(), ..LogConfig::default() }.mistakes();
-        for level in ["INFO", "info", "access=warn,info", "serve_app=debug, warn", "off", "trace,serve_http[x]=info"] {
+        for level in
+            ["INFO", "info", "access=warn,info", "serve_app=debug, warn", "off", "trace,serve_http[x]=info"]
+        {
             assert!(mistakes(level).is_empty(), "{level}: {:?}", mistakes(level));
         }
         for level in ["inof", "serve_app", "info,serve_app=wran", "", "5"] {

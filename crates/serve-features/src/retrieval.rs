@@ -356,8 +356,10 @@ impl Retriever {
         Asked { set: &request.set, as_of: request.as_of, now, limit, computed_by, deadline: request.deadline }
     }
 
-    /// A set's own limit, or the configuration's for those that declare none.
-    fn limit(&self, set: &FeatureSetName) -> MaxAge {
+    /// The limit that the age of a set's rows is held against: the set's own, or the configuration's for those that declare
+    /// none. A request may be stricter.
+    #[must_use]
+    pub fn limit(&self, set: &FeatureSetName) -> MaxAge {
         self.declared(set).and_then(FeatureSet::max_age).unwrap_or(self.config.max_age)
     }
 

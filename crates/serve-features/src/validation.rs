@@ -26,6 +26,8 @@ mod tally;
 #[derive(Debug)]
 pub(crate) struct Validator {
     rules: Vec<Rule>,
+    /// Their names, as messages list them.
+    known: Arc<str>,
     tally: Tally,
 }
 
@@ -41,6 +43,9 @@ pub(crate) struct Checked {
     /// The first feature without a value whose policy rejects the row.
     pub(crate) rejected: Option<Arc<str>>,
 }
+
+/// So many names that the set lacks are told of a row: what is sent wrong must not come back many times as long.
+const MOST_UNKNOWN: usize = 10;
 
 impl Checked {
     /// A row of a set that declares nothing.
@@ -61,7 +66,8 @@ impl Validator {
     pub(crate) fn new(set: &FeatureSet) -> Self {
         let rules = rules(set);
         let tally = Tally::new(rules.len());
-        Self { rules, tally }
+        let known = rules.iter().map(|rule| &*rule.name).collect::<Vec<_>>().join(", ").into();
+        Self { rules, known, tally }
     }
 
     /// Everything that is wrong with a row to be stored.
@@ -85,7 +91,7 @@ impl Validator {
                 || self.rules.iter().any(|rule| rule.name == *name)
         };
         let unknown = row.names().iter().enumerate().filter(|(i, name)| !known(*i, name));
-        violations.extend(unknown.map(|(_, name)| self.unknown(name)));
+        violations.extend(unknown.take(MOST_UNKNOWN).map(|(_, name)| self.unknown(name)));
         violations
     }
 
@@ -133,8 +139,8 @@ impl Validator {
     }
 
     fn unknown(&self, name: &Arc<str>) -> Violation {
-        let known = self.rules.iter().map(|rule| &*rule.name).collect::<Vec<_>>().join(", ");
-        Violation { feature: Arc::clone(name), kind: ViolationKind::Unknown { known } }
+        let kind = ViolationKind::Unknown { known: Arc::clone(&self.known) };
+        Violation { feature: Arc::clone(name), kind }
     }
 }
 

@@ -47,6 +47,11 @@ struct RowBody<'a> {
     features: Option<FeatureList<'a>>,
 }
 
+/// So many offences are told of a request, and so many values of one row that are none: what is sent wrong must not come back
+/// many times as long.
+const MOST_TOLD: usize = 1_000;
+const MOST_OF_A_ROW: usize = 10;
+
 /// What is wrong with one field of one row.
 struct Offence {
     row: usize,
@@ -78,15 +83,22 @@ impl Read {
         self.rows.get(row).map(|row| row.entity.to_string())
     }
 
-    /// All that is wrong, by row, each field once: with its form, or else with its value.
-    fn refused(mut self, values: Vec<Offence>) -> Failure {
+    /// All that is wrong, by row, each field once: with its form, or else with its value. `rows` offend by their values.
+    fn refused(
+        mut self,
+        rows: impl Iterator<Item = usize>,
+        values: impl Iterator<Item = Offence>,
+    ) -> Failure {
         let place = |row: usize| self.places.get(row).copied().unwrap_or(row);
-        self.offences
-            .extend(values.into_iter().map(|offence| Offence { row: place(offence.row), ..offence }));
+        let by_form = self.offences.iter().map(|offence| offence.row);
+        let refused: HashSet<usize> = rows.map(place).chain(by_form).collect();
+        let values = values.take(MOST_TOLD).map(|offence| Offence { row: place(offence.row), ..offence });
+        let values: Vec<Offence> = values.collect();
+        self.offences.extend(values);
         self.offences.sort_by_key(|offence| offence.row);
         let mut seen = HashSet::new();
         self.offences.retain(|offence| seen.insert((offence.row, offence.field.clone())));
-        refused_rows(&self.offences, self.total)
+        refused_rows(&self.offences, refused.len(), self.total)
     }
 }
 
@@ -98,9 +110,10 @@ pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
     let rows: Vec<FeatureRow> = read.rows.iter().map(row).collect();
     if !read.offences.is_empty() {
         let refused = app.service.retriever().refusals(&set, &rows);
-        let values = refused.iter().flat_map(|(row, refusal)| offences(*row, read.entity(*row), refusal));
-        let values = values.collect();
-        return Err(read.refused(values));
+        let entities: Vec<_> = refused.iter().take(MOST_TOLD).map(|(row, _)| read.entity(*row)).collect();
+        let values = refused.iter().zip(entities);
+        let values = values.flat_map(|((row, refusal), entity)| offences(*row, entity, refusal));
+        return Err(read.refused(refused.iter().map(|(row, _)| *row), values));
     }
     let stored = app.service.ingest(&call.context, IngestRequest { set, rows, partial: false }).await;
     match stored {
@@ -113,7 +126,7 @@ pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
             let IngestError::Refused { refused, .. } = &error else { return Err(failure) };
             let offences =
                 refused.iter().flat_map(|(row, refusal)| offences(*row, read.entity(*row), refusal));
-            Err(failure.with_details(offences.map(|offence| offence.told()).collect()))
+            Err(failure.with_details(offences.take(MOST_TOLD).map(|offence| offence.told()).collect()))
         }
     }
 }
@@ -128,6 +141,7 @@ pub(crate) async fn raw(app: &App, call: Call) -> Result<Reply, Failure> {
     let read = read(app, &call, "values")?;
     let refused = app.service.raw_refusals(&table, &read.rows);
     if !refused.is_empty() || !read.offences.is_empty() {
+        let rows: Vec<usize> = refused.iter().map(|refusal| refusal.row).collect();
         let offence = |RawRefusal { row, column, expected, got }: RawRefusal| Offence {
             entity: read.entity(row),
             row,
@@ -135,8 +149,8 @@ pub(crate) async fn raw(app: &App, call: Call) -> Result<Reply, Failure> {
             expected,
             got,
         };
-        let values = refused.into_iter().map(offence).collect();
-        return Err(read.refused(values));
+        let values: Vec<Offence> = refused.into_iter().take(MOST_TOLD).map(offence).collect();
+        return Err(read.refused(rows.into_iter(), values.into_iter()));
     }
     Ok(written(app, &call, app.service.ingest_raw(&call.context, &table, read.rows).await?))
 }
@@ -190,18 +204,13 @@ fn read(app: &App, call: &Call, field: &str) -> Result<Read, Failure> {
     Ok(Read { rows, places, offences, total })
 }
 
-fn refused_rows(offences: &[Offence], total: usize) -> Failure {
-    let mut rows: Vec<usize> = offences.iter().map(|offence| offence.row).collect();
-    rows.dedup();
+fn refused_rows(offences: &[Offence], refused: usize, total: usize) -> Failure {
     let first = offences.first().map(|Offence { row, field, expected, got, .. }| {
         format!(": row {row}: `{field}`: expected {expected}, got {got}")
     });
-    let message = format!(
-        "{} of {total} rows are refused, and none is stored{}",
-        rows.len(),
-        first.unwrap_or_default()
-    );
-    let details = offences.iter().map(Offence::told).collect();
+    let message =
+        format!("{refused} of {total} rows are refused, and none is stored{}", first.unwrap_or_default());
+    let details = offences.iter().take(MOST_TOLD).map(Offence::told).collect();
     Failure::from(ServiceError::new(Code::InvalidRows, message).with_details(details))
 }
 
@@ -251,8 +260,12 @@ fn row(at: usize, body: RowBody<'_>, field: &str, offences: &mut Vec<Offence>) -
     if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
         offend(pair[0], "one value", "several".to_owned());
     }
+    let mut others = 0;
     for (name, value) in &named {
-        if let Value::Other(_) = value {
+        if let Value::Other(_) = value
+            && others < MOST_OF_A_ROW
+        {
+            others += 1;
             offend(name, "a number, a boolean, text or null", shown(value));
         }
         values.push((Arc::from(&**name), value.clone().into_owned()));
@@ -332,7 +345,7 @@ mod tests {
         };
         // What is wrong with the form of `x` is not told a second time by its value.
         let values = vec![value(0, "x"), value(0, "y"), value(1, "y")];
-        let entry = read.refused(values).entry();
+        let entry = read.refused([0, 1].into_iter(), values.into_iter()).entry();
         let fields: Vec<(u64, &str)> = entry["details"]
             .as_array()
             .expect("a list")
@@ -350,5 +363,32 @@ mod tests {
         let row = sent(0, r#"{"entity": "A", "timestamp": "2025-10-01T00:00:00Z"}"#, "values", &mut offences);
         assert!(row.is_none());
         assert_eq!(offences.iter().map(|offence| offence.field.as_str()).collect::<Vec<_>>(), ["values"]);
+    }
+
+    #[test]
+    fn what_offends_is_told_as_far_as_there_is_room() {
+        let mut offences = Vec::new();
+        let values: Vec<String> = (0..100).map(|n| format!("\"x{n}\": [1]")).collect();
+        let json = format!(
+            "{{\"entity\": \"A\", \"timestamp\": \"2025-10-01T00:00:00Z\", \"features\": {{{}}}}}",
+            values.join(",")
+        );
+        let body: RowBody<'_> = serde_json::from_str(&json).expect("is a row");
+        assert!(row(0, body, "features", &mut offences).is_some());
+        assert_eq!(offences.len(), MOST_OF_A_ROW);
+        let offence = |row: usize| Offence {
+            row,
+            entity: None,
+            field: "x".to_owned(),
+            expected: "a number".to_owned(),
+            got: "another".to_owned(),
+        };
+        let places = (0..5_000).collect();
+        let read = Read { rows: Vec::new(), places, offences: Vec::new(), total: 5_000 };
+        let entry = read.refused(0..5_000, (0..5_000).map(offence)).entry();
+        assert_eq!(entry["details"].as_array().map(Vec::len), Some(MOST_TOLD));
+        assert!(
+            entry["error"].as_str().is_some_and(|told| told.starts_with("5000 of 5000 rows are refused"))
+        );
     }
 }

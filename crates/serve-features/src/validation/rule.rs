@@ -46,7 +46,7 @@ pub enum ViolationKind {
     /// The set declares no such feature.
     Unknown {
         /// The features that it declares.
-        known: String,
+        known: Arc<str>,
     },
 }
 

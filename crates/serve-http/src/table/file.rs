@@ -12,6 +12,9 @@ use crate::failure::Failure;
 /// A text of a Parquet file may be no longer; one in a dictionary can stand in every row.
 const LONGEST_TEXT: usize = 1 << 16;
 
+/// So many columns a CSV may have that its model does not: each takes memory before any row is read.
+const MOST_COLUMNS: usize = 10_000;
+
 /// The rows of a CSV with a header.
 ///
 /// # Errors
@@ -20,8 +23,27 @@ pub(crate) fn csv(body: &[u8], signature: &Signature, most: usize) -> Result<Arr
     if body.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
         return Err(Failure::unreadable("malformed_csv", "the body is not valid CSV: a quote is left open"));
     }
+    let (columns, most_columns) = (header_columns(body), MOST_COLUMNS.max(2 * signature.len()));
+    if columns > most_columns {
+        let problem = format!("its header has {columns} columns; up to {most_columns} are read");
+        return Err(Failure::unreadable("malformed_csv", format!("the body is not valid CSV: {problem}")));
+    }
     let reader = CellReader::csv(body).map_err(|error| unreadable("malformed_csv", "CSV", &error))?;
     rows(reader, signature, most, ("malformed_csv", "CSV"))
+}
+
+/// How many columns the header has.
+fn header_columns(body: &[u8]) -> usize {
+    let (mut quoted, mut columns) = (false, 1);
+    for byte in body {
+        match byte {
+            b'"' => quoted = !quoted,
+            b',' if !quoted => columns += 1,
+            b'\n' | b'\r' if !quoted => break,
+            _ => {}
+        }
+    }
+    columns
 }
 
 /// The rows of a Parquet file.
@@ -162,5 +184,13 @@ mod tests {
         let told = error.entry();
         assert_eq!(told["code"], "malformed_parquet");
         assert!(told["error"].as_str().is_some_and(|told| told.contains("too short")), "{told}");
+    }
+
+    #[test]
+    fn a_header_has_columns_within_reason() {
+        assert_eq!(super::header_columns(b"a,\"b\n,c\",d\n1,2,3,4,5\n"), 3);
+        let csv = format!("{}a\n1\n", "a,".repeat(20_000));
+        let told = read(&csv).expect_err("must be refused");
+        assert!(told.contains("20001 columns; up to 10000 are read"), "{told}");
     }
 }
