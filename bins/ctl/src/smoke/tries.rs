@@ -161,6 +161,8 @@ fn sent(method: Method, path: &str, ground: &Ground) -> Result<Try, String> {
         ),
         _ => return Err("this serve-ctl does not know it".to_owned()),
     };
+    // Without a word it asks the default model, which may take other inputs.
+    let path = if path == "/invocations" { "/invocations?model={name}" } else { path };
     let path =
         filled(path, &[("name", name), ("version", version), ("alias", "champion"), ("label", "champion")]);
     Ok(Try { ask: Ask::json(method, path, body.to_string()), expected })
