@@ -20,7 +20,8 @@ fn validator() -> Validator {
         rule("venue", FeatureKind::Text, MissingPolicy::Reject),
     ];
     let tally = Tally::new(rules.len());
-    Validator { rules, tally }
+    let known = rules.iter().map(|rule| &*rule.name).collect::<Vec<_>>().join(", ").into();
+    Validator { rules, known, tally }
 }
 
 fn row(values: &[(&str, Value<'static>)]) -> FeatureRow {
