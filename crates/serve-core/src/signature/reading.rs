@@ -7,7 +7,7 @@ use crate::value::Value;
 
 impl Input {
     /// The number that a value stands for, NaN where it is missing, before policies and ranges are asked. For
-    /// whoever has columns: rows are read by [`Signature::read_named`] and its like.
+    /// whoever has columns: rows are read by [`Signature::read_named`](crate::Signature::read_named) and its like.
     ///
     /// # Errors
     /// When the value is of another type, or a text that is not in the vocabulary.
