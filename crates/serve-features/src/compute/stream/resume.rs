@@ -42,14 +42,17 @@ impl FeatureStream {
     ///     sources: { price: { table: price_data } }
     ///     features: { slow: 'ema(close, 3)' }
     /// ")?;
-    /// let candles = |text: &str| read_raw(&RawTable::Price, format!("symbol,timestamp,close\n{text}").as_bytes());
+    /// let candles = |rows: &str| {
+    ///     let header = "symbol,timestamp,open,high,low,close,volume";
+    ///     read_raw(&RawTable::Price, format!("{header}\n{rows}").as_bytes())
+    /// };
     /// let store = MemoryStore::new();
     /// let raw = store.raw().expect("keeps raw rows");
     /// # block_on(async {
-    /// raw.write_raw(RawTable::Price, candles("A,2019-01-01,100\nA,2019-01-02,200\n")?).await?;
+    /// raw.write_raw(RawTable::Price, candles("A,2019-01-01,1,1,1,100,1\nA,2019-01-02,1,1,1,200,1\n")?).await?;
     /// let set = declarations.get("daily").expect("is declared above");
     /// let mut stream = FeatureStream::resume(set, raw, &["A".parse()?], parse_timestamp("2019-01-02")?).await?;
-    /// stream.push(&RawTable::Price, candles("A,2019-01-03,250\n")?)?;
+    /// stream.push(&RawTable::Price, candles("A,2019-01-03,1,1,1,250,1\n")?)?;
     /// let rows = stream.advance(parse_timestamp("2019-01-03")?)?;
     /// assert_eq!((rows.len(), rows[0].get("slow")), (1, Some(&200.0.into())));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
