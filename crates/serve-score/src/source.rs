@@ -11,6 +11,7 @@ mod csv;
 mod json;
 mod lines;
 mod parquet;
+mod records;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;

@@ -6,18 +6,18 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use arrow_array::ArrayRef;
 use arrow_array::builder::StringBuilder;
-use arrow_array::{Array, ArrayRef};
 use arrow_schema::{DataType, Field, Schema};
 use csv_core::{ReadRecordResult, ReaderBuilder};
 
 use super::bytes::{self, Begun};
-use super::lines::{Block, Blocks, line_end};
-use super::{BATCH_ROWS, Batch, Binding, Header, Opened, Piece, Reader, Texts};
+use super::lines::{Blocks, line_end};
+use super::records::{Columns, Records};
+use super::{Binding, Header, Opened, Piece, Reader};
 use crate::error::{Cause, ScoreError};
 use crate::format::Format;
 use crate::location::InputFile;
-use crate::reject::Reject;
 
 /// A byte order mark, which some programs write in front.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -159,66 +159,34 @@ impl Reader for Sheet {
         let Some(block) = self.blocks.next().map_err(|error| wrong(&self.name, error))? else {
             return Ok(None);
         };
-        let first_row = *next_row;
-        *next_row += block.records.len() as u64;
-        let (binding, width) = (Arc::clone(&self.binding), self.width);
-        Ok(Some(Box::new(Rows { block, binding, width, first_row, at: 0, cells: Cells::new() })))
+        let columns = self.binding.own.iter().map(|_| StringBuilder::new()).collect();
+        let binding = Arc::clone(&self.binding);
+        let columns = Rows { binding, width: self.width, cells: Cells::new(), columns };
+        Ok(Some(Box::new(Records::new(block, &self.binding, columns, next_row))))
     }
 }
 
-/// A block of records.
+/// Columns of text.
 struct Rows {
-    block: Block,
     binding: Arc<Binding>,
     width: usize,
-    first_row: u64,
-    at: usize,
     cells: Cells,
+    columns: Vec<StringBuilder>,
 }
 
-impl Piece for Rows {
-    fn next_batch(&mut self) -> Result<Option<Batch>, ScoreError> {
-        if self.at >= self.block.records.len() {
-            return Ok(None);
+impl Columns for Rows {
+    fn read(&mut self, record: &[u8]) -> Result<(), (String, String)> {
+        self.cells.read(record);
+        check(&self.cells, self.width, &self.binding)?;
+        for (column, cell) in self.columns.iter_mut().zip(&self.binding.own) {
+            // Checked above.
+            column.append_value(std::str::from_utf8(self.cells.get(*cell)).unwrap_or_default());
         }
-        let start = self.at;
-        self.at = self.block.records.len().min(start + BATCH_ROWS);
-        let first_row = self.first_row + start as u64;
-        let mut columns: Vec<StringBuilder> = self.binding.own.iter().map(|_| StringBuilder::new()).collect();
-        let (mut broken, mut offsets, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for (offset, record) in (0..).zip(self.block.records[start..self.at].iter().cloned()) {
-            let text = &self.block.bytes[record.clone()];
-            self.cells.read(text);
-            match check(&self.cells, self.width, &self.binding) {
-                Ok(()) => {
-                    for (column, cell) in columns.iter_mut().zip(&self.binding.own) {
-                        // Checked above.
-                        column.append_value(std::str::from_utf8(self.cells.get(*cell)).unwrap_or_default());
-                    }
-                    offsets.push(offset);
-                    places.push(record);
-                }
-                Err((column, reason)) => broken.push(Reject {
-                    row: first_row + u64::from(offset),
-                    column,
-                    reason,
-                    input: String::from_utf8_lossy(text).into_owned(),
-                }),
-            }
-        }
-        let rows = offsets.len();
-        let own: Vec<ArrayRef> =
-            columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect();
-        debug_assert!(own.iter().all(|column| column.len() == rows));
-        Ok(Some(Batch {
-            first_row,
-            read: (self.at - start) as u64,
-            rows,
-            columns: self.binding.columns(&own, rows),
-            offsets: (!broken.is_empty()).then_some(offsets),
-            texts: Some(Texts { bytes: self.block.bytes.clone(), places }),
-            broken,
-        }))
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        self.columns.iter_mut().map(|column| Arc::new(column.finish()) as ArrayRef).collect()
     }
 }
 

@@ -14,12 +14,12 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::bytes::{self, Begun};
-use super::lines::{Block, Blocks, line_end};
-use super::{BATCH_ROWS, Batch, Binding, Header, Opened, Piece, Reader, Texts};
+use super::lines::{Blocks, line_end};
+use super::records::{Columns, Records};
+use super::{Binding, Header, Opened, Piece, Reader};
 use crate::error::{Cause, ScoreError};
 use crate::format::Format;
 use crate::location::InputFile;
-use crate::reject::Reject;
 
 /// Lines that tell the columns and their types.
 const SAMPLE: usize = 1000;
@@ -152,66 +152,29 @@ impl Reader for Objects {
         let Some(block) = self.blocks.next().map_err(|error| wrong(&self.name, error))? else {
             return Ok(None);
         };
-        let first_row = *next_row;
-        *next_row += block.records.len() as u64;
-        Ok(Some(Box::new(Rows {
-            block,
-            binding: Arc::clone(&self.binding),
-            fields: Arc::clone(&self.fields),
-            positions: Arc::clone(&self.positions),
-            first_row,
-            at: 0,
-        })))
+        let columns = self.fields.iter().map(|(datatype, _)| Column::of(datatype)).collect();
+        let (fields, positions) = (Arc::clone(&self.fields), Arc::clone(&self.positions));
+        let columns = Rows { fields, positions, columns };
+        Ok(Some(Box::new(Records::new(block, &self.binding, columns, next_row))))
     }
 }
 
-/// A block of lines.
+/// Columns of values.
 struct Rows {
-    block: Block,
-    binding: Arc<Binding>,
     fields: Arc<[(DataType, String)]>,
     positions: Arc<HashMap<String, usize>>,
-    first_row: u64,
-    at: usize,
+    columns: Vec<Column>,
 }
 
-impl Piece for Rows {
-    fn next_batch(&mut self) -> Result<Option<Batch>, ScoreError> {
-        if self.at >= self.block.records.len() {
-            return Ok(None);
-        }
-        let start = self.at;
-        self.at = self.block.records.len().min(start + BATCH_ROWS);
-        let first_row = self.first_row + start as u64;
-        let mut columns: Vec<Column> = self.fields.iter().map(|(datatype, _)| Column::of(datatype)).collect();
-        let (mut broken, mut offsets, mut places) = (Vec::new(), Vec::new(), Vec::new());
-        for (offset, record) in (0..).zip(self.block.records[start..self.at].iter().cloned()) {
-            let text = &self.block.bytes[record.clone()];
-            match self.cells(text) {
-                Ok(cells) => {
-                    columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
-                    offsets.push(offset);
-                    places.push(record);
-                }
-                Err((column, reason)) => broken.push(Reject {
-                    row: first_row + u64::from(offset),
-                    column,
-                    reason,
-                    input: String::from_utf8_lossy(text).into_owned(),
-                }),
-            }
-        }
-        let rows = offsets.len();
-        let own: Vec<ArrayRef> = columns.iter_mut().map(Column::finish).collect();
-        Ok(Some(Batch {
-            first_row,
-            read: (self.at - start) as u64,
-            rows,
-            columns: self.binding.columns(&own, rows),
-            offsets: (!broken.is_empty()).then_some(offsets),
-            texts: Some(Texts { bytes: self.block.bytes.clone(), places }),
-            broken,
-        }))
+impl Columns for Rows {
+    fn read(&mut self, record: &[u8]) -> Result<(), (String, String)> {
+        let cells = self.cells(record)?;
+        self.columns.iter_mut().zip(cells).for_each(|(column, cell)| column.push(cell));
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Vec<ArrayRef> {
+        self.columns.iter_mut().map(Column::finish).collect()
     }
 }
 
