@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
@@ -21,6 +22,7 @@ use crate::progress::Display;
 const SAMPLE_ROWS: usize = 10;
 
 pub(crate) fn run(args: &Args) -> Result<(), Exit> {
+    location::retry_for(Duration::from_secs(args.retry_for));
     let registry = config::registry(args)?;
     let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
     #[cfg(feature = "sql")]
@@ -68,6 +70,7 @@ fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<Pi
 fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     let mut output = Output::new(output, args.format, args.overwrite).map_err(exit)?;
     output.part_rows = args.part_rows;
+    output.state.clone_from(&args.state);
     Ok(output)
 }
 

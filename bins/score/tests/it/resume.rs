@@ -27,7 +27,7 @@ impl Folder {
     }
 
     /// Every thousandth row is rejected.
-    fn rows(&self) {
+    pub(crate) fn rows(&self) {
         let line = |n: usize| {
             if n.is_multiple_of(1000) { format!("{n},x,1\n") } else { format!("{n},{}.5,1\n", n % 97) }
         };

@@ -27,12 +27,13 @@ pub(super) struct Client {
 }
 
 /// A bucket for whoever reads other things than a registry from it, with the settings that a registry's would have
-/// ([`ObjectStorage::open`](super::ObjectStorage::open)). Requests that fail for a while are made again.
+/// ([`ObjectStorage::open`](super::ObjectStorage::open)). Requests that fail are made again until they have failed for so long.
 ///
 /// # Errors
 /// When the settings contradict each other. Nothing is asked of the bucket.
-pub fn bucket(bucket: &str) -> Result<Arc<dyn ObjectStore>, StorageError> {
-    let client = client(bucket, std::env::vars(), RetryConfig::default());
+pub fn bucket(bucket: &str, retry: Duration) -> Result<Arc<dyn ObjectStore>, StorageError> {
+    let retry = RetryConfig { max_retries: usize::MAX, retry_timeout: retry, ..RetryConfig::default() };
+    let client = client(bucket, std::env::vars(), retry);
     client.map(|client| client.store).map_err(|source| StorageError::Remote {
         action: "opened",
         location: format!("s3://{bucket}"),

@@ -10,6 +10,8 @@ use crate::error::{Fault, ScoreError};
 use crate::part::{Assembly, Begun, JobFacts, PartLayout, PartWriter, State};
 use crate::reject::RejectsFile;
 use crate::scorer::Scored;
+#[cfg(feature = "s3")]
+use crate::sink::BucketPlace;
 use crate::sink::{Output, OutputPlace, Sink, check_free};
 
 /// See the module.
@@ -237,9 +239,15 @@ impl Parts {
 
 /// Whether the output and its rejects may get their names.
 fn check_places(output: &Output, rejects: Option<&PathBuf>, again: bool) -> Result<(), ScoreError> {
-    output.check_free()?;
+    output.check_free(again)?;
     match rejects {
-        Some(path) if !again => check_free(path, output.overwrite),
+        Some(path) if !again => {
+            #[cfg(feature = "s3")]
+            if let Some(place) = BucketPlace::of(path)? {
+                return place.check_free(output.overwrite);
+            }
+            check_free(path, output.overwrite)
+        }
         _ => Ok(()),
     }
 }
