@@ -161,8 +161,10 @@ pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
     let wait = move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            // SIGXFSZ would end the process; so writing beyond `ulimit -f` is an error like that of a full disk.
+            let too_long = SignalKind::from_raw(25);
+            let (Ok(mut interrupt), Ok(mut terminate), Ok(_)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(too_long))
             else {
                 return;
             };

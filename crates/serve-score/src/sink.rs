@@ -18,7 +18,7 @@ use crate::part::{JobFacts, State};
 #[cfg(feature = "s3")]
 pub use bucket::BucketPlace;
 pub(crate) use encode::Encoder;
-pub(crate) use staged::{StagedFile, StagedFolder, check_free, folder, publish_file, publish_folder, sync};
+pub(crate) use staged::{StagedFile, StagedFolder, check_free, publish_file, publish_folder, sync};
 
 /// Rows of a folder's part.
 pub const PART_ROWS: u64 = 5_000_000;

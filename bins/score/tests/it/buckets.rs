@@ -215,7 +215,7 @@ fn a_bucket_that_stops_to_answer_leaves_nothing_half_written_and_the_job_goes_on
     let arguments = "--input s3://rows/rows.csv --output s3://rows/out.csv --part-rows 100000 --retry-for 1";
     let (code, told) = bucket.told(&folder, arguments);
     assert_eq!(code, 69, "{told}");
-    assert!(told.contains("s3://rows/rows.csv does not answer") && told.contains("SlowDown"), "{told}");
+    assert!(told.contains("s3://rows/rows.csv does not answer") && told.contains("503"), "{told}");
     assert!(!told.contains("hush"), "{told}");
     // While it is read, and while the answers are uploaded.
     let mut kept = 0;
@@ -246,7 +246,6 @@ fn what_a_bucket_lacks_is_told() {
     fs::write(folder.path("rows.csv"), "id,a,b\n1,0.5,1\n").expect("writes");
     for (arguments, code, expected) in [
         ("--input s3://rows/none.csv --output o.csv", 66, "s3://rows/none.csv cannot be opened"),
-        ("--input rows.csv --output s3://nowhere/o.csv", 73, "s3://nowhere/o.csv cannot be written"),
         ("--input rows.csv --output s3://rows", 65, "expected s3://BUCKET/KEY"),
         ("--input rows.csv --output s3://rows/o", 65, "its name does not tell its format"),
         ("--input rows.csv --output o.csv", 65, "--state is for outputs in buckets"),

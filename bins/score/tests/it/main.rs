@@ -1,5 +1,6 @@
 //! The program: arguments, pipes, exit codes and messages.
 
+mod bad;
 mod buckets;
 mod resume;
 

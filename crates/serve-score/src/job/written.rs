@@ -156,12 +156,13 @@ impl Parts {
 
     fn write(&mut self, scored: &Scored) -> Result<bool, ScoreError> {
         let (number, first_row) = self.position();
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => self.writer.insert(self.create(number, first_row)?),
-        };
-        writer.write(scored)?;
-        if self.ends.get(&number).is_some_and(|end| first_row + writer.read() == *end) {
+        if self.writer.is_none() {
+            self.writer = Some(self.create(number, first_row)?);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(false) };
+        let (written, read) = (writer.write(scored), writer.read());
+        written.map_err(|error| self.named(error))?;
+        if self.ends.get(&number).is_some_and(|end| first_row + read == *end) {
             self.ends.remove(&number);
             self.end_part()?;
             return Ok(true);

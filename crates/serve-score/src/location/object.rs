@@ -5,10 +5,11 @@ use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use object_store::aws::AmazonS3;
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use tokio::runtime::Runtime;
@@ -25,8 +26,8 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// What is slower than this has stopped.
 const SLOWEST_BYTES_PER_SECOND: u64 = 64 << 10;
 
-/// How often a request is made that is not answered.
-const ATTEMPTS: u32 = 3;
+/// Between requests that failed on their way; the pause doubles up to the longer one.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 
 static PATIENCE: OnceLock<Duration> = OnceLock::new();
 
@@ -37,12 +38,16 @@ pub fn retry_for(time: Duration) {
 }
 
 /// The client of a bucket.
-pub(crate) fn store(bucket: &str) -> io::Result<Arc<dyn ObjectStore>> {
-    let retry = PATIENCE.get().copied().unwrap_or(RETRY);
-    serve_registry::object_store::bucket(bucket, retry).map_err(io::Error::other)
+pub(crate) fn store(bucket: &str) -> io::Result<Arc<AmazonS3>> {
+    serve_registry::object_store::bucket(bucket, patience()).map_err(io::Error::other)
 }
 
-/// Waits for what a store answers to a request for so many bytes.
+fn patience() -> Duration {
+    PATIENCE.get().copied().unwrap_or(RETRY)
+}
+
+/// Waits for what a store answers to a request for so many bytes. The client repeats what a store refuses for the moment; what fails on
+/// its way or is not answered is repeated here, so a request has to be one that may come twice.
 pub(crate) fn wait<T>(
     bytes: u64,
     request: impl AsyncFn() -> object_store::Result<T>,
@@ -50,12 +55,19 @@ pub(crate) fn wait<T>(
     let limit = SILENCE + Duration::from_secs(bytes / SLOWEST_BYTES_PER_SECOND);
     let runtime = runtime().map_err(|error| StoreFailure::Absent(error.to_string()))?;
     runtime.block_on(async {
-        for _ in 0..ATTEMPTS {
-            if let Ok(answer) = tokio::time::timeout(limit, request()).await {
-                return answer.map_err(StoreFailure::from);
+        let (began, mut pause) = (Instant::now(), PAUSES.0);
+        loop {
+            let failure = match tokio::time::timeout(limit, request()).await {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) => StoreFailure::from(error),
+                Err(_) => StoreFailure::Absent(format!("no answer within {} s", limit.as_secs())),
+            };
+            if !matches!(failure, StoreFailure::Absent(_)) || began.elapsed() + pause > patience() {
+                return Err(failure);
             }
+            tokio::time::sleep(pause).await;
+            pause = PAUSES.1.min(2 * pause);
         }
-        Err(StoreFailure::Absent(format!("no answer within {} s, {ATTEMPTS} times", limit.as_secs())))
     })
 }
 
@@ -162,11 +174,13 @@ impl Eq for Object {}
 /// The objects below a prefix, or the one of that name, in the order of their names.
 pub(super) fn list(store: Arc<dyn ObjectStore>, bucket: &str, prefix: &str) -> io::Result<Vec<Object>> {
     let prefix = Path::parse(prefix.trim_matches('/')).map_err(io::Error::other)?;
-    let found: Vec<_> = wait(0, async || match store.head(&prefix).await {
-        Ok(object) => Ok(vec![object]),
-        Err(object_store::Error::NotFound { .. }) => store.list(Some(&prefix)).try_collect().await,
-        Err(error) => Err(error),
-    })?;
+    let mut found: Vec<_> = wait(0, async || store.list(Some(&prefix)).try_collect().await)?;
+    if found.is_empty() && !prefix.as_ref().is_empty() {
+        match wait(0, async || store.head(&prefix).await) {
+            Err(StoreFailure::NotFound(_)) => {}
+            object => found.push(object?),
+        }
+    }
     let bucket: Arc<str> = bucket.into();
     let object = |meta: object_store::ObjectMeta| Object {
         store: Arc::clone(&store),

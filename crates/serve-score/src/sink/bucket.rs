@@ -6,11 +6,16 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
+use futures_util::future::try_join_all;
+use object_store::aws::AmazonS3;
+use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
+use object_store::{MultipartId, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
 use serve_core::Digest;
 
 use crate::error::ScoreError;
@@ -21,6 +26,9 @@ const SUCCESS: &str = "_SUCCESS";
 
 /// Bytes that are put at once.
 const CHUNK: u64 = 8 << 20;
+
+/// So many of these are sent side by side.
+const AT_ONCE: usize = 4;
 
 /// An upload has at most 10,000 parts.
 const MOST_CHUNKS: u64 = 9_000;
@@ -116,51 +124,82 @@ impl BucketPlace {
         let failed = |error: io::Error| ScoreError::output(self.to_string(), error);
         let mut file = File::open(file).map_err(failed)?;
         let bytes = file.metadata().map_err(failed)?.len();
-        let own = again && self.found()?.iter().any(|(_, found)| *found == bytes);
-        let store = self.store()?;
-        if bytes <= CHUNK {
-            let mut content = Vec::new();
-            file.read_to_end(&mut content).map_err(failed)?;
-            let content = Bytes::from(content);
-            let mode = if overwrite || own { PutMode::Overwrite } else { PutMode::Create };
-            let put = wait(bytes, async || {
-                let payload = PutPayload::from(content.clone());
-                store.put_opts(&self.key, payload, PutOptions::from(mode.clone())).await
-            });
-            return put.map(drop).map_err(|failure| self.failed(failure));
+        let overwrite = overwrite || (again && self.has(bytes)?);
+        if bytes > CHUNK {
+            return self.upload(&mut file, bytes, overwrite);
         }
-        self.check_free(overwrite || own)?;
-        let upload = wait(0, async || store.put_multipart(&self.key).await);
-        let mut upload = upload.map_err(|failure| self.failed(failure))?;
-        let sent =
-            self.send(upload.as_mut(), &mut file, bytes).and_then(|()| self.check_free(overwrite || own));
-        let sent = sent.and_then(|()| complete(upload.as_mut()).map_err(|failure| self.failed(failure)));
+        let mut content = Vec::new();
+        file.read_to_end(&mut content).map_err(failed)?;
+        let content = Bytes::from(content);
+        let mode = if overwrite { PutMode::Overwrite } else { PutMode::Create };
+        let (store, tries) = (self.store()?, AtomicU32::new(0));
+        let put = wait(bytes, async || {
+            tries.fetch_add(1, Ordering::Relaxed);
+            let payload = PutPayload::from(content.clone());
+            store.put_opts(&self.key, payload, PutOptions::from(mode.clone())).await
+        });
+        match put {
+            // The first try got there, and its answer got lost.
+            Err(StoreFailure::Changed(_)) if tries.into_inner() > 1 && self.has(bytes)? => Ok(()),
+            put => put.map(drop).map_err(|failure| self.failed(failure)),
+        }
+    }
+
+    /// Whether an object of so many bytes is there.
+    fn has(&self, bytes: u64) -> Result<bool, ScoreError> {
+        Ok(self.found()?.iter().any(|(_, found)| *found == bytes))
+    }
+
+    fn upload(&self, file: &mut File, bytes: u64, overwrite: bool) -> Result<(), ScoreError> {
+        self.check_free(overwrite)?;
+        let store = self.store()?;
+        let failed = |failure| self.failed(failure);
+        let id = wait(0, async || store.create_multipart(&self.key).await).map_err(failed)?;
+        let sent = self.send(&store, &id, file, bytes).and_then(|parts| {
+            self.check_free(overwrite)?;
+            match wait(0, async || store.complete_multipart(&self.key, &id, parts.clone()).await) {
+                // It was completed, and the answer got lost.
+                Err(StoreFailure::NotFound(_)) if self.has(bytes)? => Ok(()),
+                completed => completed.map(drop).map_err(failed),
+            }
+        });
         if sent.is_err() {
             // What cannot be given up is left to the bucket's rules for uploads that were not completed.
-            drop(abort(upload.as_mut()));
+            drop(wait(0, async || store.abort_multipart(&self.key, &id).await));
         }
         sent
     }
 
-    fn send(&self, upload: &mut dyn MultipartUpload, file: &mut File, bytes: u64) -> Result<(), ScoreError> {
-        let chunk = CHUNK.max(bytes.div_ceil(MOST_CHUNKS));
+    /// Sends the parts of an upload, some side by side.
+    fn send(
+        &self,
+        store: &AmazonS3,
+        id: &MultipartId,
+        file: &mut File,
+        bytes: u64,
+    ) -> Result<Vec<PartId>, ScoreError> {
+        let size = CHUNK.max(bytes.div_ceil(MOST_CHUNKS));
+        let mut parts = Vec::new();
         loop {
-            let mut content = Vec::new();
-            let read = file.by_ref().take(chunk).read_to_end(&mut content);
-            read.map_err(|error| ScoreError::output(self.to_string(), error))?;
-            if content.is_empty() {
-                return Ok(());
-            }
-            let part = std::sync::Mutex::new(Some(upload.put_part(content.into())));
-            // A part that was given up cannot be sent again under its number.
-            let sent = wait(chunk, async || {
-                let part = part.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-                match part {
-                    Some(part) => part.await,
-                    None => Err(object_store::Error::Generic { store: "S3", source: "no answer".into() }),
+            let mut chunks = Vec::new();
+            for number in 0..AT_ONCE {
+                let mut content = Vec::new();
+                let read = file.by_ref().take(size).read_to_end(&mut content);
+                read.map_err(|error| ScoreError::output(self.to_string(), error))?;
+                if !content.is_empty() {
+                    chunks.push((parts.len() + number, Bytes::from(content)));
                 }
+            }
+            if chunks.is_empty() {
+                return Ok(parts);
+            }
+            let sent = wait(size * AT_ONCE as u64, async || {
+                let put = |(number, content): &(usize, Bytes)| {
+                    store.put_part(&self.key, id, *number, PutPayload::from(content.clone()))
+                };
+                try_join_all(chunks.iter().map(put)).await
             });
-            sent.map_err(|failure| self.failed(failure))?;
+            parts.extend(sent.map_err(|failure| self.failed(failure))?);
         }
     }
 
@@ -208,7 +247,7 @@ impl BucketPlace {
         }
     }
 
-    fn store(&self) -> Result<std::sync::Arc<dyn ObjectStore>, ScoreError> {
+    fn store(&self) -> Result<Arc<AmazonS3>, ScoreError> {
         store(&self.bucket).map_err(|error| ScoreError::output(self.to_string(), error))
     }
 
@@ -220,14 +259,4 @@ impl BucketPlace {
             other => ScoreError::output(location, other),
         }
     }
-}
-
-fn complete(upload: &mut dyn MultipartUpload) -> Result<(), StoreFailure> {
-    let upload = tokio::sync::Mutex::new(upload);
-    wait(0, async || upload.lock().await.complete().await).map(drop)
-}
-
-fn abort(upload: &mut dyn MultipartUpload) -> Result<(), StoreFailure> {
-    let upload = tokio::sync::Mutex::new(upload);
-    wait(0, async || upload.lock().await.abort().await)
 }
