@@ -39,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Exit> {
         map: args.map.clone(),
         keep: args.keep.clone().unwrap_or(Keep::None),
         explain: args.explain,
+        ..PlanOptions::default()
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
     match output {
@@ -68,7 +69,7 @@ fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
     let model = job.planned().model().to_string();
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
-        job.run(&options, &progress, None)
+        job.run(&options, &progress)
     });
     let summary = done.map_err(exit)?;
     if !args.quiet {

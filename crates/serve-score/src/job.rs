@@ -9,9 +9,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serve_core::BatchPrediction;
-
-use crate::convert::Matrix;
 use crate::error::ScoreError;
 use crate::model::PinnedModel;
 use crate::plan::{Plan, PlanOptions};
@@ -19,6 +16,7 @@ use crate::reject::{MaxRejects, RejectsFile};
 use crate::scorer::{Scored, Scorer};
 use crate::sink::Output;
 use crate::source::{BATCH_ROWS, Batch, Binding, Pieces, Source};
+use crate::tally::Tally;
 use order::{Order, Written};
 
 /// Bytes of answers that wait for their turn, where no limit on memory is said.
@@ -69,12 +67,6 @@ impl Progress {
     }
 }
 
-/// Sees what is scored, on the thread that scored it and in no order.
-pub trait Observer: Sync {
-    /// A batch: the inputs as the engine took them, before policies for missing values, and what was predicted.
-    fn observe(&self, inputs: &Matrix, predictions: &BatchPrediction, scored: &Scored);
-}
-
 /// How a job runs.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
@@ -113,6 +105,8 @@ pub struct Summary {
     pub rejects: Option<PathBuf>,
     /// How long it took.
     pub elapsed: Duration,
+    /// What was counted, where the plan asked for it and there were rows.
+    pub tally: Option<Tally>,
 }
 
 /// A planned job.
@@ -161,12 +155,7 @@ impl Job {
     ///
     /// # Errors
     /// When the input is broken, the output cannot be written, too many rows are rejected, or the job is stopped.
-    pub fn run(
-        self,
-        options: &RunOptions,
-        progress: &Progress,
-        observer: Option<&dyn Observer>,
-    ) -> Result<Summary, ScoreError> {
+    pub fn run(self, options: &RunOptions, progress: &Progress) -> Result<Summary, ScoreError> {
         let began = Instant::now();
         let rejects = RejectsFile::new(options.rejects.clone(), options.output.overwrite)?;
         let sink = options.output.open(self.plan.schema())?;
@@ -174,9 +163,8 @@ impl Job {
         let run = Run {
             plan: self.plan,
             pieces: Mutex::new((0, pieces)),
-            order: Order::new(Written { sink, rejects }, options, progress),
+            order: Order::new(Written { sink, rejects, tally: None }, options, progress),
             progress,
-            observer,
         };
         let threads = options.threads.max(1);
         std::thread::scope(|scope| {
@@ -187,11 +175,11 @@ impl Job {
             }
             run.work();
         });
-        let Written { sink, rejects } = run.order.finish()?;
+        let Written { sink, rejects, tally } = run.order.finish()?;
         let rejects = rejects.finish()?;
         sink.finish()?;
         let (rows, rejected) = (progress.rows(), progress.rejected());
-        Ok(Summary { rows, rejected, rejects, elapsed: began.elapsed() })
+        Ok(Summary { rows, rejected, rejects, elapsed: began.elapsed(), tally })
     }
 }
 
@@ -216,7 +204,6 @@ struct Run<'a> {
     pieces: Mutex<(u64, Pieces)>,
     order: Order<'a>,
     progress: &'a Progress,
-    observer: Option<&'a dyn Observer>,
 }
 
 impl Run<'_> {
@@ -252,10 +239,6 @@ impl Run<'_> {
                 }
                 debug_assert!(batch.rows <= BATCH_ROWS, "sources cut batches");
                 let scored = scorer.score(batch)?;
-                if let Some(observer) = self.observer {
-                    let (inputs, predictions) = scorer.last();
-                    observer.observe(inputs, predictions, &scored);
-                }
                 if !self.order.put(number, scored)? {
                     return Ok(());
                 }

@@ -9,6 +9,7 @@ use crate::error::ScoreError;
 use crate::reject::{MaxRejects, RejectsFile};
 use crate::scorer::Scored;
 use crate::sink::Sink;
+use crate::tally::Tally;
 
 use std::sync::atomic::Ordering;
 
@@ -16,6 +17,8 @@ use std::sync::atomic::Ordering;
 pub(super) struct Written {
     pub(super) sink: Sink,
     pub(super) rejects: RejectsFile,
+    /// What was counted of it, where anything was.
+    pub(super) tally: Option<Tally>,
 }
 
 /// The order of pieces, and what is written.
@@ -112,6 +115,9 @@ impl<'a> Order<'a> {
     fn write(&self, state: &mut State, scored: Scored) -> Result<(), ScoreError> {
         state.written.sink.write(&scored.answers)?;
         state.written.rejects.write(&scored.rejects)?;
+        if let Some(tally) = &scored.tally {
+            state.written.tally.get_or_insert_default().merge(tally);
+        }
         self.progress.rows.fetch_add(scored.read, Ordering::Relaxed);
         self.progress.rejected.fetch_add(scored.rejects.len() as u64, Ordering::Relaxed);
         self.check_rejects(false)

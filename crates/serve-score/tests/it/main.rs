@@ -6,3 +6,4 @@ mod formats;
 mod outputs;
 mod plans;
 mod rejects;
+mod tallies;
