@@ -34,6 +34,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Exit> {
         map: args.map.clone(),
         keep: args.keep.clone().unwrap_or(Keep::None),
         explain: args.explain,
+        ..PlanOptions::default()
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
     match output {
@@ -88,7 +89,7 @@ fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
     let model = job.planned().model().to_string();
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
-        job.run(&options, &progress, None)
+        job.run(&options, &progress)
     });
     let notices = progress.notices();
     notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("serve-score: {notice}"));

@@ -7,3 +7,4 @@ mod outputs;
 mod plans;
 mod rejects;
 mod resume;
+mod tallies;
