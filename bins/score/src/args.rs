@@ -21,12 +21,9 @@ pub(crate) struct Args {
     pub(crate) config: Option<PathBuf>,
 
     /// The model: NAME, NAME@VERSION or NAME@ALIAS
-    #[arg(long, value_name = "MODEL")]
-    #[cfg_attr(feature = "sql", arg(required_unless_present = "sql"))]
-    #[cfg_attr(not(feature = "sql"), arg(required = true))]
+    #[arg(long, value_name = "MODEL", required_unless_present = "sql")]
     pub(crate) model: Option<String>,
 
-    #[cfg(feature = "sql")]
     /// A query over the table `input` in place of a model: SELECT id, predict('NAME', *) FROM input
     #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered"])]
     pub(crate) sql: Option<String>,

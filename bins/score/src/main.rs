@@ -4,7 +4,6 @@
 mod args;
 mod config;
 mod progress;
-#[cfg(feature = "sql")]
 mod query;
 mod run;
 

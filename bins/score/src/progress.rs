@@ -44,7 +44,6 @@ impl Display {
     }
 
     /// Where nobody knows how much there is.
-    #[cfg(feature = "sql")]
     pub(crate) fn unknown(quiet: bool) -> Self {
         Self { whole: Whole::Unknown, quiet }
     }

@@ -22,7 +22,6 @@ const SAMPLE_ROWS: usize = 10;
 pub(crate) fn run(args: &Args) -> Result<(), Exit> {
     let registry = config::registry(args)?;
     let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
-    #[cfg(feature = "sql")]
     if let (Some(sql), Some(output)) = (&args.sql, &output) {
         return crate::query::run(args, registry, sql, output);
     }

@@ -12,7 +12,7 @@
 //! | [`reject`] | rows that got no answer |
 //! | [`sink`] | output files that appear when they are whole |
 //! | [`job`] | all of it on threads, with bounded memory |
-//! | `sql` | models as functions of DataFusion's queries, with the feature of that name |
+//! | [`sql`] | models as functions of DataFusion's queries |
 
 pub mod convert;
 pub mod error;
@@ -25,7 +25,6 @@ pub mod reject;
 pub mod scorer;
 pub mod sink;
 pub mod source;
-#[cfg(feature = "sql")]
 pub mod sql;
 
 pub use error::{Fault, ScoreError};
@@ -38,5 +37,4 @@ pub use reject::{MaxRejects, Reject};
 pub use scorer::{Scored, Scorer};
 pub use sink::{Output, Sink};
 pub use source::Source;
-#[cfg(feature = "sql")]
 pub use sql::{Models, register};

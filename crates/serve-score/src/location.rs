@@ -93,6 +93,15 @@ impl InputFile {
         }
     }
 
+    /// The bucket that it lies in, and its store.
+    #[cfg(feature = "s3")]
+    pub(crate) fn object(&self) -> Option<&Object> {
+        match &self.place {
+            Place::Object(object) => Some(object),
+            Place::Stdin | Place::Path(_) => None,
+        }
+    }
+
     /// Whether it can be read only once.
     #[must_use]
     pub fn is_pipe(&self) -> bool {

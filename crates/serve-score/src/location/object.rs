@@ -85,8 +85,16 @@ impl Object {
     }
 
     /// Its name without the bucket's.
-    pub(super) fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         self.path.as_ref()
+    }
+
+    pub(crate) fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
     }
 
     pub(crate) fn len(&self) -> u64 {

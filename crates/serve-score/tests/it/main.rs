@@ -5,4 +5,5 @@ mod fixture;
 mod formats;
 mod outputs;
 mod plans;
+mod queries;
 mod rejects;
