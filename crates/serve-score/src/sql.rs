@@ -18,7 +18,9 @@ mod failure;
 mod function;
 mod parquet;
 mod query;
+mod scan;
 mod table;
+mod travel;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,6 +40,7 @@ pub use failure::failure;
 use function::{Kind, ModelFunction};
 pub use query::{QueryOptions, QuerySummary, TABLE, answers, query, write};
 pub use table::register_input;
+pub use travel::{decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table};
 
 /// Reasons that are kept for rows without an answer.
 const REASONS: usize = 20;

@@ -80,6 +80,12 @@ pub(super) fn list(store: Arc<dyn ObjectStore>, bucket: &str, prefix: &str) -> i
 }
 
 impl Object {
+    /// An object of a known length.
+    pub(super) fn at(store: Arc<dyn ObjectStore>, bucket: &str, key: &str, bytes: u64) -> io::Result<Self> {
+        let path = Path::parse(key).map_err(io::Error::other)?;
+        Ok(Self { store, bucket: bucket.into(), path, bytes })
+    }
+
     pub(super) fn name(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.path)
     }

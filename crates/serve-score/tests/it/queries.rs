@@ -9,7 +9,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use datafusion::prelude::SessionContext;
-use serve_registry::aliases::Alias;
+use serve_core::Alias;
 use serve_score::sql::{self, QueryOptions, QuerySummary};
 use serve_score::{Fault, Output, Progress, ScoreError, Source, location, register};
 
@@ -269,7 +269,8 @@ fn a_broken_row_ends_a_query_with_its_number() {
     let fixture = Fixture::new();
     let input = fixture.text("rows.csv", "id,a,b\n1,0.5,1\n2,1\n");
     let error = query(&fixture, &input, "SELECT a FROM input", "out.csv").expect_err("a ragged line");
-    assert_eq!(error.to_string(), "row 2 of the input is broken: expected 3 cells, got 2");
+    let expected = format!("row 2 of {} is broken: expected 3 cells, got 2", input.display());
+    assert_eq!(error.to_string(), expected);
     assert!(!fixture.path("out.csv").exists());
 }
 
