@@ -11,7 +11,7 @@ use serve_score::{Format, Keep, MaxRejects};
 #[derive(Debug, Parser)]
 #[command(name = "serve-score", version, about, max_term_width = 100)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag that stands or does not")]
-pub(crate) struct Args {
+pub struct Args {
     /// Registry: a folder, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR|URL", env = "SERVE_REGISTRY")]
     pub(crate) registry: Option<RegistryUrl>,

@@ -47,8 +47,8 @@ pub struct QueryOptions {
 pub struct QuerySummary {
     /// Rows that it answered with.
     pub rows: u64,
-    /// Rows of a function that had no answer.
-    pub unanswered: u64,
+    /// Rows of a function that had no answer, where it ran in this process.
+    pub unanswered: Option<u64>,
     /// The first reasons.
     pub reasons: Vec<String>,
     /// How long it took.
@@ -81,7 +81,7 @@ pub fn query(
     // What still reads from a pipe would be waited for until something comes through it.
     runtime.shutdown_timeout(LETTING_GO);
     let (unanswered, reasons) = models.unanswered();
-    Ok(QuerySummary { rows: rows?, unanswered, reasons, elapsed: began.elapsed() })
+    Ok(QuerySummary { rows: rows?, unanswered: Some(unanswered), reasons, elapsed: began.elapsed() })
 }
 
 /// What a query answers; one that would change something is refused.
