@@ -34,6 +34,9 @@ pub(crate) struct Object {
     bucket: Arc<str>,
     path: Path,
     bytes: u64,
+    /// What stands for its content.
+    tag: Option<String>,
+    modified: String,
 }
 
 impl fmt::Debug for Object {
@@ -68,6 +71,8 @@ pub(super) fn list(store: Arc<dyn ObjectStore>, bucket: &str, prefix: &str) -> i
         bucket: Arc::clone(&bucket),
         path: meta.location,
         bytes: meta.size,
+        tag: meta.e_tag,
+        modified: meta.last_modified.to_rfc3339(),
     };
     let hidden = |object: &Object| {
         let below = object.path.as_ref().strip_prefix(prefix.as_ref()).unwrap_or_default();
@@ -83,7 +88,7 @@ impl Object {
     /// An object of a known length.
     pub(super) fn at(store: Arc<dyn ObjectStore>, bucket: &str, key: &str, bytes: u64) -> io::Result<Self> {
         let path = Path::parse(key).map_err(io::Error::other)?;
-        Ok(Self { store, bucket: bucket.into(), path, bytes })
+        Ok(Self { store, bucket: bucket.into(), path, bytes, tag: None, modified: String::new() })
     }
 
     pub(super) fn name(&self) -> String {
@@ -101,6 +106,10 @@ impl Object {
 
     pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
         Arc::clone(&self.store)
+    }
+
+    pub(super) fn stamp(&self) -> Option<String> {
+        Some(self.tag.clone().unwrap_or_else(|| self.modified.clone()))
     }
 
     pub(crate) fn len(&self) -> u64 {

@@ -7,3 +7,4 @@ mod outputs;
 mod plans;
 mod queries;
 mod rejects;
+mod resume;
