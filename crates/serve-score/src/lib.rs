@@ -14,7 +14,7 @@
 //! | [`tally`] | what is counted of rows, for reports |
 //! | [`sink`] | output files that appear when they are whole |
 //! | [`job`] | all of it on threads, with bounded memory |
-//! | `sql` | models as functions of DataFusion's queries, with the feature of that name |
+//! | [`sql`] | models as functions of DataFusion's queries |
 
 pub mod convert;
 pub mod error;
@@ -28,7 +28,6 @@ pub mod reject;
 pub mod scorer;
 pub mod sink;
 pub mod source;
-#[cfg(feature = "sql")]
 pub mod sql;
 pub mod tally;
 
@@ -42,6 +41,5 @@ pub use reject::{MaxRejects, Reject};
 pub use scorer::{Scored, Scorer};
 pub use sink::{Output, Sink};
 pub use source::Source;
-#[cfg(feature = "sql")]
 pub use sql::{Models, register};
 pub use tally::{Gauge, Tally};
