@@ -28,7 +28,7 @@ pub(crate) struct Args {
 
     #[cfg(feature = "sql")]
     /// A query over the table `input` in place of a model: SELECT id, predict('NAME', *) FROM input
-    #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered"])]
+    #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered", "resume"])]
     pub(crate) sql: Option<String>,
 
     /// Memory that a query's sorts, joins and groups take before they go to disk, and that answers take which wait for
@@ -76,7 +76,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) threads: Option<u16>,
 
-    /// Write rows as they are scored rather than in the input's order
+    /// Write the rows of a part as they are scored rather than in the input's order
     #[arg(long)]
     pub(crate) unordered: bool,
 
@@ -84,7 +84,12 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) overwrite: bool,
 
-    /// Rows of a part where the output is a folder
+    /// Go on behind the last finished part of the same job that was ended before
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    /// Rows of a part: of a file where the output is a folder, and of what --resume does not do again; a part ends with the batch that
+    /// fills it
     #[arg(long, value_name = "N", default_value_t = serve_score::sink::PART_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) part_rows: u64,
 

@@ -80,6 +80,7 @@ impl Display {
         let began = Instant::now();
         while ended.recv_timeout(BETWEEN_TICKS) == Err(RecvTimeoutError::Timeout) {
             bar.set_position((self.share(progress).unwrap_or(0.0) * 1000.0) as u64);
+            progress.notices().iter().for_each(|notice| bar.println(format!("serve-score: {notice}")));
             bar.set_message(counts(progress, began));
             bar.tick();
         }
@@ -87,15 +88,27 @@ impl Display {
     }
 
     fn lines(self, progress: &Progress, ended: &Receiver<()>) {
-        let began = Instant::now();
-        while ended.recv_timeout(BETWEEN_LINES) == Err(RecvTimeoutError::Timeout) {
+        let (began, mut told) = (Instant::now(), Instant::now());
+        while ended.recv_timeout(BETWEEN_TICKS) == Err(RecvTimeoutError::Timeout) {
+            progress.notices().iter().for_each(|notice| eprintln!("serve-score: {notice}"));
+            if told.elapsed() < BETWEEN_LINES {
+                continue;
+            }
+            told = Instant::now();
             let share = self.share(progress);
             let left = share.filter(|share| *share > 0.0).map(|share| {
-                let seconds = began.elapsed().as_secs_f64() * (1.0 - share) / share;
+                let seconds = self.left(progress, began, share);
                 format!(", {:.1} %, {seconds:.0} s left", share * 100.0)
             });
             eprintln!("serve-score: {}{}", counts(progress, began), left.unwrap_or_default());
         }
+    }
+
+    /// Seconds that are left, by what was done since this run began.
+    fn left(self, progress: &Progress, began: Instant, share: f64) -> f64 {
+        let rows = progress.rows();
+        let own = rows.saturating_sub(progress.earlier_rows()) as f64 / rows.max(1) as f64;
+        began.elapsed().as_secs_f64() * (1.0 - share) / (share * own).max(1e-9)
     }
 
     /// The share that is done, 0 to 1.
@@ -111,7 +124,7 @@ impl Display {
 
 fn counts(progress: &Progress, began: Instant) -> String {
     let rows = progress.rows();
-    let rate = rows as f64 / began.elapsed().as_secs_f64().max(1e-9);
+    let rate = (rows - progress.earlier_rows().min(rows)) as f64 / began.elapsed().as_secs_f64().max(1e-9);
     let rejected = match progress.rejected() {
         0 => String::new(),
         rejected => format!(", {rejected} rejected"),

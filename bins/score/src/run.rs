@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
 use serve_core::ByteSize;
+use serve_registry::Registry;
 use serve_score::job::RunOptions;
 use serve_score::{
     Fault, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary, location,
@@ -26,13 +27,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Exit> {
     if let (Some(sql), Some(output)) = (&args.sql, &output) {
         return crate::query::run(args, registry, sql, output);
     }
-    let reference = args.model.as_deref().unwrap_or_default();
-    let model = if args.explain {
-        PinnedModel::resolve_explained(&registry, reference)
-    } else {
-        PinnedModel::resolve(&registry, reference)
-    };
-    let model = model.map_err(exit)?;
+    let model = model(args, &registry, output.as_ref())?;
     let files = location::list(&args.input).map_err(exit)?;
     let source = Source::open(files, args.input_format).map_err(exit)?;
     let options = PlanOptions {
@@ -48,6 +43,29 @@ pub(crate) fn run(args: &Args) -> Result<(), Exit> {
     }
 }
 
+/// The model that is asked for; with `--resume` the version that the job began with.
+fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<PinnedModel, Exit> {
+    let asked = args.model.as_deref().unwrap_or_default();
+    let resolve = |reference: &str| {
+        if args.explain {
+            PinnedModel::resolve_explained(registry, reference)
+        } else {
+            PinnedModel::resolve(registry, reference)
+        }
+    };
+    let begun = output.filter(|_| args.resume).and_then(Output::begun).filter(|begun| begun.asked == asked);
+    let Some(begun) = begun else { return resolve(asked).map_err(exit) };
+    let pinned = resolve(&begun.model).map_err(exit)?;
+    // What the reference leads to by now is only told, so it may lead nowhere.
+    if let Ok(now) = resolve(asked)
+        && now != pinned
+        && !args.quiet
+    {
+        eprintln!("serve-score: {asked} is {now} by now; the job goes on with {pinned}");
+    }
+    Ok(pinned)
+}
+
 fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     let mut output = Output::new(output, args.format, args.overwrite).map_err(exit)?;
     output.part_rows = args.part_rows;
@@ -60,6 +78,8 @@ fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
     options.max_rejects = args.max_rejects;
     options.threads = args.threads.map_or(options.threads, usize::from);
     options.ordered = !args.unordered;
+    options.resume = args.resume;
+    options.asked = args.model.clone().unwrap_or_default();
     if let Some(ByteSize(bytes)) = args.memory_limit {
         options.waiting_bytes = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
     }
@@ -71,6 +91,8 @@ fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
         let _shown = display.show(scope, &progress);
         job.run(&options, &progress)
     });
+    let notices = progress.notices();
+    notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("serve-score: {notice}"));
     let summary = done.map_err(exit)?;
     if !args.quiet {
         eprintln!("serve-score: {}", told(&summary, &model, &options.output));
@@ -85,9 +107,13 @@ fn told(summary: &Summary, model: &str, output: &Output) -> String {
         (n, Some(path)) => format!("{n} rejected ({})", path.display()),
         (n, None) => format!("{n} rejected"),
     };
-    let rate = summary.rows as f64 / seconds.max(1e-9);
+    let rate = (summary.rows - summary.earlier_rows) as f64 / seconds.max(1e-9);
     let (rows, output) = (summary.rows, output.name());
-    format!("{rows} rows, {rejected}, by {model} in {seconds:.1} s ({rate:.0} rows/s) to {output}")
+    let earlier = match summary.earlier_rows {
+        0 => String::new(),
+        earlier => format!(" ({earlier} of them earlier)"),
+    };
+    format!("{rows} rows{earlier}, {rejected}, by {model} in {seconds:.1} s ({rate:.0} rows/s) to {output}")
 }
 
 /// `--dry-run`: the plan, and the first rows.

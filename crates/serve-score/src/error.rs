@@ -85,6 +85,24 @@ pub enum ScoreError {
         /// The place.
         location: String,
     },
+    /// Another job works on the same output.
+    #[error("{location} is being written by another job, which works in {state}")]
+    Busy {
+        /// The output.
+        location: String,
+        /// The folder of its state.
+        state: String,
+    },
+    /// What is asked for is not what the job began with.
+    #[error(
+        "{state} was begun by another job and cannot be gone on with: {differences}; without --resume it begins anew"
+    )]
+    Changed {
+        /// The folder of its state.
+        state: String,
+        /// What was, and what is.
+        differences: String,
+    },
     /// More rows were rejected than allowed.
     #[error("{rejected} of {rows} rows were rejected, more than --max-rejects {most} allows")]
     TooManyRejects {
@@ -143,8 +161,9 @@ impl ScoreError {
             | Self::Input { .. }
             | Self::Plan { .. }
             | Self::Query { .. }
+            | Self::Changed { .. }
             | Self::TooManyRejects { .. } => Fault::Data,
-            Self::Output { .. } | Self::Exists { .. } => Fault::Output,
+            Self::Output { .. } | Self::Exists { .. } | Self::Busy { .. } => Fault::Output,
             Self::Interrupted { .. } => Fault::Interrupted,
             Self::Software { .. } => Fault::Software,
         }

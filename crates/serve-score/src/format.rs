@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 /// A format of rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Format {
     /// Apache Parquet.
     Parquet,

@@ -2,6 +2,7 @@
 //! a thread whose piece is not at the front waits when too much waits to be written.
 
 mod order;
+mod written;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -10,14 +11,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::ScoreError;
+use crate::location::InputFile;
 use crate::model::PinnedModel;
-use crate::plan::{Plan, PlanOptions};
-use crate::reject::{MaxRejects, RejectsFile};
+use crate::part::{Cuts, JobFacts, PieceCuts};
+use crate::plan::{Keep, Plan, PlanOptions};
+use crate::reject::MaxRejects;
 use crate::scorer::{Scored, Scorer};
 use crate::sink::Output;
-use crate::source::{BATCH_ROWS, Batch, Binding, Pieces, Source};
+use crate::source::{BATCH_ROWS, Batch, Binding, Piece, Pieces, Source};
 use crate::tally::Tally;
-use order::{Order, Written};
+use order::{Order, Turn};
+use written::Written;
 
 /// Bytes of answers that wait for their turn, where no limit on memory is said.
 const WAITING_BYTES: usize = 64 << 20;
@@ -26,9 +30,12 @@ const WAITING_BYTES: usize = 64 << 20;
 #[derive(Debug, Default)]
 pub struct Progress {
     rows: AtomicU64,
+    /// Those of them that an earlier run had done.
+    earlier: AtomicU64,
     rejected: AtomicU64,
     bytes: Arc<AtomicU64>,
     stop: AtomicBool,
+    notices: Mutex<Vec<String>>,
 }
 
 impl Progress {
@@ -36,6 +43,12 @@ impl Progress {
     #[must_use]
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Those of them that an earlier run had done.
+    #[must_use]
+    pub fn earlier_rows(&self) -> u64 {
+        self.earlier.load(Ordering::Relaxed)
     }
 
     /// Those of them that were rejected.
@@ -61,6 +74,24 @@ impl Progress {
         self.stop.load(Ordering::Relaxed)
     }
 
+    /// What there is to say since this was asked last.
+    #[must_use]
+    pub fn notices(&self) -> Vec<String> {
+        std::mem::take(&mut lock(&self.notices))
+    }
+
+    /// Says something to whoever runs the job.
+    pub fn tell(&self, notice: String) {
+        lock(&self.notices).push(notice);
+    }
+
+    /// Begins behind rows that an earlier run has done.
+    fn go_on(&self, rows: u64, rejected: u64) {
+        self.rows.store(rows, Ordering::Relaxed);
+        self.earlier.store(rows, Ordering::Relaxed);
+        self.rejected.store(rejected, Ordering::Relaxed);
+    }
+
     /// Counts rows that were written.
     pub fn add(&self, rows: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
@@ -78,8 +109,12 @@ pub struct RunOptions {
     pub max_rejects: Option<MaxRejects>,
     /// How many threads score.
     pub threads: usize,
-    /// Whether answers come in the order of the input.
+    /// Whether answers come in the order of the input; else only parts do.
     pub ordered: bool,
+    /// Whether the job goes on behind what an earlier run of it finished.
+    pub resume: bool,
+    /// The model as it was asked for, which may be an alias.
+    pub asked: String,
     /// Bytes that answers may take which wait for their turn.
     pub waiting_bytes: usize,
 }
@@ -90,7 +125,16 @@ impl RunOptions {
     pub fn new(output: Output) -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let rejects = output.rejects();
-        Self { output, rejects, max_rejects: None, threads, ordered: true, waiting_bytes: WAITING_BYTES }
+        Self {
+            output,
+            rejects,
+            max_rejects: None,
+            threads,
+            ordered: true,
+            resume: false,
+            asked: String::new(),
+            waiting_bytes: WAITING_BYTES,
+        }
     }
 }
 
@@ -99,6 +143,8 @@ impl RunOptions {
 pub struct Summary {
     /// Rows that were read.
     pub rows: u64,
+    /// Those of them that an earlier run of the job had done.
+    pub earlier_rows: u64,
     /// Rows that were rejected.
     pub rejected: u64,
     /// Where they stand, where there are any.
@@ -115,6 +161,7 @@ pub struct Job {
     plan: Arc<Plan>,
     source: Source,
     bindings: Vec<Binding>,
+    options: PlanOptions,
 }
 
 impl Job {
@@ -124,7 +171,7 @@ impl Job {
     /// As [`Plan`] says: before the first row.
     pub fn plan(model: PinnedModel, source: Source, options: &PlanOptions) -> Result<Self, ScoreError> {
         let (plan, bindings) = Plan::new(model, &source, options)?;
-        Ok(Self { plan: Arc::new(plan), source, bindings })
+        Ok(Self { plan: Arc::new(plan), source, bindings, options: options.clone() })
     }
 
     /// What it will do.
@@ -157,13 +204,23 @@ impl Job {
     /// When the input is broken, the output cannot be written, too many rows are rejected, or the job is stopped.
     pub fn run(self, options: &RunOptions, progress: &Progress) -> Result<Summary, ScoreError> {
         let began = Instant::now();
-        let rejects = RejectsFile::new(options.rejects.clone(), options.output.overwrite)?;
-        let sink = options.output.open(self.plan.schema())?;
-        let pieces = self.source.read(self.bindings, Arc::clone(&progress.bytes));
+        let written = Written::begin(options, self.plan.schema(), &self.facts(options)?, progress)?;
+        let summary = |(rejects, tally)| {
+            let (rows, rejected, earlier_rows) =
+                (progress.rows(), progress.rejected(), progress.earlier_rows());
+            Summary { rows, earlier_rows, rejected, rejects, elapsed: began.elapsed(), tally }
+        };
+        if written.is_published() {
+            return written.finish(progress).map(summary);
+        }
+        let (part, next_row) = written.position();
+        let mut pieces = self.source.read(self.bindings, Arc::clone(&progress.bytes));
+        pieces.skip_to(next_row);
+        let cuts = Cuts::new(options.output.part_rows, part, next_row);
         let run = Run {
             plan: self.plan,
-            pieces: Mutex::new((0, pieces)),
-            order: Order::new(Written { sink, rejects, tally: None }, options, progress),
+            pieces: Mutex::new(Taken { next: 0, pieces, cuts }),
+            order: Order::new(written, options, progress),
             progress,
         };
         let threads = options.threads.max(1);
@@ -175,11 +232,42 @@ impl Job {
             }
             run.work();
         });
-        let Written { sink, rejects, tally } = run.order.finish()?;
-        let rejects = rejects.finish()?;
-        sink.finish()?;
-        let (rows, rejected) = (progress.rows(), progress.rejected());
-        Ok(Summary { rows, rejected, rejects, elapsed: began.elapsed(), tally })
+        let (written, ran) = run.order.finish();
+        if let Err(error) = ran {
+            written.give_up(&error, progress);
+            return Err(error);
+        }
+        written.finish(progress).map(summary)
+    }
+
+    /// What decides the rows of the output.
+    fn facts(&self, options: &RunOptions) -> Result<JobFacts, ScoreError> {
+        if options.resume && self.source.files().iter().any(InputFile::is_pipe) {
+            return Err(ScoreError::plan("standard input cannot be read again: --resume needs files"));
+        }
+        let yes = |flag: bool| if flag { "yes" } else { "" }.to_owned();
+        let mut map: Vec<String> =
+            self.options.map.iter().map(|(feature, column)| format!("{feature}={column}")).collect();
+        map.sort();
+        let keep = match &self.options.keep {
+            Keep::None => String::new(),
+            Keep::All => "all".to_owned(),
+            Keep::Columns(names) => names.join(","),
+        };
+        let RunOptions { output, rejects, ordered, asked, .. } = options;
+        let told = [
+            ("--map", map.join(", ")),
+            ("--keep", keep),
+            ("--explain", yes(self.options.explain)),
+            ("--input-format", self.source.format().to_string()),
+            ("--format", output.extension()),
+            ("--part-rows", output.part_rows.to_string()),
+            ("--unordered", yes(!ordered)),
+            ("whether rejects are written", yes(rejects.is_some())),
+            ("whether rows are counted (--report)", yes(self.options.tally)),
+        ];
+        let told = told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        Ok(JobFacts::new(asked, self.plan.model(), told, self.source.files()))
     }
 }
 
@@ -196,12 +284,19 @@ impl Batch {
     }
 }
 
+/// The pieces of the input.
+struct Taken {
+    /// The number of the next.
+    next: u64,
+    pieces: Pieces,
+    cuts: Cuts,
+}
+
 /// A job under way.
 struct Run<'a> {
     plan: Arc<Plan>,
-    /// The number of the next piece, and where it comes from. Invariant: held while a piece is taken, so that pieces are numbered in
-    /// the order of the input.
-    pieces: Mutex<(u64, Pieces)>,
+    /// Invariant: held while a piece is taken, so that pieces are numbered in the order of the input.
+    pieces: Mutex<Taken>,
     order: Order<'a>,
     progress: &'a Progress,
 }
@@ -223,28 +318,37 @@ impl Run<'_> {
     fn take_pieces(&self) -> Result<(), ScoreError> {
         let mut scorer = Scorer::new(Arc::clone(&self.plan));
         loop {
-            let (number, mut piece) = {
-                let mut pieces = lock(&self.pieces);
-                let (next, pieces) = &mut *pieces;
-                if !self.order.wait_for_window(*next) {
-                    return Ok(());
-                }
-                let Some(piece) = pieces.next_piece()? else { return Ok(()) };
-                *next += 1;
-                (*next - 1, piece)
-            };
+            let Some((number, mut piece, cuts)) = self.take_piece()? else { return Ok(()) };
             while let Some(batch) = piece.next_batch()? {
                 if self.progress.is_stopped() {
                     return Err(ScoreError::Interrupted { rows: self.progress.rows() });
                 }
                 debug_assert!(batch.rows <= BATCH_ROWS, "sources cut batches");
+                let rows = batch.first_row..batch.first_row + batch.read;
+                let across = || ScoreError::software("a batch lies on both sides of a part's end");
+                let part = cuts.part_of(rows).ok_or_else(across)?;
                 let scored = scorer.score(batch)?;
-                if !self.order.put(number, scored)? {
+                if !self.order.put(Turn { piece: number, part }, scored)? {
                     return Ok(());
                 }
             }
             self.order.end(number)?;
         }
+    }
+
+    /// The next piece with its number and the parts that it belongs to; none at the end or when the job has failed.
+    fn take_piece(&self) -> Result<Option<(u64, Box<dyn Piece>, PieceCuts)>, ScoreError> {
+        let mut taken = lock(&self.pieces);
+        if !self.order.wait_for_window(taken.next) {
+            return Ok(None);
+        }
+        let first_row = taken.pieces.next_row();
+        let Some(piece) = taken.pieces.next_piece()? else { return Ok(None) };
+        let rows = first_row..taken.pieces.next_row();
+        let cuts = taken.cuts.pass(rows);
+        self.order.begin(&cuts);
+        taken.next += 1;
+        Ok(Some((taken.next - 1, piece, cuts)))
     }
 }
 

@@ -6,6 +6,7 @@
 //! | [`model`] | a reference resolved once to a version and its digest |
 //! | [`location`], [`format`](mod@format) | where bytes lie, and what they are |
 //! | [`source`] | files as pieces of rows, in order and numbered |
+//! | [`part`] | finished parts of a job, which outlive it |
 //! | [`plan`] | the model's inputs matched to columns, and the output's columns |
 //! | [`convert`] | columns of Arrow to the engine's columns |
 //! | [`scorer`] | a batch of rows to a batch of answers and rejects |
@@ -21,6 +22,7 @@ pub mod format;
 pub mod job;
 pub mod location;
 pub mod model;
+pub mod part;
 pub mod plan;
 pub mod reject;
 pub mod scorer;

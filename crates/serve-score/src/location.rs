@@ -5,7 +5,7 @@
 #[cfg(feature = "s3")]
 mod object;
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ pub(crate) use object::Object;
 pub struct InputFile {
     place: Place,
     bytes: Option<u64>,
+    /// When it was changed last, or what stands for its content.
+    stamp: Option<String>,
     partition: Vec<(String, String)>,
 }
 
@@ -61,14 +63,16 @@ impl InputFile {
     /// Standard input.
     #[must_use]
     pub fn stdin() -> Self {
-        Self { place: Place::Stdin, bytes: None, partition: Vec::new() }
+        Self { place: Place::Stdin, bytes: None, stamp: None, partition: Vec::new() }
     }
 
-    fn at(path: PathBuf, bytes: u64, below: &Path) -> Self {
+    fn at(path: PathBuf, metadata: &Metadata, below: &Path) -> Self {
         let folders = path.strip_prefix(below).ok().and_then(Path::parent);
         let names = folders.into_iter().flat_map(Path::components);
         let partition = names.filter_map(|name| partition_of(&name.as_os_str().to_string_lossy())).collect();
-        Self { place: Place::Path(path), bytes: Some(bytes), partition }
+        let modified = metadata.modified().ok().and_then(|time| jiff::Timestamp::try_from(time).ok());
+        let stamp = modified.map(|time| time.to_string());
+        Self { place: Place::Path(path), bytes: Some(metadata.len()), stamp, partition }
     }
 
     /// What it is called in messages.
@@ -109,6 +113,12 @@ impl InputFile {
     #[must_use]
     pub fn bytes(&self) -> Option<u64> {
         self.bytes
+    }
+
+    /// When it was changed last, or for an object what stands for its content; where that is known.
+    #[must_use]
+    pub fn stamp(&self) -> Option<&str> {
+        self.stamp.as_deref()
     }
 
     /// The columns that its folders give it, with their values.
@@ -162,7 +172,7 @@ pub fn list(input: &str) -> Result<Vec<InputFile>, ScoreError> {
     let path = Path::new(input);
     let found = match fs::metadata(path) {
         Ok(metadata) if metadata.is_dir() => below(path).map_err(none)?,
-        Ok(metadata) => vec![InputFile::at(path.to_owned(), metadata.len(), path)],
+        Ok(metadata) => vec![InputFile::at(path.to_owned(), &metadata, path)],
         Err(error) if input.contains(['*', '?', '[']) => matching(input, error).map_err(none)?,
         Err(error) => return Err(none(error)),
     };
@@ -185,7 +195,8 @@ fn objects(place: &str) -> io::Result<Vec<InputFile>> {
         let below = object.key().strip_prefix(prefix.trim_matches('/')).unwrap_or_default();
         let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
         let partition = folders.split('/').filter_map(partition_of).collect();
-        InputFile { bytes: Some(object.len()), partition, place: Place::Object(object) }
+        let stamp = object.stamp();
+        InputFile { bytes: Some(object.len()), stamp, partition, place: Place::Object(object) }
     };
     Ok(object::list(store, bucket, prefix)?.into_iter().map(file).collect())
 }
@@ -210,7 +221,7 @@ fn below(root: &Path) -> io::Result<Vec<InputFile>> {
                     folders.push(entry.path());
                 }
             } else {
-                files.push(InputFile::at(entry.path(), metadata.len(), root));
+                files.push(InputFile::at(entry.path(), &metadata, root));
             }
         }
     }
@@ -231,7 +242,7 @@ fn matching(pattern: &str, missing: io::Error) -> io::Result<Vec<InputFile>> {
         if metadata.is_dir() {
             files.extend(below(&path)?);
         } else {
-            files.push(InputFile::at(path, metadata.len(), &root));
+            files.push(InputFile::at(path, &metadata, &root));
         }
     }
     files.sort_by(|a, b| a.path().cmp(&b.path()));

@@ -11,9 +11,10 @@ use arrow_schema::SchemaRef;
 
 use crate::error::ScoreError;
 use crate::format::Format;
+use crate::part::{JobFacts, State};
 
-use encode::Encoder;
-pub(crate) use staged::{StagedFile, StagedFolder};
+pub(crate) use encode::Encoder;
+pub(crate) use staged::{StagedFile, StagedFolder, check_free, folder, publish_file, publish_folder, sync};
 
 /// Rows of a folder's part.
 pub const PART_ROWS: u64 = 5_000_000;
@@ -95,6 +96,54 @@ impl Output {
         }
     }
 
+    /// Whether it is a folder.
+    #[must_use]
+    pub fn is_folder(&self) -> bool {
+        matches!(self.place, OutputPlace::Folder(_))
+    }
+
+    /// The folder of a job's state, and the local path that the output gets.
+    pub(crate) fn state(&self) -> Result<(PathBuf, Option<PathBuf>), ScoreError> {
+        match &self.place {
+            OutputPlace::Stdout => Err(ScoreError::software("standard output has no state")),
+            OutputPlace::File(path) | OutputPlace::Folder(path) => {
+                Ok((State::beside(path), Some(path.components().collect())))
+            }
+        }
+    }
+
+    /// What decided the rows of the job that was ended before this output was whole, if there is one.
+    #[must_use]
+    pub fn begun(&self) -> Option<JobFacts> {
+        self.state().ok().and_then(|(folder, _)| State::facts(&folder))
+    }
+
+    /// Whether nothing is in its place that has to stay.
+    pub(crate) fn check_free(&self) -> Result<(), ScoreError> {
+        match &self.place {
+            OutputPlace::Stdout => Ok(()),
+            OutputPlace::File(path) if path.is_dir() => {
+                Err(ScoreError::output(self.name(), std::io::Error::other("it is a folder: expected a file")))
+            }
+            OutputPlace::File(path) => check_free(path, self.overwrite),
+            OutputPlace::Folder(path) => {
+                let path: PathBuf = path.components().collect();
+                let empty = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
+                check_free(&path, self.overwrite || empty)
+            }
+        }
+    }
+
+    /// How its files' names end: the format, and the compression of text.
+    pub(crate) fn extension(&self) -> String {
+        let name = match &self.place {
+            OutputPlace::File(path) if self.format.is_text() => path.to_string_lossy().to_ascii_lowercase(),
+            _ => String::new(),
+        };
+        let compression = [".gz", ".zst", ".zstd"].into_iter().find(|end| name.ends_with(end));
+        format!("{}{}", self.format.extension(), compression.unwrap_or_default())
+    }
+
     /// Opens it.
     ///
     /// # Errors
@@ -102,11 +151,11 @@ impl Output {
     pub fn open(&self, schema: &SchemaRef) -> Result<Sink, ScoreError> {
         let failed = |error| ScoreError::output(self.name(), error);
         let part = |name: &Path, file: std::fs::File| {
-            Encoder::new(self.format, schema, Box::new(file), &name.to_string_lossy()).map_err(failed)
+            Encoder::new(self.format, schema, Box::new(file), &name.to_string_lossy(), true).map_err(failed)
         };
         let target = match &self.place {
             OutputPlace::Stdout => {
-                let encoder = Encoder::new(self.format, schema, Box::new(std::io::stdout()), "");
+                let encoder = Encoder::new(self.format, schema, Box::new(std::io::stdout()), "", true);
                 Target::Stream(encoder.map_err(failed)?)
             }
             OutputPlace::File(path) => {
@@ -187,7 +236,8 @@ impl Sink {
         }
         let name = format!("part-{parts:05}.{}", self.output.format.extension());
         let file = staged.file(&name)?;
-        *part = Some(Encoder::new(self.output.format, &self.schema, Box::new(file), &name).map_err(failed)?);
+        let encoder = Encoder::new(self.output.format, &self.schema, Box::new(file), &name, true);
+        *part = Some(encoder.map_err(failed)?);
         (*parts, *rows) = (*parts + 1, 0);
         Ok(())
     }

@@ -86,8 +86,28 @@ pub trait Piece: Send {
 
 /// What cuts one file into pieces.
 trait Reader: Send {
-    /// The next piece, whose first row has the number `next_row`, which moves on; none at the end.
-    fn next_piece(&mut self, next_row: &mut u64) -> Result<Option<Box<dyn Piece>>, ScoreError>;
+    /// The next piece with a row that is wanted; none at the end.
+    fn next_piece(&mut self, position: &mut Position) -> Result<Option<Box<dyn Piece>>, ScoreError>;
+}
+
+/// Where reading is. Rows are numbered whether they are wanted or not.
+#[derive(Debug)]
+struct Position {
+    /// The number of the next row.
+    next_row: u64,
+    /// The number of the first row that is wanted.
+    wanted: u64,
+}
+
+impl Position {
+    /// Passes some rows that belong together; gives the number of the first and how many of them are not wanted, or nothing where none
+    /// is wanted.
+    fn pass(&mut self, rows: usize) -> Option<(u64, usize)> {
+        let first = self.next_row;
+        self.next_row += rows as u64;
+        let unwanted = self.wanted.saturating_sub(first);
+        (unwanted < rows as u64).then_some((first, unwanted as usize))
+    }
 }
 
 /// Files of one format, before it is said which columns are read.
@@ -170,7 +190,7 @@ impl Source {
             format,
             files: opened.collect::<Vec<_>>().into_iter(),
             current: None,
-            next_row: 1,
+            position: Position { next_row: 1, wanted: 1 },
             bytes_read,
         }
     }
@@ -207,11 +227,23 @@ pub struct Pieces {
     format: Format,
     files: std::vec::IntoIter<Opened>,
     current: Option<Box<dyn Reader>>,
-    next_row: u64,
+    position: Position,
     bytes_read: Arc<AtomicU64>,
 }
 
 impl Pieces {
+    /// Leaves out the rows before the one of this number. They are not read where a file says how many it has; of text only the ends of
+    /// its lines are looked for.
+    pub fn skip_to(&mut self, row: u64) {
+        self.position.wanted = self.position.wanted.max(row);
+    }
+
+    /// The numbers of the rows that the next piece begins with at the least.
+    #[must_use]
+    pub fn next_row(&self) -> u64 {
+        self.position.next_row.max(self.position.wanted)
+    }
+
     /// The next piece; none at the end.
     ///
     /// # Errors
@@ -219,11 +251,17 @@ impl Pieces {
     pub fn next_piece(&mut self) -> Result<Option<Box<dyn Piece>>, ScoreError> {
         loop {
             if let Some(reader) = &mut self.current
-                && let Some(piece) = reader.next_piece(&mut self.next_row)?
+                && let Some(piece) = reader.next_piece(&mut self.position)?
             {
                 return Ok(Some(piece));
             }
             let Some(opened) = self.files.next() else { return Ok(None) };
+            if let Some(rows) = opened.header.rows
+                && self.position.next_row + rows <= self.position.wanted
+            {
+                self.position.next_row += rows;
+                continue;
+            }
             let count = &self.bytes_read;
             self.current = Some(match self.format {
                 Format::Parquet => Box::new(parquet::RowGroups::open(opened)?),
@@ -239,7 +277,7 @@ impl std::fmt::Debug for Pieces {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pieces")
             .field("format", &self.format)
-            .field("next_row", &self.next_row)
+            .field("position", &self.position)
             .finish_non_exhaustive()
     }
 }

@@ -1,5 +1,7 @@
 //! The program: arguments, pipes, exit codes and messages.
 
+mod resume;
+
 use std::fs;
 use std::io::Write;
 use std::path::PathBuf;

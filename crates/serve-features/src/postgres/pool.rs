@@ -27,7 +27,7 @@ use crate::store::{Cause, OpenError};
 /// Why a call failed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// All connections were in use until the deadline.
+    /// All connections were in use until the deadline, and none is being made.
     Exhausted { connections: usize, waiting: usize },
     /// The deadline passed.
     Late,
@@ -232,6 +232,8 @@ impl Connections {
 
     fn not_lent(&self, error: PoolError) -> Failure {
         match error {
+            // All places are taken by connections in the making.
+            PoolError::Timeout(TimeoutType::Wait) if self.connecting().is_some() => self.still_connecting(),
             PoolError::Timeout(TimeoutType::Wait) => {
                 let status = self.pool.status();
                 Failure::Exhausted { connections: status.max_size, waiting: status.waiting }

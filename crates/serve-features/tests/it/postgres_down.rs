@@ -109,6 +109,23 @@ fn a_socket_that_accepts_and_never_answers_costs_no_more_than_its_bounds() {
 }
 
 #[test]
+fn callers_of_a_server_that_never_answers_are_told_that_it_is_late_and_not_that_it_is_busy() {
+    let (_database, proxy, store) = behind_proxy(StoreOptions { connections: 2, ..options() });
+    proxy.set(Mode::Hang);
+    let end = Instant::now() + Duration::from_secs(20);
+    loop {
+        let error = block_on(store.fetch(request("A", Some(Duration::from_millis(50))))).expect_err("hangs");
+        match error {
+            RetrieveError::Deadline { .. } => break,
+            RetrieveError::Store(StoreError::Connecting { .. }) if Instant::now() < end => {}
+            other => panic!("{}", told(&other)),
+        }
+    }
+    proxy.set(Mode::Pass);
+    ask_until_answered(&store);
+}
+
+#[test]
 fn a_connection_that_falls_silent_is_given_up_at_the_deadline() {
     let (_database, proxy, store) = behind_proxy(options());
     block_on(store.ping()).expect("answers");

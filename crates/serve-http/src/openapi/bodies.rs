@@ -16,7 +16,9 @@ fn nullable(schema: &Json) -> Json {
 /// One row as tensors.
 pub(super) fn infer(model: &KnownModel) -> Body {
     let tensors = if model.numeric() {
-        let shape = list_of(&[json!({ "const": 1 }), json!({ "const": model.inputs.len() })]);
+        let (one, width) = (json!({ "const": 1 }), json!({ "const": model.inputs.len() }));
+        // A row may be one of a matrix, or the tensor itself.
+        let shape = json!({ "anyOf": [list_of(&[one, width.clone()]), list_of(&[width])] });
         json!({ "type": "array", "minItems": 1, "maxItems": 1, "items": {
             "type": "object",
             "properties": { "name": { "type": "string", "description": "Any name, such as `input`." }, "datatype": { "enum": ["FP64", "FP32"] }, "shape": shape,

@@ -129,13 +129,15 @@ impl KnownModel {
 
     /// One tensor a feature, in order, of one row.
     pub(super) fn tensors(&self) -> Vec<Json> {
+        // One row, in one dimension or two.
+        let shape = json!({ "type": "array", "items": { "const": 1 }, "minItems": 1, "maxItems": 2 });
         let tensor = |one: &Input| {
             let datatype = if one.datatype == Datatype::Bytes { "BYTES" } else { "FP64" };
             let data = if datatype == "BYTES" { value_of(one) } else { json!({ "type": "number" }) };
             json!({
                 "type": "object",
                 "properties": { "name": { "const": one.name }, "datatype": { "const": datatype },
-                                "shape": list_of(&[json!({ "const": 1 }), json!({ "const": 1 })]), "data": list_of(&[data]) },
+                                "shape": shape, "data": list_of(&[data]) },
                 "required": ["name", "datatype", "shape", "data"],
             })
         };

@@ -1,27 +1,28 @@
-//! What is scored, in the order of the input. The piece at the front is written as it is scored, by the thread that scores it; those behind it
-//! wait.
+//! What is scored, in the order of the input: of all rows, or where they may come as they are scored, of parts. What is at the front is
+//! written by the thread that scored it; what lies behind it waits.
+//!
+//! The row that comes first of those not written is never one that waits: the thread that has it writes it at once. So threads that
+//! wait for room always get some.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError};
 
+use super::written::Written;
 use super::{Progress, RunOptions, lock};
 use crate::error::ScoreError;
-use crate::reject::{MaxRejects, RejectsFile};
+use crate::part::PieceCuts;
+use crate::reject::MaxRejects;
 use crate::scorer::Scored;
-use crate::sink::Sink;
-use crate::tally::Tally;
 
-use std::sync::atomic::Ordering;
-
-/// What is written.
-pub(super) struct Written {
-    pub(super) sink: Sink,
-    pub(super) rejects: RejectsFile,
-    /// What was counted of it, where anything was.
-    pub(super) tally: Option<Tally>,
+/// Where rows belong.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn {
+    pub(super) piece: u64,
+    pub(super) part: u64,
 }
 
-/// The order of pieces, and what is written.
+/// The order of pieces or parts, and what is written.
 pub(super) struct Order<'a> {
     /// Invariant: held while anything is written, so the output has one writer.
     state: Mutex<State>,
@@ -35,7 +36,7 @@ pub(super) struct Order<'a> {
 }
 
 struct State {
-    /// The piece that is written as it comes.
+    /// The piece, or the part, that is written as it comes.
     front: u64,
     waiting: BTreeMap<u64, Vec<Scored>>,
     bytes: usize,
@@ -47,8 +48,9 @@ struct State {
 impl<'a> Order<'a> {
     pub(super) fn new(written: Written, options: &RunOptions, progress: &'a Progress) -> Self {
         let (waiting, ended) = (BTreeMap::new(), BTreeSet::new());
+        let front = if options.ordered { 0 } else { written.position().0 };
         Self {
-            state: Mutex::new(State { front: 0, waiting, bytes: 0, ended, failed: None, written }),
+            state: Mutex::new(State { front, waiting, bytes: 0, ended, failed: None, written }),
             moved: Condvar::new(),
             ordered: options.ordered,
             window: 2 * options.threads.max(1) as u64,
@@ -67,14 +69,19 @@ impl<'a> Order<'a> {
         state.failed.is_none()
     }
 
-    /// Writes what a piece came to, now or in its turn; false when the job has failed.
-    pub(super) fn put(&self, piece: u64, scored: Scored) -> Result<bool, ScoreError> {
+    /// Tells where parts end in the piece that begins, before anything of it is put.
+    pub(super) fn begin(&self, cuts: &PieceCuts) {
+        lock(&self.state).written.cut(cuts.part, &cuts.ends);
+    }
+
+    /// Writes what rows came to, now or in their turn; false when the job has failed.
+    pub(super) fn put(&self, turn: Turn, scored: Scored) -> Result<bool, ScoreError> {
         let mut state = lock(&self.state);
         let bytes = scored.answers.get_array_memory_size();
+        let turn = if self.ordered { turn.piece } else { turn.part };
         let full = |state: &State| {
             state.failed.is_none()
-                && self.ordered
-                && piece != state.front
+                && turn != state.front
                 && state.bytes > 0
                 && state.bytes + bytes > self.waiting_bytes
         };
@@ -84,17 +91,23 @@ impl<'a> Order<'a> {
         if state.failed.is_some() {
             return Ok(false);
         }
-        if !self.ordered || piece == state.front {
-            self.write(&mut state, scored)?;
+        if turn == state.front {
+            let ended = self.write(&mut state, scored)?;
+            if ended && !self.ordered {
+                self.move_on(&mut state)?;
+            }
         } else {
             state.bytes += bytes;
-            state.waiting.entry(piece).or_default().push(scored);
+            state.waiting.entry(turn).or_default().push(scored);
         }
         Ok(true)
     }
 
     /// Notes that a piece is scored, and writes what waited for it.
     pub(super) fn end(&self, piece: u64) -> Result<(), ScoreError> {
+        if !self.ordered {
+            return Ok(());
+        }
         let mut state = lock(&self.state);
         state.ended.insert(piece);
         loop {
@@ -102,25 +115,33 @@ impl<'a> Order<'a> {
             if !state.ended.remove(&front) {
                 break;
             }
+            self.move_on(&mut state)?;
+        }
+        Ok(())
+    }
+
+    /// The next is at the front, and what waited of it is written.
+    fn move_on(&self, state: &mut State) -> Result<(), ScoreError> {
+        let mut ended = true;
+        while ended {
             state.front += 1;
-            for scored in state.waiting.remove(&(front + 1)).unwrap_or_default() {
+            ended = false;
+            for scored in state.waiting.remove(&state.front).unwrap_or_default() {
                 state.bytes = state.bytes.saturating_sub(scored.answers.get_array_memory_size());
-                self.write(&mut state, scored)?;
+                ended |= self.write(state, scored)? && !self.ordered;
             }
         }
         self.moved.notify_all();
         Ok(())
     }
 
-    fn write(&self, state: &mut State, scored: Scored) -> Result<(), ScoreError> {
-        state.written.sink.write(&scored.answers)?;
-        state.written.rejects.write(&scored.rejects)?;
-        if let Some(tally) = &scored.tally {
-            state.written.tally.get_or_insert_default().merge(tally);
-        }
+    /// Writes rows; true when a part ended with them.
+    fn write(&self, state: &mut State, scored: Scored) -> Result<bool, ScoreError> {
+        let ended = state.written.write(&scored)?;
         self.progress.rows.fetch_add(scored.read, Ordering::Relaxed);
         self.progress.rejected.fetch_add(scored.rejects.len() as u64, Ordering::Relaxed);
-        self.check_rejects(false)
+        self.check_rejects(false)?;
+        Ok(ended)
     }
 
     fn check_rejects(&self, ended: bool) -> Result<(), ScoreError> {
@@ -139,18 +160,10 @@ impl<'a> Order<'a> {
         self.moved.notify_all();
     }
 
-    /// What was written, when all of it was.
-    pub(super) fn finish(self) -> Result<Written, ScoreError> {
-        self.check_rejects(true).map_err(|error| self.first_of(error))?;
-        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.failed {
-            Some(error) => Err(error),
-            None => Ok(state.written),
-        }
-    }
-
-    /// An earlier error, where there was one.
-    fn first_of(&self, error: ScoreError) -> ScoreError {
-        lock(&self.state).failed.take().unwrap_or(error)
+    /// What was written, and what went wrong.
+    pub(super) fn finish(self) -> (Written, Result<(), ScoreError>) {
+        let enough = self.check_rejects(true);
+        let State { failed, written, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (written, failed.map_or(enough, Err))
     }
 }

@@ -34,6 +34,9 @@ pub(crate) struct Object {
     bucket: Arc<str>,
     path: Path,
     bytes: u64,
+    /// What stands for its content.
+    tag: Option<String>,
+    modified: String,
 }
 
 impl fmt::Debug for Object {
@@ -68,6 +71,8 @@ pub(super) fn list(store: Arc<dyn ObjectStore>, bucket: &str, prefix: &str) -> i
         bucket: Arc::clone(&bucket),
         path: meta.location,
         bytes: meta.size,
+        tag: meta.e_tag,
+        modified: meta.last_modified.to_rfc3339(),
     };
     let hidden = |object: &Object| {
         let below = object.path.as_ref().strip_prefix(prefix.as_ref()).unwrap_or_default();
@@ -87,6 +92,10 @@ impl Object {
     /// Its name without the bucket's.
     pub(super) fn key(&self) -> &str {
         self.path.as_ref()
+    }
+
+    pub(super) fn stamp(&self) -> Option<String> {
+        Some(self.tag.clone().unwrap_or_else(|| self.modified.clone()))
     }
 
     pub(crate) fn len(&self) -> u64 {

@@ -17,10 +17,10 @@ use crate::format::Format;
 /// A row group of Parquet is written out when it takes so much, however few rows that are.
 const ROW_GROUP_BYTES: usize = 32 << 20;
 
-type Bytes = Box<dyn Write + Send>;
+pub(crate) type Bytes = Box<dyn Write + Send>;
 
 /// An encoder over bytes.
-pub(super) enum Encoder {
+pub(crate) enum Encoder {
     Parquet(Box<ArrowWriter<Stream>>),
     Csv(arrow_csv::Writer<Stream>),
     Json(arrow_json::LineDelimitedWriter<Stream>),
@@ -28,8 +28,14 @@ pub(super) enum Encoder {
 }
 
 impl Encoder {
-    /// Begins a file; `name` tells its compression.
-    pub(super) fn new(format: Format, schema: &SchemaRef, bytes: Bytes, name: &str) -> Result<Self, Cause> {
+    /// Begins a file; `name` tells its compression, and `header` whether a CSV has one.
+    pub(crate) fn new(
+        format: Format,
+        schema: &SchemaRef,
+        bytes: Bytes,
+        name: &str,
+        header: bool,
+    ) -> Result<Self, Cause> {
         Ok(match format {
             Format::Parquet => {
                 let writer =
@@ -38,9 +44,11 @@ impl Encoder {
             }
             Format::Csv => {
                 let mut writer =
-                    arrow_csv::WriterBuilder::new().with_header(true).build(Stream::of(bytes, name)?);
-                // The header stands there also where no row does.
-                writer.write(&RecordBatch::new_empty(schema.clone()))?;
+                    arrow_csv::WriterBuilder::new().with_header(header).build(Stream::of(bytes, name)?);
+                if header {
+                    // It stands there also where no row does.
+                    writer.write(&RecordBatch::new_empty(schema.clone()))?;
+                }
                 Self::Csv(writer)
             }
             Format::Json => {
@@ -51,7 +59,7 @@ impl Encoder {
         })
     }
 
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), Cause> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), Cause> {
         match self {
             Self::Parquet(writer) => {
                 writer.write(batch)?;
@@ -67,7 +75,7 @@ impl Encoder {
     }
 
     /// Writes what is left.
-    pub(super) fn finish(self) -> Result<(), Cause> {
+    pub(crate) fn finish(self) -> Result<(), Cause> {
         let stream = match self {
             Self::Parquet(writer) => writer.into_inner()?,
             Self::Csv(writer) => writer.into_inner(),
@@ -93,7 +101,7 @@ fn properties(schema: &SchemaRef) -> WriterProperties {
 }
 
 /// Bytes on their way to a file.
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(BufWriter<Bytes>),
     Gzip(GzEncoder<BufWriter<Bytes>>),
     Zstd(zstd::stream::write::Encoder<'static, BufWriter<Bytes>>),

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use tempfile::{NamedTempFile, TempDir};
 
 use crate::error::ScoreError;
@@ -15,7 +16,7 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> ScoreError + '_ {
 }
 
 /// Something in the place of an output that is not to be replaced.
-fn check_free(path: &Path, overwrite: bool) -> Result<(), ScoreError> {
+pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), ScoreError> {
     match fs::symlink_metadata(path) {
         Ok(_) if !overwrite => Err(ScoreError::Exists { location: path.display().to_string() }),
         Ok(_) => Ok(()),
@@ -25,7 +26,7 @@ fn check_free(path: &Path, overwrite: bool) -> Result<(), ScoreError> {
 }
 
 /// The folder that a path lies in.
-fn folder(path: &Path) -> &Path {
+pub(crate) fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -63,19 +64,62 @@ impl StagedFile {
     pub(crate) fn publish(self) -> Result<(), ScoreError> {
         let Self { staged, path, overwrite } = self;
         staged.as_file().sync_all().map_err(failed(&path))?;
-        let published = if overwrite { staged.persist(&path) } else { staged.persist_noclobber(&path) };
-        match published {
-            Ok(_) => sync(folder(&path)).map_err(failed(&path)),
-            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(ScoreError::Exists { location: path.display().to_string() })
-            }
-            Err(error) => Err(failed(&path)(error.error)),
-        }
+        publish_file(staged.path(), &path, overwrite)?;
+        // It is no longer where it would be deleted.
+        drop(staged.keep());
+        Ok(())
     }
 }
 
+/// Gives a whole file its name, in one step.
+pub(crate) fn publish_file(staged: &Path, path: &Path, overwrite: bool) -> Result<(), ScoreError> {
+    let renamed = if overwrite {
+        fs::rename(staged, path)
+    } else {
+        match renameat_with(CWD, staged, CWD, path, RenameFlags::NOREPLACE).map_err(io::Error::from) {
+            Err(error) if is_unsupported(&error) => {
+                fs::hard_link(staged, path).and_then(|()| fs::remove_file(staged))
+            }
+            renamed => renamed,
+        }
+    };
+    match renamed {
+        Ok(()) => sync(folder(path)).map_err(failed(path)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            Err(ScoreError::Exists { location: path.display().to_string() })
+        }
+        Err(error) => Err(failed(path)(error)),
+    }
+}
+
+/// Whether a file system has no such way to rename.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported)
+}
+
+/// Gives a whole folder its name, in one step. What it replaced lies then where the folder was.
+pub(crate) fn publish_folder(staged: &Path, path: &Path, overwrite: bool) -> Result<(), ScoreError> {
+    let occupied = fs::symlink_metadata(path).is_ok()
+        && !fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    check_free(path, overwrite || !occupied)?;
+    let renamed = if occupied {
+        match renameat_with(CWD, staged, CWD, path, RenameFlags::EXCHANGE).map_err(io::Error::from) {
+            Err(error) if is_unsupported(&error) => {
+                let aside = staged.with_extension("replaced");
+                fs::rename(path, &aside)
+                    .and_then(|()| fs::rename(staged, path))
+                    .and_then(|()| fs::rename(&aside, staged))
+            }
+            renamed => renamed,
+        }
+    } else {
+        fs::rename(staged, path)
+    };
+    renamed.and_then(|()| sync(folder(path))).map_err(failed(path))
+}
+
 /// So that the name outlives a power cut as well.
-fn sync(folder: &Path) -> io::Result<()> {
+pub(crate) fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -112,21 +156,7 @@ impl StagedFolder {
             file.and_then(|file| file.sync_all()).map_err(failed(&path))?;
         }
         sync(staged.path()).map_err(failed(&path))?;
-        check_free(&path, overwrite)?;
-        // A folder cannot be replaced in one step: the old one goes aside first, and away last.
-        let aside = if path.exists() {
-            let aside =
-                tempfile::Builder::new().prefix(&prefix(&path)).suffix(".partial").tempdir_in(folder(&path));
-            let aside = aside.map_err(failed(&path))?;
-            fs::rename(&path, aside.path().join("replaced")).map_err(failed(&path))?;
-            Some(aside)
-        } else {
-            None
-        };
-        fs::rename(staged.path(), &path).map_err(failed(&path))?;
-        // It is no longer where it would be deleted.
-        let _ = staged.keep();
-        drop(aside);
-        sync(folder(&path)).map_err(failed(&path))
+        // What was replaced is deleted with the temporary folder, in whose place it lies.
+        publish_folder(staged.path(), &path, overwrite)
     }
 }

@@ -9,7 +9,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, SchemaRef};
 
-use super::{BATCH_ROWS, Batch, Binding, Header, Opened, Piece, Reader};
+use super::{BATCH_ROWS, Batch, Binding, Header, Opened, Piece, Position, Reader};
 use crate::error::{Cause, ScoreError};
 use crate::format::Format;
 use crate::location::{InputFile, Seekable};
@@ -80,15 +80,16 @@ impl Blocks {
 }
 
 impl Reader for Blocks {
-    fn next_piece(&mut self, next_row: &mut u64) -> Result<Option<Box<dyn Piece>>, ScoreError> {
-        let Some(batch) = self.batches.next() else {
-            self.count.fetch_add(std::mem::take(&mut self.bytes), Ordering::Relaxed);
-            return Ok(None);
-        };
-        let batch = batch.map_err(|error| wrong(&self.name, error))?;
-        let first_row = *next_row;
-        *next_row += batch.num_rows() as u64;
-        Ok(Some(Box::new(Rows { batch, binding: Arc::clone(&self.binding), first_row, at: 0 })))
+    fn next_piece(&mut self, position: &mut Position) -> Result<Option<Box<dyn Piece>>, ScoreError> {
+        while let Some(batch) = self.batches.next() {
+            let batch = batch.map_err(|error| wrong(&self.name, error))?;
+            if let Some((first_row, at)) = position.pass(batch.num_rows()) {
+                let binding = Arc::clone(&self.binding);
+                return Ok(Some(Box::new(Rows { batch, binding, first_row, at })));
+            }
+        }
+        self.count.fetch_add(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+        Ok(None)
     }
 }
 

@@ -14,7 +14,7 @@ use csv_core::{ReadRecordResult, ReaderBuilder};
 use super::bytes::{self, Begun};
 use super::lines::{Blocks, line_end};
 use super::records::{Columns, Records};
-use super::{Binding, Header, Opened, Piece, Reader};
+use super::{Binding, Header, Opened, Piece, Position, Reader};
 use crate::error::{Cause, ScoreError};
 use crate::format::Format;
 use crate::location::InputFile;
@@ -155,14 +155,13 @@ impl Sheet {
 }
 
 impl Reader for Sheet {
-    fn next_piece(&mut self, next_row: &mut u64) -> Result<Option<Box<dyn Piece>>, ScoreError> {
-        let Some(block) = self.blocks.next().map_err(|error| wrong(&self.name, error))? else {
-            return Ok(None);
-        };
+    fn next_piece(&mut self, position: &mut Position) -> Result<Option<Box<dyn Piece>>, ScoreError> {
+        let wanted = self.blocks.next_wanted(position).map_err(|error| wrong(&self.name, error))?;
+        let Some((block, rows)) = wanted else { return Ok(None) };
         let columns = self.binding.own.iter().map(|_| StringBuilder::new()).collect();
         let binding = Arc::clone(&self.binding);
         let columns = Rows { binding, width: self.width, cells: Cells::new(), columns };
-        Ok(Some(Box::new(Records::new(block, &self.binding, columns, next_row))))
+        Ok(Some(Box::new(Records::new(block, &self.binding, columns, rows))))
     }
 }
 

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::bytes::{self, Begun};
 use super::lines::{Blocks, line_end};
 use super::records::{Columns, Records};
-use super::{Binding, Header, Opened, Piece, Reader};
+use super::{Binding, Header, Opened, Piece, Position, Reader};
 use crate::error::{Cause, ScoreError};
 use crate::format::Format;
 use crate::location::InputFile;
@@ -148,14 +148,13 @@ impl Objects {
 }
 
 impl Reader for Objects {
-    fn next_piece(&mut self, next_row: &mut u64) -> Result<Option<Box<dyn Piece>>, ScoreError> {
-        let Some(block) = self.blocks.next().map_err(|error| wrong(&self.name, error))? else {
-            return Ok(None);
-        };
+    fn next_piece(&mut self, position: &mut Position) -> Result<Option<Box<dyn Piece>>, ScoreError> {
+        let wanted = self.blocks.next_wanted(position).map_err(|error| wrong(&self.name, error))?;
+        let Some((block, rows)) = wanted else { return Ok(None) };
         let columns = self.fields.iter().map(|(datatype, _)| Column::of(datatype)).collect();
         let (fields, positions) = (Arc::clone(&self.fields), Arc::clone(&self.positions));
         let columns = Rows { fields, positions, columns };
-        Ok(Some(Box::new(Records::new(block, &self.binding, columns, next_row))))
+        Ok(Some(Box::new(Records::new(block, &self.binding, columns, rows))))
     }
 }
 

@@ -6,6 +6,8 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use super::Position;
+
 /// Bytes of a block: a few thousand rows of a wide table.
 const BLOCK: usize = 1 << 21;
 
@@ -67,6 +69,19 @@ impl Blocks {
             }
             bytes = std::mem::take(&mut self.rest);
         }
+    }
+
+    /// The next block with a record that is wanted, with the number of its first and how many are not.
+    pub(super) fn next_wanted(
+        &mut self,
+        position: &mut Position,
+    ) -> io::Result<Option<(Block, (u64, usize))>> {
+        while let Some(block) = self.next()? {
+            if let Some(rows) = position.pass(block.records.len()) {
+                return Ok(Some((block, rows)));
+            }
+        }
+        Ok(None)
     }
 
     /// Reads a block's worth more.

@@ -9,7 +9,7 @@ use ::parquet::arrow::arrow_reader::{
 };
 
 use super::chunks::Chunks;
-use super::{BATCH_ROWS, Batch, Binding, Header, Opened, Piece, Reader};
+use super::{BATCH_ROWS, Batch, Binding, Header, Opened, Piece, Position, Reader};
 use crate::error::{Cause, ScoreError};
 use crate::format::Format;
 use crate::location::InputFile;
@@ -44,6 +44,9 @@ pub(super) struct RowGroups {
     group: usize,
     /// Rows of the row group that pieces have been made of.
     taken: usize,
+    /// The row group whose bytes are here, where they had to be asked for.
+    #[cfg(feature = "s3")]
+    fetched: Option<usize>,
 }
 
 impl RowGroups {
@@ -55,7 +58,17 @@ impl RowGroups {
         }
         let schema = metadata.parquet_schema();
         let mask = ProjectionMask::roots(schema, binding.own.iter().copied());
-        Ok(Self { name: input.name().into(), chunks, metadata, mask, binding, group: 0, taken: 0 })
+        Ok(Self {
+            name: input.name().into(),
+            chunks,
+            metadata,
+            mask,
+            binding,
+            group: 0,
+            taken: 0,
+            #[cfg(feature = "s3")]
+            fetched: None,
+        })
     }
 
     /// Asks for what is read of a row group at once, where every request costs time.
@@ -66,24 +79,25 @@ impl RowGroups {
         let ranges =
             leaves.map(|leaf| group.column(leaf).byte_range()).map(|(start, length)| start..start + length);
         let ranges: Vec<_> = ranges.collect();
+        self.fetched = Some(self.group);
         self.chunks.fetch(ranges).map_err(|error| wrong(&self.name, error))
     }
 
-    fn reader(&self, rows: usize) -> Result<ParquetRecordBatchReader, ScoreError> {
+    fn reader(&self, at: usize, rows: usize) -> Result<ParquetRecordBatchReader, ScoreError> {
         let mut builder =
             ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), self.metadata.clone())
                 .with_projection(self.mask.clone())
                 .with_row_groups(vec![self.group])
                 .with_batch_size(BATCH_ROWS);
-        if self.taken > 0 {
-            builder = builder.with_offset(self.taken);
+        if at > 0 {
+            builder = builder.with_offset(at);
         }
         builder.with_limit(rows).build().map_err(|error| wrong(&self.name, error))
     }
 }
 
 impl Reader for RowGroups {
-    fn next_piece(&mut self, next_row: &mut u64) -> Result<Option<Box<dyn Piece>>, ScoreError> {
+    fn next_piece(&mut self, position: &mut Position) -> Result<Option<Box<dyn Piece>>, ScoreError> {
         while self.group < self.metadata.metadata().num_row_groups() {
             let all = self.metadata.metadata().row_group(self.group).num_rows();
             let all =
@@ -92,21 +106,22 @@ impl Reader for RowGroups {
                 (self.group, self.taken) = (self.group + 1, 0);
                 continue;
             }
-            #[cfg(feature = "s3")]
-            if self.taken == 0 {
-                self.fetch()?;
-            }
             let pieces = (all / PIECE_ROWS).max(1);
             let rows = all.div_ceil(pieces).next_multiple_of(BATCH_ROWS).min(all - self.taken);
+            let at = self.taken;
+            self.taken += rows;
+            let Some((first_row, skipped)) = position.pass(rows) else { continue };
+            #[cfg(feature = "s3")]
+            if self.fetched != Some(self.group) {
+                self.fetch()?;
+            }
             let piece = Rows {
                 name: Arc::clone(&self.name),
-                reader: self.reader(rows)?,
+                reader: self.reader(at + skipped, rows - skipped)?,
                 binding: Arc::clone(&self.binding),
-                next_row: *next_row,
-                left: rows,
+                next_row: first_row + skipped as u64,
+                left: rows - skipped,
             };
-            self.taken += rows;
-            *next_row += rows as u64;
             return Ok(Some(Box::new(piece)));
         }
         Ok(None)

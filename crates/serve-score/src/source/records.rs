@@ -28,11 +28,10 @@ pub(super) struct Records<C> {
 }
 
 impl<C: Columns> Records<C> {
-    /// The records of a block whose first is `next_row`, which moves on behind the last.
-    pub(super) fn new(block: Block, binding: &Arc<Binding>, columns: C, next_row: &mut u64) -> Self {
-        let first_row = *next_row;
-        *next_row += block.records.len() as u64;
-        Self { block, binding: Arc::clone(binding), columns, first_row, at: 0 }
+    /// The records of a block, with the number of its first and how many are left out.
+    pub(super) fn new(block: Block, binding: &Arc<Binding>, columns: C, rows: (u64, usize)) -> Self {
+        let (first_row, at) = rows;
+        Self { block, binding: Arc::clone(binding), columns, first_row, at }
     }
 }
 

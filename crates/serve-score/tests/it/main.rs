@@ -6,4 +6,5 @@ mod formats;
 mod outputs;
 mod plans;
 mod rejects;
+mod resume;
 mod tallies;

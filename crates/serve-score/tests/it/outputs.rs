@@ -29,7 +29,7 @@ fn an_output_that_exists_is_kept_unless_it_may_be_replaced() {
 #[test]
 fn a_folder_is_written_in_parts() {
     let fixture = Fixture::new();
-    let input = fixture.text("rows.csv", rows(25));
+    let input = fixture.text("rows.csv", rows(25_000));
     let write = |overwrite, part_rows| {
         let output = Output::new(&format!("{}/", fixture.path("out").display()), None, overwrite)?;
         let job = fixture.job(
@@ -39,11 +39,12 @@ fn a_folder_is_written_in_parts() {
         )?;
         job.run(&RunOptions::new(Output { part_rows, ..output }), &Progress::default())
     };
-    write(false, 10).expect("scores");
+    write(false, 10_000).expect("scores");
     let parts = |name: &str| read_parquet(&fixture.path("out").join(name)).num_rows();
-    assert_eq!(["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"].map(parts), [10, 10, 5]);
-    assert_eq!(write(false, 10).expect_err("it exists").fault(), Fault::Output);
-    write(true, 100).expect("scores");
+    // A part ends with the batch that fills it.
+    assert_eq!(["part-00000.parquet", "part-00001.parquet"].map(parts), [16_384, 8_616]);
+    assert_eq!(write(false, 10_000).expect_err("it exists").fault(), Fault::Output);
+    write(true, 100_000).expect("scores");
     assert_eq!(fs::read_dir(fixture.path("out")).expect("reads").count(), 1);
     assert_eq!(fixture.names(), ["out", "registry", "rows.csv"]);
 }

@@ -1,0 +1,262 @@
+//! What a job writes into: parts that outlive it, or standard output, which is gone.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use arrow_schema::SchemaRef;
+
+use super::{Progress, RunOptions};
+use crate::error::{Fault, ScoreError};
+use crate::part::{Assembly, Begun, JobFacts, PartLayout, PartWriter, State};
+use crate::reject::RejectsFile;
+use crate::scorer::Scored;
+use crate::sink::{Output, OutputPlace, Sink, check_free};
+use crate::tally::Tally;
+
+/// See the module.
+pub(super) enum Written {
+    Stream { sink: Box<Sink>, rejects: RejectsFile, tally: Option<Tally> },
+    Parts(Box<Parts>),
+}
+
+/// Parts under way.
+pub(super) struct Parts {
+    state: State,
+    layout: PartLayout,
+    schema: SchemaRef,
+    output: Output,
+    rejects: Option<PathBuf>,
+    /// The part that is written.
+    writer: Option<PartWriter>,
+    /// The first rows behind parts, of those that are known.
+    ends: BTreeMap<u64, u64>,
+    published: bool,
+}
+
+impl Written {
+    /// Begins, or goes on.
+    pub(super) fn begin(
+        options: &RunOptions,
+        schema: &SchemaRef,
+        facts: &JobFacts,
+        progress: &Progress,
+    ) -> Result<Self, ScoreError> {
+        if options.output.place != OutputPlace::Stdout {
+            return Parts::begin(options, schema, facts, progress).map(Box::new).map(Self::Parts);
+        }
+        if options.resume {
+            return Err(ScoreError::plan(
+                "standard output keeps nothing: --resume needs an output with a name",
+            ));
+        }
+        let rejects = RejectsFile::new(options.rejects.clone(), options.output.overwrite)?;
+        Ok(Self::Stream { sink: Box::new(options.output.open(schema)?), rejects, tally: None })
+    }
+
+    /// The part that is written, and the first row behind what is finished.
+    pub(super) fn position(&self) -> (u64, u64) {
+        match self {
+            Self::Stream { .. } => (0, 1),
+            Self::Parts(parts) => parts.position(),
+        }
+    }
+
+    /// Whether there is nothing left to do.
+    pub(super) fn is_published(&self) -> bool {
+        matches!(self, Self::Parts(parts) if parts.published)
+    }
+
+    /// Tells where parts end, as soon as it is known: the number of the first, and the first rows behind each.
+    pub(super) fn cut(&mut self, part: u64, ends: &[u64]) {
+        if let Self::Parts(parts) = self {
+            parts.ends.extend((part..).zip(ends.iter().copied()));
+        }
+    }
+
+    /// Writes what became of rows of the part that is written; true when it is finished by that.
+    pub(super) fn write(&mut self, scored: &Scored) -> Result<bool, ScoreError> {
+        match self {
+            Self::Stream { sink, rejects, tally } => {
+                sink.write(&scored.answers)?;
+                rejects.write(&scored.rejects)?;
+                Tally::add(tally, scored.tally.as_ref());
+                Ok(false)
+            }
+            Self::Parts(parts) => parts.write(scored),
+        }
+    }
+
+    /// Ends it: it appears under its name. Gives back where the rejects are, and what was counted.
+    pub(super) fn finish(self, progress: &Progress) -> Result<(Option<PathBuf>, Option<Tally>), ScoreError> {
+        match self {
+            Self::Stream { sink, rejects, tally } => {
+                let rejects = rejects.finish()?;
+                sink.finish()?;
+                Ok((rejects, tally))
+            }
+            Self::Parts(parts) => parts.finish(progress),
+        }
+    }
+
+    /// Gives it up. Finished parts are kept where the job can go on later.
+    pub(super) fn give_up(self, error: &ScoreError, progress: &Progress) {
+        if let Self::Parts(parts) = self {
+            parts.give_up(error, progress);
+        }
+    }
+}
+
+impl Parts {
+    fn begin(
+        options: &RunOptions,
+        schema: &SchemaRef,
+        facts: &JobFacts,
+        progress: &Progress,
+    ) -> Result<Self, ScoreError> {
+        let RunOptions { output, rejects, resume, .. } = options;
+        let (folder, place) = output.state()?;
+        if !resume {
+            check_places(output, rejects.as_ref(), false)?;
+        }
+        let (state, begun) = State::begin(folder, &output.name(), place.as_deref(), facts, *resume)?;
+        tell(begun, *resume, &state, progress);
+        if *resume && begun != Begun::Published {
+            let checked = check_places(output, rejects.as_ref(), state.was_publishing());
+            if let Err(error) = checked {
+                if state.parts().is_empty() {
+                    state.remove();
+                }
+                return Err(error);
+            }
+        }
+        let rejected: u64 = state.parts().iter().map(|part| part.rejected).sum();
+        progress.go_on(state.rows(), rejected);
+        let layout = PartLayout {
+            format: output.format,
+            extension: output.extension(),
+            separate: output.is_folder(),
+            rejects: rejects.is_some(),
+        };
+        Ok(Self {
+            state,
+            layout,
+            schema: schema.clone(),
+            output: output.clone(),
+            rejects: rejects.clone(),
+            writer: None,
+            ends: BTreeMap::new(),
+            published: begun == Begun::Published,
+        })
+    }
+
+    fn position(&self) -> (u64, u64) {
+        let parts = self.state.parts();
+        (parts.len() as u64, parts.last().map_or(1, crate::part::FinishedPart::next_row))
+    }
+
+    fn write(&mut self, scored: &Scored) -> Result<bool, ScoreError> {
+        let (number, first_row) = self.position();
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            None => self.writer.insert(self.create(number, first_row)?),
+        };
+        writer.write(scored)?;
+        if self.ends.get(&number).is_some_and(|end| first_row + writer.read() == *end) {
+            self.ends.remove(&number);
+            self.end_part()?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn create(&self, number: u64, first_row: u64) -> Result<PartWriter, ScoreError> {
+        let writer = PartWriter::create(self.state.folder(), &self.layout, &self.schema, number, first_row);
+        writer.map_err(|error| self.named(error))
+    }
+
+    /// An error of a part's file is one of the output's.
+    fn named(&self, error: ScoreError) -> ScoreError {
+        match error {
+            ScoreError::Output { source, .. } => ScoreError::output(self.output.name(), source),
+            other => other,
+        }
+    }
+
+    fn end_part(&mut self) -> Result<(), ScoreError> {
+        let Some(writer) = self.writer.take() else { return Ok(()) };
+        let part = writer.finish().map_err(|error| self.named(error))?;
+        self.state.note(part)
+    }
+
+    fn finish(mut self, progress: &Progress) -> Result<(Option<PathBuf>, Option<Tally>), ScoreError> {
+        match self.publish() {
+            Ok(rejects) => {
+                let mut tally = None;
+                self.state.parts().iter().for_each(|part| Tally::add(&mut tally, part.tally.as_ref()));
+                self.state.remove();
+                Ok((rejects, tally))
+            }
+            Err(error) => {
+                self.give_up(&error, progress);
+                Err(error)
+            }
+        }
+    }
+
+    fn publish(&mut self) -> Result<Option<PathBuf>, ScoreError> {
+        let place = self.rejects.clone();
+        if self.published {
+            return Ok(place.filter(|place| place.is_file()));
+        }
+        if self.writer.is_none() && self.state.parts().is_empty() {
+            // An empty job leaves an empty part.
+            self.writer = Some(self.create(0, 1)?);
+        }
+        self.end_part()?;
+        let again = self.state.was_publishing();
+        let mut assembly = Assembly::new(self.state.folder(), &self.layout, &self.output, place);
+        self.state.parts().iter().cloned().try_for_each(|part| assembly.add(part))?;
+        let staged = assembly.stage()?;
+        self.state.note_publishing(staged.inode()?)?;
+        staged.publish(again)
+    }
+
+    fn give_up(self, error: &ScoreError, progress: &Progress) {
+        // The part under way is deleted before the folder may be.
+        drop(self.writer);
+        let later = matches!(
+            error.fault(),
+            Fault::Interrupted | Fault::Output | Fault::Unavailable | Fault::NoInput | Fault::Software
+        ) || matches!(error, ScoreError::TooManyRejects { .. });
+        let rows = self.state.rows();
+        if later && rows > 0 {
+            self.state.tidy();
+            let state = self.state.folder().display();
+            progress.tell(format!("{rows} finished rows are kept in {state}: --resume goes on behind them"));
+        } else {
+            self.state.remove();
+        }
+    }
+}
+
+/// Whether the output and its rejects may get their names.
+fn check_places(output: &Output, rejects: Option<&PathBuf>, again: bool) -> Result<(), ScoreError> {
+    output.check_free()?;
+    match rejects {
+        Some(path) if !again => check_free(path, output.overwrite),
+        _ => Ok(()),
+    }
+}
+
+fn tell(begun: Begun, resume: bool, state: &State, progress: &Progress) {
+    let folder = state.folder().display();
+    match begun {
+        Begun::New if resume => progress.tell("there is nothing to go on with: begins with the first row".to_owned()),
+        Begun::New => {}
+        Begun::Anew(rows) => progress.tell(format!(
+            "begins anew: {rows} finished rows that an ended job had left in {folder} are removed (--resume goes on)"
+        )),
+        Begun::GoneOn(rows) => progress.tell(format!("goes on behind {rows} finished rows")),
+        Begun::Published => progress.tell("the output was whole already".to_owned()),
+    }
+}
