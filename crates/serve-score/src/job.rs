@@ -264,6 +264,7 @@ impl Job {
             ("--part-rows", output.part_rows.to_string()),
             ("--unordered", yes(!ordered)),
             ("whether rejects are written", yes(rejects.is_some())),
+            ("whether rows are counted (--report)", yes(self.options.tally)),
         ];
         let told = told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Ok(JobFacts::new(asked, self.plan.model(), told, self.source.files()))

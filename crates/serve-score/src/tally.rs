@@ -207,6 +207,13 @@ impl Tally {
         add(&mut self.labels, &other.labels);
     }
 
+    /// Adds counts to what may be none yet.
+    pub(crate) fn add(all: &mut Option<Self>, more: Option<&Self>) {
+        if let Some(more) = more {
+            all.get_or_insert_default().merge(more);
+        }
+    }
+
     /// Counts rejects of one kind.
     fn reject(&mut self, column: &str, reason: &str, rows: u64) {
         let known = |mine: &&mut Reason| mine.column == column && mine.reason == reason;

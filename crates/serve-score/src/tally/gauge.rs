@@ -68,7 +68,7 @@ pub enum Kind {
     },
 }
 
-/// The ends of a cell of [`Kind::Log`]; a value that is taken to be in the middle misses by at most `1 / (2^(bits + 1) + 1)` of itself.
+/// The ends of a cell of [`Kind::Log`]; a value that is taken to be in the middle misses by at most `1 / 2^(bits + 1)` of itself.
 #[must_use]
 pub fn log_cell_bounds(cell: i32, bits: u32) -> (f64, f64) {
     cells::bounds(cell, bits)
