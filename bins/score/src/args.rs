@@ -11,7 +11,7 @@ use serve_score::{Format, Keep, MaxRejects};
 #[derive(Debug, Parser)]
 #[command(name = "serve-score", version, about, max_term_width = 100)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag that stands or does not")]
-pub(crate) struct Args {
+pub struct Args {
     /// Registry: a folder, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR|URL", env = "SERVE_REGISTRY")]
     pub(crate) registry: Option<RegistryUrl>,
@@ -21,12 +21,9 @@ pub(crate) struct Args {
     pub(crate) config: Option<PathBuf>,
 
     /// The model: NAME, NAME@VERSION or NAME@ALIAS
-    #[arg(long, value_name = "MODEL")]
-    #[cfg_attr(feature = "sql", arg(required_unless_present = "sql"))]
-    #[cfg_attr(not(feature = "sql"), arg(required = true))]
+    #[arg(long, value_name = "MODEL", required_unless_present = "sql")]
     pub(crate) model: Option<String>,
 
-    #[cfg(feature = "sql")]
     /// A query over the table `input` in place of a model: SELECT id, predict('NAME', *) FROM input
     #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered", "resume"])]
     pub(crate) sql: Option<String>,

@@ -16,18 +16,22 @@ use serve_score::{
 
 use crate::args::Args;
 use crate::config;
+use crate::engine::Engine;
 use crate::progress::Display;
 
 /// Rows that `--dry-run` scores.
 const SAMPLE_ROWS: usize = 10;
 
-pub(crate) fn run(args: &Args) -> Result<(), Exit> {
+/// Does what the arguments say.
+///
+/// # Errors
+/// With the exit code and the message.
+pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
     location::retry_for(Duration::from_secs(args.retry_for));
-    let registry = config::registry(args)?;
+    let registry = config::registry(args.registry.as_ref(), args.config.as_deref())?;
     let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
-    #[cfg(feature = "sql")]
     if let (Some(sql), Some(output)) = (&args.sql, &output) {
-        return crate::query::run(args, registry, sql, output);
+        return crate::query::run(args, engine, registry, sql, output);
     }
     let model = model(args, &registry, output.as_ref())?;
     let files = location::list(&args.input).map_err(exit)?;
@@ -36,10 +40,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Exit> {
         map: args.map.clone(),
         keep: args.keep.clone().unwrap_or(Keep::None),
         explain: args.explain,
+        ..PlanOptions::default()
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
     match output {
-        Some(output) if !args.dry_run => score(args, job, output),
+        Some(output) if !args.dry_run => score(args, engine, job, output),
         _ => show(job),
     }
 }
@@ -74,7 +79,7 @@ fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     Ok(output)
 }
 
-fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
+fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(), Exit> {
     let mut options = RunOptions::new(output);
     options.rejects = args.rejects.clone().or(options.rejects);
     options.max_rejects = args.max_rejects;
@@ -91,7 +96,7 @@ fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
     let model = job.planned().model().to_string();
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
-        job.run(&options, &progress, None)
+        engine.score(job, &options, &progress)
     });
     let notices = progress.notices();
     notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("serve-score: {notice}"));
@@ -180,7 +185,8 @@ pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
 }
 
 /// The exit of an error; that nobody reads the output any more ends the program quietly.
-pub(crate) fn exit(error: ScoreError) -> Exit {
+#[must_use]
+pub fn exit(error: ScoreError) -> Exit {
     let reason = match error.fault() {
         Fault::Data => ExitReason::Data,
         Fault::NoInput => ExitReason::NoInput,

@@ -11,9 +11,10 @@
 //! | [`convert`] | columns of Arrow to the engine's columns |
 //! | [`scorer`] | a batch of rows to a batch of answers and rejects |
 //! | [`reject`] | rows that got no answer |
+//! | [`tally`] | what is counted of rows, for reports |
 //! | [`sink`] | output files that appear when they are whole |
 //! | [`job`] | all of it on threads, with bounded memory |
-//! | `sql` | models as functions of DataFusion's queries, with the feature of that name |
+//! | [`sql`] | models as functions of DataFusion's queries |
 
 pub mod convert;
 pub mod error;
@@ -27,12 +28,12 @@ pub mod reject;
 pub mod scorer;
 pub mod sink;
 pub mod source;
-#[cfg(feature = "sql")]
 pub mod sql;
+pub mod tally;
 
 pub use error::{Fault, ScoreError};
 pub use format::Format;
-pub use job::{Job, Observer, Progress, Summary};
+pub use job::{Job, Progress, Summary};
 pub use location::InputFile;
 pub use model::PinnedModel;
 pub use plan::{Keep, Plan, PlanOptions};
@@ -40,5 +41,5 @@ pub use reject::{MaxRejects, Reject};
 pub use scorer::{Scored, Scorer};
 pub use sink::{Output, Sink};
 pub use source::Source;
-#[cfg(feature = "sql")]
 pub use sql::{Models, register};
+pub use tally::{Gauge, Tally};

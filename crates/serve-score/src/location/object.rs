@@ -202,17 +202,31 @@ pub(super) fn list(store: Arc<dyn ObjectStore>, bucket: &str, prefix: &str) -> i
 }
 
 impl Object {
+    /// An object of a known length.
+    pub(super) fn at(store: Arc<dyn ObjectStore>, bucket: &str, key: &str, bytes: u64) -> io::Result<Self> {
+        let path = Path::parse(key).map_err(io::Error::other)?;
+        Ok(Self { store, bucket: bucket.into(), path, bytes, tag: None, modified: String::new() })
+    }
+
     pub(super) fn name(&self) -> String {
         format!("s3://{}/{}", self.bucket, self.path)
     }
 
     /// Its name without the bucket's.
-    pub(super) fn key(&self) -> &str {
+    pub(crate) fn key(&self) -> &str {
         self.path.as_ref()
     }
 
-    pub(super) fn stamp(&self) -> Option<String> {
-        Some(self.tag.clone().unwrap_or_else(|| self.modified.clone()))
+    pub(crate) fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    pub(crate) fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.store)
+    }
+
+    pub(super) fn stamp(&self) -> String {
+        self.tag.clone().unwrap_or_else(|| self.modified.clone())
     }
 
     pub(crate) fn len(&self) -> u64 {
