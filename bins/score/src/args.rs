@@ -33,12 +33,12 @@ pub struct Args {
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<ByteSize>,
 
-    /// Rows: a file, a folder, a pattern such as 'rows/*.parquet', or - for standard input
-    #[arg(long, value_name = "FILE|DIR|GLOB")]
+    /// Rows: a file, a folder, a pattern such as 'rows/*.parquet', s3://BUCKET/PREFIX, or - for standard input
+    #[arg(long, value_name = "FILE|DIR|GLOB|URL")]
     pub(crate) input: String,
 
-    /// Answers: a file, a folder (its name ends in /), or - for standard output
-    #[arg(long, value_name = "FILE|DIR", required_unless_present = "dry_run")]
+    /// Answers: a file, a folder (its name ends in /), s3://BUCKET/KEY or s3://BUCKET/PREFIX/, or - for standard output
+    #[arg(long, value_name = "FILE|DIR|URL", required_unless_present = "dry_run")]
     pub(crate) output: Option<String>,
 
     /// The input's format, where its name does not tell it: parquet, csv, json or arrow
@@ -89,6 +89,14 @@ pub struct Args {
     /// fills it
     #[arg(long, value_name = "N", default_value_t = serve_score::sink::PART_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) part_rows: u64,
+
+    /// Where a job whose output is in a bucket keeps its state [default: serve-score in the user's cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// How many seconds requests to buckets are made again that fail
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub(crate) retry_for: u64,
 
     /// Show what would be done, and ten scored rows; write nothing
     #[arg(long)]

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
@@ -26,6 +27,7 @@ const SAMPLE_ROWS: usize = 10;
 /// # Errors
 /// With the exit code and the message.
 pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
+    location::retry_for(Duration::from_secs(args.retry_for));
     let registry = config::registry(args.registry.as_ref(), args.config.as_deref())?;
     let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
     if let (Some(sql), Some(output)) = (&args.sql, &output) {
@@ -73,6 +75,7 @@ fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<Pi
 fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     let mut output = Output::new(output, args.format, args.overwrite).map_err(exit)?;
     output.part_rows = args.part_rows;
+    output.state.clone_from(&args.state);
     Ok(output)
 }
 
@@ -163,8 +166,10 @@ pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
     let wait = move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            // SIGXFSZ would end the process; so writing beyond `ulimit -f` is an error like that of a full disk.
+            let too_long = SignalKind::from_raw(25);
+            let (Ok(mut interrupt), Ok(mut terminate), Ok(_)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(too_long))
             else {
                 return;
             };

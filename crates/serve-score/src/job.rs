@@ -214,6 +214,7 @@ impl Job {
             return written.finish(progress).map(summary);
         }
         let (part, next_row) = written.position();
+        let files = self.source.files().to_vec();
         let mut pieces = self.source.read(self.bindings, Arc::clone(&progress.bytes));
         pieces.skip_to(next_row);
         let cuts = Cuts::new(options.output.part_rows, part, next_row);
@@ -234,6 +235,11 @@ impl Job {
         });
         let (written, ran) = run.order.finish();
         if let Err(error) = ran {
+            let error = if matches!(error, ScoreError::Input { .. } | ScoreError::NoInput { .. }) {
+                files.iter().fold(error, |error, file| file.cause(error))
+            } else {
+                error
+            };
             written.give_up(&error, progress);
             return Err(error);
         }

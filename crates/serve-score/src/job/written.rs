@@ -10,6 +10,8 @@ use crate::error::{Fault, ScoreError};
 use crate::part::{Assembly, Begun, JobFacts, PartLayout, PartWriter, State};
 use crate::reject::RejectsFile;
 use crate::scorer::Scored;
+#[cfg(feature = "s3")]
+use crate::sink::BucketPlace;
 use crate::sink::{Output, OutputPlace, Sink, check_free};
 use crate::tally::Tally;
 
@@ -164,12 +166,13 @@ impl Parts {
 
     fn write(&mut self, scored: &Scored) -> Result<bool, ScoreError> {
         let (number, first_row) = self.position();
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => self.writer.insert(self.create(number, first_row)?),
-        };
-        writer.write(scored)?;
-        if self.ends.get(&number).is_some_and(|end| first_row + writer.read() == *end) {
+        if self.writer.is_none() {
+            self.writer = Some(self.create(number, first_row)?);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(false) };
+        let (written, read) = (writer.write(scored), writer.read());
+        written.map_err(|error| self.named(error))?;
+        if self.ends.get(&number).is_some_and(|end| first_row + read == *end) {
             self.ends.remove(&number);
             self.end_part()?;
             return Ok(true);
@@ -249,9 +252,15 @@ impl Parts {
 
 /// Whether the output and its rejects may get their names.
 fn check_places(output: &Output, rejects: Option<&PathBuf>, again: bool) -> Result<(), ScoreError> {
-    output.check_free()?;
+    output.check_free(again)?;
     match rejects {
-        Some(path) if !again => check_free(path, output.overwrite),
+        Some(path) if !again => {
+            #[cfg(feature = "s3")]
+            if let Some(place) = BucketPlace::of(path)? {
+                return place.check_free(output.overwrite);
+            }
+            check_free(path, output.overwrite)
+        }
         _ => Ok(()),
     }
 }
