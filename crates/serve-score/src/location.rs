@@ -288,7 +288,7 @@ fn objects(place: &str) -> io::Result<Vec<InputFile>> {
 #[cfg(feature = "s3")]
 fn object_at(place: &str, bytes: u64) -> io::Result<Place> {
     let (bucket, key) = place.split_once('/').unwrap_or((place, ""));
-    let store = serve_registry::object_store::bucket(bucket).map_err(io::Error::other)?;
+    let store = object::store(bucket)?;
     Object::at(store, bucket, key, bytes).map(Place::Object)
 }
 

@@ -180,13 +180,6 @@ fn add(mine: &mut Vec<u64>, others: &[u64]) {
 }
 
 impl Tally {
-    /// Merges what may have been counted into what may have been counted before.
-    pub(crate) fn add(into: &mut Option<Self>, other: Option<&Self>) {
-        if let Some(other) = other {
-            into.get_or_insert_default().merge(other);
-        }
-    }
-
     /// Adds the counts of the rows that follow, by the same gauge.
     pub fn merge(&mut self, other: &Self) {
         self.rows += other.rows;

@@ -36,8 +36,9 @@ impl Folder {
     }
 
     pub(crate) fn finished_parts(&self, output: &str) -> usize {
-        let journal = fs::read(self.path(&format!(".{output}.partial/journal"))).unwrap_or_default();
-        journal.iter().filter(|byte| **byte == b'\n').count()
+        let journal =
+            fs::read_to_string(self.path(&format!(".{output}.partial/journal"))).unwrap_or_default();
+        journal.matches('\n').count()
     }
 }
 

@@ -205,7 +205,8 @@ impl Object {
     /// An object of a known length.
     pub(super) fn at(store: Arc<dyn ObjectStore>, bucket: &str, key: &str, bytes: u64) -> io::Result<Self> {
         let path = Path::parse(key).map_err(io::Error::other)?;
-        Ok(Self { store, bucket: bucket.into(), path, bytes, tag: None, modified: String::new() })
+        let (bucket, trouble) = (bucket.into(), Arc::default());
+        Ok(Self { store, bucket, path, bytes, tag: None, modified: String::new(), trouble })
     }
 
     pub(super) fn name(&self) -> String {

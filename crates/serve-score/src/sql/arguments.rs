@@ -19,7 +19,7 @@ use crate::model::PinnedModel;
 pub(super) struct InputsByName;
 
 impl FunctionRewrite for InputsByName {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "model_inputs_by_name"
     }
 
@@ -52,7 +52,7 @@ impl FunctionRewrite for InputsByName {
 fn inputs(model: &PinnedModel, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
     let names: Vec<&str> = model.pipeline().signature().names().collect();
     if let [wildcard] = &args[..]
-        && let Some(table) = wildcard_of(wildcard)
+        && let Some(Wildcard { table }) = wildcard_of(wildcard)
     {
         return names.iter().map(|name| column(model, name, table, schema)).collect();
     }
@@ -88,11 +88,16 @@ fn inputs(model: &PinnedModel, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec
 }
 
 #[expect(deprecated, reason = "the planner still makes wildcards of the * in arguments")]
-fn wildcard_of(expr: &Expr) -> Option<Option<&TableReference>> {
+fn wildcard_of(expr: &Expr) -> Option<Wildcard<'_>> {
     match expr {
-        Expr::Wildcard { qualifier, .. } => Some(qualifier.as_ref()),
+        Expr::Wildcard { qualifier, .. } => Some(Wildcard { table: qualifier.as_ref() }),
         _ => None,
     }
+}
+
+/// `*`, or `t.*`.
+struct Wildcard<'a> {
+    table: Option<&'a TableReference>,
 }
 
 fn name_of(expr: &Expr) -> Option<&str> {
