@@ -28,8 +28,8 @@ pub struct Args {
     #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered", "resume"])]
     pub(crate) sql: Option<String>,
 
-    /// Memory that a query's sorts, joins and groups take before they go to disk, and that answers take which wait for
-    /// their turn, such as 300MiB
+    /// Memory, such as 300MiB: fewer threads run and less waits for its turn where it must; a query's sorts, joins and groups go to disk
+    /// beyond it
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<ByteSize>,
 

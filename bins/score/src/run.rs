@@ -87,10 +87,11 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
     options.ordered = !args.unordered;
     options.resume = args.resume;
     options.asked = args.model.clone().unwrap_or_default();
-    if let Some(ByteSize(bytes)) = args.memory_limit {
-        options.waiting_bytes = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
-    }
     let progress = Arc::new(Progress::default());
+    if let Some(ByteSize(bytes)) = args.memory_limit {
+        let notice = options.limit_memory(usize::try_from(bytes).unwrap_or(usize::MAX), &job);
+        notice.into_iter().for_each(|notice| progress.tell(notice));
+    }
     stop_at_signals(&progress)?;
     let display = Display::new(job.source(), args.quiet);
     let model = job.planned().model().to_string();

@@ -1,6 +1,7 @@
 //! A job: threads that read, convert and score pieces, and write them in order. Memory is bounded by the pieces that are under way:
 //! a thread whose piece is not at the front waits when too much waits to be written.
 
+mod memory;
 mod order;
 mod written;
 

@@ -33,7 +33,7 @@ pub mod tally;
 
 pub use error::{Fault, ScoreError};
 pub use format::Format;
-pub use job::{Job, Progress, Summary};
+pub use job::{Job, Progress, RunOptions, Summary};
 pub use location::InputFile;
 pub use model::PinnedModel;
 pub use plan::{Keep, Plan, PlanOptions};

@@ -39,6 +39,8 @@ pub(super) struct Parts {
     writer: Option<PartWriter>,
     /// The first rows behind parts, of those that are known.
     ends: BTreeMap<u64, u64>,
+    /// Whether the input can be read again.
+    resumable: bool,
     published: bool,
 }
 
@@ -155,6 +157,7 @@ impl Parts {
             rejects: rejects.clone(),
             writer: None,
             ends: BTreeMap::new(),
+            resumable: facts.inputs.iter().all(|input| input.bytes.is_some()),
             published: begun == Begun::Published,
         })
     }
@@ -240,7 +243,7 @@ impl Parts {
             Fault::Interrupted | Fault::Output | Fault::Unavailable | Fault::NoInput | Fault::Software
         ) || matches!(error, ScoreError::TooManyRejects { .. });
         let rows = self.state.rows();
-        if later && rows > 0 {
+        if later && self.resumable && rows > 0 {
             self.state.tidy();
             let state = self.state.folder().display();
             progress.tell(format!("{rows} finished rows are kept in {state}: --resume goes on behind them"));
