@@ -6,6 +6,7 @@ mod config;
 mod progress;
 #[cfg(feature = "sql")]
 mod query;
+mod report;
 mod run;
 
 use std::process::ExitCode;

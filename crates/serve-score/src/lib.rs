@@ -12,11 +12,13 @@
 //! | [`scorer`] | a batch of rows to a batch of answers and rejects |
 //! | [`reject`] | rows that got no answer |
 //! | [`tally`] | what is counted of rows, for reports |
+//! | [`report`], [`digest`](mod@digest) | what a job came to, as JSON and as a page; of which files |
 //! | [`sink`] | output files that appear when they are whole |
 //! | [`job`] | all of it on threads, with bounded memory |
 //! | `sql` | models as functions of DataFusion's queries, with the feature of that name |
 
 pub mod convert;
+pub mod digest;
 pub mod error;
 pub mod format;
 pub mod job;
@@ -25,6 +27,7 @@ pub mod model;
 pub mod part;
 pub mod plan;
 pub mod reject;
+pub mod report;
 pub mod scorer;
 pub mod sink;
 pub mod source;
@@ -39,6 +42,7 @@ pub use location::InputFile;
 pub use model::PinnedModel;
 pub use plan::{Keep, Plan, PlanOptions};
 pub use reject::{MaxRejects, Reject};
+pub use report::{Report, ReportFile};
 pub use scorer::{Scored, Scorer};
 pub use sink::{Output, Sink};
 pub use source::Source;
