@@ -11,7 +11,7 @@ use serve_score::{Format, Keep, MaxRejects, ReportFile};
 #[derive(Debug, Parser)]
 #[command(name = "serve-score", version, about, max_term_width = 100)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a flag that stands or does not")]
-pub(crate) struct Args {
+pub struct Args {
     /// Registry: a folder, or s3://BUCKET/PREFIX
     #[arg(long, value_name = "DIR|URL", env = "SERVE_REGISTRY")]
     pub(crate) registry: Option<RegistryUrl>,
@@ -21,12 +21,9 @@ pub(crate) struct Args {
     pub(crate) config: Option<PathBuf>,
 
     /// The model: NAME, NAME@VERSION or NAME@ALIAS
-    #[arg(long, value_name = "MODEL")]
-    #[cfg_attr(feature = "sql", arg(required_unless_present = "sql"))]
-    #[cfg_attr(not(feature = "sql"), arg(required = true))]
+    #[arg(long, value_name = "MODEL", required_unless_present = "sql")]
     pub(crate) model: Option<String>,
 
-    #[cfg(feature = "sql")]
     /// A query over the table `input` in place of a model: SELECT id, predict('NAME', *) FROM input
     #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered", "resume"])]
     pub(crate) sql: Option<String>,
@@ -36,12 +33,12 @@ pub(crate) struct Args {
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<ByteSize>,
 
-    /// Rows: a file, a folder, a pattern such as 'rows/*.parquet', or - for standard input
-    #[arg(long, value_name = "FILE|DIR|GLOB")]
+    /// Rows: a file, a folder, a pattern such as 'rows/*.parquet', s3://BUCKET/PREFIX, or - for standard input
+    #[arg(long, value_name = "FILE|DIR|GLOB|URL")]
     pub(crate) input: String,
 
-    /// Answers: a file, a folder (its name ends in /), or - for standard output
-    #[arg(long, value_name = "FILE|DIR", required_unless_present = "dry_run")]
+    /// Answers: a file, a folder (its name ends in /), s3://BUCKET/KEY or s3://BUCKET/PREFIX/, or - for standard output
+    #[arg(long, value_name = "FILE|DIR|URL", required_unless_present = "dry_run")]
     pub(crate) output: Option<String>,
 
     /// The input's format, where its name does not tell it: parquet, csv, json or arrow
@@ -95,13 +92,20 @@ pub(crate) struct Args {
 
     /// Write what the job came to: rows, rejects, histograms, missing and out-of-range values, drift from training; a page or
     /// JSON, as the name ends in .html or .json; may stand twice
-    #[arg(long, value_name = "FILE")]
-    #[cfg_attr(feature = "sql", arg(conflicts_with = "sql"))]
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
     pub(crate) report: Vec<ReportFile>,
 
     /// Leave digests of the input's and the output's files out of the report
     #[arg(long, requires = "report")]
     pub(crate) no_digests: bool,
+
+    /// Where a job whose output is in a bucket keeps its state [default: serve-score in the user's cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// How many seconds requests to buckets are made again that fail
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub(crate) retry_for: u64,
 
     /// Show what would be done, and ten scored rows; write nothing
     #[arg(long)]

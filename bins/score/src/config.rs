@@ -5,9 +5,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serve_app::{ConfigError, Exit, ExitReason, Layers};
-use serve_registry::{Registry, RegistryConfig};
-
-use crate::args::Args;
+use serve_registry::{Registry, RegistryConfig, RegistryUrl};
 
 /// The server's sections; all but the registry's are allowed and not read.
 #[derive(Debug, Default, Deserialize)]
@@ -31,21 +29,24 @@ struct Sections {
 }
 
 /// Opens the registry; nothing of it is loaded before it is asked for.
-pub(crate) fn registry(args: &Args) -> Result<Registry, Exit> {
+///
+/// # Errors
+/// With the exit code and the message.
+pub fn registry(url: Option<&RegistryUrl>, config: Option<&Path>) -> Result<Registry, Exit> {
     let mut layers = Layers::new();
     let wrong = |error: ConfigError| {
         let file = matches!(error, ConfigError::File { .. });
         Exit::because(if file { ExitReason::NoInput } else { ExitReason::Config }, error)
     };
-    if let Some(path) = &args.config {
+    if let Some(path) = config {
         layers.file(path).map_err(wrong)?;
     }
     layers.environment(std::env::vars());
-    if let Some(registry) = &args.registry {
-        layers.set("registry.url", registry.as_str());
+    if let Some(url) = url {
+        layers.set("registry.url", url.as_str());
     }
     let Sections { registry, .. } = layers.read().map_err(wrong)?;
-    let said = args.registry.is_some() || args.config.is_some();
+    let said = url.is_some() || config.is_some();
     if !said && !registry.url.folder().is_none_or(Path::exists) {
         let message =
             "say where the registry is: --registry DIR|URL, SERVE_REGISTRY, or registry.url in --config FILE";

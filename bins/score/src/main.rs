@@ -1,22 +1,12 @@
-//! `serve-score`: scores files with a registered model. Wiring only; what it does stands in the crate. Answers go to the output,
-//! everything else to standard error.
-
-mod args;
-mod config;
-mod progress;
-#[cfg(feature = "sql")]
-mod query;
-mod report;
-mod run;
+//! `serve-score`: scores files with a registered model. Answers go to the output, everything else to standard error.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-
-use args::Args;
+use serve_score_bin::{Args, Local};
 
 fn main() -> ExitCode {
-    match run::run(&Args::parse()) {
+    match serve_score_bin::run(&Args::parse(), &Local) {
         Ok(()) => ExitCode::SUCCESS,
         Err(exit) => {
             eprintln!("serve-score: {exit}");

@@ -5,15 +5,22 @@ use std::sync::Arc;
 use serve_app::Exit;
 use serve_core::ByteSize;
 use serve_registry::Registry;
-use serve_score::sql::{self, QueryOptions, QuerySummary};
+use serve_score::sql::{QueryOptions, QuerySummary};
 use serve_score::{Output, Progress, Source, location};
 
 use crate::args::Args;
+use crate::engine::Engine;
 use crate::progress::Display;
 use crate::run::{exit, stop_at_signals};
 
 /// Runs the query and says what it came to.
-pub(crate) fn run(args: &Args, registry: Registry, text: &str, output: &Output) -> Result<(), Exit> {
+pub(crate) fn run(
+    args: &Args,
+    engine: &dyn Engine,
+    registry: Registry,
+    text: &str,
+    output: &Output,
+) -> Result<(), Exit> {
     let files = location::list(&args.input).map_err(exit)?;
     let source = Source::open(files, args.input_format).map_err(exit)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -27,14 +34,15 @@ pub(crate) fn run(args: &Args, registry: Registry, text: &str, output: &Output) 
     let display = Display::unknown(args.quiet);
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
-        sql::query(&Arc::new(registry), source, text, options, output, &progress)
+        engine.query(&Arc::new(registry), source, text, options, output, &progress)
     });
     let summary = done.map_err(exit)?;
     summary.reasons.iter().for_each(|reason| eprintln!("serve-score: a row without an answer: {reason}"));
     if !args.quiet {
         let QuerySummary { rows, unanswered, elapsed, .. } = summary;
         let (seconds, output) = (elapsed.as_secs_f64(), output.name());
-        eprintln!("serve-score: {rows} rows, {unanswered} without an answer, in {seconds:.1} s to {output}");
+        let unanswered = unanswered.map_or_else(String::new, |n| format!(", {n} without an answer,"));
+        eprintln!("serve-score: {rows} rows{unanswered} in {seconds:.1} s to {output}");
     }
     Ok(())
 }

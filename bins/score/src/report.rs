@@ -10,6 +10,7 @@ use serve_score::report::{Circumstances, Files};
 use serve_score::{InputFile, Job, Plan, Progress, Report, ScoreError, Summary};
 
 use crate::args::Args;
+use crate::engine::Engine;
 use crate::run::exit;
 
 /// What a report needs of a job before it runs.
@@ -35,6 +36,7 @@ impl Reporting {
     pub(crate) fn run(
         self,
         args: &Args,
+        engine: &dyn Engine,
         job: Job,
         options: &RunOptions,
         progress: &Progress,
@@ -42,7 +44,7 @@ impl Reporting {
         let stop = AtomicBool::new(args.no_digests);
         let (summary, input) = std::thread::scope(|scope| {
             let input = scope.spawn(|| digest::of_input(&self.files, &stop));
-            let done = job.run(options, progress);
+            let done = engine.score(job, options, progress);
             if done.is_err() {
                 stop.store(true, Ordering::Relaxed);
             }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
@@ -15,18 +16,23 @@ use serve_score::{
 
 use crate::args::Args;
 use crate::config;
+use crate::engine::Engine;
 use crate::progress::Display;
 use crate::report::Reporting;
 
 /// Rows that `--dry-run` scores.
 const SAMPLE_ROWS: usize = 10;
 
-pub(crate) fn run(args: &Args) -> Result<(), Exit> {
-    let registry = config::registry(args)?;
+/// Does what the arguments say.
+///
+/// # Errors
+/// With the exit code and the message.
+pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
+    location::retry_for(Duration::from_secs(args.retry_for));
+    let registry = config::registry(args.registry.as_ref(), args.config.as_deref())?;
     let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
-    #[cfg(feature = "sql")]
     if let (Some(sql), Some(output)) = (&args.sql, &output) {
-        return crate::query::run(args, registry, sql, output);
+        return crate::query::run(args, engine, registry, sql, output);
     }
     let model = model(args, &registry, output.as_ref())?;
     let files = location::list(&args.input).map_err(exit)?;
@@ -39,7 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Exit> {
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
     match output {
-        Some(output) if !args.dry_run => score(args, job, output),
+        Some(output) if !args.dry_run => score(args, engine, job, output),
         _ => show(job),
     }
 }
@@ -71,10 +77,11 @@ fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<Pi
 fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     let mut output = Output::new(output, args.format, args.overwrite).map_err(exit)?;
     output.part_rows = args.part_rows;
+    output.state.clone_from(&args.state);
     Ok(output)
 }
 
-fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
+fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(), Exit> {
     let mut options = RunOptions::new(output);
     options.rejects = args.rejects.clone().or(options.rejects);
     options.max_rejects = args.max_rejects;
@@ -93,8 +100,8 @@ fn score(args: &Args, job: Job, output: Output) -> Result<(), Exit> {
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
         match reporting {
-            Some(reporting) => reporting.run(args, job, &options, &progress),
-            None => job.run(&options, &progress),
+            Some(reporting) => reporting.run(args, engine, job, &options, &progress),
+            None => engine.score(job, &options, &progress),
         }
     });
     let notices = progress.notices();
@@ -165,8 +172,10 @@ pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
     let wait = move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            // SIGXFSZ would end the process; so writing beyond `ulimit -f` is an error like that of a full disk.
+            let too_long = SignalKind::from_raw(25);
+            let (Ok(mut interrupt), Ok(mut terminate), Ok(_)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(too_long))
             else {
                 return;
             };
@@ -182,7 +191,8 @@ pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
 }
 
 /// The exit of an error; that nobody reads the output any more ends the program quietly.
-pub(crate) fn exit(error: ScoreError) -> Exit {
+#[must_use]
+pub fn exit(error: ScoreError) -> Exit {
     let reason = match error.fault() {
         Fault::Data => ExitReason::Data,
         Fault::NoInput => ExitReason::NoInput,

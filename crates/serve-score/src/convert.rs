@@ -353,7 +353,6 @@ fn text(
 }
 
 /// A column of a CSV with null where a cell says that nothing is there.
-#[cfg(feature = "sql")]
 pub(crate) fn missing_as_null(column: &ArrayRef) -> ArrayRef {
     use serve_core::cell;
     let Some(texts) = column.as_string_opt::<i32>() else { return column.clone() };

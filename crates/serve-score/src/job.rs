@@ -214,6 +214,7 @@ impl Job {
             return written.finish(progress).map(summary);
         }
         let (part, next_row) = written.position();
+        let files = self.source.files().to_vec();
         let mut pieces = self.source.read(self.bindings, Arc::clone(&progress.bytes));
         pieces.skip_to(next_row);
         let cuts = Cuts::new(options.output.part_rows, part, next_row);
@@ -234,6 +235,11 @@ impl Job {
         });
         let (written, ran) = run.order.finish();
         if let Err(error) = ran {
+            let error = if matches!(error, ScoreError::Input { .. } | ScoreError::NoInput { .. }) {
+                files.iter().fold(error, |error, file| file.cause(error))
+            } else {
+                error
+            };
             written.give_up(&error, progress);
             return Err(error);
         }
@@ -301,6 +307,9 @@ struct Run<'a> {
     progress: &'a Progress,
 }
 
+/// A piece with its number and the parts that it belongs to.
+type TakenPiece = (u64, Box<dyn Piece>, PieceCuts);
+
 impl Run<'_> {
     /// Takes pieces until there are none, or something fails.
     fn work(&self) {
@@ -336,8 +345,8 @@ impl Run<'_> {
         }
     }
 
-    /// The next piece with its number and the parts that it belongs to; none at the end or when the job has failed.
-    fn take_piece(&self) -> Result<Option<(u64, Box<dyn Piece>, PieceCuts)>, ScoreError> {
+    /// The next piece; none at the end or when the job has failed.
+    fn take_piece(&self) -> Result<Option<TakenPiece>, ScoreError> {
         let mut taken = lock(&self.pieces);
         if !self.order.wait_for_window(taken.next) {
             return Ok(None);

@@ -15,7 +15,7 @@
 //! | [`report`], [`digest`](mod@digest) | what a job came to, as JSON and as a page; of which files |
 //! | [`sink`] | output files that appear when they are whole |
 //! | [`job`] | all of it on threads, with bounded memory |
-//! | `sql` | models as functions of DataFusion's queries, with the feature of that name |
+//! | [`sql`] | models as functions of DataFusion's queries |
 
 pub mod convert;
 pub mod digest;
@@ -31,7 +31,6 @@ pub mod report;
 pub mod scorer;
 pub mod sink;
 pub mod source;
-#[cfg(feature = "sql")]
 pub mod sql;
 pub mod tally;
 
@@ -46,6 +45,5 @@ pub use report::{Report, ReportFile};
 pub use scorer::{Scored, Scorer};
 pub use sink::{Output, Sink};
 pub use source::Source;
-#[cfg(feature = "sql")]
 pub use sql::{Models, register};
 pub use tally::{Gauge, Tally};

@@ -9,10 +9,14 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::ScoreError;
 use crate::format::Format;
 #[cfg(feature = "s3")]
-pub(crate) use object::Object;
+pub use object::retry_for;
+#[cfg(feature = "s3")]
+pub(crate) use object::{Object, StoreFailure, store, wait};
 
 /// One input file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +43,41 @@ pub(crate) type Reader = Box<dyn Read + Send>;
 pub(crate) trait Seekable: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> Seekable for T {}
+
+/// An input file as another process is told of it, which finds it on the same disk or in the same bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Located {
+    /// An absolute path, or `s3://bucket/key`.
+    pub location: String,
+    /// How long it is.
+    pub bytes: u64,
+    /// When it was changed last, or what stands for its content.
+    pub stamp: Option<String>,
+    /// The columns that its folders give it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition: Vec<(String, String)>,
+}
+
+impl Located {
+    /// The file, without asking whether it is there.
+    ///
+    /// # Errors
+    /// When there is no such bucket.
+    pub fn file(&self) -> Result<InputFile, ScoreError> {
+        let place = match self.location.strip_prefix("s3://") {
+            Some(place) => {
+                let (location, failed) = (&self.location, |source: io::Error| source.into());
+                object_at(place, self.bytes).map_err(|source| ScoreError::NoInput {
+                    location: location.clone(),
+                    source: failed(source),
+                })?
+            }
+            None => Place::Path(self.location.clone().into()),
+        };
+        let (stamp, partition) = (self.stamp.clone(), self.partition.clone());
+        Ok(InputFile { place, bytes: Some(self.bytes), stamp, partition })
+    }
+}
 
 /// What a file that is read anywhere is opened as.
 #[derive(Debug)]
@@ -75,6 +114,24 @@ impl InputFile {
         Self { place: Place::Path(path), bytes: Some(metadata.len()), stamp, partition }
     }
 
+    /// How another process finds it; standard input it does not.
+    ///
+    /// # Errors
+    /// When it is a pipe, or its name is no text.
+    pub fn located(&self) -> Result<Located, ScoreError> {
+        let nowhere = |why: &str| ScoreError::plan(format!("{}: {why}", self.name()));
+        let location = match self.path() {
+            Some(path) => {
+                let path = std::path::absolute(path).map_err(|error| nowhere(&error.to_string()))?;
+                path.into_os_string().into_string().map_err(|_| nowhere("its name is no UTF-8"))?
+            }
+            None if self.is_pipe() => return Err(nowhere("other machines cannot read it: expected files")),
+            None => self.name(),
+        };
+        let (stamp, partition) = (self.stamp.clone(), self.partition.clone());
+        Ok(Located { location, bytes: self.bytes.unwrap_or(0), stamp, partition })
+    }
+
     /// What it is called in messages.
     #[must_use]
     pub fn name(&self) -> String {
@@ -94,6 +151,15 @@ impl InputFile {
             Place::Stdin => None,
             #[cfg(feature = "s3")]
             Place::Object(_) => None,
+        }
+    }
+
+    /// The bucket that it lies in, and its store.
+    #[cfg(feature = "s3")]
+    pub(crate) fn object(&self) -> Option<&Object> {
+        match &self.place {
+            Place::Object(object) => Some(object),
+            Place::Stdin | Place::Path(_) => None,
         }
     }
 
@@ -125,6 +191,18 @@ impl InputFile {
     #[must_use]
     pub fn partition(&self) -> &[(String, String)] {
         &self.partition
+    }
+
+    /// An error that came of reading it; where its store has stopped to answer, that.
+    pub(crate) fn cause(&self, error: ScoreError) -> ScoreError {
+        match &self.place {
+            #[cfg(feature = "s3")]
+            Place::Object(object) => match object.trouble() {
+                Some(reason) => ScoreError::Unreachable { location: self.name(), reason: reason.to_owned() },
+                None => error,
+            },
+            Place::Stdin | Place::Path(_) => error,
+        }
     }
 
     /// Opens it to be read from its beginning.
@@ -166,7 +244,12 @@ pub fn list(input: &str) -> Result<Vec<InputFile>, ScoreError> {
     }
     let none = |source: io::Error| ScoreError::NoInput { location: input.to_owned(), source: source.into() };
     if let Some(place) = input.strip_prefix("s3://") {
-        let files = objects(place).map_err(none)?;
+        let files = objects(place).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => {
+                ScoreError::Unreachable { location: input.to_owned(), reason: error.to_string() }
+            }
+            _ => none(error),
+        })?;
         return if files.is_empty() { Err(none(nothing())) } else { Ok(files) };
     }
     let path = Path::new(input);
@@ -190,15 +273,28 @@ fn nothing() -> io::Error {
 #[cfg(feature = "s3")]
 fn objects(place: &str) -> io::Result<Vec<InputFile>> {
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-    let store = serve_registry::object_store::bucket(bucket).map_err(io::Error::other)?;
+    let store = object::store(bucket)?;
     let file = |object: Object| {
         let below = object.key().strip_prefix(prefix.trim_matches('/')).unwrap_or_default();
         let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
         let partition = folders.split('/').filter_map(partition_of).collect();
-        let stamp = object.stamp();
+        let stamp = Some(object.stamp());
         InputFile { bytes: Some(object.len()), stamp, partition, place: Place::Object(object) }
     };
     Ok(object::list(store, bucket, prefix)?.into_iter().map(file).collect())
+}
+
+/// The object at `bucket/key`.
+#[cfg(feature = "s3")]
+fn object_at(place: &str, bytes: u64) -> io::Result<Place> {
+    let (bucket, key) = place.split_once('/').unwrap_or((place, ""));
+    let store = object::store(bucket)?;
+    Object::at(store, bucket, key, bytes).map(Place::Object)
+}
+
+#[cfg(not(feature = "s3"))]
+fn object_at(place: &str, _: u64) -> io::Result<Place> {
+    objects(place).map(|_| Place::Stdin)
 }
 
 #[cfg(not(feature = "s3"))]

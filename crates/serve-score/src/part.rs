@@ -48,7 +48,7 @@ pub struct FinishedPart {
     pub bytes: u64,
     /// Digest of the file of answers.
     pub sha256: Digest,
-    /// What was counted of its rows, where the plan asks for it.
+    /// What was counted of its rows, where that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tally: Option<Tally>,
 }

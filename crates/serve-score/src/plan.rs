@@ -167,7 +167,10 @@ fn bind(
     let mut bindings = Vec::with_capacity(source.files().len());
     for (file, header) in source.files().iter().zip(source.headers()) {
         let found = Binding::new(columns, &header.schema, file.partition());
-        let mut binding = found.map_err(|wrong| unbound(columns, file, header, &wrong))?;
+        let mut binding = found.map_err(|wrong| {
+            let taken: Vec<&str> = inputs.iter().map(|&at| columns[at].as_str()).collect();
+            unbound(&taken, file, header, &wrong)
+        })?;
         if source.format() == Format::Json {
             binding.loosen(inputs, kept);
         }
@@ -178,7 +181,7 @@ fn bind(
 }
 
 /// What is missing or stands twice, and what is there beside it.
-fn unbound(columns: &[String], file: &InputFile, header: &Header, wrong: &[(String, Unbound)]) -> ScoreError {
+fn unbound(taken: &[&str], file: &InputFile, header: &Header, wrong: &[(String, Unbound)]) -> ScoreError {
     let of = |kind| {
         let names = wrong.iter().filter(|(_, why)| *why == kind).map(|(name, _)| name.as_str());
         names.collect::<Vec<&str>>()
@@ -191,7 +194,7 @@ fn unbound(columns: &[String], file: &InputFile, header: &Header, wrong: &[(Stri
     if !missing.is_empty() {
         let all = all_columns(&header.schema, file.partition());
         let names = all.iter().map(|field| field.name().as_str());
-        let other: Vec<&str> = names.filter(|name| !columns.iter().any(|column| column == name)).collect();
+        let other: Vec<&str> = names.filter(|name| !taken.contains(name)).collect();
         let _ = write!(problem, ": missing columns {}", listed(missing.into_iter()));
         if !other.is_empty() {
             let _ = write!(problem, "; it has {} (--map FEATURE=COLUMN renames)", listed(other.into_iter()));

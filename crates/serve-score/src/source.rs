@@ -25,7 +25,7 @@ use crate::format::Format;
 use crate::location::InputFile;
 use crate::reject::Reject;
 
-pub(crate) use binding::{Binding, Unbound, all_columns};
+pub(crate) use binding::{Binding, NULL_FOLDER, Unbound, all_columns};
 
 /// Rows of a batch, at most.
 pub const BATCH_ROWS: usize = 8192;
@@ -146,6 +146,7 @@ impl Source {
             Format::Json => json::header(file),
             Format::Arrow => arrow::header(file),
         };
+        let header = |file: &InputFile| header(file).map_err(|error| file.cause(error));
         let headers = files.iter().map(header).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { files, format, headers })
     }

@@ -12,10 +12,15 @@
 //!
 //! A row without an answer is NULL; [`Models::unanswered`] counts them and keeps the first reasons.
 
+mod answering;
 mod arguments;
+mod failure;
 mod function;
+mod parquet;
 mod query;
+mod scan;
 mod table;
+mod travel;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,9 +36,11 @@ use crate::error::ScoreError;
 use crate::model::PinnedModel;
 
 use arguments::InputsByName;
+pub use failure::failure;
 use function::{Kind, ModelFunction};
-pub use query::{QueryOptions, QuerySummary, query};
+pub use query::{QueryOptions, QuerySummary, TABLE, answers, query, write};
 pub use table::register_input;
+pub use travel::{decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table};
 
 /// Reasons that are kept for rows without an answer.
 const REASONS: usize = 20;
@@ -41,7 +48,8 @@ const REASONS: usize = 20;
 /// The models of a session, each resolved once.
 #[derive(Debug)]
 pub struct Models {
-    registry: Arc<Registry>,
+    /// None where queries are planned and not run.
+    registry: Option<Arc<Registry>>,
     /// By the text that named them. Invariant: the lock is not held while a model is loaded.
     pinned: Mutex<HashMap<String, PinnedModel>>,
     unanswered: AtomicU64,
@@ -74,32 +82,56 @@ pub struct Models {
 /// # }
 /// ```
 pub fn register(session: &SessionContext, registry: &Arc<Registry>) -> Result<Arc<Models>> {
-    let models = Arc::new(Models {
-        registry: Arc::clone(registry),
-        pinned: Mutex::default(),
-        unanswered: AtomicU64::new(0),
-        reasons: Mutex::default(),
-    });
-    for kind in [Kind::Predict, Kind::Probabilities, Kind::Explain] {
-        session.register_udf(ScalarUDF::from(ModelFunction::new(kind, Arc::clone(&models))));
-    }
+    let models = Models::new(Some(Arc::clone(registry)));
+    models.functions().into_iter().for_each(|function| session.register_udf(function));
     session.state_ref().write().register_function_rewrite(Arc::new(InputsByName))?;
     Ok(models)
 }
 
 impl Models {
+    /// The models of a registry, or of none where their functions are planned and not run.
+    #[must_use]
+    pub fn new(registry: Option<Arc<Registry>>) -> Arc<Self> {
+        let (pinned, reasons) = (Mutex::default(), Mutex::default());
+        Arc::new(Self { registry, pinned, unanswered: AtomicU64::new(0), reasons })
+    }
+
+    /// `predict`, `predict_proba` and `explain`.
+    #[must_use]
+    pub fn functions(self: &Arc<Self>) -> Vec<ScalarUDF> {
+        let function = |kind| ScalarUDF::from(ModelFunction::new(kind, Arc::clone(self)));
+        Kind::ALL.map(function).into()
+    }
+
     /// The model that a text names: `N`, `N@V`, `N@alias`, or `N@V#digest` as a planned query has it.
     fn get(&self, text: &str, explained: bool) -> Result<PinnedModel> {
         let known = lock(&self.pinned).get(text).cloned();
-        if let Some(model) = known.filter(|model| !explained || model.explainer().is_some()) {
-            return Ok(model);
+        let model = match known {
+            Some(model) if !explained || model.explainer().is_some() => return Ok(model),
+            // Whoever came first decided what an alias means in this session.
+            Some(model) => self.resolve(&pinned_text(&model), explained)?,
+            None => self.resolve(text, explained)?,
+        };
+        let mut pinned = lock(&self.pinned);
+        let first = pinned.entry(text.to_owned()).or_insert_with(|| model.clone());
+        if explained && *first == model {
+            *first = model;
         }
+        let first = first.clone();
+        pinned.insert(pinned_text(&first), first.clone());
+        Ok(first)
+    }
+
+    fn resolve(&self, text: &str, explained: bool) -> Result<PinnedModel> {
         let (reference, digest) =
             text.split_once('#').map_or((text, None), |(text, digest)| (text, Some(digest)));
+        let registry = self.registry.as_ref().ok_or_else(|| {
+            external(ScoreError::plan(format!("{reference}: there is no registry here to load models from")))
+        })?;
         let model = if explained {
-            PinnedModel::resolve_explained(&self.registry, reference)
+            PinnedModel::resolve_explained(registry, reference)
         } else {
-            PinnedModel::resolve(&self.registry, reference)
+            PinnedModel::resolve(registry, reference)
         };
         let model = model.map_err(external)?;
         if let Some(digest) = digest.filter(|digest| *digest != model.digest().to_string()) {
@@ -107,13 +139,7 @@ impl Models {
                 format!("{model} has the digest {}, the query was planned with {digest}", model.digest());
             return Err(external(ScoreError::plan(problem)));
         }
-        // Whoever came first decides what an alias means in this session.
-        let mut pinned = lock(&self.pinned);
-        let first = pinned.entry(text.to_owned()).or_insert_with(|| model.clone());
-        if explained && *first == model {
-            *first = model;
-        }
-        Ok(first.clone())
+        Ok(model)
     }
 
     /// How many rows had no answer, and the first reasons.
@@ -129,6 +155,11 @@ impl Models {
             }
         }
     }
+}
+
+/// What stands in a planned query in a reference's place.
+fn pinned_text(model: &PinnedModel) -> String {
+    format!("{model}#{}", model.digest())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -111,6 +111,15 @@ pub enum Counts {
     Sparse(BTreeMap<i32, u64>),
 }
 
+impl<'a> IntoIterator for &'a Counts {
+    type Item = (i32, u64);
+    type IntoIter = Box<dyn Iterator<Item = (i32, u64)> + 'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 impl Default for Counts {
     fn default() -> Self {
         Self::Dense(Vec::new())

@@ -10,13 +10,22 @@ use crate::error::{Fault, ScoreError};
 use crate::part::{Assembly, Begun, JobFacts, PartLayout, PartWriter, State};
 use crate::reject::RejectsFile;
 use crate::scorer::Scored;
+#[cfg(feature = "s3")]
+use crate::sink::BucketPlace;
 use crate::sink::{Output, OutputPlace, Sink, check_free};
 use crate::tally::Tally;
 
 /// See the module.
 pub(super) enum Written {
-    Stream { sink: Box<Sink>, rejects: RejectsFile, tally: Option<Tally> },
+    Stream(Box<Stream>),
     Parts(Box<Parts>),
+}
+
+/// Standard output under way.
+pub(super) struct Stream {
+    sink: Sink,
+    rejects: RejectsFile,
+    tally: Option<Tally>,
 }
 
 /// Parts under way.
@@ -50,13 +59,13 @@ impl Written {
             ));
         }
         let rejects = RejectsFile::new(options.rejects.clone(), options.output.overwrite)?;
-        Ok(Self::Stream { sink: Box::new(options.output.open(schema)?), rejects, tally: None })
+        Ok(Self::Stream(Box::new(Stream { sink: options.output.open(schema)?, rejects, tally: None })))
     }
 
     /// The part that is written, and the first row behind what is finished.
     pub(super) fn position(&self) -> (u64, u64) {
         match self {
-            Self::Stream { .. } => (0, 1),
+            Self::Stream(_) => (0, 1),
             Self::Parts(parts) => parts.position(),
         }
     }
@@ -76,10 +85,10 @@ impl Written {
     /// Writes what became of rows of the part that is written; true when it is finished by that.
     pub(super) fn write(&mut self, scored: &Scored) -> Result<bool, ScoreError> {
         match self {
-            Self::Stream { sink, rejects, tally } => {
-                sink.write(&scored.answers)?;
-                rejects.write(&scored.rejects)?;
-                Tally::add(tally, scored.tally.as_ref());
+            Self::Stream(stream) => {
+                stream.sink.write(&scored.answers)?;
+                stream.rejects.write(&scored.rejects)?;
+                Tally::add(&mut stream.tally, scored.tally.as_ref());
                 Ok(false)
             }
             Self::Parts(parts) => parts.write(scored),
@@ -89,7 +98,8 @@ impl Written {
     /// Ends it: it appears under its name. Gives back where the rejects are, and what was counted.
     pub(super) fn finish(self, progress: &Progress) -> Result<(Option<PathBuf>, Option<Tally>), ScoreError> {
         match self {
-            Self::Stream { sink, rejects, tally } => {
+            Self::Stream(stream) => {
+                let Stream { sink, rejects, tally } = *stream;
                 let rejects = rejects.finish()?;
                 sink.finish()?;
                 Ok((rejects, tally))
@@ -156,12 +166,13 @@ impl Parts {
 
     fn write(&mut self, scored: &Scored) -> Result<bool, ScoreError> {
         let (number, first_row) = self.position();
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => self.writer.insert(self.create(number, first_row)?),
-        };
-        writer.write(scored)?;
-        if self.ends.get(&number).is_some_and(|end| first_row + writer.read() == *end) {
+        if self.writer.is_none() {
+            self.writer = Some(self.create(number, first_row)?);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(false) };
+        let (written, read) = (writer.write(scored), writer.read());
+        written.map_err(|error| self.named(error))?;
+        if self.ends.get(&number).is_some_and(|end| first_row + read == *end) {
             self.ends.remove(&number);
             self.end_part()?;
             return Ok(true);
@@ -241,9 +252,15 @@ impl Parts {
 
 /// Whether the output and its rejects may get their names.
 fn check_places(output: &Output, rejects: Option<&PathBuf>, again: bool) -> Result<(), ScoreError> {
-    output.check_free()?;
+    output.check_free(again)?;
     match rejects {
-        Some(path) if !again => check_free(path, output.overwrite),
+        Some(path) if !again => {
+            #[cfg(feature = "s3")]
+            if let Some(place) = BucketPlace::of(path)? {
+                return place.check_free(output.overwrite);
+            }
+            check_free(path, output.overwrite)
+        }
         _ => Ok(()),
     }
 }

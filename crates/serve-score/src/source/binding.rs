@@ -6,7 +6,7 @@ use arrow_array::{Array, ArrayRef, StringArray, new_null_array};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
 
 /// What Hive writes for a null.
-const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+pub(crate) const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
 
 /// The columns of one file that are read, and their order.
 #[derive(Debug, Clone)]
@@ -111,7 +111,7 @@ impl Binding {
     pub(crate) fn columns(&self, own: &[ArrayRef], rows: usize) -> Vec<ArrayRef> {
         let column = |at: &At| match at {
             At::Own(position) => Arc::clone(&own[*position]),
-            At::Folder(value) if value == NULL => new_null_array(&DataType::Utf8, rows),
+            At::Folder(value) if value == NULL_FOLDER => new_null_array(&DataType::Utf8, rows),
             At::Folder(value) => {
                 Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows))) as ArrayRef
             }

@@ -1,13 +1,17 @@
 //! The rule that finds a model's inputs among the columns of a query, and puts the pinned version in the place of a reference.
 
+use std::sync::Arc;
+
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, Result, ScalarValue, TableReference, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, ScalarUDF, lit};
 
-use super::function::ModelFunction;
+use super::answering::Answers;
+use super::function::{ModelFunction, check_types};
+use super::pinned_text;
 use crate::model::PinnedModel;
 
 /// See the module. The functions know their session's models.
@@ -15,7 +19,7 @@ use crate::model::PinnedModel;
 pub(super) struct InputsByName;
 
 impl FunctionRewrite for InputsByName {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "model_inputs_by_name"
     }
 
@@ -34,8 +38,11 @@ impl FunctionRewrite for InputsByName {
             );
         };
         let model = function.model(&text)?;
-        let pinned = lit(ScalarValue::Utf8(Some(format!("{model}#{}", model.digest()))));
         let inputs = inputs(&model, args.collect(), schema)?;
+        check_types(&model, inputs.iter().map(|input| input.get_type(schema).ok()))?;
+        let planned = function.planned(Answers::of(function.kind(), &model)?);
+        let func = Arc::new(ScalarUDF::from(planned));
+        let pinned = lit(ScalarValue::Utf8(Some(pinned_text(&model))));
         let args = std::iter::once(pinned).chain(inputs).collect();
         Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
     }
@@ -45,7 +52,7 @@ impl FunctionRewrite for InputsByName {
 fn inputs(model: &PinnedModel, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
     let names: Vec<&str> = model.pipeline().signature().names().collect();
     if let [wildcard] = &args[..]
-        && let Some(table) = wildcard_of(wildcard)
+        && let Some(Wildcard { table }) = wildcard_of(wildcard)
     {
         return names.iter().map(|name| column(model, name, table, schema)).collect();
     }
@@ -81,11 +88,16 @@ fn inputs(model: &PinnedModel, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec
 }
 
 #[expect(deprecated, reason = "the planner still makes wildcards of the * in arguments")]
-fn wildcard_of(expr: &Expr) -> Option<Option<&TableReference>> {
+fn wildcard_of(expr: &Expr) -> Option<Wildcard<'_>> {
     match expr {
-        Expr::Wildcard { qualifier, .. } => Some(qualifier.as_ref()),
+        Expr::Wildcard { qualifier, .. } => Some(Wildcard { table: qualifier.as_ref() }),
         _ => None,
     }
+}
+
+/// `*`, or `t.*`.
+struct Wildcard<'a> {
+    table: Option<&'a TableReference>,
 }
 
 fn name_of(expr: &Expr) -> Option<&str> {

@@ -1,24 +1,37 @@
 //! A query over files, written like the answers of a job. Sorts, joins and groups spill to disk where they would take more memory than
 //! they may.
 
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow_schema::Schema;
 use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::context::SQLOptions;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures_util::StreamExt;
 use serve_registry::Registry;
 use tokio::runtime::Builder;
 
-use super::{register, register_input};
+use super::{failure, register, register_input};
 use crate::error::ScoreError;
+use crate::format::Format;
 use crate::job::Progress;
 use crate::sink::Output;
 use crate::source::Source;
 
 /// The name that the input has in a query.
-const TABLE: &str = "input";
+pub const TABLE: &str = "input";
+/// How often it is looked whether the query is to end.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// How long an ended query may take to let go of its files.
+const LETTING_GO: Duration = Duration::from_secs(5);
+/// What a message about memory names.
+const BIGGEST: NonZeroUsize = NonZeroUsize::new(3).expect("three is not zero");
 
 /// What a query may use.
 #[derive(Debug, Clone, Copy)]
@@ -34,8 +47,8 @@ pub struct QueryOptions {
 pub struct QuerySummary {
     /// Rows that it answered with.
     pub rows: u64,
-    /// Rows of a function that had no answer.
-    pub unanswered: u64,
+    /// Rows of a function that had no answer, where it ran in this process.
+    pub unanswered: Option<u64>,
     /// The first reasons.
     pub reasons: Vec<String>,
     /// How long it took.
@@ -57,46 +70,95 @@ pub fn query(
     let began = Instant::now();
     let runtime = Builder::new_multi_thread().worker_threads(options.threads.max(1)).enable_all().build();
     let runtime = runtime.map_err(ScoreError::software)?;
-    let session = session(options).map_err(failed)?;
-    let models = register(&session, registry).map_err(failed)?;
+    let session = session(options).map_err(failure)?;
+    let models = register(&session, registry).map_err(failure)?;
     let rows = runtime.block_on(async {
-        register_input(&session, TABLE, source).await.map_err(failed)?;
-        let frame = session.sql(sql).await.map_err(failed)?;
-        let mut rows = frame.execute_stream().await.map_err(failed)?;
-        let mut sink = output.open(&rows.schema())?;
-        let mut count = 0;
-        while let Some(batch) = rows.next().await {
-            let batch = batch.map_err(failed)?;
-            if progress.is_stopped() {
-                return Err(ScoreError::Interrupted { rows: count });
-            }
-            sink.write(&batch)?;
-            count += batch.num_rows() as u64;
-            progress.add(batch.num_rows() as u64);
-        }
-        sink.finish()?;
-        Ok(count)
-    })?;
+        register_input(&session, TABLE, source).await.map_err(failure)?;
+        let rows = answers(&session, sql).await?;
+        write(rows, output, progress).await
+    });
+    drop(session);
+    // What still reads from a pipe would be waited for until something comes through it.
+    runtime.shutdown_timeout(LETTING_GO);
     let (unanswered, reasons) = models.unanswered();
-    Ok(QuerySummary { rows, unanswered, reasons, elapsed: began.elapsed() })
+    Ok(QuerySummary { rows: rows?, unanswered: Some(unanswered), reasons, elapsed: began.elapsed() })
+}
+
+/// What a query answers; one that would change something is refused.
+///
+/// # Errors
+/// When it does not fit the tables or the models.
+pub async fn answers(session: &SessionContext, sql: &str) -> Result<SendableRecordBatchStream, ScoreError> {
+    let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    let frame = session.sql_with_options(sql, reading).await.map_err(failure)?;
+    frame.execute_stream().await.map_err(failure)
+}
+
+/// Writes what a query answers.
+///
+/// # Errors
+/// As [`query`].
+pub async fn write(
+    mut rows: SendableRecordBatchStream,
+    output: &Output,
+    progress: &Progress,
+) -> Result<u64, ScoreError> {
+    check_columns(&rows.schema(), output)?;
+    let mut sink = output.open(&rows.schema())?;
+    let (mut count, mut looks) = (0, tokio::time::interval(BETWEEN_LOOKS));
+    loop {
+        let batch = tokio::select! {
+            batch = rows.next() => batch,
+            _ = looks.tick() => {
+                if progress.is_stopped() {
+                    return Err(ScoreError::Interrupted { rows: count });
+                }
+                continue;
+            }
+        };
+        let Some(batch) = batch else { break };
+        let batch = batch.map_err(failure)?;
+        sink.write(&batch)?;
+        count += batch.num_rows() as u64;
+        progress.add(batch.num_rows() as u64);
+    }
+    sink.finish()?;
+    Ok(count)
+}
+
+/// Refuses columns that the output cannot have.
+fn check_columns(schema: &Schema, output: &Output) -> Result<(), ScoreError> {
+    let mut seen = HashSet::new();
+    for field in schema.fields() {
+        let name = field.name();
+        if !seen.insert(name) {
+            let problem = format!("the query answers two columns {name:?}; rename one with AS");
+            return Err(ScoreError::plan(problem));
+        }
+        if output.format == Format::Csv && field.data_type().is_nested() {
+            return Err(ScoreError::plan(format!(
+                "the column {name:?} has several values, which a CSV cannot hold: pick one, as in {name}['…'], or write \
+                 parquet or json"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn session(options: QueryOptions) -> Result<SessionContext, DataFusionError> {
+    let threads = options.threads.max(1);
+    let mut config = SessionConfig::new().with_target_partitions(threads);
+    // Texts are written as the types that all readers know.
+    config.options_mut().execution.parquet.schema_force_view_types = false;
     let mut runtime = RuntimeEnvBuilder::new();
     if let Some(bytes) = options.memory_bytes {
-        runtime = runtime.with_memory_limit(bytes, 1.0);
+        // Each sort gets its share. A join of sorted sides can go to disk, a table of hashes cannot; it is planned for two or more.
+        let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), BIGGEST);
+        runtime = runtime.with_memory_pool(Arc::new(pool));
+        config = config.with_target_partitions(threads.max(2));
+        config.options_mut().optimizer.prefer_hash_join = false;
+        let reserved = &mut config.options_mut().execution.sort_spill_reservation_bytes;
+        *reserved = (*reserved).min(bytes / (8 * threads.max(2)));
     }
-    let config = SessionConfig::new().with_target_partitions(options.threads.max(1));
     Ok(SessionContext::new_with_config_rt(config, runtime.build_arc()?))
-}
-
-/// An error of ours that came through the query, or the query's own.
-fn failed(error: DataFusionError) -> ScoreError {
-    match error {
-        DataFusionError::External(cause) => match cause.downcast::<ScoreError>() {
-            Ok(ours) => *ours,
-            Err(cause) => ScoreError::Query { problem: cause.to_string() },
-        },
-        other => ScoreError::Query { problem: other.strip_backtrace() },
-    }
 }

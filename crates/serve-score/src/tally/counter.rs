@@ -190,7 +190,7 @@ fn column<N: Number>(meter: &Meter, edges: Option<&Edges>, values: &[N]) -> Colu
     let mut tally = ranges(meter.bounds, values);
     tally.counts = counts(&meter.kind, edges, values);
     if let Kind::Categories { codes, .. } = &meter.kind {
-        tally.unknown = tally.counts.get(codes.len() as i32);
+        tally.unknown = tally.counts.get(i32::try_from(codes.len()).unwrap_or(i32::MAX));
     }
     tally
 }

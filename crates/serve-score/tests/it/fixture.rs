@@ -21,7 +21,7 @@ use serve_score::{Job, Output, PinnedModel, PlanOptions, Progress, ScoreError, S
 /// A folder with a registry in it.
 pub(crate) struct Fixture {
     folder: tempfile::TempDir,
-    pub(crate) registry: Registry,
+    pub(crate) registry: Arc<Registry>,
 }
 
 impl Fixture {
@@ -31,7 +31,7 @@ impl Fixture {
         for bundle in [plain("v1", 0.0), plain("v2", 0.5), typed(), referenced()] {
             directory.publish(&bundle, "tests").expect("publishes");
         }
-        let registry = Registry::open(folder.path().join("registry")).expect("opens");
+        let registry = Arc::new(Registry::open(folder.path().join("registry")).expect("opens"));
         Self { folder, registry }
     }
 

@@ -11,7 +11,7 @@ use serve_score::{Job, Progress, Source, location};
 
 use crate::fixture::{Fixture, batch, bits, parquet, read_parquet, served};
 
-const ROWS: usize = 20_000;
+pub(crate) const ROWS: usize = 20_000;
 
 fn numbers(salt: u64) -> impl Iterator<Item = f64> {
     let mut state = salt;
@@ -21,14 +21,14 @@ fn numbers(salt: u64) -> impl Iterator<Item = f64> {
     })
 }
 
-fn rows() -> RecordBatch {
+pub(crate) fn rows() -> RecordBatch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values((0_i64..).take(ROWS)));
     let a: ArrayRef = Arc::new(Float64Array::from_iter_values(numbers(1).take(ROWS)));
     let b: ArrayRef = Arc::new(Float64Array::from_iter_values(numbers(2).take(ROWS)));
     batch(vec![("id", ids), ("b", b), ("a", a)])
 }
 
-fn expected(fixture: &Fixture, model: &str) -> Vec<u64> {
+pub(crate) fn expected(fixture: &Fixture, model: &str) -> Vec<u64> {
     let model = fixture.model(model);
     let score = |(a, b)| {
         let row = [("a", Value::Number(a)), ("b", Value::Number(b))];
@@ -37,7 +37,7 @@ fn expected(fixture: &Fixture, model: &str) -> Vec<u64> {
     numbers(1).zip(numbers(2)).take(ROWS).map(score).collect()
 }
 
-fn csv(rows: &RecordBatch) -> Vec<u8> {
+pub(crate) fn csv(rows: &RecordBatch) -> Vec<u8> {
     let mut text = Vec::new();
     arrow_csv::Writer::new(&mut text).write(rows).expect("writes");
     text

@@ -5,6 +5,7 @@ mod fixture;
 mod formats;
 mod outputs;
 mod plans;
+mod queries;
 mod rejects;
 mod resume;
 mod tallies;

@@ -1,0 +1,3 @@
+//! `serve-cluster`: scores files on several machines.
+
+fn main() {}
