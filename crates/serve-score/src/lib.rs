@@ -12,6 +12,7 @@
 //! | [`scorer`] | a batch of rows to a batch of answers and rejects |
 //! | [`reject`] | rows that got no answer |
 //! | [`tally`] | what is counted of rows, for reports |
+//! | [`log`], [`replay`](mod@replay) | logged predictions; them scored once more by another version |
 //! | [`report`], [`digest`](mod@digest) | what a job came to, as JSON and as a page; of which files |
 //! | [`sink`] | output files that appear when they are whole |
 //! | [`job`] | all of it on threads, with bounded memory |
@@ -23,10 +24,12 @@ pub mod error;
 pub mod format;
 pub mod job;
 pub mod location;
+pub mod log;
 pub mod model;
 pub mod part;
 pub mod plan;
 pub mod reject;
+pub mod replay;
 pub mod report;
 pub mod scorer;
 pub mod sink;

@@ -5,9 +5,10 @@
 mod bars;
 mod column;
 mod html;
-mod page;
+pub(crate) mod page;
 mod picture;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -29,7 +30,7 @@ use crate::tally::{Reason, Tally};
 pub const FORMAT: u32 = 1;
 
 /// The program in whose name reports are written.
-const PROGRAM: &str = concat!("serve-score ", env!("CARGO_PKG_VERSION"));
+pub(crate) const PROGRAM: &str = concat!("serve-score ", env!("CARGO_PKG_VERSION"));
 
 /// Kinds of reason that a report lists.
 const REASONS: usize = 50;
@@ -48,7 +49,7 @@ pub struct Report {
     /// What scored.
     pub model: ModelReport,
     /// What decided the rows, by option.
-    pub options: Vec<(String, String)>,
+    pub options: BTreeMap<String, String>,
     /// What was read.
     pub input: Files,
     /// What was written.
@@ -198,7 +199,7 @@ impl Report {
             program: PROGRAM,
             created: now(),
             model: ModelReport::new(plan.model()),
-            options,
+            options: options.into_iter().collect(),
             input,
             output,
             rows: Rows { read: summary.rows, answered, rejected: summary.rejected, reasons },

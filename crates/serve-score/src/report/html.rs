@@ -107,7 +107,7 @@ fn rejects(report: &Report, page: &mut Page) {
         let column = if reason.column.is_empty() { "the row" } else { &reason.column };
         vec![Escaped(column).to_string(), Escaped(&reason.reason).to_string(), count(reason.rows)]
     });
-    page.table(&["column", "reason", "rows"], rows);
+    page.words(&["column", "reason", "rows"], rows);
 }
 
 fn features(report: &Report, page: &mut Page) {
@@ -185,7 +185,7 @@ fn files(title: &str, files: &Files, page: &mut Page) {
             format!("<code>{digest}</code>"),
         ]
     });
-    page.table(&["file", "size", "SHA-256"], rows);
+    page.words(&["file", "size", "SHA-256"], rows);
     if files.files.len() > FILES {
         page.push(format_args!("<p class=\"faint\">and {} more</p>", files.files.len() - FILES));
     }

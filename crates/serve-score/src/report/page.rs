@@ -60,9 +60,20 @@ impl Page {
         self.push("</div>");
     }
 
-    /// A table of cells that are HTML already.
+    /// A table of figures; its cells are HTML already.
     pub(crate) fn table(&mut self, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-        self.push("<table><thead><tr>");
+        self.push("<table>");
+        self.cells(heads, rows);
+    }
+
+    /// A table of words.
+    pub(crate) fn words(&mut self, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+        self.push("<table class=\"words\">");
+        self.cells(heads, rows);
+    }
+
+    fn cells(&mut self, heads: &[&str], rows: impl Iterator<Item = Vec<String>>) {
+        self.push("<thead><tr>");
         heads.iter().for_each(|head| self.push(format_args!("<th>{}</th>", Escaped(head))));
         self.push("</tr></thead><tbody>");
         for row in rows {
