@@ -93,6 +93,11 @@ impl Progress {
         self.rejected.store(rejected, Ordering::Relaxed);
     }
 
+    /// Where bytes that were read are counted.
+    pub(crate) fn bytes_read(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
+    }
+
     /// Counts rows that were written.
     pub fn add(&self, rows: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);

@@ -109,6 +109,24 @@ impl Plan {
         Ok((Self { model, columns, inputs, kept, texts, explain, gauge, schema }, bindings))
     }
 
+    /// For columns that are the inputs of the signature already, in order; rejects are counted.
+    pub(crate) fn of_inputs(model: PinnedModel) -> Result<Self, ScoreError> {
+        let columns: Vec<String> = model.pipeline().signature().names().map(str::to_owned).collect();
+        let inputs = (0..columns.len()).collect();
+        let gauge = Some(Arc::new(Gauge::new(&model, None)));
+        let schema = output_schema(&model, Vec::new(), false)?;
+        Ok(Self {
+            model,
+            columns,
+            inputs,
+            kept: Vec::new(),
+            texts: Texts::Values,
+            explain: false,
+            gauge,
+            schema,
+        })
+    }
+
     /// The model.
     #[must_use]
     pub fn model(&self) -> &PinnedModel {
