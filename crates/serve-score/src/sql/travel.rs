@@ -75,7 +75,7 @@ pub fn encode_table(table: &dyn TableProvider) -> Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// When it is no table of ours.
-pub fn decode_table(bytes: &[u8]) -> Result<Arc<dyn TableProvider>> {
+pub fn decode_table(bytes: &[u8], _: &Arc<Models>) -> Result<Arc<dyn TableProvider>> {
     Ok(Arc::new(RowsTable(Arc::new(rows(&read(bytes)?)?))))
 }
 
@@ -92,7 +92,7 @@ pub fn encode_plan(plan: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> {
 ///
 /// # Errors
 /// When it is no plan of ours.
-pub fn decode_plan(bytes: &[u8]) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn decode_plan(bytes: &[u8], _: &Arc<Models>) -> Result<Arc<dyn ExecutionPlan>> {
     let scan: Scan = read(bytes)?;
     Ok(Arc::new(RowsScan::new(Arc::new(rows(&scan)?), scan.projection)?))
 }
