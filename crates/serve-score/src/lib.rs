@@ -12,6 +12,7 @@
 //! | [`scorer`] | a batch of rows to a batch of answers and rejects |
 //! | [`reject`] | rows that got no answer |
 //! | [`sink`] | output files that appear when they are whole |
+//! | [`spread`] | shares of a job that other processes score |
 //! | [`job`] | all of it on threads, with bounded memory |
 //! | [`sql`] | models as functions of DataFusion's queries |
 
@@ -27,6 +28,7 @@ pub mod reject;
 pub mod scorer;
 pub mod sink;
 pub mod source;
+pub mod spread;
 pub mod sql;
 
 pub use error::{Fault, ScoreError};

@@ -19,6 +19,7 @@ mod function;
 mod parquet;
 mod query;
 mod scan;
+mod shares;
 mod table;
 mod travel;
 
@@ -41,7 +42,9 @@ pub use failure::{failure, remote};
 use function::{Kind, ModelFunction};
 pub use query::{QueryOptions, QuerySummary, TABLE, planned, query, write};
 pub use table::register_input;
-pub use travel::{decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table};
+pub use travel::{
+    decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table, shares_table,
+};
 
 /// Reasons that are kept for rows without an answer.
 const REASONS: usize = 20;
