@@ -36,7 +36,7 @@ pub struct Local;
 
 impl Engine for Local {
     fn score(&self, job: Job, options: &RunOptions, progress: &Progress) -> Result<Summary, ScoreError> {
-        job.run(options, progress, None)
+        job.run(options, progress)
     }
 
     fn query(

@@ -38,6 +38,7 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
         map: args.map.clone(),
         keep: args.keep.clone().unwrap_or(Keep::None),
         explain: args.explain,
+        ..PlanOptions::default()
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
     match output {

@@ -31,6 +31,7 @@
 //! | [`explain`] | what each input added to a score, and what a model makes of its inputs as a whole |
 //! | [`response`] | the answer as adapters write it |
 //! | [`manifest`], [`bundle`], [`golden`], [`envelope`] | one version of one model as bytes, with its proof |
+//! | [`reference`](mod@reference), [`drift`] | how the training data was distributed, and how far other values are from that |
 //! | [`duration`], [`size`], [`name`], [`digest`] | values that configuration and files share |
 //! | [`naive`] | a slow evaluator that shares no code with the engine, to prove it |
 
@@ -40,6 +41,7 @@ pub mod decision;
 pub mod digest;
 #[doc(hidden)]
 pub mod doctest;
+pub mod drift;
 pub mod duration;
 pub mod engine;
 pub mod ensemble;

@@ -11,9 +11,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use serve_core::BatchPrediction;
-
-use crate::convert::Matrix;
 use crate::error::ScoreError;
 use crate::location::InputFile;
 use crate::model::PinnedModel;
@@ -23,6 +20,7 @@ use crate::reject::MaxRejects;
 use crate::scorer::{Scored, Scorer};
 use crate::sink::Output;
 use crate::source::{BATCH_ROWS, Batch, Binding, Piece, Pieces, Source};
+use crate::tally::Tally;
 use order::{Order, Turn};
 use written::Written;
 
@@ -118,12 +116,6 @@ impl Progress {
     }
 }
 
-/// Sees what is scored, on the thread that scored it and in no order.
-pub trait Observer: Sync {
-    /// A batch: the inputs as the engine took them, before policies for missing values, and what was predicted.
-    fn observe(&self, inputs: &Matrix, predictions: &BatchPrediction, scored: &Scored);
-}
-
 /// How a job runs.
 #[derive(Debug, Clone)]
 pub struct RunOptions {
@@ -177,6 +169,8 @@ pub struct Summary {
     pub rejects: Option<PathBuf>,
     /// How long it took.
     pub elapsed: Duration,
+    /// What was counted, where the plan asked for it and there were rows.
+    pub tally: Option<Tally>,
 }
 
 /// A planned job.
@@ -226,18 +220,13 @@ impl Job {
     ///
     /// # Errors
     /// When the input is broken, the output cannot be written, too many rows are rejected, or the job is stopped.
-    pub fn run(
-        self,
-        options: &RunOptions,
-        progress: &Progress,
-        observer: Option<&dyn Observer>,
-    ) -> Result<Summary, ScoreError> {
+    pub fn run(self, options: &RunOptions, progress: &Progress) -> Result<Summary, ScoreError> {
         let began = Instant::now();
         let written = Written::begin(options, self.plan.schema(), &self.facts(options)?, progress)?;
-        let summary = |rejects| {
+        let summary = |(rejects, tally)| {
             let (rows, rejected, earlier_rows) =
                 (progress.rows(), progress.rejected(), progress.earlier_rows());
-            Summary { rows, earlier_rows, rejected, rejects, elapsed: began.elapsed() }
+            Summary { rows, earlier_rows, rejected, rejects, elapsed: began.elapsed(), tally }
         };
         if written.is_published() {
             return written.finish(progress).map(summary);
@@ -251,7 +240,6 @@ impl Job {
             pieces: Mutex::new(Taken { next: 0, pieces, cuts }),
             order: Order::new(written, options, progress),
             progress,
-            observer,
         };
         let threads = options.threads.max(1);
         std::thread::scope(|scope| {
@@ -336,8 +324,10 @@ struct Run<'a> {
     pieces: Mutex<Taken>,
     order: Order<'a>,
     progress: &'a Progress,
-    observer: Option<&'a dyn Observer>,
 }
+
+/// A piece with its number and the parts that it belongs to.
+type TakenPiece = (u64, Box<dyn Piece>, PieceCuts);
 
 impl Run<'_> {
     /// Takes pieces until there are none, or something fails.
@@ -366,10 +356,6 @@ impl Run<'_> {
                 let across = || ScoreError::software("a batch lies on both sides of a part's end");
                 let part = cuts.part_of(rows).ok_or_else(across)?;
                 let scored = scorer.score(batch)?;
-                if let Some(observer) = self.observer {
-                    let (inputs, predictions) = scorer.last();
-                    observer.observe(inputs, predictions, &scored);
-                }
                 if !self.order.put(Turn { piece: number, part }, scored)? {
                     return Ok(());
                 }
@@ -378,8 +364,8 @@ impl Run<'_> {
         }
     }
 
-    /// The next piece with its number and the parts that it belongs to; none at the end or when the job has failed.
-    fn take_piece(&self) -> Result<Option<(u64, Box<dyn Piece>, PieceCuts)>, ScoreError> {
+    /// The next piece; none at the end or when the job has failed.
+    fn take_piece(&self) -> Result<Option<TakenPiece>, ScoreError> {
         let mut taken = lock(&self.pieces);
         if !self.order.wait_for_window(taken.next) {
             return Ok(None);

@@ -11,6 +11,7 @@
 //! | [`convert`] | columns of Arrow to the engine's columns |
 //! | [`scorer`] | a batch of rows to a batch of answers and rejects |
 //! | [`reject`] | rows that got no answer |
+//! | [`tally`] | what is counted of rows, for reports |
 //! | [`sink`] | output files that appear when they are whole |
 //! | [`spread`] | shares of a job that other processes score |
 //! | [`job`] | all of it on threads, with bounded memory |
@@ -30,10 +31,11 @@ pub mod sink;
 pub mod source;
 pub mod spread;
 pub mod sql;
+pub mod tally;
 
 pub use error::{Fault, ScoreError};
 pub use format::Format;
-pub use job::{Job, Observer, Progress, Summary};
+pub use job::{Job, Progress, Summary};
 pub use location::InputFile;
 pub use model::PinnedModel;
 pub use plan::{Keep, Plan, PlanOptions};
@@ -42,3 +44,4 @@ pub use scorer::{Scored, Scorer};
 pub use sink::{Output, Sink};
 pub use source::Source;
 pub use sql::{Models, register};
+pub use tally::{Gauge, Tally};

@@ -269,7 +269,7 @@ fn objects(place: &str) -> io::Result<Vec<InputFile>> {
         let below = object.key().strip_prefix(prefix.trim_matches('/')).unwrap_or_default();
         let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
         let partition = folders.split('/').filter_map(partition_of).collect();
-        let stamp = object.stamp();
+        let stamp = Some(object.stamp());
         InputFile { bytes: Some(object.len()), stamp, partition, place: Place::Object(object) }
     };
     Ok(object::list(store, bucket, prefix)?.into_iter().map(file).collect())

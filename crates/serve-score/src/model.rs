@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use serve_core::reference::Reference;
 use serve_core::{Digest, Explainer, Manifest, ModelName, ModelVersion, Pipeline};
 use serve_registry::registry::ToReference;
 use serve_registry::{Deployment, Explanations, Registry};
@@ -13,6 +14,7 @@ use crate::error::ScoreError;
 #[derive(Debug, Clone)]
 pub struct PinnedModel {
     deployment: Arc<Deployment>,
+    reference: Option<Arc<Reference>>,
 }
 
 impl PinnedModel {
@@ -21,7 +23,7 @@ impl PinnedModel {
     /// # Errors
     /// [`ScoreError::Model`].
     pub fn resolve(registry: &Registry, reference: impl ToReference) -> Result<Self, ScoreError> {
-        Ok(Self { deployment: registry.deployment(reference)? })
+        Ok(Self { deployment: registry.deployment(reference)?, reference: None })
     }
 
     /// As [`resolve`](Self::resolve), with what explains its answers.
@@ -38,6 +40,27 @@ impl PinnedModel {
                 Err(ScoreError::Unexplainable { model: model.to_string(), source: source.clone() })
             }
         }
+    }
+
+    /// The same model with its training window, where its bundle has one; the bundle is read once more for it.
+    ///
+    /// # Errors
+    /// [`ScoreError::Registry`].
+    pub fn with_reference(self, registry: &Registry) -> Result<Self, ScoreError> {
+        let failed = |reason: String| ScoreError::Registry { reason };
+        let bundle = registry.storage().bundle(self.name(), self.version());
+        let bundle = bundle.map_err(|error| failed(error.to_string()))?;
+        if bundle.digest() != self.digest() {
+            return Err(failed("they have changed since they were loaded".to_owned()));
+        }
+        let reference = bundle.reference().map_err(|error| failed(error.to_string()))?;
+        Ok(Self { reference: reference.map(Arc::new), ..self })
+    }
+
+    /// How its training data was distributed, where that is known and was asked for.
+    #[must_use]
+    pub fn reference(&self) -> Option<&Reference> {
+        self.reference.as_deref()
     }
 
     /// Its name.

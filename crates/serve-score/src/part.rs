@@ -19,6 +19,8 @@ mod writer;
 use serde::{Deserialize, Serialize};
 use serve_core::Digest;
 
+use crate::tally::Tally;
+
 pub use assembly::{Assembly, Staged};
 pub(crate) use cuts::{Cuts, PieceCuts};
 pub use facts::{InputFacts, JobFacts};
@@ -46,6 +48,9 @@ pub struct FinishedPart {
     pub bytes: u64,
     /// Digest of the file of answers.
     pub sha256: Digest,
+    /// What was counted of its rows, where that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tally: Option<Tally>,
 }
 
 impl FinishedPart {

@@ -14,6 +14,7 @@ use crate::format::Format;
 use crate::location::InputFile;
 use crate::model::PinnedModel;
 use crate::source::{Binding, Header, Source, Unbound, all_columns};
+use crate::tally::Gauge;
 
 /// Names that a message lists.
 const LISTED: usize = 20;
@@ -48,6 +49,8 @@ pub struct PlanOptions {
     pub keep: Keep,
     /// Whether the contributions of the features are written.
     pub explain: bool,
+    /// Whether rows are counted for a report, against the model's [reference](PinnedModel::with_reference) where it was read.
+    pub tally: bool,
 }
 
 /// How a job's rows become answers.
@@ -62,6 +65,7 @@ pub struct Plan {
     pub(crate) kept: Vec<usize>,
     pub(crate) texts: Texts,
     pub(crate) explain: bool,
+    gauge: Option<Arc<Gauge>>,
     schema: SchemaRef,
 }
 
@@ -100,7 +104,9 @@ impl Plan {
         same_types(source, &bindings, &kept, &kept_fields)?;
         let schema = output_schema(&model, kept_fields, options.explain)?;
         let texts = if source.format() == Format::Csv { Texts::Cells } else { Texts::Values };
-        Ok((Self { model, columns, inputs, kept, texts, explain: options.explain, schema }, bindings))
+        let gauge = options.tally.then(|| Arc::new(Gauge::new(&model, model.reference())));
+        let explain = options.explain;
+        Ok((Self { model, columns, inputs, kept, texts, explain, gauge, schema }, bindings))
     }
 
     /// With the output's columns as another process planned them, of which this one sees other files.
@@ -126,6 +132,12 @@ impl Plan {
     pub fn matched(&self) -> impl Iterator<Item = (&str, &str)> {
         let columns = self.inputs.iter().map(|&at| self.columns[at].as_str());
         self.model.pipeline().signature().names().zip(columns)
+    }
+
+    /// By what rows are counted, where they are.
+    #[must_use]
+    pub fn gauge(&self) -> Option<&Arc<Gauge>> {
+        self.gauge.as_ref()
     }
 
     /// The output's columns.

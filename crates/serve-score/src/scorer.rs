@@ -13,6 +13,7 @@ use crate::error::ScoreError;
 use crate::plan::Plan;
 use crate::reject::Reject;
 use crate::source::{BATCH_ROWS, Batch};
+use crate::tally::{Counted, Counter, Tally};
 
 /// What became of a batch.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub struct Scored {
     pub answers: RecordBatch,
     /// The others, in order.
     pub rejects: Vec<Reject>,
+    /// What was counted of all of them, where the plan asks for it.
+    pub tally: Option<Tally>,
 }
 
 /// Scores batches for one thread; what it needs is kept from batch to batch.
@@ -34,6 +37,7 @@ pub struct Scorer {
     matrix: Matrix,
     wrong: Vec<Wrong>,
     predictions: BatchPrediction,
+    counter: Option<Counter>,
 }
 
 impl Scorer {
@@ -44,6 +48,7 @@ impl Scorer {
         let labels = manifest.decision.labels(&manifest.target).to_vec();
         let versions = versions(manifest.version.as_str(), BATCH_ROWS);
         Self {
+            counter: plan.gauge().cloned().map(Counter::new),
             plan,
             labels,
             versions,
@@ -51,12 +56,6 @@ impl Scorer {
             wrong: Vec::new(),
             predictions: BatchPrediction::new(),
         }
-    }
-
-    /// The numbers of the last batch, and what was predicted of them.
-    #[must_use]
-    pub fn last(&self) -> (&Matrix, &BatchPrediction) {
-        (&self.matrix, &self.predictions)
     }
 
     /// Scores a batch.
@@ -83,7 +82,17 @@ impl Scorer {
             rejects.extend(batch.broken);
             rejects.sort_by_key(|reject| reject.row);
         }
-        Ok(Scored { read: batch.read, answers, rejects })
+        let tally = self.counter.as_mut().map(|counter| {
+            counter.count(&Counted {
+                read: batch.read,
+                matrix: &self.matrix,
+                wrong: &self.wrong,
+                predictions: &self.predictions,
+                failed: &failed,
+                rejects: &rejects,
+            })
+        });
+        Ok(Scored { read: batch.read, answers, rejects, tally })
     }
 
     /// The rows that fail, in order.

@@ -32,6 +32,7 @@ pub struct Spread {
     pub(crate) map: Vec<(String, String)>,
     pub(crate) keep: Vec<String>,
     pub(crate) explain: bool,
+    pub(crate) tally: bool,
     pub(crate) format: Format,
     pub(crate) files: Vec<Located>,
     pub(crate) layout: PartLayout,
@@ -84,7 +85,7 @@ impl Spread {
         files.iter().try_for_each(unchanged)?;
         let source = Source::open(files, Some(self.format))?;
         let keep = Keep::Columns(self.keep.clone());
-        let options = PlanOptions { map: self.map.clone(), keep, explain: self.explain };
+        let options = PlanOptions { map: self.map.clone(), keep, explain: self.explain, tally: self.tally };
         let (plan, bindings) = Plan::new(model, &source, &options)?;
         let plan = plan.with_schema(schema)?;
         let mut pieces = source.read(bindings, Arc::default());

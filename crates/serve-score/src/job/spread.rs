@@ -52,6 +52,7 @@ impl Job {
             map: self.options.map.clone(),
             keep: kept.collect(),
             explain: self.options.explain,
+            tally: self.options.tally,
             format: self.source.format(),
             files,
             layout: parts.layout().clone(),
@@ -70,9 +71,9 @@ impl Job {
             parts.remove();
             return Err(error);
         }
-        let rejects = Written::Parts(parts).finish(progress)?;
+        let (rejects, tally) = Written::Parts(parts).finish(progress)?;
         let (rows, rejected) = (progress.rows(), progress.rejected());
-        Ok(Summary { rows, earlier_rows: 0, rejected, rejects, elapsed: began.elapsed() })
+        Ok(Summary { rows, earlier_rows: 0, rejected, rejects, elapsed: began.elapsed(), tally })
     }
 }
 

@@ -11,11 +11,19 @@ use crate::part::{Assembly, Begun, FinishedPart, JobFacts, PartLayout, PartWrite
 use crate::reject::RejectsFile;
 use crate::scorer::Scored;
 use crate::sink::{Output, OutputPlace, Sink, check_free};
+use crate::tally::Tally;
 
 /// See the module.
 pub(super) enum Written {
-    Stream { sink: Box<Sink>, rejects: RejectsFile },
+    Stream(Box<Stream>),
     Parts(Box<Parts>),
+}
+
+/// Standard output under way.
+pub(super) struct Stream {
+    sink: Sink,
+    rejects: RejectsFile,
+    tally: Option<Tally>,
 }
 
 /// Parts under way.
@@ -49,13 +57,13 @@ impl Written {
             ));
         }
         let rejects = RejectsFile::new(options.rejects.clone(), options.output.overwrite)?;
-        Ok(Self::Stream { sink: Box::new(options.output.open(schema)?), rejects })
+        Ok(Self::Stream(Box::new(Stream { sink: options.output.open(schema)?, rejects, tally: None })))
     }
 
     /// The part that is written, and the first row behind what is finished.
     pub(super) fn position(&self) -> (u64, u64) {
         match self {
-            Self::Stream { .. } => (0, 1),
+            Self::Stream(_) => (0, 1),
             Self::Parts(parts) => parts.position(),
         }
     }
@@ -75,22 +83,24 @@ impl Written {
     /// Writes what became of rows of the part that is written; true when it is finished by that.
     pub(super) fn write(&mut self, scored: &Scored) -> Result<bool, ScoreError> {
         match self {
-            Self::Stream { sink, rejects } => {
-                sink.write(&scored.answers)?;
-                rejects.write(&scored.rejects)?;
+            Self::Stream(stream) => {
+                stream.sink.write(&scored.answers)?;
+                stream.rejects.write(&scored.rejects)?;
+                Tally::add(&mut stream.tally, scored.tally.as_ref());
                 Ok(false)
             }
             Self::Parts(parts) => parts.write(scored),
         }
     }
 
-    /// Ends it: it appears under its name. Gives back where the rejects are.
-    pub(super) fn finish(self, progress: &Progress) -> Result<Option<PathBuf>, ScoreError> {
+    /// Ends it: it appears under its name. Gives back where the rejects are, and what was counted.
+    pub(super) fn finish(self, progress: &Progress) -> Result<(Option<PathBuf>, Option<Tally>), ScoreError> {
         match self {
-            Self::Stream { sink, rejects } => {
+            Self::Stream(stream) => {
+                let Stream { sink, rejects, tally } = *stream;
                 let rejects = rejects.finish()?;
                 sink.finish()?;
-                Ok(rejects)
+                Ok((rejects, tally))
             }
             Self::Parts(parts) => parts.finish(progress),
         }
@@ -206,11 +216,13 @@ impl Parts {
         self.state.note(part)
     }
 
-    fn finish(mut self, progress: &Progress) -> Result<Option<PathBuf>, ScoreError> {
+    fn finish(mut self, progress: &Progress) -> Result<(Option<PathBuf>, Option<Tally>), ScoreError> {
         match self.publish() {
             Ok(rejects) => {
+                let mut tally = None;
+                self.state.parts().iter().for_each(|part| Tally::add(&mut tally, part.tally.as_ref()));
                 self.state.remove();
-                Ok(rejects)
+                Ok((rejects, tally))
             }
             Err(error) => {
                 self.give_up(&error, progress);

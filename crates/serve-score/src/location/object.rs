@@ -108,8 +108,8 @@ impl Object {
         Arc::clone(&self.store)
     }
 
-    pub(super) fn stamp(&self) -> Option<String> {
-        Some(self.tag.clone().unwrap_or_else(|| self.modified.clone()))
+    pub(super) fn stamp(&self) -> String {
+        self.tag.clone().unwrap_or_else(|| self.modified.clone())
     }
 
     pub(crate) fn len(&self) -> u64 {

@@ -14,7 +14,7 @@ use super::FinishedPart;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Note {
     /// A part was finished.
-    Part(FinishedPart),
+    Part(Box<FinishedPart>),
     /// The output was made whole in the file or folder of this inode, and is about to get its name.
     Publishing(u64),
 }

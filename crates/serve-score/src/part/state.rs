@@ -137,7 +137,7 @@ impl State {
     /// When the note cannot be written.
     pub fn note(&mut self, part: FinishedPart) -> Result<(), ScoreError> {
         // The names of the part's files have to be there as long as its note.
-        let noted = sync(&self.folder).and_then(|()| self.journal.note(&Note::Part(part.clone())));
+        let noted = sync(&self.folder).and_then(|()| self.journal.note(&Note::Part(Box::new(part.clone()))));
         noted.map_err(|error| ScoreError::output(&self.output, error))?;
         self.parts.push(part);
         Ok(())
@@ -167,7 +167,7 @@ impl State {
     fn read(&mut self, notes: Vec<Note>) {
         for note in notes {
             match note {
-                Note::Part(part) => self.parts.push(part),
+                Note::Part(part) => self.parts.push(*part),
                 Note::Publishing(inode) => self.publishing = Some(inode),
             }
         }

@@ -17,6 +17,7 @@ use crate::format::Format;
 use crate::reject::Reject;
 use crate::scorer::Scored;
 use crate::sink::Encoder;
+use crate::tally::Tally;
 
 /// What all parts of one output have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,6 +127,7 @@ impl PartWriter {
             rejects: layout.rejects.then_some(rejects),
             bytes: 0,
             sha256: Digest::from_bytes([0; 32]),
+            tally: None,
         };
         Ok(Self { part, paths, encoder, file, seen, keeps_rejects: layout.rejects, rejects: None })
     }
@@ -148,6 +150,7 @@ impl PartWriter {
         self.part.read += scored.read;
         self.part.answered += scored.answers.num_rows() as u64;
         self.part.rejected += scored.rejects.len() as u64;
+        Tally::add(&mut self.part.tally, scored.tally.as_ref());
         if self.keeps_rejects && !scored.rejects.is_empty() {
             self.reject(&scored.rejects)?;
         }

@@ -9,6 +9,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::properties::WriterProperties;
 use serve_core::doctest::logistic;
 use serve_core::link::LinkFunction;
+use serve_core::reference::{Distribution, Reference};
 use serve_core::{
     Bundle, Datatype, Estimator, Input, LinearModel, Link, MissingPolicy, Model, Range, Signature, Value,
     naive,
@@ -27,7 +28,7 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let directory = Directory::create(folder.path().join("registry").as_path()).expect("a registry");
-        for bundle in [plain("v1", 0.0), plain("v2", 0.5), typed()] {
+        for bundle in [plain("v1", 0.0), plain("v2", 0.5), typed(), referenced()] {
             directory.publish(&bundle, "tests").expect("publishes");
         }
         let registry = Arc::new(Registry::open(folder.path().join("registry")).expect("opens"));
@@ -61,6 +62,7 @@ impl Fixture {
         } else {
             self.model(reference)
         };
+        let model = if options.tally { model.with_reference(&self.registry)? } else { model };
         Job::plan(model, source, options)
     }
 
@@ -74,7 +76,7 @@ impl Fixture {
     ) -> Result<Summary, ScoreError> {
         let options = PlanOptions { keep: keep.parse().expect("never fails"), ..PlanOptions::default() };
         let job = self.job(reference, input, &options)?;
-        job.run(&self.run(output)?, &Progress::default(), None)
+        job.run(&self.run(output)?, &Progress::default())
     }
 
     pub(crate) fn run(&self, output: &str) -> Result<RunOptions, ScoreError> {
@@ -99,6 +101,35 @@ impl Fixture {
 /// A logistic regression over `a` and `b`.
 fn plain(version: &str, intercept: f64) -> Bundle {
     logistic("plain", version, intercept).build().expect("proves")
+}
+
+/// The training values of `a` and of `b` that [`referenced`] has seen.
+pub(crate) fn training(row: u32) -> (f64, f64) {
+    (f64::from(row) / 100.0, f64::from(row % 3))
+}
+
+/// As `plain`, with a training window of 256 rows.
+fn referenced() -> Bundle {
+    let rows = 0..256_u32;
+    let score = |row: u32| {
+        let (a, b) = training(row);
+        1.0 / (1.0 + (-(a + 2.0 * b)).exp())
+    };
+    let reference = Reference {
+        rows: 256,
+        window: None,
+        features: vec![
+            Distribution::of("a", rows.clone().map(|row| training(row).0)),
+            Distribution::of("b", rows.clone().map(|row| training(row).1)),
+        ],
+        scores: vec![
+            Distribution::of("down", rows.clone().map(|row| 1.0 - score(row))),
+            Distribution::of("up", rows.map(score)),
+        ],
+    };
+    let mut builder = logistic("referenced", "v1", 0.0);
+    builder.reference = Some(reference);
+    builder.build().expect("proves")
 }
 
 /// A model whose inputs are of all types: `x` may be missing, `city` is text, `age` a whole number from 0 to 120, `member` a truth

@@ -191,7 +191,7 @@ fn one_thread_or_many_write_the_same_bytes() {
         let output = format!("t{threads}.csv");
         let job = fixture.job("plain", &fixture.path("rows.csv"), &PlanOptions::default()).expect("plans");
         let options = RunOptions { threads, waiting_bytes: 1, ..fixture.run(&output).expect("an output") };
-        job.run(&options, &Progress::default(), None).expect("scores");
+        job.run(&options, &Progress::default()).expect("scores");
         written.push(fixture.read(&output));
     }
     assert!(written[0] == written[1] && written[1] == written[2]);

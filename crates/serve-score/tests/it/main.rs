@@ -8,3 +8,4 @@ mod plans;
 mod queries;
 mod rejects;
 mod resume;
+mod tallies;

@@ -22,7 +22,7 @@ fn an_output_that_exists_is_kept_unless_it_may_be_replaced() {
     assert_eq!((error.fault(), fixture.read("out.csv").as_str()), (Fault::Output, "mine"));
     let output = Output::new(&fixture.path("out.csv").to_string_lossy(), None, true).expect("an output");
     let job = fixture.job("plain", &input, &PlanOptions::default()).expect("plans");
-    job.run(&RunOptions::new(output), &Progress::default(), None).expect("scores");
+    job.run(&RunOptions::new(output), &Progress::default()).expect("scores");
     assert_eq!(fixture.read("out.csv").lines().count(), 4);
 }
 
@@ -37,7 +37,7 @@ fn a_folder_is_written_in_parts() {
             &input,
             &PlanOptions { keep: "id".parse().expect("never fails"), ..PlanOptions::default() },
         )?;
-        job.run(&RunOptions::new(Output { part_rows, ..output }), &Progress::default(), None)
+        job.run(&RunOptions::new(Output { part_rows, ..output }), &Progress::default())
     };
     write(false, 10_000).expect("scores");
     let parts = |name: &str| read_parquet(&fixture.path("out").join(name)).num_rows();
@@ -56,7 +56,7 @@ fn a_job_that_is_stopped_leaves_nothing() {
     let job = fixture.job("plain", &input, &PlanOptions::default()).expect("plans");
     let progress = Progress::default();
     progress.stop();
-    let error = job.run(&fixture.run("out.csv").expect("an output"), &progress, None).expect_err("stopped");
+    let error = job.run(&fixture.run("out.csv").expect("an output"), &progress).expect_err("stopped");
     assert_eq!(error.fault(), Fault::Interrupted);
     assert_eq!(fixture.names(), ["registry", "rows.csv"]);
 }
@@ -91,7 +91,7 @@ fn contributions_are_those_of_the_explainer() {
     let input = fixture.text("rows.csv", rows(100));
     let options = PlanOptions { explain: true, ..PlanOptions::default() };
     let job = fixture.job("plain", &input, &options).expect("plans");
-    job.run(&fixture.run("out.parquet").expect("an output"), &Progress::default(), None).expect("scores");
+    job.run(&fixture.run("out.parquet").expect("an output"), &Progress::default()).expect("scores");
     let answers = read_parquet(&fixture.path("out.parquet"));
     let model = serve_score::PinnedModel::resolve_explained(&fixture.registry, "plain").expect("explains");
     let explainer: &Explainer = model.explainer().expect("was resolved with it");

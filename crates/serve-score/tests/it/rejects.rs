@@ -134,7 +134,7 @@ fn too_many_rejects_fail_the_job_and_leave_nothing() {
         let output = format!("out{}.csv", limit.trim_end_matches('%'));
         let mut options = fixture.run(&output).expect("an output");
         options.max_rejects = Some(limit.parse().expect("a limit"));
-        match job.run(&options, &Progress::default(), None) {
+        match job.run(&options, &Progress::default()) {
             Ok(_) => assert!(!fails && fixture.path(&output).exists(), "{limit}"),
             Err(error) => {
                 assert!(fails && error.fault() == Fault::Data, "{limit}: {error}");

@@ -49,7 +49,7 @@ impl<'f> Resumed<'f> {
         (options.threads, options.ordered, options.resume) = (self.threads, self.ordered, resume);
         "plain@v1".clone_into(&mut options.asked);
         options.max_rejects = ends.then_some(serve_score::MaxRejects::Rows(0));
-        let ran = self.job().run(&options, &progress, None);
+        let ran = self.job().run(&options, &progress);
         (ran, progress.notices())
     }
 }
@@ -210,7 +210,7 @@ fn another_model_is_refused_and_a_version_of_other_content_too() {
     job.run(false, true).0.expect_err("too many rejects");
     let options = RunOptions { resume: true, ..RunOptions::new(job.output.clone()) };
     let other = fixture.job("plain@v2", &fixture.path("rows.csv"), &job.options).expect("plans");
-    let told = other.run(&options, &Progress::default(), None).expect_err("another model").to_string();
+    let told = other.run(&options, &Progress::default()).expect_err("another model").to_string();
     assert!(told.contains("the model was plain@v1, is plain@v2") && told.contains("the digest of"), "{told}");
     // The same name and version in another registry, with other content.
     let folder = Directory::create(fixture.path("other").as_path()).expect("a registry");
@@ -221,7 +221,7 @@ fn another_model_is_refused_and_a_version_of_other_content_too() {
     let files = serve_score::location::list(&fixture.path("rows.csv").to_string_lossy()).expect("lists");
     let source = serve_score::Source::open(files, None).expect("opens");
     let job = Job::plan(model, source, &job.options).expect("plans");
-    let told = job.run(&options, &Progress::default(), None).expect_err("other content").to_string();
+    let told = job.run(&options, &Progress::default()).expect_err("other content").to_string();
     assert!(told.contains("the digest of plain@v1 was ") && !told.contains("the model was"), "{told}");
 }
 
