@@ -69,8 +69,11 @@ impl fmt::Display for Told {
 impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{BEGIN}{:?}: {}", self.0.fault(), self.0)?;
-        let causes = std::iter::successors(self.0.source(), |cause| cause.source());
-        causes.into_iter().try_for_each(|cause| write!(f, ": {cause}"))?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
         f.write_str(END)
     }
 }
