@@ -19,7 +19,7 @@ use crate::model::PinnedModel;
 pub(super) struct InputsByName;
 
 impl FunctionRewrite for InputsByName {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "model_inputs_by_name"
     }
 
@@ -52,11 +52,11 @@ impl FunctionRewrite for InputsByName {
 fn inputs(model: &PinnedModel, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
     let names: Vec<&str> = model.pipeline().signature().names().collect();
     if let [wildcard] = &args[..]
-        && let Some(table) = wildcard_of(wildcard)
+        && let Some(Star(table)) = star(wildcard)
     {
         return names.iter().map(|name| column(model, name, table, schema)).collect();
     }
-    if args.iter().any(|arg| wildcard_of(arg).is_some()) {
+    if args.iter().any(|arg| star(arg).is_some()) {
         return plan_err!("{model}: * stands alone behind the model, or not at all");
     }
     let position = |arg: &Expr| name_of(arg).and_then(|name| names.iter().position(|known| *known == name));
@@ -87,10 +87,13 @@ fn inputs(model: &PinnedModel, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec
     Ok(args)
 }
 
+/// `*`, or `t.*` of a table.
+struct Star<'a>(Option<&'a TableReference>);
+
 #[expect(deprecated, reason = "the planner still makes wildcards of the * in arguments")]
-fn wildcard_of(expr: &Expr) -> Option<Option<&TableReference>> {
+fn star(expr: &Expr) -> Option<Star<'_>> {
     match expr {
-        Expr::Wildcard { qualifier, .. } => Some(qualifier.as_ref()),
+        Expr::Wildcard { qualifier, .. } => Some(Star(qualifier.as_ref())),
         _ => None,
     }
 }
