@@ -15,6 +15,7 @@
 //! | [`log`], [`replay`](mod@replay) | logged predictions; them scored once more by another version |
 //! | [`report`], [`digest`](mod@digest) | what a job came to, as JSON and as a page; of which files |
 //! | [`sink`] | output files that appear when they are whole |
+//! | [`spread`] | shares of a job that other processes score |
 //! | [`job`] | all of it on threads, with bounded memory |
 //! | [`sql`] | models as functions of DataFusion's queries |
 
@@ -34,6 +35,7 @@ pub mod report;
 pub mod scorer;
 pub mod sink;
 pub mod source;
+pub mod spread;
 pub mod sql;
 pub mod tally;
 

@@ -127,6 +127,19 @@ impl Plan {
         })
     }
 
+    /// With the output's columns as another process planned them, of which this one sees other files.
+    pub(crate) fn with_schema(self, schema: &SchemaRef) -> Result<Self, ScoreError> {
+        let fits = |own: &FieldRef, other: &FieldRef| {
+            let (from, to) = (own.data_type(), other.data_type());
+            own.name() == other.name() && (from == to || widens(from, to))
+        };
+        let (own, other) = (self.schema.fields(), schema.fields());
+        if own.len() != other.len() || !own.iter().zip(other).all(|(own, other)| fits(own, other)) {
+            return Err(ScoreError::plan("the columns are not those that the job was planned with"));
+        }
+        Ok(Self { schema: Arc::clone(schema), ..self })
+    }
+
     /// The model.
     #[must_use]
     pub fn model(&self) -> &PinnedModel {
