@@ -8,7 +8,12 @@ use std::process::Command;
 use serde_json::Value as Json;
 
 /// Crates of others that live in one place.
-const CONFINED: [&str; 26] = [
+const CONFINED: [&str; 31] = [
+    "ballista",
+    "ballista-core",
+    "ballista-executor",
+    "ballista-scheduler",
+    "datafusion-proto",
     "hyper",
     "arc-swap",
     "rusqlite",

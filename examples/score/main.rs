@@ -1,5 +1,5 @@
 //! Scores a join: prices in one Parquet file, sentiment in another, and a model that takes columns of both. Run it with
-//! `cargo run -p serve-examples --features sql --example score`.
+//! `cargo run --example score`.
 
 use std::error::Error;
 use std::fs::File;

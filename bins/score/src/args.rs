@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use serve_core::ByteSize;
 use serve_registry::RegistryUrl;
-use serve_score::{Format, Keep, MaxRejects};
+use serve_score::{Format, Keep, MaxRejects, ReportFile};
 
 /// Scores files with a registered model, with the server's answers bit for bit.
 #[derive(Debug, Parser)]
@@ -89,6 +89,15 @@ pub struct Args {
     /// batch that fills it [default: 5 million of a folder, else 1 million]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) part_rows: Option<u64>,
+
+    /// Write what the job came to: rows, rejects, histograms, missing and out-of-range values, drift from training; a page or
+    /// JSON, as the name ends in .html or .json; may stand twice
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
+    pub(crate) report: Vec<ReportFile>,
+
+    /// Leave digests of the input's and the output's files out of the report
+    #[arg(long, requires = "report")]
+    pub(crate) no_digests: bool,
 
     /// Where a job whose output is in a bucket keeps its state [default: serve-score in the user's cache]
     #[arg(long, value_name = "DIR")]

@@ -18,6 +18,7 @@ use crate::args::Args;
 use crate::config;
 use crate::engine::Engine;
 use crate::progress::Display;
+use crate::report::Reporting;
 
 /// Rows that `--dry-run` scores.
 const SAMPLE_ROWS: usize = 10;
@@ -40,7 +41,7 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
         map: args.map.clone(),
         keep: args.keep.clone().unwrap_or(Keep::None),
         explain: args.explain,
-        ..PlanOptions::default()
+        tally: !args.report.is_empty(),
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
     match output {
@@ -53,11 +54,12 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
 fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<PinnedModel, Exit> {
     let asked = args.model.as_deref().unwrap_or_default();
     let resolve = |reference: &str| {
-        if args.explain {
+        let model = if args.explain {
             PinnedModel::resolve_explained(registry, reference)
         } else {
             PinnedModel::resolve(registry, reference)
-        }
+        };
+        if args.report.is_empty() { model } else { model?.with_reference(registry) }
     };
     let begun = output.filter(|_| args.resume).and_then(Output::begun).filter(|begun| begun.asked == asked);
     let Some(begun) = begun else { return resolve(asked).map_err(exit) };
@@ -95,9 +97,13 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
     stop_at_signals(&progress)?;
     let display = Display::new(job.source(), args.quiet);
     let model = job.planned().model().to_string();
+    let reporting = Reporting::of(args, &job)?;
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
-        engine.score(job, &options, &progress)
+        match reporting {
+            Some(reporting) => reporting.run(args, engine, job, &options, &progress),
+            None => engine.score(job, &options, &progress),
+        }
     });
     let notices = progress.notices();
     notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("serve-score: {notice}"));

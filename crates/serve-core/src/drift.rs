@@ -161,6 +161,29 @@ impl Scale {
     }
 }
 
+/// The population stability index of categories and a bin of missing values; none without rows. `counts` may have one category more
+/// than `training`: all that training did not have.
+#[must_use]
+pub fn stability_of_categories(
+    training: &[u64],
+    null_rate: f64,
+    counts: &[u64],
+    missing: u64,
+) -> Option<f64> {
+    let (before, now) = (training.iter().sum::<u64>(), counts.iter().sum::<u64>() + missing);
+    let expected = |category: usize| {
+        let share = training.get(category).map_or(0.0, |rows| *rows as f64 / before.max(1) as f64);
+        share * (1.0 - null_rate)
+    };
+    let categories = 0..training.len().max(counts.len());
+    let shares = categories.map(|category| {
+        let rows = counts.get(category).copied().unwrap_or(0);
+        (expected(category), rows as f64 / now as f64)
+    });
+    let missing = (null_rate, missing as f64 / now as f64);
+    (now > 0).then(|| stability(shares.chain([missing])))
+}
+
 /// How much a column has changed, by its population stability index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -310,6 +333,15 @@ mod tests {
         assert_eq!(shares.len(), 6);
         assert!(shares[0] == 0.0 && shares[5] == 0.0);
         assert!(shares[1..5].iter().all(|share| (share - 0.25).abs() <= 1.0 / 255.0), "{shares:?}");
+    }
+
+    #[test]
+    fn categories_that_training_did_not_have_are_drift() {
+        let same = stability_of_categories(&[30, 70], 0.0, &[3, 7, 0], 0).expect("has rows");
+        assert!(same.abs() < 1e-12, "{same}");
+        let new = stability_of_categories(&[30, 70], 0.0, &[3, 4, 3], 0).expect("has rows");
+        assert!(new > PSI_MAJOR, "{new}");
+        assert_eq!(stability_of_categories(&[1], 0.0, &[0, 0], 0), None);
     }
 
     #[test]

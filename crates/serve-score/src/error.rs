@@ -127,6 +127,14 @@ pub enum ScoreError {
         /// What is wrong.
         problem: String,
     },
+    /// What another process of a cluster told, or that none did.
+    #[error("{problem}")]
+    Remote {
+        /// What is wrong.
+        problem: String,
+        /// Whose fault it is.
+        fault: Fault,
+    },
     /// Somebody ended the job.
     #[error("interrupted after {rows} rows; no output was written")]
     Interrupted {
@@ -173,6 +181,7 @@ impl ScoreError {
             | Self::Changed { .. }
             | Self::TooManyRejects { .. } => Fault::Data,
             Self::Output { .. } | Self::Exists { .. } | Self::Busy { .. } => Fault::Output,
+            Self::Remote { fault, .. } => *fault,
             Self::Interrupted { .. } => Fault::Interrupted,
             Self::Software { .. } => Fault::Software,
         }

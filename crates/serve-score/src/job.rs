@@ -3,6 +3,7 @@
 
 mod memory;
 mod order;
+mod spread;
 mod written;
 
 use std::panic::AssertUnwindSafe;
@@ -91,6 +92,28 @@ impl Progress {
         self.rows.store(rows, Ordering::Relaxed);
         self.earlier.store(rows, Ordering::Relaxed);
         self.rejected.store(rejected, Ordering::Relaxed);
+    }
+
+    /// Where bytes that were read are counted.
+    pub(crate) fn bytes_read(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
+    }
+
+    /// Counts rows that were read, and those of them that were rejected.
+    fn count(&self, rows: u64, rejected: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        self.rejected.fetch_add(rejected, Ordering::Relaxed);
+    }
+
+    /// Fails when too many rows are rejected.
+    fn check(&self, most: Option<MaxRejects>, ended: bool) -> Result<(), ScoreError> {
+        let (rows, rejected) = (self.rows(), self.rejected());
+        match most {
+            Some(most) if most.exceeded(rejected, rows, ended) => {
+                Err(ScoreError::TooManyRejects { rejected, rows, most })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Counts rows that were written.
@@ -279,8 +302,16 @@ impl Job {
 }
 
 impl Batch {
+    /// Gives the rows of a share the numbers that they have in the whole: they come after so many, which are not the share's, and follow
+    /// so many others.
+    pub(crate) fn renumber(&mut self, skipped: u64, before: u64) {
+        let renumbered = |row: u64| row - skipped + before;
+        self.first_row = renumbered(self.first_row);
+        self.broken.iter_mut().for_each(|reject| reject.row = renumbered(reject.row));
+    }
+
     /// Forgets all but the first rows.
-    fn truncate(&mut self, rows: usize) {
+    pub(crate) fn truncate(&mut self, rows: usize) {
         if self.rows > rows {
             self.columns.iter_mut().for_each(|column| *column = column.slice(0, rows));
             self.rows = rows;

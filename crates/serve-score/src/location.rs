@@ -114,6 +114,16 @@ impl InputFile {
         Self { place: Place::Path(path), bytes: Some(metadata.len()), stamp, partition }
     }
 
+    /// The file at a path.
+    pub(crate) fn found(path: &Path) -> Result<Self, ScoreError> {
+        match fs::metadata(path) {
+            Ok(metadata) => Ok(Self::at(path.to_owned(), &metadata, path)),
+            Err(source) => {
+                Err(ScoreError::NoInput { location: path.display().to_string(), source: source.into() })
+            }
+        }
+    }
+
     /// How another process finds it; standard input it does not.
     ///
     /// # Errors

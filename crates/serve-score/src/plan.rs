@@ -109,6 +109,37 @@ impl Plan {
         Ok((Self { model, columns, inputs, kept, texts, explain, gauge, schema }, bindings))
     }
 
+    /// For columns that are the inputs of the signature already, in order; rejects are counted.
+    pub(crate) fn of_inputs(model: PinnedModel) -> Result<Self, ScoreError> {
+        let columns: Vec<String> = model.pipeline().signature().names().map(str::to_owned).collect();
+        let inputs = (0..columns.len()).collect();
+        let gauge = Some(Arc::new(Gauge::new(&model, None)));
+        let schema = output_schema(&model, Vec::new(), false)?;
+        Ok(Self {
+            model,
+            columns,
+            inputs,
+            kept: Vec::new(),
+            texts: Texts::Values,
+            explain: false,
+            gauge,
+            schema,
+        })
+    }
+
+    /// With the output's columns as another process planned them, of which this one sees other files.
+    pub(crate) fn with_schema(self, schema: &SchemaRef) -> Result<Self, ScoreError> {
+        let fits = |own: &FieldRef, other: &FieldRef| {
+            let (from, to) = (own.data_type(), other.data_type());
+            own.name() == other.name() && (from == to || widens(from, to))
+        };
+        let (own, other) = (self.schema.fields(), schema.fields());
+        if own.len() != other.len() || !own.iter().zip(other).all(|(own, other)| fits(own, other)) {
+            return Err(ScoreError::plan("the columns are not those that the job was planned with"));
+        }
+        Ok(Self { schema: Arc::clone(schema), ..self })
+    }
+
     /// The model.
     #[must_use]
     pub fn model(&self) -> &PinnedModel {

@@ -19,6 +19,7 @@ mod function;
 mod parquet;
 mod query;
 mod scan;
+mod shares;
 mod table;
 mod travel;
 
@@ -36,11 +37,14 @@ use crate::error::ScoreError;
 use crate::model::PinnedModel;
 
 use arguments::InputsByName;
-pub use failure::failure;
+use failure::Told;
+pub use failure::{failure, remote};
 use function::{Kind, ModelFunction};
-pub use query::{QueryOptions, QuerySummary, TABLE, answers, query, write};
+pub use query::{QueryOptions, QuerySummary, TABLE, planned, query, write};
 pub use table::register_input;
-pub use travel::{decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table};
+pub use travel::{
+    decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table, shares_table,
+};
 
 /// Reasons that are kept for rows without an answer.
 const REASONS: usize = 20;
@@ -168,5 +172,5 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn external(error: ScoreError) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+    DataFusionError::External(Box::new(Told(error)))
 }

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use counter::{Counted, Counter};
+pub(crate) use gauge::score_names;
 pub use gauge::{Gauge, Kind, Meter, log_cell_bounds};
 
 /// Kinds of reason that are told apart; later ones are counted together.

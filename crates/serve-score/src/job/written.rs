@@ -1,13 +1,13 @@
 //! What a job writes into: parts that outlive it, or standard output, which is gone.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow_schema::SchemaRef;
 
 use super::{Progress, RunOptions};
 use crate::error::{Fault, ScoreError};
-use crate::part::{Assembly, Begun, JobFacts, PartLayout, PartWriter, State};
+use crate::part::{Assembly, Begun, FinishedPart, JobFacts, PartLayout, PartWriter, State};
 use crate::reject::RejectsFile;
 use crate::scorer::Scored;
 #[cfg(feature = "s3")]
@@ -160,6 +160,26 @@ impl Parts {
             resumable: facts.inputs.iter().all(|input| input.bytes.is_some()),
             published: begun == Begun::Published,
         })
+    }
+
+    /// Where parts are written.
+    pub(super) fn folder(&self) -> &Path {
+        self.state.folder()
+    }
+
+    pub(super) fn layout(&self) -> &PartLayout {
+        &self.layout
+    }
+
+    /// Takes a part that another process finished.
+    pub(super) fn note(&mut self, part: FinishedPart) -> Result<(), ScoreError> {
+        self.state.note(part)
+    }
+
+    /// Gives everything up.
+    pub(super) fn remove(self) {
+        drop(self.writer);
+        self.state.remove();
     }
 
     fn position(&self) -> (u64, u64) {

@@ -52,11 +52,11 @@ impl FunctionRewrite for InputsByName {
 fn inputs(model: &PinnedModel, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec<Expr>> {
     let names: Vec<&str> = model.pipeline().signature().names().collect();
     if let [wildcard] = &args[..]
-        && let Some(Wildcard { table }) = wildcard_of(wildcard)
+        && let Some(Star(table)) = star(wildcard)
     {
         return names.iter().map(|name| column(model, name, table, schema)).collect();
     }
-    if args.iter().any(|arg| wildcard_of(arg).is_some()) {
+    if args.iter().any(|arg| star(arg).is_some()) {
         return plan_err!("{model}: * stands alone behind the model, or not at all");
     }
     let position = |arg: &Expr| name_of(arg).and_then(|name| names.iter().position(|known| *known == name));
@@ -87,17 +87,15 @@ fn inputs(model: &PinnedModel, args: Vec<Expr>, schema: &DFSchema) -> Result<Vec
     Ok(args)
 }
 
+/// `*`, or `t.*` of a table.
+struct Star<'a>(Option<&'a TableReference>);
+
 #[expect(deprecated, reason = "the planner still makes wildcards of the * in arguments")]
-fn wildcard_of(expr: &Expr) -> Option<Wildcard<'_>> {
+fn star(expr: &Expr) -> Option<Star<'_>> {
     match expr {
-        Expr::Wildcard { qualifier, .. } => Some(Wildcard { table: qualifier.as_ref() }),
+        Expr::Wildcard { qualifier, .. } => Some(Star(qualifier.as_ref())),
         _ => None,
     }
-}
-
-/// `*`, or `t.*`.
-struct Wildcard<'a> {
-    table: Option<&'a TableReference>,
 }
 
 fn name_of(expr: &Expr) -> Option<&str> {

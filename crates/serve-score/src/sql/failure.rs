@@ -1,11 +1,14 @@
 //! An error of DataFusion's as one of ours: what we said ourselves comes out as we said it, whatever it was wrapped in on its way.
+//! Between processes errors are texts in texts; there ours stand between marks.
 
+use std::error::Error;
+use std::fmt;
 use std::sync::Arc;
 
 use arrow_schema::ArrowError;
 use datafusion::error::DataFusionError;
 
-use crate::error::{Cause, ScoreError};
+use crate::error::{Cause, Fault, ScoreError};
 
 /// An error of ours that came through the query, or the query's own.
 #[must_use]
@@ -39,8 +42,8 @@ pub fn failure(mut error: DataFusionError) -> ScoreError {
 }
 
 fn opened(cause: Cause) -> Result<DataFusionError, ScoreError> {
-    let cause = match cause.downcast::<ScoreError>() {
-        Ok(ours) => return Err(*ours),
+    let cause = match cause.downcast::<Told>() {
+        Ok(told) => return Err(told.0),
         Err(cause) => cause,
     };
     match cause.downcast::<DataFusionError>() {
@@ -53,17 +56,90 @@ fn query(problem: impl Into<String>) -> ScoreError {
     ScoreError::Query { problem: problem.into() }
 }
 
+/// An error of ours on its way through DataFusion.
+pub(super) struct Told(pub(super) ScoreError);
+
+impl fmt::Display for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Between marks, as it goes to other processes.
+impl fmt::Debug for Told {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{BEGIN}{:?}: {}", self.0.fault(), self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        f.write_str(END)
+    }
+}
+
+impl Error for Told {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.0.source()
+    }
+}
+
+const BEGIN: &str = "⟦serve-score ";
+const END: &str = "⟧";
+
+/// What another process failed with, by the text that came of it: our own words where it has some.
+#[must_use]
+pub fn remote(text: &str) -> ScoreError {
+    let ours = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END));
+    let ours = ours.and_then(|(told, _)| told.split_once(": "));
+    let Some((fault, problem)) = ours else {
+        let fault =
+            if GONE.iter().any(|gone| text.contains(gone)) { Fault::Unavailable } else { Fault::Data };
+        return ScoreError::Remote { problem: text.to_owned(), fault };
+    };
+    let faults = [Fault::NoInput, Fault::Output, Fault::Unavailable, Fault::Interrupted, Fault::Software];
+    let fault = faults.into_iter().find(|known| format!("{known:?}") == fault).unwrap_or(Fault::Data);
+    // Each wrapping that shows a text within a text has escaped it.
+    let mut problem = problem.to_owned();
+    while problem.contains("\\\"") {
+        problem = problem.replace("\\\"", "\"").replace("\\\\", "\\");
+    }
+    ScoreError::Remote { problem, fault }
+}
+
+/// What is said where a process is gone.
+const GONE: [&str; 8] = [
+    "all executors were lost",
+    "GrpcConnectionError",
+    "GrpcConnectError",
+    "transport error",
+    "tcp connect error",
+    "Connection refused",
+    "FetchFailed",
+    "Stream closed without job completing",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn what_we_said_comes_out_of_all_wrappings() {
-        let ours = DataFusionError::External(Box::new(ScoreError::Interrupted { rows: 3 }));
+        let ours = DataFusionError::External(Box::new(Told(ScoreError::Interrupted { rows: 3 })));
         let shared = DataFusionError::Shared(Arc::new(ours.context("in a stage")));
         let wrapped = ArrowError::ExternalError(Box::new(DataFusionError::Collection(vec![shared])));
         let error = failure(DataFusionError::ArrowError(Box::new(wrapped), None));
         assert!(matches!(error, ScoreError::Interrupted { rows: 3 }), "{error:?}");
         assert_eq!(failure(DataFusionError::Plan("no column x".to_owned())).to_string(), "no column x");
+    }
+
+    #[test]
+    fn what_we_said_comes_out_of_texts() {
+        let ours = ScoreError::plan("the column \"a\" is text");
+        let error = DataFusionError::External(Box::new(Told(ours)));
+        let text = format!("Job x failed: {:?}", format!("{error:?}"));
+        let error = remote(&text);
+        assert_eq!((error.to_string().as_str(), error.fault()), ("the column \"a\" is text", Fault::Data));
+        assert_eq!(remote("Job x failed: all executors were lost").fault(), Fault::Unavailable);
     }
 }

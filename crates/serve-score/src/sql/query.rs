@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use arrow_schema::Schema;
 use datafusion::error::DataFusionError;
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures_util::StreamExt;
 use serve_registry::Registry;
@@ -74,8 +75,8 @@ pub fn query(
     let models = register(&session, registry).map_err(failure)?;
     let rows = runtime.block_on(async {
         register_input(&session, TABLE, source).await.map_err(failure)?;
-        let rows = answers(&session, sql).await?;
-        write(rows, output, progress).await
+        let (plan, context) = planned(&session, sql).await?;
+        write(execute_stream(plan, context).map_err(failure)?, output, progress).await
     });
     drop(session);
     // What still reads from a pipe would be waited for until something comes through it.
@@ -84,14 +85,19 @@ pub fn query(
     Ok(QuerySummary { rows: rows?, unanswered: Some(unanswered), reasons, elapsed: began.elapsed() })
 }
 
-/// What a query answers; one that would change something is refused.
+/// A query that is planned; one that would change something is refused.
 ///
 /// # Errors
 /// When it does not fit the tables or the models.
-pub async fn answers(session: &SessionContext, sql: &str) -> Result<SendableRecordBatchStream, ScoreError> {
+pub async fn planned(
+    session: &SessionContext,
+    sql: &str,
+) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), ScoreError> {
     let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     let frame = session.sql_with_options(sql, reading).await.map_err(failure)?;
-    frame.execute_stream().await.map_err(failure)
+    let context = Arc::new(frame.task_ctx());
+    let plan = frame.create_physical_plan().await.map_err(failure)?;
+    Ok((plan, context))
 }
 
 /// Writes what a query answers.

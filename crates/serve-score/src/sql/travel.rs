@@ -16,9 +16,12 @@ use serde::{Deserialize, Serialize};
 use super::answering::Answers;
 use super::function::{Kind, ModelFunction};
 use super::scan::{Rows, RowsScan, RowsTable};
+use super::shares::{Shares, SharesScan, SharesTable};
 use super::{Models, external};
 use crate::error::ScoreError;
+use crate::format::Format;
 use crate::location::Located;
+use crate::spread::Spread;
 
 /// A function.
 #[derive(Debug, Serialize, Deserialize)]
@@ -27,13 +30,20 @@ struct Function {
     answers: Option<Answers>,
 }
 
-/// A scan.
+/// A table, or what reads it.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Travelling {
+    Rows(Scan),
+    Shares { spread: Spread, output: String },
+}
+
+/// Files of rows.
 #[derive(Debug, Serialize, Deserialize)]
 struct Scan {
-    /// As Arrow's IPC has it, in base64.
     schema: String,
     files: Vec<Located>,
-    format: String,
+    format: Format,
     projection: Option<Vec<usize>>,
 }
 
@@ -67,16 +77,22 @@ pub fn decode_function(name: &str, bytes: &[u8], models: &Arc<Models>) -> Result
 /// # Errors
 /// When other machines cannot read it, as a pipe.
 pub fn encode_table(table: &dyn TableProvider) -> Result<Option<Vec<u8>>> {
-    let Some(table) = table.downcast_ref::<RowsTable>() else { return Ok(None) };
-    written(&scan(&table.0, None)?).map(Some)
+    if let Some(table) = table.downcast_ref::<RowsTable>() {
+        return written(&Travelling::Rows(scan(&table.0, None)?)).map(Some);
+    }
+    let Some(table) = table.downcast_ref::<SharesTable>() else { return Ok(None) };
+    written(&job(&table.0)).map(Some)
 }
 
 /// What [`encode_table`] wrote.
 ///
 /// # Errors
 /// When it is no table of ours.
-pub fn decode_table(bytes: &[u8]) -> Result<Arc<dyn TableProvider>> {
-    Ok(Arc::new(RowsTable(Arc::new(rows(&read(bytes)?)?))))
+pub fn decode_table(bytes: &[u8], models: &Arc<Models>) -> Result<Arc<dyn TableProvider>> {
+    Ok(match read(bytes)? {
+        Travelling::Rows(scan) => Arc::new(RowsTable(Arc::new(rows(&scan)?))),
+        Travelling::Shares { spread, output } => Arc::new(SharesTable(shares(spread, &output, models)?)),
+    })
 }
 
 /// One of our plans; none where it is another's.
@@ -84,34 +100,59 @@ pub fn decode_table(bytes: &[u8]) -> Result<Arc<dyn TableProvider>> {
 /// # Errors
 /// As [`encode_table`].
 pub fn encode_plan(plan: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> {
-    let Some(plan) = plan.downcast_ref::<RowsScan>() else { return Ok(None) };
-    written(&scan(&plan.rows, plan.projection.clone())?).map(Some)
+    if let Some(plan) = plan.downcast_ref::<RowsScan>() {
+        return written(&Travelling::Rows(scan(&plan.rows, plan.projection.clone())?)).map(Some);
+    }
+    let Some(plan) = plan.downcast_ref::<SharesScan>() else { return Ok(None) };
+    written(&job(&plan.shares)).map(Some)
 }
 
 /// What [`encode_plan`] wrote.
 ///
 /// # Errors
 /// When it is no plan of ours.
-pub fn decode_plan(bytes: &[u8]) -> Result<Arc<dyn ExecutionPlan>> {
-    let scan: Scan = read(bytes)?;
-    Ok(Arc::new(RowsScan::new(Arc::new(rows(&scan)?), scan.projection)?))
+pub fn decode_plan(bytes: &[u8], models: &Arc<Models>) -> Result<Arc<dyn ExecutionPlan>> {
+    Ok(match read(bytes)? {
+        Travelling::Rows(scan) => Arc::new(RowsScan::new(Arc::new(rows(&scan)?), scan.projection)?),
+        Travelling::Shares { spread, output } => Arc::new(SharesScan::new(shares(spread, &output, models)?)),
+    })
+}
+
+/// The shares of a plain job as a table with a column `part`; reading a row of it scores a share, with a model of these.
+#[must_use]
+pub fn shares_table(spread: Spread, output: &SchemaRef, models: &Arc<Models>) -> Arc<dyn TableProvider> {
+    let (output, models) = (Arc::clone(output), Arc::clone(models));
+    Arc::new(SharesTable(Arc::new(Shares { spread, output, models })))
+}
+
+fn job(shares: &Shares) -> Travelling {
+    Travelling::Shares { spread: shares.spread.clone(), output: schema_text(&shares.output) }
+}
+
+fn shares(spread: Spread, output: &str, models: &Arc<Models>) -> Result<Arc<Shares>> {
+    Ok(Arc::new(Shares { spread, output: schema(output)?, models: Arc::clone(models) }))
 }
 
 fn scan(rows: &Rows, projection: Option<Vec<usize>>) -> Result<Scan> {
     let files =
         rows.files.iter().map(crate::InputFile::located).collect::<Result<_, _>>().map_err(external)?;
-    let schema = IpcSchemaEncoder::new().schema_to_fb(&rows.schema);
-    let schema = STANDARD.encode(schema.finished_data());
-    Ok(Scan { schema, files, format: rows.format.as_str().to_owned(), projection })
+    Ok(Scan { schema: schema_text(&rows.schema), files, format: rows.format, projection })
 }
 
 fn rows(scan: &Scan) -> Result<Rows> {
-    let wrong = |what: &str| plan_datafusion_err!("a scan with a wrong {what}");
-    let schema = STANDARD.decode(&scan.schema).map_err(|_| wrong("schema"))?;
-    let schema: SchemaRef = Arc::new(try_schema_from_flatbuffer_bytes(&schema).map_err(|_| wrong("schema"))?);
-    let format = scan.format.parse().map_err(|_| wrong("format"))?;
     let files = scan.files.iter().map(Located::file).collect::<Result<_, _>>().map_err(external)?;
-    Ok(Rows::new(schema, files, format))
+    Ok(Rows::new(schema(&scan.schema)?, files, scan.format))
+}
+
+/// As Arrow's IPC has it, in base64.
+fn schema_text(schema: &SchemaRef) -> String {
+    STANDARD.encode(IpcSchemaEncoder::new().schema_to_fb(schema).finished_data())
+}
+
+fn schema(text: &str) -> Result<SchemaRef> {
+    let wrong = || plan_datafusion_err!("what came with the plan has no schema");
+    let bytes = STANDARD.decode(text).map_err(|_| wrong())?;
+    try_schema_from_flatbuffer_bytes(&bytes).map(Arc::new).map_err(|_| wrong())
 }
 
 fn written(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -185,8 +185,11 @@ fn what_does_not_fit_is_told_before_the_first_row() {
         ("SELECT FROM", Fault::Data, ""),
     ] {
         let error = query(&fixture, &fixture.path("one.parquet"), text, "out.parquet").expect_err(text);
-        let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-        let shown = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let (mut shown, mut cause) = (error.to_string(), std::error::Error::source(&error));
+        while let Some(error) = cause {
+            shown = format!("{shown}: {error}");
+            cause = error.source();
+        }
         assert!(shown.contains(told), "{text}: {shown}");
         assert_eq!(error.fault(), fault, "{text}: {shown}");
     }

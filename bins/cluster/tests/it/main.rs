@@ -1,0 +1,5 @@
+//! Clusters of real processes, which answer as one machine does and whose ends are told.
+
+mod ends;
+mod processes;
+mod sameness;

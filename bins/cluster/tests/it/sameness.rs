@@ -1,0 +1,123 @@
+//! The same rows with the same bits as on one machine.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use crate::processes::{Cluster, registry, write_csv};
+
+fn write_parquet(path: &Path, first: i64, rows: i64) {
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + rows));
+    let number = |id: i64, by: i64| (id % by) as f64 / 7.0 - 9.0;
+    let a: ArrayRef =
+        Arc::new(Float64Array::from_iter_values((first..first + rows).map(|id| number(id, 131))));
+    let b: Float64Array = (first..first + rows).map(|id| (id % 503 != 5).then(|| number(id, 127))).collect();
+    let b: ArrayRef = Arc::new(b);
+    let rows = RecordBatch::try_from_iter_with_nullable([("id", ids, true), ("b", b, true), ("a", a, true)]);
+    let rows = rows.expect("columns of one length");
+    let file = fs::File::create(path).expect("creates");
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), None).expect("begins");
+    writer.write(&rows).expect("writes");
+    writer.close().expect("ends");
+}
+
+/// All rows of a file.
+fn read_parquet(path: &Path) -> Vec<RecordBatch> {
+    let file = fs::File::open(path).expect("opens");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("is Parquet").with_batch_size(1 << 20);
+    reader.build().expect("begins").map(|batch| batch.expect("reads")).collect()
+}
+
+#[test]
+fn jobs_and_queries_answer_as_on_one_machine() {
+    let cluster = Cluster::start(2);
+    fs::create_dir(cluster.path("rows")).expect("a folder");
+    write_parquet(&cluster.path("rows/a.parquet"), 0, 9_000);
+    write_parquet(&cluster.path("rows/b.parquet"), 9_000, 1);
+    write_parquet(&cluster.path("rows/c.parquet"), 9_001, 11_000);
+    write_csv(&cluster.path("texts"), 5, 1_000);
+
+    let job = |input, output| {
+        vec![
+            "--model",
+            "direction",
+            "--input",
+            input,
+            "--output",
+            output,
+            "--keep",
+            "id",
+            "--part-rows",
+            "7000",
+        ]
+    };
+    let check = |arguments: Vec<&str>| {
+        let (code, told) = cluster.run(&arguments);
+        assert_eq!(code, 0, "{arguments:?}: {told}");
+        told
+    };
+    let told = check(job("rows", "cluster.parquet"));
+    assert!(told.contains("20001 rows, 40 rejected (cluster.parquet.rejects.csv)"), "{told}");
+    cluster.alone(&job("rows", "alone.parquet"));
+    assert_eq!(read_parquet(&cluster.path("cluster.parquet")), read_parquet(&cluster.path("alone.parquet")));
+    let text = |name: &str| fs::read_to_string(cluster.path(name)).expect(name);
+    assert_eq!(text("cluster.parquet.rejects.csv"), text("alone.parquet.rejects.csv"));
+
+    let told = check(job("texts", "cluster.csv"));
+    assert!(told.contains("5000 rows, 5 rejected"), "{told}");
+    cluster.alone(&job("texts", "alone.csv"));
+    assert_eq!(text("cluster.csv"), text("alone.csv"));
+    assert_eq!(text("cluster.csv.rejects.csv"), text("alone.csv.rejects.csv"));
+
+    for (input, sql) in [
+        ("rows", "SELECT id, predict_proba('direction', *)['up'] AS up FROM input ORDER BY id"),
+        ("texts", "SELECT id, predict('direction@champion', *) AS p FROM input ORDER BY CAST(id AS BIGINT)"),
+        (
+            "rows",
+            "SELECT predict('direction@v1', *) AS p, count(*) AS n FROM input WHERE a > 0 GROUP BY p ORDER BY n",
+        ),
+    ] {
+        let query = |output| vec!["--sql", sql, "--input", input, "--output", output, "--overwrite"];
+        check(query("cluster.parquet"));
+        cluster.alone(&query("alone.parquet"));
+        assert_eq!(
+            read_parquet(&cluster.path("cluster.parquet")),
+            read_parquet(&cluster.path("alone.parquet")),
+            "{sql}"
+        );
+    }
+}
+
+#[test]
+fn an_executor_refuses_a_version_that_is_not_the_one_that_was_planned_with() {
+    let mut cluster = Cluster::start(0);
+    registry(&cluster.path("other"), 0.5);
+    cluster.add("other");
+    write_csv(&cluster.path("rows"), 1, 10);
+    for arguments in [
+        vec!["--model", "direction", "--input", "rows", "--output", "out.csv"],
+        vec![
+            "--sql",
+            "SELECT predict('direction', *) AS p FROM input",
+            "--input",
+            "rows",
+            "--output",
+            "out.csv",
+        ],
+    ] {
+        let (code, told) = cluster.run(&arguments);
+        assert_eq!(code, 65, "{told}");
+        assert!(told.contains("direction@v1 has the digest"), "{told}");
+    }
+    cluster.executors[0].kill();
+    fs::create_dir(cluster.path("empty")).expect("a folder");
+    cluster.add("empty");
+    let (code, told) = cluster.run(&["--model", "direction", "--input", "rows", "--output", "out.csv"]);
+    assert_eq!(code, 66, "{told}");
+    assert!(told.contains("direction"), "{told}");
+    assert_eq!(cluster.names(), ["empty", "models", "other", "rows"]);
+}
