@@ -78,8 +78,8 @@ pub struct ColumnTally {
     pub sum: f64,
     /// The least and the greatest of them.
     pub range: Option<(f64, f64)>,
-    /// Values present, by the cells of the [`Meter`]; of features of long inputs one row in eight, drawn by its number, which counts
-    /// eightfold.
+    /// Values present, by the cells of the [`Meter`]; of features of long inputs one row in 32, drawn by its number, which counts
+    /// 32-fold.
     pub counts: Counts,
 }
 
