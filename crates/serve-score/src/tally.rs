@@ -145,13 +145,12 @@ impl Counts {
 
     /// The count of one cell.
     #[must_use]
-    pub fn get(&self, cell: i32) -> u64 {
-        match self {
-            Self::Dense(counts) => {
-                usize::try_from(cell).ok().and_then(|cell| counts.get(cell)).copied().unwrap_or(0)
-            }
-            Self::Sparse(counts) => counts.get(&cell).copied().unwrap_or(0),
-        }
+    pub fn get(&self, cell: usize) -> u64 {
+        let count = match self {
+            Self::Dense(counts) => counts.get(cell),
+            Self::Sparse(counts) => i32::try_from(cell).ok().and_then(|cell| counts.get(&cell)),
+        };
+        count.copied().unwrap_or(0)
     }
 
     /// The cells that have any, in order.

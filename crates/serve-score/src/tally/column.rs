@@ -105,7 +105,7 @@ pub(super) fn column<N: Number>(
     let sample = sample.filter(|_| !matches!(meter.kind, Kind::Categories { .. }));
     tally.counts = counts(&meter.kind, edges, sample, values, tally.range);
     if let Kind::Categories { codes, .. } = &meter.kind {
-        tally.unknown = tally.counts.get(codes.len() as i32);
+        tally.unknown = tally.counts.get(codes.len());
     }
     tally
 }
