@@ -1,5 +1,6 @@
 //! The program: arguments, pipes, exit codes and messages.
 
+mod queries;
 mod resume;
 
 use std::fs;
@@ -27,10 +28,15 @@ impl Folder {
     }
 
     fn run(&self, arguments: &str, input: &str) -> Output {
+        let arguments = ["--model", "direction"].into_iter().chain(arguments.split_whitespace());
+        self.run_with(&arguments.collect::<Vec<_>>(), input)
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &str) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_serve-score"))
             .current_dir(self.0.path())
-            .args(["--registry", "models", "--model", "direction"])
-            .args(arguments.split_whitespace())
+            .args(["--registry", "models"])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
