@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 use serve_core::ByteSize;
 use serve_registry::RegistryUrl;
-use serve_score::{Format, Keep, MaxRejects};
+use serve_score::{Format, Keep, MaxRejects, ReportFile};
 
 /// Scores files with a registered model, with the server's answers bit for bit.
 #[derive(Debug, Parser)]
@@ -28,17 +28,17 @@ pub struct Args {
     #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered", "resume"])]
     pub(crate) sql: Option<String>,
 
-    /// Memory that a query's sorts, joins and groups take before they go to disk, and that answers take which wait for
-    /// their turn, such as 300MiB
+    /// Memory, such as 300MiB: fewer threads run and less waits for its turn where it must; a query's sorts, joins and groups go to disk
+    /// beyond it
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<ByteSize>,
 
-    /// Rows: a file, a folder, a pattern such as 'rows/*.parquet', or - for standard input
-    #[arg(long, value_name = "FILE|DIR|GLOB")]
+    /// Rows: a file, a folder, a pattern such as 'rows/*.parquet', s3://BUCKET/PREFIX, or - for standard input
+    #[arg(long, value_name = "FILE|DIR|GLOB|URL")]
     pub(crate) input: String,
 
-    /// Answers: a file, a folder (its name ends in /), or - for standard output
-    #[arg(long, value_name = "FILE|DIR", required_unless_present = "dry_run")]
+    /// Answers: a file, a folder (its name ends in /), s3://BUCKET/KEY or s3://BUCKET/PREFIX/, or - for standard output
+    #[arg(long, value_name = "FILE|DIR|URL", required_unless_present = "dry_run")]
     pub(crate) output: Option<String>,
 
     /// The input's format, where its name does not tell it: parquet, csv, json or arrow
@@ -89,6 +89,23 @@ pub struct Args {
     /// fills it
     #[arg(long, value_name = "N", default_value_t = serve_score::sink::PART_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) part_rows: u64,
+
+    /// Write what the job came to: rows, rejects, histograms, missing and out-of-range values, drift from training; a page or
+    /// JSON, as the name ends in .html or .json; may stand twice
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
+    pub(crate) report: Vec<ReportFile>,
+
+    /// Leave digests of the input's and the output's files out of the report
+    #[arg(long, requires = "report")]
+    pub(crate) no_digests: bool,
+
+    /// Where a job whose output is in a bucket keeps its state [default: serve-score in the user's cache]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// How many seconds requests to buckets are made again that fail
+    #[arg(long, value_name = "SECONDS", default_value_t = 180)]
+    pub(crate) retry_for: u64,
 
     /// Show what would be done, and ten scored rows; write nothing
     #[arg(long)]

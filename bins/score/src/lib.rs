@@ -7,9 +7,12 @@ mod config;
 mod engine;
 mod progress;
 mod query;
+mod replay;
+mod report;
 mod run;
 
 pub use args::Args;
 pub use config::registry;
 pub use engine::{Engine, Local};
+pub use replay::{ReplayArgs, run_replay};
 pub use run::{exit, run};

@@ -96,7 +96,7 @@ impl Display {
             told = Instant::now();
             let share = self.share(progress);
             let left = share.filter(|share| *share > 0.0).map(|share| {
-                let seconds = self.left(progress, began, share);
+                let seconds = Self::left(progress, began, share);
                 format!(", {:.1} %, {seconds:.0} s left", share * 100.0)
             });
             eprintln!("serve-score: {}{}", counts(progress, began), left.unwrap_or_default());
@@ -104,7 +104,7 @@ impl Display {
     }
 
     /// Seconds that are left, by what was done since this run began.
-    fn left(self, progress: &Progress, began: Instant, share: f64) -> f64 {
+    fn left(progress: &Progress, began: Instant, share: f64) -> f64 {
         let rows = progress.rows();
         let own = rows.saturating_sub(progress.earlier_rows()) as f64 / rows.max(1) as f64;
         began.elapsed().as_secs_f64() * (1.0 - share) / (share * own).max(1e-9)

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
@@ -17,6 +18,7 @@ use crate::args::Args;
 use crate::config;
 use crate::engine::Engine;
 use crate::progress::Display;
+use crate::report::Reporting;
 
 /// Rows that `--dry-run` scores.
 const SAMPLE_ROWS: usize = 10;
@@ -26,6 +28,7 @@ const SAMPLE_ROWS: usize = 10;
 /// # Errors
 /// With the exit code and the message.
 pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
+    location::retry_for(Duration::from_secs(args.retry_for));
     let registry = config::registry(args.registry.as_ref(), args.config.as_deref())?;
     let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
     if let (Some(sql), Some(output)) = (&args.sql, &output) {
@@ -38,7 +41,7 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
         map: args.map.clone(),
         keep: args.keep.clone().unwrap_or(Keep::None),
         explain: args.explain,
-        ..PlanOptions::default()
+        tally: !args.report.is_empty(),
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
     match output {
@@ -51,11 +54,12 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
 fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<PinnedModel, Exit> {
     let asked = args.model.as_deref().unwrap_or_default();
     let resolve = |reference: &str| {
-        if args.explain {
+        let model = if args.explain {
             PinnedModel::resolve_explained(registry, reference)
         } else {
             PinnedModel::resolve(registry, reference)
-        }
+        };
+        if args.report.is_empty() { model } else { model?.with_reference(registry) }
     };
     let begun = output.filter(|_| args.resume).and_then(Output::begun).filter(|begun| begun.asked == asked);
     let Some(begun) = begun else { return resolve(asked).map_err(exit) };
@@ -73,6 +77,7 @@ fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<Pi
 fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     let mut output = Output::new(output, args.format, args.overwrite).map_err(exit)?;
     output.part_rows = args.part_rows;
+    output.state.clone_from(&args.state);
     Ok(output)
 }
 
@@ -84,16 +89,21 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
     options.ordered = !args.unordered;
     options.resume = args.resume;
     options.asked = args.model.clone().unwrap_or_default();
-    if let Some(ByteSize(bytes)) = args.memory_limit {
-        options.waiting_bytes = usize::try_from(bytes / 4).unwrap_or(usize::MAX);
-    }
     let progress = Arc::new(Progress::default());
+    if let Some(ByteSize(bytes)) = args.memory_limit {
+        let notice = options.limit_memory(usize::try_from(bytes).unwrap_or(usize::MAX), &job);
+        notice.into_iter().for_each(|notice| progress.tell(notice));
+    }
     stop_at_signals(&progress)?;
     let display = Display::new(job.source(), args.quiet);
     let model = job.planned().model().to_string();
+    let reporting = Reporting::of(args, &job)?;
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
-        engine.score(job, &options, &progress)
+        match reporting {
+            Some(reporting) => reporting.run(args, engine, job, &options, &progress),
+            None => engine.score(job, &options, &progress),
+        }
     });
     let notices = progress.notices();
     notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("serve-score: {notice}"));
@@ -163,8 +173,10 @@ pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
     let wait = move || {
         runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
-            let (Ok(mut interrupt), Ok(mut terminate)) =
-                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+            // SIGXFSZ would end the process; so writing beyond `ulimit -f` is an error like that of a full disk.
+            let too_long = SignalKind::from_raw(25);
+            let (Ok(mut interrupt), Ok(mut terminate), Ok(_)) =
+                (signal(SignalKind::interrupt()), signal(SignalKind::terminate()), signal(too_long))
             else {
                 return;
             };

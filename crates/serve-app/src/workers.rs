@@ -6,8 +6,8 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,10 @@ use tracing::{error, warn};
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
 use lent::Lent;
+use line::{Part, Shared};
 
 mod lent;
+mod line;
 
 /// Work that is expected to take longer than this leaves the thread that serves connections.
 pub(crate) const LONGEST_ON_WORKER: Duration = Duration::from_micros(200);
@@ -46,77 +48,6 @@ impl Wanted {
     pub(crate) fn still(&self) -> bool {
         !self.no_more.load(Ordering::Relaxed)
             && self.deadline.is_none_or(|deadline| Instant::now() < deadline)
-    }
-}
-
-type Part = Box<dyn FnOnce() + Send>;
-
-struct Job {
-    number: u64,
-    parts: VecDeque<Part>,
-}
-
-#[derive(Default)]
-struct Line {
-    jobs: VecDeque<Job>,
-    next: u64,
-    closed: bool,
-}
-
-#[derive(Default)]
-struct Shared {
-    line: Mutex<Line>,
-    more: Condvar,
-    rows: AtomicU64,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Line> {
-        // Parts run without the lock, and nothing else panics.
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A job for so many threads goes to the end of the line; its number.
-    fn line_up(&self, parts: VecDeque<Part>, threads: usize) -> u64 {
-        let idle = parts.len().min(threads);
-        let mut line = self.lock();
-        let number = line.next;
-        line.next += 1;
-        // What nobody will do is dropped, so that who waits for it learns of it.
-        if !line.closed && !parts.is_empty() {
-            line.jobs.push_back(Job { number, parts });
-        }
-        drop(line);
-        (0..idle).for_each(|_| self.more.notify_one());
-        number
-    }
-
-    fn work(&self) {
-        while let Some(part) = self.next() {
-            // The panic hook has told of it, and whoever waits sees that the part has no result.
-            drop(catch_unwind(AssertUnwindSafe(part)));
-        }
-    }
-
-    /// The next part, one of each job in turn.
-    fn next(&self) -> Option<Part> {
-        let mut line = self.lock();
-        loop {
-            if line.closed {
-                return None;
-            }
-            let Some(mut job) = line.jobs.pop_front() else {
-                line = self.more.wait(line).unwrap_or_else(PoisonError::into_inner);
-                continue;
-            };
-            let part = job.parts.pop_front();
-            if !job.parts.is_empty() {
-                line.jobs.push_back(job);
-            }
-            if part.is_some() {
-                return part;
-            }
-        }
     }
 }
 
@@ -299,6 +230,7 @@ fn broken() -> ServiceError {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
     use std::sync::atomic::AtomicUsize;
     use std::sync::mpsc as blocking;
 

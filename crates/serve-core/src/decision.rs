@@ -45,6 +45,38 @@ pub struct InvalidPolicy {
     pub problem: String,
 }
 
+/// Decides about scores that came from elsewhere, such as a log of predictions.
+#[derive(Debug)]
+pub struct Decider {
+    decide: Decide,
+    scores: usize,
+}
+
+impl Decider {
+    /// By a policy for a target.
+    ///
+    /// # Errors
+    /// When the policy does not fit the target.
+    ///
+    /// ```
+    /// use serve_core::decision::Decider;
+    /// use serve_core::{Answer, DecisionPolicy, Target, Task};
+    /// let task = Task::Classification { classes: vec!["down".to_owned(), "up".to_owned()] };
+    /// let decider = Decider::new(&DecisionPolicy::Argmax, &Target { name: "direction".to_owned(), task })?;
+    /// assert_eq!(decider.decide(&[0.4, 0.6]), Some(Answer::Class(1)));
+    /// # Ok::<(), serve_core::decision::InvalidPolicy>(())
+    /// ```
+    pub fn new(policy: &DecisionPolicy, target: &Target) -> Result<Self, InvalidPolicy> {
+        Ok(Self { decide: policy.resolve(target)?, scores: target.task.scores() })
+    }
+
+    /// The answer for one row's scores, in their order; none where they are too few or too many.
+    #[must_use]
+    pub fn decide(&self, scores: &[f64]) -> Option<Answer> {
+        (scores.len() == self.scores).then(|| self.decide.answer(scores).0)
+    }
+}
+
 /// A policy with its names resolved to positions.
 #[derive(Debug)]
 pub(crate) enum Decide {

@@ -7,6 +7,8 @@
 
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::reference::Distribution;
 
 /// Bins of the population stability index, of equal training share where the values allow it.
@@ -92,44 +94,44 @@ impl Scale {
         shares.get(cell / 2).copied().unwrap_or(1.0)
     }
 
-    /// The share of the training values present in each of some cells.
+    /// The share of the training values present in some cells, which are not none.
     fn share(&self, cells: &Range<usize>) -> f64 {
         let before = cells.start.checked_sub(1).map_or(0.0, |cell| self.cumulative(cell));
         self.cumulative(cells.end - 1) - before
     }
 
-    /// The cells of each bin of the population stability index, in order: intervals `(a, b]` with at least `1 / bins` of
-    /// the training values where there are as many. A value that has such a share by itself ends a bin, so what lies beyond a
-    /// least or greatest value of that kind is a bin of its own.
+    /// The share of the training values present in each cell.
+    pub fn shares(&self) -> impl Iterator<Item = f64> {
+        (0..self.cells()).map(|cell| self.share(&(cell..cell + 1)))
+    }
+
+    /// The cells of each bin of the population stability index, in order: intervals `(a, b]` that end where a multiple of
+    /// `1 / bins` of the training values is reached. A value that has such a share by itself ends a bin, so what lies beyond
+    /// a least or greatest value of that kind is a bin of its own.
     #[must_use]
     pub fn bins(&self, bins: usize) -> Vec<Range<usize>> {
-        let least = 1.0 / bins.max(1) as f64;
-        let heavy = |edge: usize| self.upto[edge] - self.below[edge] >= least;
-        let last = self.cells() - 1;
-        let mut cuts = vec![0];
-        if heavy(0) {
-            cuts.push(1);
-        }
-        let mut from = 0.0;
-        for edge in 0..self.edges.len() {
-            // A tolerance, so that a sum of twentieths is not a hair short of one.
-            if heavy(edge) || self.upto[edge] - from >= least - 1e-9 {
-                from = self.upto[edge];
+        let bins = bins.max(1) as f64;
+        let heavy = |edge: usize| self.upto[edge] - self.below[edge] >= 1.0 / bins;
+        let mut cuts = if heavy(0) { vec![0, 1] } else { vec![0] };
+        let (mut target, mut alone) = (1.0 / bins, heavy(0));
+        for (edge, &upto) in self.upto.iter().enumerate() {
+            if heavy(edge) || upto >= target {
                 cuts.push(2 * edge + 2);
+                // The next whole share; what is less than half of one goes to the bin behind it.
+                (target, alone) = (((upto * bins).round() + 1.0) / bins, heavy(edge));
             }
         }
         // The rest goes to the last bin, unless that is one value.
-        if !heavy(self.edges.len() - 1) && cuts.len() > 1 {
+        if !alone && cuts.len() > 1 {
             cuts.pop();
         }
-        cuts.push(last + 1);
-        cuts.dedup();
+        cuts.push(self.cells());
         cuts.windows(2).map(|cut| cut[0]..cut[1]).collect()
     }
 
     /// The two-sample Kolmogorov-Smirnov statistic, the greatest difference of the two empirical distribution functions
-    /// (Smirnov 1948; `scipy.stats.ks_2samp`), over the values present; none without values. With 256 training values or
-    /// fewer distinct ones it is exact, else it misses at most the share between two quantiles, 1/255.
+    /// (Smirnov 1948; `scipy.stats.ks_2samp`), over the values present; none without values. Of 256 training values it is
+    /// exact; else it misses at most the share of the training values between two quantiles, of many of them 1/255.
     ///
     /// `counts` are by cell.
     #[must_use]
@@ -156,6 +158,53 @@ impl Scale {
         let counted = bins.iter().map(|cells| counts[cells.clone()].iter().sum()).chain([missing]);
         let shares = expected.zip(counted.map(|count| count as f64 / all as f64));
         (all > 0).then(|| stability(shares))
+    }
+}
+
+/// The population stability index of categories and a bin of missing values; none without rows. `counts` may have one category more
+/// than `training`: all that training did not have.
+#[must_use]
+pub fn stability_of_categories(
+    training: &[u64],
+    null_rate: f64,
+    counts: &[u64],
+    missing: u64,
+) -> Option<f64> {
+    let (before, now) = (training.iter().sum::<u64>(), counts.iter().sum::<u64>() + missing);
+    let expected = |category: usize| {
+        let share = training.get(category).map_or(0.0, |rows| *rows as f64 / before.max(1) as f64);
+        share * (1.0 - null_rate)
+    };
+    let categories = 0..training.len().max(counts.len());
+    let shares = categories.map(|category| {
+        let rows = counts.get(category).copied().unwrap_or(0);
+        (expected(category), rows as f64 / now as f64)
+    });
+    let missing = (null_rate, missing as f64 / now as f64);
+    (now > 0).then(|| stability(shares.chain([missing])))
+}
+
+/// How much a column has changed, by its population stability index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// Below [`PSI_MODERATE`].
+    None,
+    /// Below [`PSI_MAJOR`].
+    Moderate,
+    /// At least that.
+    Major,
+}
+
+impl Change {
+    /// The usual reading of an index.
+    #[must_use]
+    pub fn of(stability: f64) -> Self {
+        match stability {
+            x if x >= PSI_MAJOR => Self::Major,
+            x if x >= PSI_MODERATE => Self::Moderate,
+            _ => Self::None,
+        }
     }
 }
 
@@ -232,7 +281,7 @@ mod tests {
     }
 
     fn ramp(n: u32, by: f64) -> Vec<f64> {
-        (0..n).map(|i| f64::from(i.wrapping_mul(2_654_435_761) % 997) * by).collect()
+        (0..n).map(|i| f64::from((i * 389) % 997) * by).collect()
     }
 
     #[test]
@@ -284,6 +333,15 @@ mod tests {
         assert_eq!(shares.len(), 6);
         assert!(shares[0] == 0.0 && shares[5] == 0.0);
         assert!(shares[1..5].iter().all(|share| (share - 0.25).abs() <= 1.0 / 255.0), "{shares:?}");
+    }
+
+    #[test]
+    fn categories_that_training_did_not_have_are_drift() {
+        let same = stability_of_categories(&[30, 70], 0.0, &[3, 7, 0], 0).expect("has rows");
+        assert!(same.abs() < 1e-12, "{same}");
+        let new = stability_of_categories(&[30, 70], 0.0, &[3, 4, 3], 0).expect("has rows");
+        assert!(new > PSI_MAJOR, "{new}");
+        assert_eq!(stability_of_categories(&[1], 0.0, &[0, 0], 0), None);
     }
 
     #[test]

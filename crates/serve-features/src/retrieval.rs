@@ -23,19 +23,20 @@ use crate::compute::Threads;
 use crate::config::FeaturesConfig;
 use crate::declaration::{DeclarationDigest, Declarations, FeatureSet};
 use crate::feature_cache::{CacheKey, FeatureCache, RowKind};
-use crate::freshness::{MaxAge, Outdated, Stale};
+use crate::freshness::MaxAge;
 use crate::name::{Entity, FeatureSetName};
 use crate::resilience::{Guarded, StoreCounters, StoreHealth};
-use crate::row::FeatureRow;
 use crate::store::{Fault, FeatureStore, WriteError};
-use crate::validation::{Validator, Violation};
+use crate::validation::Validator;
 
 use counters::Counters;
 use found::{Failed, Found};
+use weighed::{Unfit, Weighed};
 
 pub use counters::RetrievalCounters;
 pub use ingest::{IngestError, IngestRequest, Ingested, Refusal, RowCheck};
 pub use lineage::{FeatureLineage, Lineage, SourceLineage};
+pub use row::{Mode, Origin, RetrieveRequest, Retrieved};
 pub use unavailable::Unavailable;
 
 mod auto;
@@ -46,8 +47,10 @@ mod found;
 mod ingest;
 mod lineage;
 mod report;
+mod row;
 mod stored;
 mod unavailable;
+mod weighed;
 
 /// Tells the time; tests bring their own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -62,93 +65,6 @@ pub struct RetrieverParts {
     pub config: FeaturesConfig,
     /// Tells the time.
     pub clock: Clock,
-}
-
-/// What `use_cached_features` says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-pub enum Mode {
-    /// `true`: the stored row, if it is fresh.
-    #[default]
-    Cached,
-    /// `false`: computed from raw rows now.
-    Compute,
-    /// `auto`: the stored row if it is fresh, else computed, else what `on_demand.when_stale` says.
-    Auto,
-}
-
-/// Which rows are wanted.
-#[derive(Debug, Clone, PartialEq)]
-pub struct RetrieveRequest {
-    /// Of which set.
-    pub set: FeatureSetName,
-    /// Of whom, one answer each, in this order.
-    pub entities: Vec<Entity>,
-    /// Read or computed.
-    pub mode: Mode,
-    /// As of then: ages are measured against it too; `None`: now.
-    pub as_of: Option<Timestamp>,
-    /// The strictest limit of the request and the model, if they set any.
-    pub max_age: Option<MaxAge>,
-    /// When nobody waits any more.
-    pub deadline: Option<std::time::Instant>,
-}
-
-impl RetrieveRequest {
-    /// The newest stored rows, within the limits of the set and the configuration.
-    #[must_use]
-    pub fn cached(set: FeatureSetName, entities: impl IntoIterator<Item = Entity>) -> Self {
-        let entities = entities.into_iter().collect();
-        Self { set, entities, mode: Mode::Cached, as_of: None, max_age: None, deadline: None }
-    }
-}
-
-/// Where a row came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Origin {
-    /// The store, or the memory of what it said a moment ago.
-    Cached,
-    /// Raw rows, just now.
-    Computed,
-    /// Memory, in the place of a store that failed.
-    LastKnownGood,
-}
-
-impl Origin {
-    /// `cached`, `computed` or `last_known_good`.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cached => "cached",
-            Self::Computed => "computed",
-            Self::LastKnownGood => "last_known_good",
-        }
-    }
-}
-
-/// A row with all that has to be told about it.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub struct Retrieved {
-    /// The row; values that offended are missing, or what their policy says.
-    pub row: FeatureRow,
-    /// Where it came from.
-    pub origin: Origin,
-    /// Its age; 0 where it lies a little in the future.
-    pub age_seconds: f64,
-    /// It lies in the future, by no more than clocks may differ.
-    pub from_future: bool,
-    /// The moment of a newer row that was left out, because it lies further in the future than that.
-    pub skipped_future: Option<Timestamp>,
-    /// An older declaration of the set computed it.
-    pub outdated: bool,
-    /// For computed rows, whether functions of endless memory had their past.
-    pub warm: Option<bool>,
-    /// Features for which the set's constant stands.
-    pub filled: Arc<[Arc<str>]>,
-    /// Stored or computed values that their declaration does not allow; they count as missing.
-    pub invalid: Arc<[Violation]>,
-    /// Why the row is not what it should be, where it was answered all the same.
-    pub degraded: Option<String>,
 }
 
 /// Gives feature rows.
@@ -180,33 +96,6 @@ struct Asked<'a> {
     /// What rows are computed by now.
     computed_by: Option<DeclarationDigest>,
     deadline: Option<std::time::Instant>,
-}
-
-/// A row held against its limit, or why there is none.
-#[derive(Debug)]
-enum Weighed {
-    Fresh(Retrieved),
-    Stale(Retrieved, Unfit),
-    Absent(Unavailable),
-}
-
-/// Why a row that is there does not answer without more ado.
-#[derive(Debug, thiserror::Error)]
-enum Unfit {
-    #[error(transparent)]
-    Old(Stale),
-    #[error(transparent)]
-    Outdated(Outdated),
-}
-
-impl Unfit {
-    fn unavailable(self, set: &FeatureSetName, not_computed: Option<String>) -> Unavailable {
-        let set = set.clone();
-        match self {
-            Self::Old(stale) => Unavailable::Stale { set, stale, not_computed },
-            Self::Outdated(outdated) => Unavailable::Outdated { set, outdated, not_computed },
-        }
-    }
 }
 
 impl Retriever {
@@ -389,17 +278,6 @@ impl Asked<'_> {
     fn end(&self, timeout: Duration) -> Instant {
         let latest = Instant::now() + timeout;
         self.deadline.map_or(latest, |deadline| latest.min(Instant::from_std(deadline)))
-    }
-}
-
-impl Weighed {
-    /// A row that is too old, or outdated, is none.
-    fn strictly(self, set: &FeatureSetName) -> Result<Retrieved, Unavailable> {
-        match self {
-            Self::Fresh(retrieved) => Ok(retrieved),
-            Self::Stale(_, unfit) => Err(unfit.unavailable(set, None)),
-            Self::Absent(unavailable) => Err(unavailable),
-        }
     }
 }
 

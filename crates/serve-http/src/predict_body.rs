@@ -3,20 +3,22 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serve_app::{Features, ModelQuery, PredictRequest};
+use serve_app::{Features, PredictRequest};
 use serve_core::Value;
-use serve_features::{MaxAge, Mode};
+use serve_features::Mode;
 
 use crate::failure::Failure;
 
 use fields::UseCached;
 pub(crate) use fields::{Cell, FeatureList, Instance, Text};
+use words::parse_max_age;
+pub(crate) use words::{mode, model_query, parse_time};
 
 mod fields;
 mod plain;
+mod words;
 
 /// A body as it stands, before it is made sense of.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -275,76 +277,10 @@ fn conflict(what: &str) -> Failure {
     Failure::invalid("conflicting_request", format!("the request contradicts itself: {what}"))
 }
 
-/// A model by any of its names. `model` may hold a version too: `name@version`.
-pub(crate) fn model_query(
-    model: Option<&str>,
-    feature_set: Option<Cow<'_, str>>,
-    model_type: Option<Cow<'_, str>>,
-    version: Option<&str>,
-) -> Result<ModelQuery, Failure> {
-    let invalid = |error: serve_core::InvalidName| Failure::from(serve_app::ServiceError::from(error));
-    let mut query = ModelQuery {
-        name: None,
-        feature_set: feature_set.map(Cow::into_owned),
-        model_type: model_type.map(Cow::into_owned),
-        selector: version.map(str::parse).transpose().map_err(invalid)?,
-    };
-    if let Some(model) = model {
-        let reference: serve_core::ModelRef = model.parse().map_err(invalid)?;
-        query.name = Some(reference.name);
-        if model.contains('@') {
-            if query.selector.as_ref().is_some_and(|selector| *selector != reference.selector) {
-                return Err(conflict(&format!(
-                    "model is {model:?} and model_version is {:?}",
-                    version.unwrap_or("")
-                )));
-            }
-            query.selector = Some(reference.selector);
-        }
-    }
-    Ok(query)
-}
-
-/// What `use_cached_features` says, in a query.
-///
-/// # Errors
-/// 422 when it says nothing that is known.
-pub(crate) fn mode(text: &str) -> Result<Mode, Failure> {
-    match text {
-        "true" | "1" | "True" => Ok(Mode::Cached),
-        "false" | "0" | "False" => Ok(Mode::Compute),
-        "auto" => Ok(Mode::Auto),
-        other => {
-            let message =
-                format!("query parameter {USE_CACHED:?}: expected true, false or auto, got {other:?}");
-            Err(Failure::invalid("invalid_parameter", message))
-        }
-    }
-}
-
-/// The limit that a request sets; `none` sets none.
-fn parse_max_age(text: &str) -> Result<Option<Duration>, Failure> {
-    match text.parse() {
-        Ok(MaxAge::Limit(limit)) => Ok(Some(limit)),
-        Ok(MaxAge::Unlimited) => Ok(None),
-        Err(error) => Err(Failure::invalid("invalid_request", format!("{MAX_AGE}: {error}, or `none`"))),
-    }
-}
-
-/// A moment of a request.
-///
-/// # Errors
-/// 422 when it is no RFC 3339 with a zone.
-pub(crate) fn parse_time(text: &str) -> Result<jiff::Timestamp, Failure> {
-    text.parse().map_err(|_| {
-        let message =
-            format!("timestamp {text:?}: expected RFC 3339 with a zone, such as 2025-10-04T13:50:00Z");
-        Failure::invalid("invalid_request", message)
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn request(json: &str) -> Result<PredictRequest<'_>, Failure> {

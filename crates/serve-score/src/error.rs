@@ -79,6 +79,14 @@ pub enum ScoreError {
         /// Why.
         source: Cause,
     },
+    /// A store of inputs or outputs does not answer.
+    #[error("{location} does not answer: {reason}")]
+    Unreachable {
+        /// The object, or what was looked for.
+        location: String,
+        /// What was told last.
+        reason: String,
+    },
     /// There is something in the output's place.
     #[error("{location} exists; --overwrite replaces it")]
     Exists {
@@ -161,9 +169,15 @@ impl ScoreError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Model(DeploymentError::UnknownModel { .. }) | Self::NoInput { .. } => Fault::NoInput,
+            Self::Model(
+                DeploymentError::UnknownModel { .. }
+                | DeploymentError::UnknownVersion { .. }
+                | DeploymentError::UnknownAlias { .. },
+            )
+            | Self::NoInput { .. } => Fault::NoInput,
             Self::Model(DeploymentError::Busy { .. } | DeploymentError::TimedOut { .. })
-            | Self::Registry { .. } => Fault::Unavailable,
+            | Self::Registry { .. }
+            | Self::Unreachable { .. } => Fault::Unavailable,
             Self::Model(_)
             | Self::Unexplainable { .. }
             | Self::Input { .. }

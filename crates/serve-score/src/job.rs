@@ -1,6 +1,7 @@
 //! A job: threads that read, convert and score pieces, and write them in order. Memory is bounded by the pieces that are under way:
 //! a thread whose piece is not at the front waits when too much waits to be written.
 
+mod memory;
 mod order;
 mod spread;
 mod written;
@@ -91,6 +92,11 @@ impl Progress {
         self.rows.store(rows, Ordering::Relaxed);
         self.earlier.store(rows, Ordering::Relaxed);
         self.rejected.store(rejected, Ordering::Relaxed);
+    }
+
+    /// Where bytes that were read are counted.
+    pub(crate) fn bytes_read(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
     }
 
     /// Counts rows that were read, and those of them that were rejected.
@@ -232,6 +238,7 @@ impl Job {
             return written.finish(progress).map(summary);
         }
         let (part, next_row) = written.position();
+        let files = self.source.files().to_vec();
         let mut pieces = self.source.read(self.bindings, Arc::clone(&progress.bytes));
         pieces.skip_to(next_row);
         let cuts = Cuts::new(options.output.part_rows, part, next_row);
@@ -252,6 +259,11 @@ impl Job {
         });
         let (written, ran) = run.order.finish();
         if let Err(error) = ran {
+            let error = if matches!(error, ScoreError::Input { .. } | ScoreError::NoInput { .. }) {
+                files.iter().fold(error, |error, file| file.cause(error))
+            } else {
+                error
+            };
             written.give_up(&error, progress);
             return Err(error);
         }
@@ -282,6 +294,7 @@ impl Job {
             ("--part-rows", output.part_rows.to_string()),
             ("--unordered", yes(!ordered)),
             ("whether rejects are written", yes(rejects.is_some())),
+            ("whether rows are counted (--report)", yes(self.options.tally)),
         ];
         let told = told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         Ok(JobFacts::new(asked, self.plan.model(), told, self.source.files()))

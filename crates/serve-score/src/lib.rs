@@ -12,20 +12,26 @@
 //! | [`scorer`] | a batch of rows to a batch of answers and rejects |
 //! | [`reject`] | rows that got no answer |
 //! | [`tally`] | what is counted of rows, for reports |
+//! | [`log`], [`replay`](mod@replay) | logged predictions; them scored once more by another version |
+//! | [`report`], [`digest`](mod@digest) | what a job came to, as JSON and as a page; of which files |
 //! | [`sink`] | output files that appear when they are whole |
 //! | [`spread`] | shares of a job that other processes score |
 //! | [`job`] | all of it on threads, with bounded memory |
 //! | [`sql`] | models as functions of DataFusion's queries |
 
 pub mod convert;
+pub mod digest;
 pub mod error;
 pub mod format;
 pub mod job;
 pub mod location;
+pub mod log;
 pub mod model;
 pub mod part;
 pub mod plan;
 pub mod reject;
+pub mod replay;
+pub mod report;
 pub mod scorer;
 pub mod sink;
 pub mod source;
@@ -35,11 +41,12 @@ pub mod tally;
 
 pub use error::{Fault, ScoreError};
 pub use format::Format;
-pub use job::{Job, Progress, Summary};
+pub use job::{Job, Progress, RunOptions, Summary};
 pub use location::InputFile;
 pub use model::PinnedModel;
 pub use plan::{Keep, Plan, PlanOptions};
 pub use reject::{MaxRejects, Reject};
+pub use report::{Report, ReportFile};
 pub use scorer::{Scored, Scorer};
 pub use sink::{Output, Sink};
 pub use source::Source;

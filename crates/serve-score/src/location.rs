@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::ScoreError;
 use crate::format::Format;
 #[cfg(feature = "s3")]
-pub(crate) use object::Object;
+pub use object::retry_for;
+#[cfg(feature = "s3")]
+pub(crate) use object::{Object, StoreFailure, store, wait};
 
 /// One input file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +203,18 @@ impl InputFile {
         &self.partition
     }
 
+    /// An error that came of reading it; where its store has stopped to answer, that.
+    pub(crate) fn cause(&self, error: ScoreError) -> ScoreError {
+        match &self.place {
+            #[cfg(feature = "s3")]
+            Place::Object(object) => match object.trouble() {
+                Some(reason) => ScoreError::Unreachable { location: self.name(), reason: reason.to_owned() },
+                None => error,
+            },
+            Place::Stdin | Place::Path(_) => error,
+        }
+    }
+
     /// Opens it to be read from its beginning.
     pub(crate) fn reader(&self) -> Result<Reader, ScoreError> {
         if self.is_pipe() {
@@ -240,7 +254,12 @@ pub fn list(input: &str) -> Result<Vec<InputFile>, ScoreError> {
     }
     let none = |source: io::Error| ScoreError::NoInput { location: input.to_owned(), source: source.into() };
     if let Some(place) = input.strip_prefix("s3://") {
-        let files = objects(place).map_err(none)?;
+        let files = objects(place).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => {
+                ScoreError::Unreachable { location: input.to_owned(), reason: error.to_string() }
+            }
+            _ => none(error),
+        })?;
         return if files.is_empty() { Err(none(nothing())) } else { Ok(files) };
     }
     let path = Path::new(input);
@@ -264,7 +283,7 @@ fn nothing() -> io::Error {
 #[cfg(feature = "s3")]
 fn objects(place: &str) -> io::Result<Vec<InputFile>> {
     let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
-    let store = serve_registry::object_store::bucket(bucket).map_err(io::Error::other)?;
+    let store = object::store(bucket)?;
     let file = |object: Object| {
         let below = object.key().strip_prefix(prefix.trim_matches('/')).unwrap_or_default();
         let folders = below.rsplit_once('/').map_or("", |(folders, _)| folders);
@@ -279,7 +298,7 @@ fn objects(place: &str) -> io::Result<Vec<InputFile>> {
 #[cfg(feature = "s3")]
 fn object_at(place: &str, bytes: u64) -> io::Result<Place> {
     let (bucket, key) = place.split_once('/').unwrap_or((place, ""));
-    let store = serve_registry::object_store::bucket(bucket).map_err(io::Error::other)?;
+    let store = object::store(bucket)?;
     Object::at(store, bucket, key, bytes).map(Place::Object)
 }
 

@@ -109,6 +109,24 @@ impl Plan {
         Ok((Self { model, columns, inputs, kept, texts, explain, gauge, schema }, bindings))
     }
 
+    /// For columns that are the inputs of the signature already, in order; rejects are counted.
+    pub(crate) fn of_inputs(model: PinnedModel) -> Result<Self, ScoreError> {
+        let columns: Vec<String> = model.pipeline().signature().names().map(str::to_owned).collect();
+        let inputs = (0..columns.len()).collect();
+        let gauge = Some(Arc::new(Gauge::new(&model, None)));
+        let schema = output_schema(&model, Vec::new(), false)?;
+        Ok(Self {
+            model,
+            columns,
+            inputs,
+            kept: Vec::new(),
+            texts: Texts::Values,
+            explain: false,
+            gauge,
+            schema,
+        })
+    }
+
     /// With the output's columns as another process planned them, of which this one sees other files.
     pub(crate) fn with_schema(self, schema: &SchemaRef) -> Result<Self, ScoreError> {
         let fits = |own: &FieldRef, other: &FieldRef| {
@@ -180,7 +198,10 @@ fn bind(
     let mut bindings = Vec::with_capacity(source.files().len());
     for (file, header) in source.files().iter().zip(source.headers()) {
         let found = Binding::new(columns, &header.schema, file.partition());
-        let mut binding = found.map_err(|wrong| unbound(columns, file, header, &wrong))?;
+        let mut binding = found.map_err(|wrong| {
+            let taken: Vec<&str> = inputs.iter().map(|&at| columns[at].as_str()).collect();
+            unbound(&taken, file, header, &wrong)
+        })?;
         if source.format() == Format::Json {
             binding.loosen(inputs, kept);
         }
@@ -191,7 +212,7 @@ fn bind(
 }
 
 /// What is missing or stands twice, and what is there beside it.
-fn unbound(columns: &[String], file: &InputFile, header: &Header, wrong: &[(String, Unbound)]) -> ScoreError {
+fn unbound(taken: &[&str], file: &InputFile, header: &Header, wrong: &[(String, Unbound)]) -> ScoreError {
     let of = |kind| {
         let names = wrong.iter().filter(|(_, why)| *why == kind).map(|(name, _)| name.as_str());
         names.collect::<Vec<&str>>()
@@ -204,7 +225,7 @@ fn unbound(columns: &[String], file: &InputFile, header: &Header, wrong: &[(Stri
     if !missing.is_empty() {
         let all = all_columns(&header.schema, file.partition());
         let names = all.iter().map(|field| field.name().as_str());
-        let other: Vec<&str> = names.filter(|name| !columns.iter().any(|column| column == name)).collect();
+        let other: Vec<&str> = names.filter(|name| !taken.contains(name)).collect();
         let _ = write!(problem, ": missing columns {}", listed(missing.into_iter()));
         if !other.is_empty() {
             let _ = write!(problem, "; it has {} (--map FEATURE=COLUMN renames)", listed(other.into_iter()));

@@ -1,6 +1,8 @@
 //! Output that appears under its name only when it is whole: it is written beside its place under another name and renamed.
 //! Standard output is the exception: what is written there is gone.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod encode;
 mod staged;
 
@@ -13,8 +15,10 @@ use crate::error::ScoreError;
 use crate::format::Format;
 use crate::part::{JobFacts, State};
 
+#[cfg(feature = "s3")]
+pub use bucket::BucketPlace;
 pub(crate) use encode::Encoder;
-pub(crate) use staged::{StagedFile, StagedFolder, check_free, folder, publish_file, publish_folder, sync};
+pub(crate) use staged::{StagedFile, StagedFolder, check_free, publish_file, publish_folder, sync};
 
 /// Rows of a folder's part.
 pub const PART_ROWS: u64 = 5_000_000;
@@ -30,6 +34,8 @@ pub struct Output {
     pub overwrite: bool,
     /// Rows of a folder's part.
     pub part_rows: u64,
+    /// Where the state of jobs lies that write to buckets; in the user's cache where it is none.
+    pub state: Option<PathBuf>,
 }
 
 /// A place for answers.
@@ -41,6 +47,9 @@ pub enum OutputPlace {
     File(PathBuf),
     /// A folder of files `part-00000`, ….
     Folder(PathBuf),
+    /// An object of a bucket, or objects below a prefix.
+    #[cfg(feature = "s3")]
+    Bucket(BucketPlace),
 }
 
 impl Output {
@@ -53,6 +62,8 @@ impl Output {
         let path = PathBuf::from(output);
         let place = match output {
             "-" => OutputPlace::Stdout,
+            #[cfg(feature = "s3")]
+            url if url.starts_with("s3://") => OutputPlace::Bucket(BucketPlace::parse(url)?),
             folder if folder.ends_with('/') || path.is_dir() => OutputPlace::Folder(path),
             _ => OutputPlace::File(path),
         };
@@ -61,6 +72,10 @@ impl Output {
                 path.file_name().and_then(|name| Format::of_name(&name.to_string_lossy()))
             }
             OutputPlace::Folder(_) => Some(Format::Parquet),
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) if place.folder => Some(Format::Parquet),
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) => Format::of_name(place.name()),
             OutputPlace::Stdout => None,
         };
         let untold =
@@ -71,7 +86,7 @@ impl Output {
                 "{format} cannot be written to standard output: say csv or json"
             )));
         }
-        Ok(Self { place, format, overwrite, part_rows: PART_ROWS })
+        Ok(Self { place, format, overwrite, part_rows: PART_ROWS, state: None })
     }
 
     /// What it is called in messages.
@@ -80,6 +95,8 @@ impl Output {
         match &self.place {
             OutputPlace::Stdout => "standard output".to_owned(),
             OutputPlace::File(path) | OutputPlace::Folder(path) => path.display().to_string(),
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) => place.to_string(),
         }
     }
 
@@ -93,13 +110,20 @@ impl Output {
                 name.push(".rejects.csv");
                 Some(name.into())
             }
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) => Some(place.rejects().into()),
         }
     }
 
     /// Whether it is a folder.
     #[must_use]
     pub fn is_folder(&self) -> bool {
-        matches!(self.place, OutputPlace::Folder(_))
+        match &self.place {
+            OutputPlace::Stdout | OutputPlace::File(_) => false,
+            OutputPlace::Folder(_) => true,
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) => place.folder,
+        }
     }
 
     /// The folder of a job's state, and the local path that the output gets.
@@ -107,8 +131,14 @@ impl Output {
         match &self.place {
             OutputPlace::Stdout => Err(ScoreError::software("standard output has no state")),
             OutputPlace::File(path) | OutputPlace::Folder(path) => {
+                if self.state.is_some() {
+                    let problem = "--state is for outputs in buckets: the state of others lies beside them";
+                    return Err(ScoreError::plan(problem));
+                }
                 Ok((State::beside(path), Some(path.components().collect())))
             }
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) => Ok((place.state(self.state.as_deref())?, None)),
         }
     }
 
@@ -118,8 +148,8 @@ impl Output {
         self.state().ok().and_then(|(folder, _)| State::facts(&folder))
     }
 
-    /// Whether nothing is in its place that has to stay.
-    pub(crate) fn check_free(&self) -> Result<(), ScoreError> {
+    /// Whether nothing is in its place that has to stay; what an earlier try may have put into a bucket is looked at when it is put again.
+    pub(crate) fn check_free(&self, again: bool) -> Result<(), ScoreError> {
         match &self.place {
             OutputPlace::Stdout => Ok(()),
             OutputPlace::File(path) if path.is_dir() => {
@@ -131,6 +161,8 @@ impl Output {
                 let empty = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
                 check_free(&path, self.overwrite || empty)
             }
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) => place.check_free(self.overwrite || again),
         }
     }
 
@@ -138,6 +170,8 @@ impl Output {
     pub(crate) fn extension(&self) -> String {
         let name = match &self.place {
             OutputPlace::File(path) if self.format.is_text() => path.to_string_lossy().to_ascii_lowercase(),
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) if self.format.is_text() => place.name().to_ascii_lowercase(),
             _ => String::new(),
         };
         let compression = [".gz", ".zst", ".zstd"].into_iter().find(|end| name.ends_with(end));
@@ -168,6 +202,11 @@ impl Output {
                 parts: 0,
                 rows: 0,
             },
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) => {
+                let problem = format!("{place}: what a query answers goes to a file or a folder");
+                return Err(ScoreError::plan(problem));
+            }
         };
         let mut sink = Sink { output: self.clone(), schema: schema.clone(), target };
         // An empty job leaves an empty part.

@@ -146,6 +146,7 @@ impl Source {
             Format::Json => json::header(file),
             Format::Arrow => arrow::header(file),
         };
+        let header = |file: &InputFile| header(file).map_err(|error| file.cause(error));
         let headers = files.iter().map(header).collect::<Result<Vec<_>, _>>()?;
         Ok(Self { files, format, headers })
     }

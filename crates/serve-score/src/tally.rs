@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use counter::{Counted, Counter};
+pub(crate) use gauge::score_names;
 pub use gauge::{Gauge, Kind, Meter, log_cell_bounds};
 
 /// Kinds of reason that are told apart; later ones are counted together.
@@ -180,13 +181,6 @@ fn add(mine: &mut Vec<u64>, others: &[u64]) {
 }
 
 impl Tally {
-    /// Merges what may have been counted into what may have been counted before.
-    pub(crate) fn add(into: &mut Option<Self>, other: Option<&Self>) {
-        if let Some(other) = other {
-            into.get_or_insert_default().merge(other);
-        }
-    }
-
     /// Adds the counts of the rows that follow, by the same gauge.
     pub fn merge(&mut self, other: &Self) {
         self.rows += other.rows;
@@ -205,6 +199,13 @@ impl Tally {
         }
         self.histograms.iter_mut().zip(&other.histograms).for_each(|(mine, other)| mine.merge(other));
         add(&mut self.labels, &other.labels);
+    }
+
+    /// Adds counts to what may be none yet.
+    pub(crate) fn add(all: &mut Option<Self>, more: Option<&Self>) {
+        if let Some(more) = more {
+            all.get_or_insert_default().merge(more);
+        }
     }
 
     /// Counts rejects of one kind.

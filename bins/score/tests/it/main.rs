@@ -1,5 +1,7 @@
 //! The program: arguments, pipes, exit codes and messages.
 
+mod bad;
+mod buckets;
 mod queries;
 mod resume;
 

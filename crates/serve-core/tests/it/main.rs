@@ -2,6 +2,7 @@
 
 mod allocation;
 mod bundles;
+mod drift;
 mod ensembles;
 mod explanations;
 mod forests;

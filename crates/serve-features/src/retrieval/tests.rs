@@ -7,6 +7,7 @@ use serve_core::Value;
 use super::*;
 use crate::config::{CacheConfig, WhenStale};
 use crate::raw::{RawRow, RawTable};
+use crate::row::FeatureRow;
 use crate::scripted::{Act, Scripted};
 use crate::store::Fault;
 use crate::timestamp::parse_timestamp;

@@ -4,8 +4,8 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
-use ::object_store::{ClientOptions, ObjectStore, RetryConfig};
+use ::object_store::aws::{AmazonS3, AmazonS3Builder, AmazonS3ConfigKey};
+use ::object_store::{ClientOptions, RetryConfig};
 
 use crate::storage::StorageError;
 
@@ -19,7 +19,7 @@ type Failed = Box<dyn Error + Send + Sync>;
 
 /// A client for a bucket.
 pub(super) struct Client {
-    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) store: Arc<AmazonS3>,
     /// Values that no error text may hold.
     pub(super) secrets: Vec<String>,
     /// Where it was told to ask, if it was: the same bucket's name elsewhere is another bucket.
@@ -27,12 +27,13 @@ pub(super) struct Client {
 }
 
 /// A bucket for whoever reads other things than a registry from it, with the settings that a registry's would have
-/// ([`ObjectStorage::open`](super::ObjectStorage::open)). Requests that fail for a while are made again.
+/// ([`ObjectStorage::open`](super::ObjectStorage::open)). Requests that fail are made again until they have failed for so long.
 ///
 /// # Errors
 /// When the settings contradict each other. Nothing is asked of the bucket.
-pub fn bucket(bucket: &str) -> Result<Arc<dyn ObjectStore>, StorageError> {
-    let client = client(bucket, std::env::vars(), RetryConfig::default());
+pub fn bucket(bucket: &str, retry: Duration) -> Result<Arc<AmazonS3>, StorageError> {
+    let retry = RetryConfig { max_retries: 1000, retry_timeout: retry, ..RetryConfig::default() };
+    let client = client(bucket, std::env::vars(), retry);
     client.map(|client| client.store).map_err(|source| StorageError::Remote {
         action: "opened",
         location: format!("s3://{bucket}"),

@@ -10,6 +10,8 @@ use crate::error::{Fault, ScoreError};
 use crate::part::{Assembly, Begun, FinishedPart, JobFacts, PartLayout, PartWriter, State};
 use crate::reject::RejectsFile;
 use crate::scorer::Scored;
+#[cfg(feature = "s3")]
+use crate::sink::BucketPlace;
 use crate::sink::{Output, OutputPlace, Sink, check_free};
 use crate::tally::Tally;
 
@@ -37,6 +39,8 @@ pub(super) struct Parts {
     writer: Option<PartWriter>,
     /// The first rows behind parts, of those that are known.
     ends: BTreeMap<u64, u64>,
+    /// Whether the input can be read again.
+    resumable: bool,
     published: bool,
 }
 
@@ -153,6 +157,7 @@ impl Parts {
             rejects: rejects.clone(),
             writer: None,
             ends: BTreeMap::new(),
+            resumable: facts.inputs.iter().all(|input| input.bytes.is_some()),
             published: begun == Begun::Published,
         })
     }
@@ -184,12 +189,13 @@ impl Parts {
 
     fn write(&mut self, scored: &Scored) -> Result<bool, ScoreError> {
         let (number, first_row) = self.position();
-        let writer = match &mut self.writer {
-            Some(writer) => writer,
-            None => self.writer.insert(self.create(number, first_row)?),
-        };
-        writer.write(scored)?;
-        if self.ends.get(&number).is_some_and(|end| first_row + writer.read() == *end) {
+        if self.writer.is_none() {
+            self.writer = Some(self.create(number, first_row)?);
+        }
+        let Some(writer) = &mut self.writer else { return Ok(false) };
+        let (written, read) = (writer.write(scored), writer.read());
+        written.map_err(|error| self.named(error))?;
+        if self.ends.get(&number).is_some_and(|end| first_row + read == *end) {
             self.ends.remove(&number);
             self.end_part()?;
             return Ok(true);
@@ -257,7 +263,7 @@ impl Parts {
             Fault::Interrupted | Fault::Output | Fault::Unavailable | Fault::NoInput | Fault::Software
         ) || matches!(error, ScoreError::TooManyRejects { .. });
         let rows = self.state.rows();
-        if later && rows > 0 {
+        if later && self.resumable && rows > 0 {
             self.state.tidy();
             let state = self.state.folder().display();
             progress.tell(format!("{rows} finished rows are kept in {state}: --resume goes on behind them"));
@@ -269,9 +275,15 @@ impl Parts {
 
 /// Whether the output and its rejects may get their names.
 fn check_places(output: &Output, rejects: Option<&PathBuf>, again: bool) -> Result<(), ScoreError> {
-    output.check_free()?;
+    output.check_free(again)?;
     match rejects {
-        Some(path) if !again => check_free(path, output.overwrite),
+        Some(path) if !again => {
+            #[cfg(feature = "s3")]
+            if let Some(place) = BucketPlace::of(path)? {
+                return place.check_free(output.overwrite);
+            }
+            check_free(path, output.overwrite)
+        }
         _ => Ok(()),
     }
 }

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use super::join::join;
 use super::{FinishedPart, PartLayout};
 use crate::error::ScoreError;
+#[cfg(feature = "s3")]
+use crate::sink::BucketPlace;
 use crate::sink::{Output, OutputPlace, StagedFile, check_free, publish_file, publish_folder, sync};
 
 /// The columns of a file of rejects.
@@ -28,7 +30,11 @@ pub struct Assembly {
 #[derive(Debug)]
 pub struct Staged {
     output: Output,
+    /// The file or folder that gets the output's name.
     path: PathBuf,
+    /// Files with their names, where they get them one by one.
+    #[cfg(feature = "s3")]
+    files: Vec<(PathBuf, String)>,
     /// The rejects, where there are any, and the place that they get.
     rejects: Option<PathBuf>,
     rejects_place: Option<PathBuf>,
@@ -63,11 +69,26 @@ impl Assembly {
         let failed = |error: io::Error| ScoreError::output(self.output.name(), error);
         let path = match (&self.output.place, self.parts.as_slice()) {
             (OutputPlace::Folder(_), parts) => self.link(parts).map_err(failed)?,
+            #[cfg(feature = "s3")]
+            (OutputPlace::Bucket(_), _) if self.layout.separate => self.folder.clone(),
             (_, [part]) => self.folder.join(&part.file),
             (_, parts) => self.join(parts)?,
         };
         let rejects = self.join_rejects().map_err(failed)?;
-        Ok(Staged { output: self.output, path, rejects, rejects_place: self.rejects })
+        #[cfg(feature = "s3")]
+        let files = self
+            .parts
+            .iter()
+            .map(|part| (self.folder.join(&part.file), self.layout.name(part.number)))
+            .collect();
+        Ok(Staged {
+            output: self.output,
+            path,
+            #[cfg(feature = "s3")]
+            files,
+            rejects,
+            rejects_place: self.rejects,
+        })
     }
 
     /// A folder of the parts, which stay where they are too.
@@ -153,12 +174,11 @@ impl Staged {
         let overwrite = self.output.overwrite;
         let placed = match (self.rejects, self.rejects_place) {
             (Some(rejects), Some(place)) => {
-                publish_rejects(&rejects, &place, overwrite || again)?;
+                publish_rejects(&rejects, &place, overwrite, again)?;
                 Some(place)
             }
-            (None, Some(place)) if overwrite && place.is_file() => {
-                let removed = fs::remove_file(&place);
-                removed.map_err(|error| ScoreError::output(place.display().to_string(), error))?;
+            (None, Some(place)) if overwrite => {
+                remove_rejects(&place)?;
                 None
             }
             _ => None,
@@ -166,14 +186,39 @@ impl Staged {
         match &self.output.place {
             OutputPlace::File(path) => publish_file(&self.path, path, overwrite)?,
             OutputPlace::Folder(path) => publish_folder(&self.path, path, overwrite)?,
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) if self.output.is_folder() => {
+                place.put_all(&self.files, overwrite, again)?;
+            }
+            #[cfg(feature = "s3")]
+            OutputPlace::Bucket(place) => place.put(&self.path, overwrite, again)?,
             OutputPlace::Stdout => return Err(ScoreError::software("standard output has no name to get")),
         }
         Ok(placed)
     }
 }
 
-/// Rejects may go to another disk than the output.
-fn publish_rejects(staged: &Path, place: &Path, overwrite: bool) -> Result<(), ScoreError> {
+/// Without rejects those of an earlier job go, in whose place they would be.
+fn remove_rejects(place: &Path) -> Result<(), ScoreError> {
+    #[cfg(feature = "s3")]
+    if let Some(place) = BucketPlace::of(place)? {
+        return place.remove();
+    }
+    match fs::remove_file(place) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(ScoreError::output(place.display().to_string(), error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Rejects may go to another disk than the output, or to a bucket.
+fn publish_rejects(staged: &Path, place: &Path, overwrite: bool, again: bool) -> Result<(), ScoreError> {
+    #[cfg(feature = "s3")]
+    if let Some(bucket) = BucketPlace::of(place)? {
+        return bucket.put(staged, overwrite, again);
+    }
+    let overwrite = overwrite || again;
     let failed = |error: io::Error| ScoreError::output(place.display().to_string(), error);
     match publish_file(staged, place, overwrite) {
         Err(ScoreError::Output { source, .. }) if crosses_devices(&source) => {

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::journal::{Journal, Note};
 use super::{FinishedPart, JobFacts};
 use crate::error::ScoreError;
-use crate::sink::{folder, sync};
+use crate::sink::sync;
 
 const LOCK: &str = "lock";
 const FACTS: &str = "job.json";
@@ -54,7 +54,7 @@ impl State {
     pub fn beside(output: &Path) -> PathBuf {
         let output: PathBuf = output.components().collect();
         let name = output.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        folder(&output).join(format!(".{name}.partial"))
+        output.with_file_name(format!(".{name}.partial"))
     }
 
     /// What decided the rows of the job whose state a folder has, if it has one.
@@ -155,8 +155,14 @@ impl State {
     }
 
     /// Removes it. What cannot be removed is removed by the next job for the same output.
-    pub fn remove(self) {
-        drop(fs::remove_dir_all(&self.folder));
+    pub fn remove(mut self) {
+        self.parts.clear();
+        self.tidy();
+        // Last, and at once, what says that the output is published.
+        for name in [FACTS, JOURNAL, LOCK] {
+            drop(fs::remove_file(self.folder.join(name)));
+        }
+        drop(fs::remove_dir(&self.folder));
     }
 
     /// Removes what no note names, as far as that can be done.

@@ -26,7 +26,7 @@ pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), ScoreError>
 }
 
 /// The folder that a path lies in.
-pub(crate) fn folder(path: &Path) -> &Path {
+fn folder(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -1,5 +1,5 @@
 //! The cells of values without a training window: of one relative width, by the first bits of the number. Sixteen (for scores
-//! 64) cells between two powers of two, so a value read back from the middle of its cell misses by at most 1/33 (1/129) of itself.
+//! 64) cells between two powers of two, so a value read back from the middle of its cell misses by at most 1/32 (1/128) of itself.
 
 /// The cell of a finite number or an infinity, with `2^bits` cells between powers of two. Cells ascend with numbers; those of zero are 0.
 pub(super) fn log_cell(x: f64, bits: u32) -> i32 {
@@ -32,7 +32,7 @@ mod tests {
                 let (low, high) = bounds(log_cell(x, bits), bits);
                 assert!((low..=high).contains(&x), "{x} is not in {low}..{high}");
                 let middle = f64::midpoint(low, high);
-                let miss = 1.0 / f64::from((2 << bits) + 1);
+                let miss = 1.0 / f64::from(2 << bits);
                 assert!(
                     x.abs() < 1e-300 || ((middle - x) / x).abs() <= miss + 1e-12,
                     "{x} is told as {middle}"

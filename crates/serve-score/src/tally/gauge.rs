@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 use serve_core::drift::Scale;
 use serve_core::reference::{Distribution, Reference};
-use serve_core::{Datatype, Input, Value};
+use serve_core::{Datatype, Input, Target, Value};
 
 use super::cells;
 use crate::model::PinnedModel;
@@ -68,7 +68,7 @@ pub enum Kind {
     },
 }
 
-/// The ends of a cell of [`Kind::Log`]; a value that is taken to be in the middle misses by at most `1 / (2^(bits + 1) + 1)` of itself.
+/// The ends of a cell of [`Kind::Log`]; a value that is taken to be in the middle misses by at most `1 / 2^(bits + 1)` of itself.
 #[must_use]
 pub fn log_cell_bounds(cell: i32, bits: u32) -> (f64, f64) {
     cells::bounds(cell, bits)
@@ -90,7 +90,7 @@ impl Gauge {
         });
         let histogram =
             if target.task.is_classification() { Kind::Unit } else { Kind::Log { bits: SCORE_BITS } };
-        let scores = score_names(model).into_iter().map(|name| {
+        let scores = score_names(target).into_iter().map(|name| {
             let training = reference.and_then(|reference| known(&reference.scores, &name)).zip(rows);
             let scale = training.as_ref().and_then(|(column, rows)| Scale::new(column, *rows));
             let bounds = scale.as_ref().map(Scale::range);
@@ -108,8 +108,7 @@ impl Gauge {
 }
 
 /// The scores by the names that the training window has for them.
-fn score_names(model: &PinnedModel) -> Vec<String> {
-    let target = model.pipeline().target();
+pub(crate) fn score_names(target: &Target) -> Vec<String> {
     match &target.task {
         serve_core::Task::Classification { classes } => classes.clone(),
         serve_core::Task::MultiRegression { outputs } => outputs.clone(),

@@ -11,8 +11,8 @@ use serve_core::doctest::logistic;
 use serve_core::link::LinkFunction;
 use serve_core::reference::{Distribution, Reference};
 use serve_core::{
-    Bundle, Datatype, Estimator, Input, LinearModel, Link, MissingPolicy, Model, Range, Signature, Value,
-    naive,
+    Bundle, Datatype, DecisionPolicy, Estimator, Input, LinearModel, Link, MissingPolicy, Model, Range,
+    Signature, Value, naive,
 };
 use serve_registry::{Directory, Registry, Storage};
 use serve_score::job::RunOptions;
@@ -28,7 +28,7 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let directory = Directory::create(folder.path().join("registry").as_path()).expect("a registry");
-        for bundle in [plain("v1", 0.0), plain("v2", 0.5), typed(), referenced()] {
+        for bundle in [plain("v1", 0.0), plain("v2", 0.5), typed(), referenced(), ruled("v1"), ruled("v2")] {
             directory.publish(&bundle, "tests").expect("publishes");
         }
         let registry = Arc::new(Registry::open(folder.path().join("registry")).expect("opens"));
@@ -101,6 +101,16 @@ impl Fixture {
 /// A logistic regression over `a` and `b`.
 fn plain(version: &str, intercept: f64) -> Bundle {
     logistic("plain", version, intercept).build().expect("proves")
+}
+
+/// As `plain`; the first version asks more of an `up` than that it is the more probable.
+fn ruled(version: &str) -> Bundle {
+    let mut builder = logistic("ruled", version, 0.0);
+    if version == "v1" {
+        let otherwise = "down".to_owned();
+        builder.decision = DecisionPolicy::Thresholds { thresholds: vec![0.0, 0.9], otherwise };
+    }
+    builder.build().expect("proves")
 }
 
 /// The training values of `a` and of `b` that [`referenced`] has seen.

@@ -7,5 +7,7 @@ mod outputs;
 mod plans;
 mod queries;
 mod rejects;
+mod replay;
+mod reports;
 mod resume;
 mod tallies;

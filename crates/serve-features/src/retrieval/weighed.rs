@@ -1,0 +1,43 @@
+//! A row held against what it has to be: not too old, and not computed by an older declaration.
+
+use super::{Retrieved, Unavailable};
+use crate::freshness::{Outdated, Stale};
+use crate::name::FeatureSetName;
+
+/// A row held against its limit, or why there is none.
+#[derive(Debug)]
+pub(super) enum Weighed {
+    Fresh(Retrieved),
+    Stale(Retrieved, Unfit),
+    Absent(Unavailable),
+}
+
+/// Why a row that is there does not answer without more ado.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error(transparent)]
+    Old(Stale),
+    #[error(transparent)]
+    Outdated(Outdated),
+}
+
+impl Unfit {
+    pub(super) fn unavailable(self, set: &FeatureSetName, not_computed: Option<String>) -> Unavailable {
+        let set = set.clone();
+        match self {
+            Self::Old(stale) => Unavailable::Stale { set, stale, not_computed },
+            Self::Outdated(outdated) => Unavailable::Outdated { set, outdated, not_computed },
+        }
+    }
+}
+
+impl Weighed {
+    /// A row that is too old, or outdated, is none.
+    pub(super) fn strictly(self, set: &FeatureSetName) -> Result<Retrieved, Unavailable> {
+        match self {
+            Self::Fresh(retrieved) => Ok(retrieved),
+            Self::Stale(_, unfit) => Err(unfit.unavailable(set, None)),
+            Self::Absent(unavailable) => Err(unavailable),
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What was decided then: the rules of the versions that a log names.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serve_core::decision::Decider;
+use serve_core::{Answer, DecisionPolicy, Target};
+use serve_registry::Registry;
+
+use crate::error::ScoreError;
+use crate::log::LoggedScores;
+use crate::model::PinnedModel;
+use crate::tally::score_names;
+
+/// How a version decides.
+#[derive(Debug)]
+pub(super) struct Rule {
+    decider: Decider,
+    labels: Vec<String>,
+    /// The names of its scores, in order.
+    pub(super) scores: Vec<String>,
+    /// Whether it is the version's own, rather than the new one's in its place.
+    pub(super) is_own: bool,
+}
+
+impl Rule {
+    fn new(policy: &DecisionPolicy, target: &Target, is_own: bool) -> Option<Self> {
+        let decider = Decider::new(policy, target).ok()?;
+        Some(Self { decider, labels: policy.labels(target).to_vec(), scores: score_names(target), is_own })
+    }
+
+    /// The logged scores of a row, in order; none where one is missing.
+    pub(super) fn logged(&self, scores: &LoggedScores, row: usize) -> Option<Vec<f64>> {
+        let only = self.scores.len() == 1;
+        self.scores.iter().map(|name| scores.get(row, name, only)).collect()
+    }
+
+    /// The label that they lead to; none for a plain value.
+    pub(super) fn label(&self, scores: &[f64]) -> Option<&str> {
+        match self.decider.decide(scores)? {
+            Answer::Class(label) | Answer::Band { band: label, .. } => {
+                self.labels.get(label).map(String::as_str)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The rules by model and version, each looked up once.
+pub(super) struct Rules<'a> {
+    registry: &'a Registry,
+    new: Arc<Rule>,
+    known: Mutex<BTreeMap<(String, String), Arc<Rule>>>,
+}
+
+impl<'a> Rules<'a> {
+    pub(super) fn new(registry: &'a Registry, model: &PinnedModel) -> Result<Self, ScoreError> {
+        let manifest = model.manifest();
+        let rule = Rule::new(&manifest.decision, &manifest.target, false);
+        let new = rule.ok_or_else(|| ScoreError::software("the model's own decision does not fit it"))?;
+        Ok(Self { registry, new: Arc::new(new), known: Mutex::default() })
+    }
+
+    pub(super) fn of(&self, model: &str, version: &str) -> Arc<Rule> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (model.to_owned(), version.to_owned());
+        Arc::clone(
+            known.entry(key).or_insert_with(|| self.look_up(model, version).unwrap_or(Arc::clone(&self.new))),
+        )
+    }
+
+    fn look_up(&self, model: &str, version: &str) -> Option<Arc<Rule>> {
+        let manifest = self.registry.manifest(&model.parse().ok()?, &version.parse().ok()?).ok()?;
+        Rule::new(&manifest.decision, &manifest.target, true).map(Arc::new)
+    }
+
+    /// Whether a version decided by its own rule.
+    pub(super) fn is_own(&self, model: &str, version: &str) -> bool {
+        self.of(model, version).is_own
+    }
+}
