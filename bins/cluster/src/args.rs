@@ -17,7 +17,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 
     /// What the engine logs to standard error: off, error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn")]
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", value_parser = level)]
     pub(crate) log_level: LevelFilter,
 }
 
@@ -118,6 +118,10 @@ pub(crate) struct ScoreArgs {
 
     #[command(flatten)]
     pub(crate) score: serve_score_bin::Args,
+}
+
+fn level(text: &str) -> Result<LevelFilter, String> {
+    text.parse().map_err(|_| "expected off, error, warn, info, debug or trace".to_owned())
 }
 
 /// Where a scheduler listens.

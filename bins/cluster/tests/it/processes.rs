@@ -12,7 +12,7 @@ use serve_core::doctest::logistic;
 use serve_registry::{Directory, Storage};
 
 /// Nothing here takes so long, but for a machine that is very busy.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder that all processes share, with a registry.
 pub(crate) struct Cluster {

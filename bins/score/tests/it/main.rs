@@ -2,6 +2,7 @@
 
 mod bad;
 mod buckets;
+mod queries;
 mod reports;
 mod resume;
 
@@ -30,10 +31,15 @@ impl Folder {
     }
 
     fn run(&self, arguments: &str, input: &str) -> Output {
+        let arguments = ["--model", "direction"].into_iter().chain(arguments.split_whitespace());
+        self.run_with(&arguments.collect::<Vec<_>>(), input)
+    }
+
+    fn run_with(&self, arguments: &[&str], input: &str) -> Output {
         let mut child = Command::new(env!("CARGO_BIN_EXE_serve-score"))
             .current_dir(self.0.path())
-            .args(["--registry", "models", "--model", "direction"])
-            .args(arguments.split_whitespace())
+            .args(["--registry", "models"])
+            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use arrow_ipc::convert::{IpcSchemaEncoder, try_schema_from_flatbuffer_bytes};
+use arrow_ipc::convert::{IpcSchemaEncoder, fb_to_schema};
 use arrow_schema::SchemaRef;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -152,7 +152,7 @@ fn schema_text(schema: &SchemaRef) -> String {
 fn schema(text: &str) -> Result<SchemaRef> {
     let wrong = || plan_datafusion_err!("what came with the plan has no schema");
     let bytes = STANDARD.decode(text).map_err(|_| wrong())?;
-    try_schema_from_flatbuffer_bytes(&bytes).map(Arc::new).map_err(|_| wrong())
+    arrow_ipc::root_as_schema(&bytes).map(|schema| Arc::new(fb_to_schema(schema))).map_err(|_| wrong())
 }
 
 fn written(value: &impl Serialize) -> Result<Vec<u8>> {

@@ -280,16 +280,16 @@ fn a_broken_row_ends_a_query_with_its_number() {
 #[test]
 fn sorts_and_joins_beyond_the_limit_go_to_disk() {
     let fixture = Fixture::new();
-    let long: ArrayRef = Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| format!("{row:0>500}"))));
-    let mut columns: Vec<(&str, ArrayRef)> = vec![("long", long)];
-    let rows = rows();
-    columns.extend([
-        ("id", rows.column(0).clone()),
-        ("a", rows.column(2).clone()),
-        ("b", rows.column(1).clone()),
-    ]);
-    parquet(&fixture.path("rows.parquet"), &batch(columns), 4_000);
-    let options = QueryOptions { threads: 2, memory_bytes: Some(8 << 20) };
+    // Some thirty megabytes, of which a batch is one and a half.
+    let ids = || 0..8 * ROWS as i64;
+    let long: ArrayRef = Arc::new(StringArray::from_iter_values(ids().map(|id| format!("{id:0>200}"))));
+    let number = |by: i64| -> ArrayRef {
+        Arc::new(Float64Array::from_iter_values(ids().map(|id| (id * 7919 % by) as f64)))
+    };
+    let id: ArrayRef = Arc::new(Int64Array::from_iter_values(ids()));
+    let columns = vec![("long", long), ("id", id), ("a", number(10_007)), ("b", number(10_009))];
+    parquet(&fixture.path("rows.parquet"), &batch(columns), 40_000);
+    let options = QueryOptions { threads: 2, memory_bytes: Some(16 << 20) };
     for (text, output) in [
         ("SELECT id, long, predict('plain', *) AS label FROM input ORDER BY a", "sorted.parquet"),
         (
@@ -298,7 +298,7 @@ fn sorts_and_joins_beyond_the_limit_go_to_disk() {
         ),
     ] {
         let summary = query_with(&fixture, &fixture.path("rows.parquet"), text, output, options);
-        assert_eq!(summary.expect(text).rows, ROWS as u64);
+        assert_eq!(summary.expect(text).rows, 8 * ROWS as u64);
     }
 }
 
