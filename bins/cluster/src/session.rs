@@ -53,8 +53,7 @@ impl ObjectStoreRegistry for Buckets {
     fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         match (self.known.get_store(url), url.scheme(), url.host_str()) {
             (Err(_), "s3", Some(bucket)) => {
-                let store = serve_registry::object_store::bucket(bucket);
-                let store = store.map_err(|error| DataFusionError::External(Box::new(error)))?;
+                let store = serve_score::location::bucket(bucket)?;
                 self.known.register_store(url, Arc::clone(&store));
                 Ok(store)
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::ScoreError;
 use crate::format::Format;
 #[cfg(feature = "s3")]
-pub use object::retry_for;
+pub use object::{bucket, retry_for};
 #[cfg(feature = "s3")]
 pub(crate) use object::{Object, StoreFailure, store, wait};
 
