@@ -132,7 +132,7 @@ impl PhysicalExtensionCodec for PhysicalCodec {
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match bytes.strip_prefix(OURS) {
-            Some(ours) => sql::decode_plan(ours, &self.models),
+            Some(ours) => sql::decode_plan(ours, inputs, &self.models),
             None => self.inner.try_decode(bytes, inputs, context, converter),
         }
     }

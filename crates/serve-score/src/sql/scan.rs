@@ -4,19 +4,26 @@
 use std::fmt::{self, Write as _};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use arrow_array::{RecordBatch, UInt64Array};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::TableType;
+use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Partitioning, PlanProperties};
+use datafusion::physical_plan::{
+    DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties, Partitioning, PlanProperties,
+};
+use futures_util::StreamExt;
+use tokio::sync::mpsc::Sender;
 
 use super::external;
 use crate::error::ScoreError;
@@ -57,6 +64,9 @@ impl Rows {
     }
 
     fn open(&self, partition: usize) -> Result<Source, ScoreError> {
+        if partition >= self.partitions() {
+            return Err(ScoreError::software(format!("the table has no partition {partition}")));
+        }
         if self.files.iter().any(InputFile::is_pipe) {
             let opened = self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take();
             let twice = "the query reads standard input twice, which can be read once";
@@ -137,7 +147,8 @@ impl TableProvider for RowsTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(RowsScan::new(Arc::clone(&self.0), projection.cloned())?))
+        let numbers = numbers(self.0.partitions())?;
+        Ok(Arc::new(RowsScan::new(Arc::clone(&self.0), projection.cloned(), numbers)?))
     }
 }
 
@@ -146,28 +157,70 @@ impl TableProvider for RowsTable {
 pub(super) struct RowsScan {
     pub(super) rows: Arc<Rows>,
     pub(super) projection: Option<Vec<usize>>,
+    numbers: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl RowsScan {
-    pub(super) fn new(rows: Arc<Rows>, projection: Option<Vec<usize>>) -> Result<Self> {
+    /// Reads the partitions whose numbers it is given.
+    pub(super) fn new(
+        rows: Arc<Rows>,
+        projection: Option<Vec<usize>>,
+        numbers: Arc<dyn ExecutionPlan>,
+    ) -> Result<Self> {
         let schema: SchemaRef = match &projection {
             Some(projection) => Arc::new(rows.schema.project(projection)?),
             None => Arc::clone(&rows.schema),
         };
-        let properties = properties(schema, rows.partitions());
-        Ok(Self { rows, projection, properties })
+        let properties = properties(schema, &numbers);
+        Ok(Self { rows, projection, numbers, properties })
     }
 }
 
 /// Of what is read once, in no order.
-pub(super) fn properties(schema: Arc<Schema>, partitions: usize) -> Arc<PlanProperties> {
+pub(super) fn properties(schema: Arc<Schema>, numbers: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
     Arc::new(PlanProperties::new(
         EquivalenceProperties::new(schema),
-        Partitioning::UnknownPartitioning(partitions),
+        Partitioning::UnknownPartitioning(numbers.output_partitioning().partition_count()),
         EmissionType::Incremental,
         Boundedness::Bounded,
     ))
+}
+
+/// What our scans are told their partitions by: a partition for each, with its number as its one row. A cluster gives a task some of a
+/// leaf's partitions, and can do so only with leaves that it knows; a scan of ours that was the leaf would be read whole by each.
+pub(super) fn numbers(partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::UInt64, false)]));
+    let number = |number: usize| {
+        let column = Arc::new(UInt64Array::from(vec![number as u64]));
+        RecordBatch::try_new(Arc::clone(&schema), vec![column]).map(|batch| vec![batch])
+    };
+    let partitions = (0..partitions).map(number).collect::<Result<Vec<_>, _>>()?;
+    Ok(MemorySourceConfig::try_new_exec(&partitions, schema, None)?)
+}
+
+/// Does some work, on a thread that may block, for each number of a partition; it hands out batches through the sender.
+pub(super) fn for_each_number<W>(
+    mut numbers: SendableRecordBatchStream,
+    schema: SchemaRef,
+    work: W,
+) -> SendableRecordBatchStream
+where
+    W: Fn(usize, &Sender<Result<RecordBatch>>) -> Result<()> + Send + Sync + 'static,
+{
+    let mut builder = RecordBatchReceiverStreamBuilder::new(schema, WAITING);
+    let (sender, work) = (builder.tx(), Arc::new(work));
+    builder.spawn(async move {
+        while let Some(batch) = numbers.next().await {
+            for &number in batch?.column(0).as_primitive::<UInt64Type>().values() {
+                let (sender, work) = (sender.clone(), Arc::clone(&work));
+                let done = tokio::task::spawn_blocking(move || work(number as usize, &sender)).await;
+                done.map_err(|error| external(ScoreError::software(error)))??;
+            }
+        }
+        Ok(())
+    });
+    builder.build()
 }
 
 impl DisplayAs for RowsScan {
@@ -186,7 +239,11 @@ impl ExecutionPlan for RowsScan {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
+        vec![&self.numbers]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
     }
 
     fn apply_expressions(
@@ -196,22 +253,25 @@ impl ExecutionPlan for RowsScan {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let numbers = children.pop().unwrap_or_else(|| Arc::clone(&self.numbers));
+        Ok(Arc::new(Self::new(Arc::clone(&self.rows), self.projection.clone(), numbers)?))
     }
 
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut builder = RecordBatchReceiverStreamBuilder::new(self.schema(), WAITING);
-        let (sender, rows, projection) = (builder.tx(), Arc::clone(&self.rows), self.projection.clone());
-        builder.spawn_blocking(move || {
-            rows.read(partition, |batch| {
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let numbers = self.numbers.execute(partition, context)?;
+        let (rows, projection) = (Arc::clone(&self.rows), self.projection.clone());
+        Ok(for_each_number(numbers, self.schema(), move |number, sender| {
+            rows.read(number, |batch| {
                 let batch = match &projection {
                     Some(projection) => batch.project(projection).map_err(DataFusionError::from),
                     None => Ok(batch),
                 };
                 sender.blocking_send(batch).is_ok()
             })
-        });
-        Ok(builder.build())
+        }))
     }
 }

@@ -14,10 +14,9 @@ use datafusion::datasource::TableType;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::Expr;
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
-use super::scan::properties;
+use super::scan::{for_each_number, numbers, properties};
 use super::{Models, external};
 use crate::error::ScoreError;
 use crate::spread::Spread;
@@ -67,7 +66,8 @@ impl TableProvider for SharesTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(SharesScan::new(Arc::clone(&self.0))))
+        let numbers = numbers(self.0.spread.shares())?;
+        Ok(Arc::new(SharesScan::new(Arc::clone(&self.0), numbers)))
     }
 }
 
@@ -75,13 +75,15 @@ impl TableProvider for SharesTable {
 #[derive(Debug)]
 pub(super) struct SharesScan {
     pub(super) shares: Arc<Shares>,
+    numbers: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
 impl SharesScan {
-    pub(super) fn new(shares: Arc<Shares>) -> Self {
-        let properties = properties(row(), shares.spread.shares());
-        Self { shares, properties }
+    /// Scores the shares whose numbers it is given.
+    pub(super) fn new(shares: Arc<Shares>, numbers: Arc<dyn ExecutionPlan>) -> Self {
+        let properties = properties(row(), &numbers);
+        Self { shares, numbers, properties }
     }
 }
 
@@ -101,7 +103,11 @@ impl ExecutionPlan for SharesScan {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        Vec::new()
+        vec![&self.numbers]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
     }
 
     fn apply_expressions(
@@ -111,19 +117,22 @@ impl ExecutionPlan for SharesScan {
         Ok(TreeNodeRecursion::Continue)
     }
 
-    fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(self)
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let numbers = children.pop().unwrap_or_else(|| Arc::clone(&self.numbers));
+        Ok(Arc::new(Self::new(Arc::clone(&self.shares), numbers)))
     }
 
-    fn execute(&self, partition: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let mut builder = RecordBatchReceiverStreamBuilder::new(row(), 1);
-        let (sender, shares) = (builder.tx(), Arc::clone(&self.shares));
-        builder.spawn_blocking(move || {
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let numbers = self.numbers.execute(partition, context)?;
+        let shares = Arc::clone(&self.shares);
+        Ok(for_each_number(numbers, row(), move |number, sender| {
             // Nobody wants the part of a job that was cancelled.
-            let batch = shares.score(partition, &|| sender.is_closed())?;
+            let batch = shares.score(number, &|| sender.is_closed())?;
             let _wanted = sender.blocking_send(Ok(batch));
             Ok(())
-        });
-        Ok(builder.build())
+        }))
     }
 }

@@ -107,14 +107,24 @@ pub fn encode_plan(plan: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> {
     written(&job(&plan.shares)).map(Some)
 }
 
-/// What [`encode_plan`] wrote.
+/// What [`encode_plan`] wrote, over what gives it the numbers of its partitions.
 ///
 /// # Errors
 /// When it is no plan of ours.
-pub fn decode_plan(bytes: &[u8], models: &Arc<Models>) -> Result<Arc<dyn ExecutionPlan>> {
+pub fn decode_plan(
+    bytes: &[u8],
+    inputs: &[Arc<dyn ExecutionPlan>],
+    models: &Arc<Models>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let [numbers] = inputs else {
+        return Err(plan_datafusion_err!("a plan of ours has one input, got {}", inputs.len()));
+    };
+    let numbers = Arc::clone(numbers);
     Ok(match read(bytes)? {
-        Travelling::Rows(scan) => Arc::new(RowsScan::new(Arc::new(rows(&scan)?), scan.projection)?),
-        Travelling::Shares { spread, output } => Arc::new(SharesScan::new(shares(spread, &output, models)?)),
+        Travelling::Rows(scan) => Arc::new(RowsScan::new(Arc::new(rows(&scan)?), scan.projection, numbers)?),
+        Travelling::Shares { spread, output } => {
+            Arc::new(SharesScan::new(shares(spread, &output, models)?, numbers))
+        }
     })
 }
 

@@ -280,15 +280,15 @@ fn a_broken_row_ends_a_query_with_its_number() {
 #[test]
 fn sorts_and_joins_beyond_the_limit_go_to_disk() {
     let fixture = Fixture::new();
-    // Some thirty megabytes, of which a batch is one and a half.
-    let ids = || 0..8 * ROWS as i64;
-    let long: ArrayRef = Arc::new(StringArray::from_iter_values(ids().map(|id| format!("{id:0>200}"))));
+    // Some forty megabytes, of which a batch is less than one.
+    let ids = || 0..20 * ROWS as i64;
+    let long: ArrayRef = Arc::new(StringArray::from_iter_values(ids().map(|id| format!("{id:0>60}"))));
     let number = |by: i64| -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(ids().map(|id| (id * 7919 % by) as f64)))
     };
     let id: ArrayRef = Arc::new(Int64Array::from_iter_values(ids()));
     let columns = vec![("long", long), ("id", id), ("a", number(10_007)), ("b", number(10_009))];
-    parquet(&fixture.path("rows.parquet"), &batch(columns), 40_000);
+    parquet(&fixture.path("rows.parquet"), &batch(columns), 100_000);
     let options = QueryOptions { threads: 2, memory_bytes: Some(16 << 20) };
     for (text, output) in [
         ("SELECT id, long, predict('plain', *) AS label FROM input ORDER BY a", "sorted.parquet"),
@@ -298,7 +298,7 @@ fn sorts_and_joins_beyond_the_limit_go_to_disk() {
         ),
     ] {
         let summary = query_with(&fixture, &fixture.path("rows.parquet"), text, output, options);
-        assert_eq!(summary.expect(text).rows, 8 * ROWS as u64);
+        assert_eq!(summary.expect(text).rows, 20 * ROWS as u64);
     }
 }
 
