@@ -289,7 +289,7 @@ fn sorts_and_joins_beyond_the_limit_go_to_disk() {
     let id: ArrayRef = Arc::new(Int64Array::from_iter_values(ids()));
     let columns = vec![("long", long), ("id", id), ("a", number(10_007)), ("b", number(10_009))];
     parquet(&fixture.path("rows.parquet"), &batch(columns), 100_000);
-    let options = QueryOptions { threads: 2, memory_bytes: Some(16 << 20) };
+    let options = QueryOptions { threads: 2, memory_bytes: Some(32 << 20) };
     for (text, output) in [
         ("SELECT id, long, predict('plain', *) AS label FROM input ORDER BY a", "sorted.parquet"),
         (
