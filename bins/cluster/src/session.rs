@@ -1,7 +1,6 @@
 //! What client, scheduler and executors have in common: the configuration of a session, our functions, and where bytes lie.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use ballista_core::extension::{SessionConfigExt, ballista_scalar_functions};
 use ballista_core::utils::default_session_builder;
@@ -15,9 +14,6 @@ use serve_score::Models;
 use url::Url;
 
 use crate::codec::{LogicalCodec, PhysicalCodec};
-
-/// How long a request to a bucket that fails is made again.
-const RETRY: Duration = Duration::from_secs(30);
 
 /// A session's configuration.
 pub(crate) fn config(models: &Arc<Models>) -> SessionConfig {
@@ -57,9 +53,7 @@ impl ObjectStoreRegistry for Buckets {
     fn get_store(&self, url: &Url) -> Result<Arc<dyn ObjectStore>> {
         match (self.known.get_store(url), url.scheme(), url.host_str()) {
             (Err(_), "s3", Some(bucket)) => {
-                let store = serve_registry::object_store::bucket(bucket, RETRY);
-                let store: Arc<dyn ObjectStore> =
-                    store.map_err(|error| DataFusionError::External(Box::new(error)))?;
+                let store = serve_score::location::bucket(bucket)?;
                 self.known.register_store(url, Arc::clone(&store));
                 Ok(store)
             }

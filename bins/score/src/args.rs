@@ -85,10 +85,10 @@ pub struct Args {
     #[arg(long)]
     pub(crate) resume: bool,
 
-    /// Rows of a part: of a file where the output is a folder, and of what --resume does not do again; a part ends with the batch that
-    /// fills it
-    #[arg(long, value_name = "N", default_value_t = serve_score::sink::PART_ROWS, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) part_rows: u64,
+    /// Rows of a part: of a file where the output is a folder, and else of what --resume does again at the most; a part ends with the
+    /// batch that fills it [default: 5 million of a folder, else 1 million]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) part_rows: Option<u64>,
 
     /// Write what the job came to: rows, rejects, histograms, missing and out-of-range values, drift from training; a page or
     /// JSON, as the name ends in .html or .json; may stand twice

@@ -76,7 +76,7 @@ fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<Pi
 
 fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     let mut output = Output::new(output, args.format, args.overwrite).map_err(exit)?;
-    output.part_rows = args.part_rows;
+    output.part_rows = args.part_rows.unwrap_or(output.part_rows);
     output.state.clone_from(&args.state);
     Ok(output)
 }

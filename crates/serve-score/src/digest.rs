@@ -80,7 +80,9 @@ fn without_folders(names: Vec<String>) -> Vec<String> {
     let mut common = folder(&first);
     for name in &names {
         let same = first.bytes().zip(name.bytes()).take_while(|(a, b)| a == b).count();
-        common = first[..common.min(same)].rfind('/').map_or(0, |at| at + 1);
+        // By bytes: two characters may begin with the same ones.
+        let shared = &first.as_bytes()[..common.min(same)];
+        common = shared.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     }
     names.into_iter().map(|name| name[common..].to_owned()).collect()
 }

@@ -84,6 +84,7 @@ impl Scorer {
         }
         let tally = self.counter.as_mut().map(|counter| {
             counter.count(&Counted {
+                first_row: batch.first_row,
                 read: batch.read,
                 matrix: &self.matrix,
                 wrong: &self.wrong,

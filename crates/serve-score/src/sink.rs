@@ -20,8 +20,11 @@ pub use bucket::BucketPlace;
 pub(crate) use encode::Encoder;
 pub(crate) use staged::{StagedFile, StagedFolder, check_free, publish_file, publish_folder, sync};
 
-/// Rows of a folder's part.
-pub const PART_ROWS: u64 = 5_000_000;
+/// Rows of a part that is a file of a folder.
+pub const FOLDER_PART_ROWS: u64 = 5_000_000;
+
+/// Rows of a part that is joined with others to one file: what a job that goes on does again at the most.
+pub const FILE_PART_ROWS: u64 = 1_000_000;
 
 /// Where answers go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +35,7 @@ pub struct Output {
     pub format: Format,
     /// Whether what is in its place is replaced.
     pub overwrite: bool,
-    /// Rows of a folder's part.
+    /// Rows of a part, at the least.
     pub part_rows: u64,
     /// Where the state of jobs lies that write to buckets; in the user's cache where it is none.
     pub state: Option<PathBuf>,
@@ -86,7 +89,11 @@ impl Output {
                 "{format} cannot be written to standard output: say csv or json"
             )));
         }
-        Ok(Self { place, format, overwrite, part_rows: PART_ROWS, state: None })
+        let mut output = Self { place, format, overwrite, part_rows: FILE_PART_ROWS, state: None };
+        if output.is_folder() {
+            output.part_rows = FOLDER_PART_ROWS;
+        }
+        Ok(output)
     }
 
     /// What it is called in messages.

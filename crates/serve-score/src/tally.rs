@@ -5,8 +5,10 @@
 //! Merged in the order of the input, sums of floating-point numbers do not depend on threads.
 
 mod cells;
+mod column;
 mod counter;
 mod gauge;
+mod sample;
 
 use std::collections::BTreeMap;
 
@@ -68,13 +70,16 @@ pub struct ColumnTally {
     pub below: u64,
     /// Above it.
     pub above: u64,
+    /// Something was there that could be read.
+    pub present: u64,
     /// Finite values.
     pub finite: u64,
     /// Their sum.
     pub sum: f64,
     /// The least and the greatest of them.
     pub range: Option<(f64, f64)>,
-    /// Values present, by the cells of the [`Meter`].
+    /// Values present, by the cells of the [`Meter`]; of features of long inputs one row in 32, drawn by its number, which counts
+    /// 32-fold.
     pub counts: Counts,
 }
 
@@ -91,6 +96,7 @@ impl ColumnTally {
         self.unknown += other.unknown;
         self.below += other.below;
         self.above += other.above;
+        self.present += other.present;
         self.finite += other.finite;
         // Infinity has no place in JSON, and the mean of such numbers says nothing.
         self.sum = (self.sum + other.sum).clamp(-f64::MAX, f64::MAX);
@@ -139,13 +145,12 @@ impl Counts {
 
     /// The count of one cell.
     #[must_use]
-    pub fn get(&self, cell: i32) -> u64 {
-        match self {
-            Self::Dense(counts) => {
-                usize::try_from(cell).ok().and_then(|cell| counts.get(cell)).copied().unwrap_or(0)
-            }
-            Self::Sparse(counts) => counts.get(&cell).copied().unwrap_or(0),
-        }
+    pub fn get(&self, cell: usize) -> u64 {
+        let count = match self {
+            Self::Dense(counts) => counts.get(cell),
+            Self::Sparse(counts) => i32::try_from(cell).ok().and_then(|cell| counts.get(&cell)),
+        };
+        count.copied().unwrap_or(0)
     }
 
     /// The cells that have any, in order.

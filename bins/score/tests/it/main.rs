@@ -3,6 +3,7 @@
 mod bad;
 mod buckets;
 mod queries;
+mod reports;
 mod resume;
 
 use std::fs;
@@ -49,6 +50,16 @@ impl Folder {
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         child.wait_with_output().expect("ends")
+    }
+
+    /// The program with other arguments than a job's.
+    fn program(&self, arguments: &str) -> Output {
+        let arguments = arguments.split_whitespace();
+        let program = Command::new(env!("CARGO_BIN_EXE_serve-score"))
+            .current_dir(self.0.path())
+            .args(arguments)
+            .output();
+        program.expect("starts")
     }
 
     /// The exit code and what was said on standard error.

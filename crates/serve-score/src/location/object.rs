@@ -37,6 +37,14 @@ pub fn retry_for(time: Duration) {
     let _ = PATIENCE.set(time);
 }
 
+/// The client of a bucket, with the settings of the environment, for others who read from it.
+///
+/// # Errors
+/// When the settings contradict each other. Nothing is asked of the bucket.
+pub fn bucket(bucket: &str) -> io::Result<Arc<dyn ObjectStore>> {
+    Ok(store(bucket)?)
+}
+
 /// The client of a bucket.
 pub(crate) fn store(bucket: &str) -> io::Result<Arc<AmazonS3>> {
     serve_registry::object_store::bucket(bucket, patience()).map_err(io::Error::other)

@@ -55,7 +55,7 @@ impl Part {
         self.least = self.most.last().filter(|_| full).map(|change| change.difference.abs());
     }
 
-    fn count_version(&mut self, version: Option<(&str, &str, Arc<Rule>)>, rows: u64) {
+    fn count_version(&mut self, version: Option<Ruled<'_>>, rows: u64) {
         if let Some((model, version, _)) = version {
             *self.versions.entry((model.to_owned(), version.to_owned())).or_default() += rows;
         }
@@ -80,6 +80,9 @@ impl Part {
         Tally::add(&mut self.tally, other.tally.as_ref());
     }
 }
+
+/// A model and version with its rule.
+type Ruled<'a> = (&'a str, &'a str, Arc<Rule>);
 
 /// How rows are compared.
 pub(super) struct Comparison<'a> {
@@ -107,7 +110,7 @@ impl Comparison<'_> {
         let mut rejected = scored.rejects.iter().map(|reject| reject.row).peekable();
         let mut answered = 0;
         // Rows of one version mostly follow each other.
-        let (mut last, mut alike): (Option<(&str, &str, Arc<Rule>)>, u64) = (None, 0);
+        let (mut last, mut alike): (Option<Ruled<'_>>, u64) = (None, 0);
         for (row, number) in logged.numbers.iter().enumerate() {
             let (model, version) = (text(&logged.model, row), text(&logged.version, row));
             if last.as_ref().is_none_or(|(known, of, _)| (*known, *of) != (model, version)) {
@@ -177,7 +180,7 @@ impl Comparison<'_> {
         // Most rows change less than those that are told already.
         let among_most =
             self.top > 0 && difference != 0.0 && part.least.is_none_or(|least| difference.abs() > least);
-        if !among_most && !(changed && self.all) {
+        if !(among_most || changed && self.all) {
             return;
         }
         let told = |column: &Option<StringArray>| {

@@ -185,7 +185,7 @@ fn put(mass: Mass, low: f64, width: f64, shares: &mut [f64]) {
 fn categories(names: &[String], training: Option<&[u64]>, counts: &Counts) -> Vec<CategoryBar> {
     let now = counts.total().max(1) as f64;
     let before = training.map(|training| training.iter().sum::<u64>().max(1) as f64);
-    let share = |at: usize| counts.get(at as i32) as f64 / now;
+    let share = |at: usize| counts.get(at) as f64 / now;
     let training_share = |at: usize| Some(*training?.get(at)? as f64 / before?);
     let mut bars: Vec<CategoryBar> = names
         .iter()

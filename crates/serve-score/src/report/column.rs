@@ -92,10 +92,9 @@ pub(super) fn scores(gauge: &Gauge, tally: &Tally) -> Vec<ColumnReport> {
 
 fn column(meter: &Meter, counted: &ColumnTally, finer: Option<(&Kind, &Counts)>) -> ColumnReport {
     let (kind, counts) = finer.unwrap_or((&meter.kind, &counted.counts));
-    let present = counted.counts.total();
     ColumnReport {
         name: meter.name.clone(),
-        rows: present + counted.missing + counted.unreadable,
+        rows: counted.present + counted.missing + counted.unreadable,
         missing: counted.missing,
         unreadable: counted.unreadable,
         unknown: counted.unknown,

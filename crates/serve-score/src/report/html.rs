@@ -134,10 +134,13 @@ fn feature(feature: &ColumnReport) -> Vec<String> {
         |text: String, is_bad: bool| if is_bad { format!("<span class=\"bad\">{text}</span>") } else { text };
     let before = feature.training.as_ref().map(|training| training.missing_share);
     let missing = match before {
-        Some(before) => format!("{} ({} in training)", percent(share(feature.missing)), percent(before)),
+        Some(before) => format!("{} (was {})", percent(share(feature.missing)), percent(before)),
         None => percent(share(feature.missing)),
     };
-    let outside = format!("{} below, {} above", count(feature.below), count(feature.above));
+    let outside = match (feature.below, feature.above) {
+        (0, 0) => "0".to_owned(),
+        (below, above) => format!("{} below, {} above", count(below), count(above)),
+    };
     let strange = feature.unreadable.max(feature.unknown);
     let range = feature.min.zip(feature.max).map(|(min, max)| format!("{} to {}", number(min), number(max)));
     vec![

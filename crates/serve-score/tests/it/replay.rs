@@ -60,9 +60,9 @@ fn log_batch(rows: &[Row]) -> RecordBatch {
                 .collect::<Float64Array>(),
         )
     };
-    let fields = match schema.field_with_name(log::SCORE).expect("is there").data_type() {
-        DataType::Struct(fields) => fields.clone(),
-        other => panic!("scores are {other}"),
+    let DataType::Struct(fields) = schema.field_with_name(log::SCORE).expect("is there").data_type().clone()
+    else {
+        unreachable!("scores are a struct")
     };
     let columns: Vec<ArrayRef> = vec![
         Arc::new(rows.iter().map(|row| row.a).collect::<Float64Array>()),
@@ -76,7 +76,7 @@ fn log_batch(rows: &[Row]) -> RecordBatch {
     let columns: Vec<ArrayRef> = vec![
         texts((0..count).map(|i| format!("prediction-{i}"))),
         texts((0..count).map(|i| format!("request-{i}"))),
-        Arc::new(TimestampMicrosecondArray::from_iter_values(0..count as i64).with_timezone("UTC")),
+        Arc::new(TimestampMicrosecondArray::from_iter_values((0..1000).take(count)).with_timezone("UTC")),
         texts(rows.iter().map(|row| row.model.to_owned())),
         texts(rows.iter().map(|row| row.version.to_owned())),
         texts((0..count).map(|_| "0".repeat(64))),

@@ -17,7 +17,7 @@ fn report(fixture: &Fixture, model: &str, rows: &str) -> Report {
     let summary = job.run(&options, &Progress::default()).expect("scores");
     let (go_on, format) = (std::sync::atomic::AtomicBool::new(false), "csv".to_owned());
     let circumstances = Circumstances {
-        options: vec![("--keep".to_owned(), "<b>".to_owned())],
+        options: vec![("--keep".to_owned(), "<q>".to_owned())],
         input: Files { format: format.clone(), files: digest::of_input(&files, &go_on) },
         output: Files { format, files: digest::of_output(&options.output, &go_on) },
         threads: options.threads,
@@ -61,7 +61,7 @@ fn a_page_needs_nothing_else_and_tells_nothing_of_the_machine() {
     let fixture = Fixture::new();
     let page = report(&fixture, "referenced", &rows(0.0)).html();
     for absent in
-        ["http:", "https:", "src=", "@import", "<rows>", "<b>", fixture.path("").to_str().expect("text")]
+        ["http:", "https:", "src=", "@import", "<rows>", "<q>", fixture.path("").to_str().expect("text")]
     {
         assert!(!page.contains(absent), "{absent:?} is in the page");
     }
