@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ballista_core::extension::{SessionConfigExt, ballista_scalar_functions};
 use ballista_core::utils::default_session_builder;
-use datafusion::common::{DataFusionError, Result};
+use datafusion::common::Result;
 use datafusion::execution::object_store::{DefaultObjectStoreRegistry, ObjectStoreRegistry};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};

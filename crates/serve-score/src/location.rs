@@ -14,9 +14,9 @@ use serde::{Deserialize, Serialize};
 use crate::error::ScoreError;
 use crate::format::Format;
 #[cfg(feature = "s3")]
-pub use object::{bucket, retry_for};
-#[cfg(feature = "s3")]
 pub(crate) use object::{Object, StoreFailure, store, wait};
+#[cfg(feature = "s3")]
+pub use object::{bucket, retry_for};
 
 /// One input file.
 #[derive(Debug, Clone, PartialEq, Eq)]

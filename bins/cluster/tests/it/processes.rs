@@ -1,5 +1,6 @@
 //! A scheduler, executors and clients as processes of this machine, on ports that are free.
 
+use std::fmt::Write;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -171,7 +172,7 @@ pub(crate) fn write_csv(folder: &Path, files: usize, rows: usize) {
             let id = file * rows + row;
             let (a, b) = ((id % 977) as f64 / 31.0 - 15.0, (id % 1009) as f64 / 17.0 - 30.0);
             let a = if id % 1013 == 7 { "x".to_owned() } else { a.to_string() };
-            text.push_str(&format!("{id},{b},{a}\n"));
+            writeln!(text, "{id},{b},{a}").expect("a text takes all");
         }
         fs::write(folder.join(format!("rows-{file:03}.csv")), text).expect("writes");
     }

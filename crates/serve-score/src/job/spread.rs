@@ -1,8 +1,9 @@
 //! A job that other processes score: this one plans it, begins its state, and publishes the parts that they wrote.
 
 use std::collections::BTreeMap;
-use std::path::absolute;
-use std::time::Instant;
+use std::fs;
+use std::path::{Path, absolute};
+use std::time::{Duration, Instant};
 
 use super::written::Written;
 use super::{Job, Progress, RunOptions, Summary};
@@ -11,6 +12,10 @@ use crate::format::Format;
 use crate::location::InputFile;
 use crate::part::FinishedPart;
 use crate::spread::{SHARE_ROWS, Spread, by_files, by_rows};
+
+/// How long others may take to end the parts of a job that was given up.
+const LETTING_GO: Duration = Duration::from_secs(5);
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 
 impl Job {
     /// Hands the job to `run`, which gives back the finished parts in any order, and publishes them. On an error nothing has
@@ -68,12 +73,23 @@ impl Job {
             progress.check(options.max_rejects, true)
         });
         if let Err(error) = done {
+            let folder = parts.folder().to_owned();
             parts.remove();
+            remove(&folder);
             return Err(error);
         }
         let (rejects, tally) = Written::Parts(parts).finish(progress)?;
         let (rows, rejected) = (progress.rows(), progress.rejected());
         Ok(Summary { rows, earlier_rows: 0, rejected, rejects, elapsed: began.elapsed(), tally })
+    }
+}
+
+/// Removes a folder in which others may still be ending parts: where it is gone they cannot begin one.
+fn remove(folder: &Path) {
+    let began = Instant::now();
+    while folder.exists() && began.elapsed() < LETTING_GO {
+        drop(fs::remove_dir_all(folder));
+        std::thread::sleep(BETWEEN_TRIES);
     }
 }
 

@@ -29,6 +29,9 @@ use crate::source::Source;
 pub const TABLE: &str = "input";
 /// How often it is looked whether the query is to end.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// Below so much memory batches have fewer rows.
+const SMALL_MEMORY: usize = 256 << 20;
+const SMALL_BATCH: usize = 1024;
 /// How long an ended query may take to let go of its files.
 const LETTING_GO: Duration = Duration::from_secs(5);
 /// What a message about memory names.
@@ -162,6 +165,10 @@ fn session(options: QueryOptions) -> Result<SessionContext, DataFusionError> {
         let pool = TrackConsumersPool::new(FairSpillPool::new(bytes), BIGGEST);
         runtime = runtime.with_memory_pool(Arc::new(pool));
         config = config.with_target_partitions(threads.max(2));
+        if bytes < SMALL_MEMORY {
+            // What is merged from disk is held by batches, one for each run.
+            config = config.with_batch_size(SMALL_BATCH);
+        }
         config.options_mut().optimizer.prefer_hash_join = false;
         let reserved = &mut config.options_mut().execution.sort_spill_reservation_bytes;
         *reserved = (*reserved).min(bytes / (8 * threads.max(2)));

@@ -281,7 +281,7 @@ fn a_broken_row_ends_a_query_with_its_number() {
 fn sorts_and_joins_beyond_the_limit_go_to_disk() {
     let fixture = Fixture::new();
     // Some forty megabytes, of which a batch is less than one.
-    let ids = || 0..20 * ROWS as i64;
+    let ids = || (0_i64..).take(20 * ROWS);
     let long: ArrayRef = Arc::new(StringArray::from_iter_values(ids().map(|id| format!("{id:0>60}"))));
     let number = |by: i64| -> ArrayRef {
         Arc::new(Float64Array::from_iter_values(ids().map(|id| (id * 7919 % by) as f64)))
@@ -289,7 +289,7 @@ fn sorts_and_joins_beyond_the_limit_go_to_disk() {
     let id: ArrayRef = Arc::new(Int64Array::from_iter_values(ids()));
     let columns = vec![("long", long), ("id", id), ("a", number(10_007)), ("b", number(10_009))];
     parquet(&fixture.path("rows.parquet"), &batch(columns), 100_000);
-    let options = QueryOptions { threads: 2, memory_bytes: Some(16 << 20) };
+    let options = QueryOptions { threads: 2, memory_bytes: Some(32 << 20) };
     for (text, output) in [
         ("SELECT id, long, predict('plain', *) AS label FROM input ORDER BY a", "sorted.parquet"),
         (
