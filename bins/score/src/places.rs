@@ -76,7 +76,10 @@ fn real(path: &Path, argument: &str) -> Result<PathBuf, Exit> {
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let folder = folder.canonicalize().map_err(|error| {
-        Exit::told(ExitReason::CannotCreate, format!("{argument} {}: {error}", path.display()))
+        Exit::told(
+            ExitReason::CannotCreate,
+            format!("{} cannot be written ({argument}): {error}", path.display()),
+        )
     })?;
     Ok(path.file_name().map_or(folder.clone(), |name| folder.join(name)))
 }

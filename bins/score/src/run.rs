@@ -57,8 +57,10 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
 
 /// Nothing may go where something else is read or goes.
 pub(crate) fn check_places(args: &Args, output: &Output, files: &[InputFile]) -> Result<(), Exit> {
-    let rejects = args.rejects.clone().or_else(|| output.rejects().filter(|_| args.sql.is_none()));
-    let rejects = rejects.iter().map(|path| Place::file("--rejects", path));
+    let beside = output.rejects().filter(|_| args.sql.is_none() && output.path().is_some());
+    let rejects = args.rejects.clone().or(beside);
+    let rejects =
+        rejects.iter().filter(|path| !path.starts_with("s3:")).map(|path| Place::file("--rejects", path));
     let reports = args.report.iter().map(|report| Place::file("--report", report.path()));
     places::check(("--input", files), Place::output(output).into_iter().chain(rejects).chain(reports))
 }
