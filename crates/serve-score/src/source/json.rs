@@ -284,3 +284,30 @@ impl Column {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str, datatype: &DataType) -> Result<String, String> {
+        let value: &RawValue = serde_json::from_str(json).expect("is JSON");
+        cell(value, datatype).map(|cell| match cell {
+            Cell::Text(text) => text.into_owned(),
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn an_input_that_is_text_takes_no_other_values_but_whole_numbers_where_it_has_hashes() {
+        assert_eq!(read("\"2.0\"", &WORDS).as_deref(), Ok("2.0"));
+        for (json, shown) in [("7", "7"), ("true", "true"), ("[1]", "[1]")] {
+            assert_eq!(read(json, &WORDS), Err(format!("expected text, got {shown}")));
+        }
+        for (json, digits) in [("2.0", "2"), ("-1", "-1"), ("1e3", "1000"), ("-0.0", "0")] {
+            assert_eq!(read(json, &WORDS_OR_WHOLE).as_deref(), Ok(digits));
+        }
+        for json in ["0.5", "true", "9007199254740992", "1e400"] {
+            assert!(read(json, &WORDS_OR_WHOLE).is_err(), "{json}");
+        }
+    }
+}
