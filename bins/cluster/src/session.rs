@@ -11,6 +11,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionConfig;
 use serve_score::Models;
+use serve_score::sql::take_explain_for_a_name;
 use url::Url;
 
 use crate::codec::{LogicalCodec, PhysicalCodec};
@@ -22,6 +23,7 @@ pub(crate) fn config(models: &Arc<Models>) -> SessionConfig {
         .with_ballista_physical_extension_codec(Arc::new(PhysicalCodec::new(Arc::clone(models))));
     // Texts are written as the types that all readers know, as on one machine.
     config.options_mut().execution.parquet.schema_force_view_types = false;
+    take_explain_for_a_name(config.options_mut());
     config
 }
 

@@ -5,6 +5,7 @@
 mod args;
 mod config;
 mod engine;
+mod places;
 mod progress;
 mod query;
 mod replay;

@@ -70,7 +70,7 @@ impl Display {
     fn bar(self, progress: &Progress, ended: &Receiver<()>) {
         let template = match self.whole {
             Whole::Unknown => "{spinner} {msg} {elapsed}",
-            _ => "{wide_bar} {percent}% {msg}, {eta} left",
+            _ => "{wide_bar} {percent}% {msg}",
         };
         let bar = ProgressBar::new(1000);
         if let Ok(style) = ProgressStyle::with_template(template) {
@@ -80,7 +80,9 @@ impl Display {
         while ended.recv_timeout(BETWEEN_TICKS) == Err(RecvTimeoutError::Timeout) {
             bar.set_position((self.share(progress).unwrap_or(0.0) * 1000.0) as u64);
             progress.notices().iter().for_each(|notice| bar.println(format!("serve-score: {notice}")));
-            bar.set_message(counts(progress, began));
+            let left = self.share(progress).filter(|share| *share > 0.0);
+            let left = left.map(|share| format!(", {:.0} s left", Self::left(progress, began, share)));
+            bar.set_message(counts(progress, began) + &left.unwrap_or_default());
             bar.tick();
         }
         bar.finish_and_clear();

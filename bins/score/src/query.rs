@@ -11,7 +11,7 @@ use serve_score::{Output, Progress, Source, location};
 use crate::args::Args;
 use crate::engine::Engine;
 use crate::progress::Display;
-use crate::run::{exit, stop_at_signals};
+use crate::run::{check_places, exit, stop_at_signals};
 
 /// Runs the query and says what it came to.
 pub(crate) fn run(
@@ -22,6 +22,7 @@ pub(crate) fn run(
     output: &Output,
 ) -> Result<(), Exit> {
     let files = location::list(&args.input).map_err(exit)?;
+    check_places(args, output, &files)?;
     let source = Source::open(files, args.input_format).map_err(exit)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = QueryOptions {

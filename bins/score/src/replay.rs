@@ -11,6 +11,7 @@ use serve_score::replay::{ReplayOptions, ReplayReport, replay};
 use serve_score::{Format, Output, PinnedModel, Progress, ReportFile, Source, location};
 
 use crate::config;
+use crate::places::{self, Place};
 use crate::progress::Display;
 use crate::run::{exit, stop_at_signals};
 
@@ -96,6 +97,9 @@ pub fn run_replay(args: &ReplayArgs) -> Result<(), Exit> {
     let output = output.transpose().map_err(exit)?;
     let model = PinnedModel::resolve(&registry, args.model.as_str()).map_err(exit)?;
     let files = location::list(&args.log).map_err(exit)?;
+    let reports = args.report.iter().map(|report| Place::file("--report", report.path()));
+    let written = output.as_ref().and_then(Place::output).into_iter().chain(reports);
+    places::check(("--log", &files), written)?;
     let source = Source::open(files, args.log_format).map_err(exit)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = ReplayOptions {

@@ -11,12 +11,14 @@ use serve_core::ByteSize;
 use serve_registry::Registry;
 use serve_score::job::RunOptions;
 use serve_score::{
-    Fault, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary, location,
+    Fault, InputFile, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary,
+    location,
 };
 
 use crate::args::Args;
 use crate::config;
 use crate::engine::Engine;
+use crate::places::{self, Place};
 use crate::progress::Display;
 use crate::report::Reporting;
 
@@ -44,10 +46,23 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
         tally: !args.report.is_empty(),
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
+    if let Some(output) = &output {
+        check_places(args, output, job.source().files())?;
+    }
     match output {
         Some(output) if !args.dry_run => score(args, engine, job, output),
         _ => show(job),
     }
+}
+
+/// Nothing may go where something else is read or goes.
+pub(crate) fn check_places(args: &Args, output: &Output, files: &[InputFile]) -> Result<(), Exit> {
+    let beside = output.rejects().filter(|_| args.sql.is_none() && output.path().is_some());
+    let rejects = args.rejects.clone().or(beside);
+    let rejects =
+        rejects.iter().filter(|path| !path.starts_with("s3:")).map(|path| Place::file("--rejects", path));
+    let reports = args.report.iter().map(|report| Place::file("--report", report.path()));
+    places::check(("--input", files), Place::output(output).into_iter().chain(rejects).chain(reports))
 }
 
 /// The model that is asked for; with `--resume` the version that the job began with.

@@ -8,6 +8,8 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitReason {
+    /// The arguments are wrong.
+    Usage = 2,
     /// The input's content is wrong.
     Data = 65,
     /// An input is not there.

@@ -344,6 +344,14 @@ fn matching(pattern: &str, missing: io::Error) -> io::Result<Vec<InputFile>> {
     let mut files = Vec::new();
     for path in paths {
         let path = path.map_err(io::Error::from)?;
+        let found = path.strip_prefix(&root).unwrap_or(&path).components();
+        let wanted: Vec<_> = Path::new(pattern).components().collect();
+        // What is hidden is left out as in a folder, unless the pattern names it.
+        if found.map(|part| part.as_os_str().to_string_lossy().into_owned()).any(|name| {
+            name.starts_with(['_', '.']) && !wanted.iter().any(|part| part.as_os_str() == name.as_str())
+        }) {
+            continue;
+        }
         let metadata = fs::metadata(&path)?;
         if metadata.is_dir() {
             files.extend(below(&path)?);

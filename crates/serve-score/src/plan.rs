@@ -203,7 +203,7 @@ fn bind(
             unbound(&taken, file, header, &wrong)
         })?;
         if source.format() == Format::Json {
-            binding.loosen(inputs, kept);
+            binding.loosen(signature, inputs, kept);
         }
         check_types(file, columns, inputs, &binding, signature)?;
         bindings.push(binding);

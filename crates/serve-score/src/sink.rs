@@ -122,7 +122,16 @@ impl Output {
         }
     }
 
-    /// Whether it is a folder.
+    /// Where it goes, where that is a place of this machine.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        match &self.place {
+            OutputPlace::File(path) | OutputPlace::Folder(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a folder of parts.
     #[must_use]
     pub fn is_folder(&self) -> bool {
         match &self.place {
@@ -166,7 +175,12 @@ impl Output {
             OutputPlace::Folder(path) => {
                 let path: PathBuf = path.components().collect();
                 let empty = std::fs::read_dir(&path).is_ok_and(|mut entries| entries.next().is_none());
-                check_free(&path, self.overwrite || empty)
+                check_free(&path, self.overwrite || empty)?;
+                foreign(&path).map_or(Ok(()), |name| {
+                    let problem =
+                        format!("it holds {name:?}, which is no part of an output: only such are replaced");
+                    Err(ScoreError::output(self.name(), std::io::Error::other(problem)))
+                })
             }
             #[cfg(feature = "s3")]
             OutputPlace::Bucket(place) => place.check_free(self.overwrite || again),
@@ -220,6 +234,13 @@ impl Output {
         sink.next_part()?;
         Ok(sink)
     }
+}
+
+/// Something in a folder that no job has written there.
+fn foreign(folder: &Path) -> Option<String> {
+    let entries = std::fs::read_dir(folder).ok()?.flatten();
+    let mut names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.find(|name| !name.starts_with("part-") && name != "_SUCCESS")
 }
 
 /// An output under way.

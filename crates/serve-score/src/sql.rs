@@ -28,6 +28,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::common::{DataFusionError, Result};
+use datafusion::config::{ConfigOptions, Dialect};
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
@@ -60,7 +61,8 @@ pub struct Models {
     reasons: Mutex<Vec<String>>,
 }
 
-/// Registers `predict`, `predict_proba` and `explain`, and the rule that finds their columns, with a session.
+/// Registers `predict`, `predict_proba` and `explain`, and the rule that finds their columns, with a session. A session of the usual
+/// dialect of SQL gets PostgreSQL's, so that `explain` is a function wherever it stands.
 ///
 /// # Errors
 /// When the session takes no functions.
@@ -88,8 +90,18 @@ pub struct Models {
 pub fn register(session: &SessionContext, registry: &Arc<Registry>) -> Result<Arc<Models>> {
     let models = Models::new(Some(Arc::clone(registry)));
     models.functions().into_iter().for_each(|function| session.register_udf(function));
-    session.state_ref().write().register_function_rewrite(Arc::new(InputsByName))?;
+    let state = session.state_ref();
+    state.write().register_function_rewrite(Arc::new(InputsByName))?;
+    take_explain_for_a_name(state.write().config_mut().options_mut());
     Ok(models)
+}
+
+/// The usual dialect takes EXPLAIN behind a comma for the end of a list, and so our function of that name; PostgreSQL's does not.
+/// Another one that was chosen stays.
+pub fn take_explain_for_a_name(options: &mut ConfigOptions) {
+    if options.sql_parser.dialect == Dialect::Generic {
+        options.sql_parser.dialect = Dialect::PostgreSQL;
+    }
 }
 
 impl Models {

@@ -147,11 +147,8 @@ fn places_that_may_not_be_read_or_written_are_named() {
     let (code, told) = folder.told("--input rows.csv --output there/out.csv");
     assert!(code == 73 && told.contains("there/out.csv cannot be written"), "{code} {told}");
     let (code, told) = folder.told("--input rows.csv --output out.csv --rejects nowhere/rejects.csv");
-    assert_eq!(code, 0, "there are none to write: {told}");
-    folder.file("bad.csv", "id,a,b\n1,x,1\n");
-    let (code, told) = folder.told("--input bad.csv --output o.csv --rejects nowhere/rejects.csv");
     assert!(code == 73 && told.contains("nowhere/rejects.csv cannot be written"), "{code} {told}");
-    assert!(!folder.path("o.csv").exists());
+    assert!(!folder.path("out.csv").exists(), "it is told before the first row");
     fs::create_dir(folder.path("locked")).expect("made");
     fs::set_permissions(folder.path("locked"), Permissions::from_mode(0o500)).expect("changes");
     fs::set_permissions(folder.path("rows.csv"), Permissions::from_mode(0o000)).expect("changes");
@@ -161,5 +158,50 @@ fn places_that_may_not_be_read_or_written_are_named() {
         assert!(code == 66 && told.contains("rows.csv cannot be opened"), "{code} {told}");
         let (code, told) = folder.told("--input bad.csv --output locked/o.csv");
         assert!(code == 73 && told.contains("locked/o.csv cannot be written"), "{code} {told}");
+    }
+}
+
+#[test]
+fn nothing_is_written_over_what_is_read_or_written_elsewhere() {
+    let folder = Folder::new();
+    folder.rows();
+    let rows = fs::read(folder.path("rows.csv")).expect("reads");
+    folder.file("nested/deep/rows.csv", &rows);
+    folder.file("kept/notes.txt", "mine");
+    for (arguments, code, expected) in [
+        ("--input rows.csv --output rows.csv", 2, "--output and --input are both"),
+        ("--input rows.csv --output out.csv --rejects rows.csv", 2, "--rejects and --input are both"),
+        ("--input rows.csv --output out.csv --rejects ./out.csv", 2, "--rejects and --output are both"),
+        ("--input rows.csv --output out.json --report out.json", 2, "--report and --output are both"),
+        (
+            "--input rows.csv --output out.csv --report a.json --report a.json",
+            2,
+            "--report and --report are both",
+        ),
+        (
+            "--input rows.csv --output out.csv --report nowhere/r.html",
+            73,
+            "nowhere/r.html cannot be written (--report)",
+        ),
+        ("--input nested/deep --output nested/ --format csv", 2, "--output"),
+        ("--input rows.csv --output kept/ --format csv", 73, "it holds \"notes.txt\""),
+    ] {
+        let (got, told) = folder.told(&format!("{arguments} --overwrite"));
+        assert!(got == code && told.contains(expected), "{arguments}: {got} {told}");
+        assert!(!folder.path("out.csv").exists() && !folder.path("out.json").exists(), "{arguments}");
+    }
+    assert_eq!(fs::read(folder.path("rows.csv")).expect("is there"), rows);
+    assert!(folder.path("kept/notes.txt").exists() && folder.path("nested/deep/rows.csv").exists());
+}
+
+#[test]
+fn patterns_leave_out_what_is_hidden() {
+    let folder = Folder::new();
+    for name in ["in/a.csv", "in/.b.csv.partial/part.csv", "in/_tmp/c.csv"] {
+        folder.file(name, "a,b\n1,2\n");
+    }
+    for (pattern, rows) in [("in/**/*.csv", "1 rows"), ("in/_tmp/*.csv", "1 rows")] {
+        let (code, told) = folder.told(&format!("--input {pattern} --output out.csv --overwrite"));
+        assert!(code == 0 && told.contains(rows), "{pattern}: {told}");
     }
 }

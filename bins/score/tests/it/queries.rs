@@ -27,6 +27,7 @@ fn a_query_reads_and_writes_pipes_and_tells_rows_without_an_answer() {
 fn what_a_query_cannot_do_is_told_with_its_code() {
     let folder = Folder::new();
     fs::write(folder.path("rows.csv"), ROWS).expect("writes");
+    fs::write(folder.path("there.csv"), "mine").expect("writes");
     for (sql, arguments, code, told) in [
         ("SELECT predict('nobody', *) FROM input", "--input rows.csv --output o.csv", 66, "nobody"),
         (
@@ -37,7 +38,8 @@ fn what_a_query_cannot_do_is_told_with_its_code() {
         ),
         ("SELECT id FROM input", "--input none.csv --output o.csv", 66, "none.csv cannot be opened"),
         ("SELECT id FROM input", "--input rows.csv --output o.csv --keep id", 2, "--keep"),
-        ("SELECT id FROM input", "--input rows.csv --output rows.csv", 73, "--overwrite"),
+        ("SELECT id FROM input", "--input rows.csv --output rows.csv", 2, "--output and --input are both"),
+        ("SELECT id FROM input", "--input rows.csv --output there.csv", 73, "--overwrite"),
         (
             "SELECT a.id FROM input a JOIN input b ON a.id = b.id",
             "--input - --input-format csv --output o.csv",

@@ -164,7 +164,19 @@ impl ReplayReport {
     /// As lines for a terminal.
     #[must_use]
     pub fn text(&self) -> String {
-        let ReplayRows { read, skipped, rejected, without_scores, compared, changed, .. } = self.rows;
+        let ReplayRows { read, broken, skipped, rejected, without_scores, compared, changed, .. } = self.rows;
+        if compared == 0 {
+            return format!(
+                "nothing is compared: of {} rows {} are of other models or versions (--where-model NAME takes another model's), {} broken, \
+                 {} rejected by {}, {} without logged scores\n",
+                count(read),
+                count(skipped),
+                count(broken),
+                count(rejected),
+                self.name(),
+                count(without_scores)
+            );
+        }
         let mut text = format!(
             "{} of {} decisions change with {} ({})\n",
             count(changed),
@@ -181,9 +193,10 @@ impl ReplayReport {
         );
         let _ = writeln!(
             text,
-            "{} rows read: {} of other models or versions, {} rejected by {}, {} without logged scores",
+            "{} rows read: {} of other models or versions, {} broken, {} rejected by {}, {} without logged scores",
             count(read),
             count(skipped),
+            count(broken),
             count(rejected),
             self.name(),
             count(without_scores)

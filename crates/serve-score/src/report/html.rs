@@ -111,7 +111,8 @@ fn rejects(report: &Report, page: &mut Page) {
 }
 
 fn features(report: &Report, page: &mut Page) {
-    page.section("Features, worst drift first");
+    let drift = report.model.training_rows.is_some();
+    page.section(if drift { "Features, worst drift first" } else { "Features" });
     match report.model.training_rows {
         Some(rows) => page.push(format_args!(
             "<p class=\"faint\">Against {} training rows. PSI below {PSI_MODERATE} is read as no change, from {PSI_MAJOR} as a major one.</p>",

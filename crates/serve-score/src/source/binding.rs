@@ -4,9 +4,15 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, StringArray, new_null_array};
 use arrow_schema::{DataType, Field, FieldRef, Schema};
+use serve_core::{Datatype, Signature};
 
 /// What Hive writes for a null.
 pub(crate) const NULL_FOLDER: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// What the values of an input that is text are read as, where a file leaves types open: texts and nothing else.
+pub(super) const WORDS: DataType = DataType::LargeUtf8;
+/// Texts, or whole numbers, which stand for their digits.
+pub(super) const WORDS_OR_WHOLE: DataType = DataType::Utf8View;
 
 /// The columns of one file that are read, and their order.
 #[derive(Debug, Clone)]
@@ -87,12 +93,19 @@ impl Binding {
     }
 
     /// For files whose types are those of their first lines: what is only an input is text until the signature says what it
-    /// is, and a whole number that is also kept need not stay one.
-    pub(crate) fn loosen(&mut self, inputs: &[usize], kept: &[usize]) {
-        for &name in inputs {
+    /// is, and a whole number that is also kept need not stay one. Of an input that is text the reader is told so.
+    pub(crate) fn loosen(&mut self, signature: &Signature, inputs: &[usize], kept: &[usize]) {
+        for (&name, input) in inputs.iter().zip(signature.inputs()) {
             let At::Own(own) = self.at[name] else { continue };
+            let is_kept = kept.contains(&name);
+            if input.datatype == Datatype::Bytes && (!is_kept || self.own_types[own] == DataType::Utf8) {
+                self.own_types[own] = if input.text_hashes.is_some() { WORDS_OR_WHOLE } else { WORDS };
+                self.fields[name] =
+                    Arc::new(self.fields[name].as_ref().clone().with_data_type(DataType::Utf8));
+                continue;
+            }
             let loose = match self.own_types[own] {
-                _ if !kept.contains(&name) => DataType::Utf8,
+                _ if !is_kept => DataType::Utf8,
                 DataType::Int64 => DataType::Float64,
                 _ => continue,
             };

@@ -13,6 +13,7 @@ use arrow_schema::{DataType, Field, Schema};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::binding::{WORDS, WORDS_OR_WHOLE};
 use super::bytes::{self, Begun};
 use super::lines::{Blocks, line_end};
 use super::records::{Columns, Records};
@@ -218,16 +219,29 @@ fn cell<'a>(value: &'a RawValue, datatype: &DataType) -> Result<Cell<'a>, String
         (DataType::Float64, Some(b'-' | b'0'..=b'9')) => {
             text.parse().map(Cell::Float).map_err(|_| format!("expected a number, got {}", shown()))
         }
-        (DataType::Utf8, Some(b'"')) => {
+        (DataType::Utf8 | &WORDS | &WORDS_OR_WHOLE, Some(b'"')) => {
             let Key(text) = serde_json::from_str(text).map_err(|error| error.to_string())?;
             Ok(Cell::Text(text))
         }
         (DataType::Utf8, _) => Ok(Cell::Text(Cow::Borrowed(text))),
+        (&WORDS_OR_WHOLE, Some(b'-' | b'0'..=b'9')) if whole(text).is_some() => {
+            Ok(Cell::Text(whole(text).unwrap_or_default().to_string().into()))
+        }
         (expected, _) => {
-            let expected = if *expected == DataType::Boolean { "true or false" } else { "a number" };
+            let expected = match *expected {
+                DataType::Boolean => "true or false",
+                WORDS | WORDS_OR_WHOLE => "text",
+                _ => "a number",
+            };
             Err(format!("expected {expected}, got {}", shown()))
         }
     }
+}
+
+/// A whole number, however it is written, that an `f64` holds with its neighbours: the signature takes it for its digits.
+fn whole(text: &str) -> Option<i64> {
+    let x: f64 = text.parse().ok()?;
+    (x.fract() == 0.0 && x.abs() < 9_007_199_254_740_992.0).then_some(x as i64)
 }
 
 /// A column under way.
@@ -267,6 +281,33 @@ impl Column {
             Self::Int(column) => Arc::new(column.finish()),
             Self::Float(column) => Arc::new(column.finish()),
             Self::Text(column) => Arc::new(column.finish()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str, datatype: &DataType) -> Result<String, String> {
+        let value: &RawValue = serde_json::from_str(json).expect("is JSON");
+        cell(value, datatype).map(|cell| match cell {
+            Cell::Text(text) => text.into_owned(),
+            other => format!("{other:?}"),
+        })
+    }
+
+    #[test]
+    fn an_input_that_is_text_takes_no_other_values_but_whole_numbers_where_it_has_hashes() {
+        assert_eq!(read("\"2.0\"", &WORDS).as_deref(), Ok("2.0"));
+        for (json, shown) in [("7", "7"), ("true", "true"), ("[1]", "[1]")] {
+            assert_eq!(read(json, &WORDS), Err(format!("expected text, got {shown}")));
+        }
+        for (json, digits) in [("2.0", "2"), ("-1", "-1"), ("1e3", "1000"), ("-0.0", "0")] {
+            assert_eq!(read(json, &WORDS_OR_WHOLE).as_deref(), Ok(digits));
+        }
+        for json in ["0.5", "true", "9007199254740992", "1e400"] {
+            assert!(read(json, &WORDS_OR_WHOLE).is_err(), "{json}");
         }
     }
 }

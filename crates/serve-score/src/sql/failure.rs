@@ -108,7 +108,8 @@ pub fn remote(text: &str) -> ScoreError {
 }
 
 /// What is said where a process is gone.
-const GONE: [&str; 8] = [
+const GONE: [&str; 9] = [
+    "h2 protocol error",
     "all executors were lost",
     "GrpcConnectionError",
     "GrpcConnectError",

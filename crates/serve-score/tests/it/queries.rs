@@ -144,6 +144,9 @@ fn inputs_are_found_by_name_in_any_order_and_any_place() {
     let groups = "SELECT count(*), predict('plain', *) AS p FROM t GROUP BY p HAVING p = 'up'";
     assert_eq!(asked(&fixture, ups), asked(&fixture, groups));
     let contributions = asked(&fixture, "SELECT explain('plain', *)['a'] FROM t ORDER BY id");
+    // The usual dialect ends a list at a comma before EXPLAIN.
+    let second = "SELECT c FROM (SELECT id, explain('plain', *)['a'] AS c FROM t) AS s ORDER BY id";
+    assert_eq!(asked(&fixture, second), contributions);
     assert!(contributions.iter().all(|x| x.parse::<f64>().is_ok()) && contributions[0] != contributions[1]);
 }
 
