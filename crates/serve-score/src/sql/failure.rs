@@ -93,9 +93,11 @@ pub fn remote(text: &str) -> ScoreError {
     let ours = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END));
     let ours = ours.and_then(|(told, _)| told.split_once(": "));
     let Some((fault, problem)) = ours else {
-        let fault =
-            if GONE.iter().any(|gone| text.contains(gone)) { Fault::Unavailable } else { Fault::Data };
-        return ScoreError::Remote { problem: text.to_owned(), fault };
+        if GONE.iter().any(|gone| text.contains(gone)) {
+            let problem = format!("the cluster's scheduler or its executors are gone: {text}");
+            return ScoreError::Remote { problem, fault: Fault::Unavailable };
+        }
+        return ScoreError::Remote { problem: text.to_owned(), fault: Fault::Data };
     };
     let faults = [Fault::NoInput, Fault::Output, Fault::Unavailable, Fault::Interrupted, Fault::Software];
     let fault = faults.into_iter().find(|known| format!("{known:?}") == fault).unwrap_or(Fault::Data);
@@ -141,6 +143,9 @@ mod tests {
         let text = format!("Job x failed: {:?}", format!("{error:?}"));
         let error = remote(&text);
         assert_eq!((error.to_string().as_str(), error.fault()), ("the column \"a\" is text", Fault::Data));
-        assert_eq!(remote("Job x failed: all executors were lost").fault(), Fault::Unavailable);
+        for text in ["Job x failed: all executors were lost", "h2 protocol error: error reading a body"] {
+            let error = remote(text);
+            assert!(error.fault() == Fault::Unavailable && error.to_string().contains("are gone"), "{error}");
+        }
     }
 }
