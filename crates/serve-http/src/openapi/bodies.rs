@@ -1,6 +1,7 @@
 //! Bodies as one model, set or table of this server takes them: the schema, and examples that are answered.
 
 use serde_json::{Map, Value as Json, json};
+use serve_core::MissingPolicy;
 
 use super::asked::a_moment;
 use super::known::{Known, KnownModel};
@@ -26,7 +27,11 @@ pub(super) fn infer(model: &KnownModel) -> Body {
             "required": ["name", "datatype", "shape", "data"],
         } })
     } else {
-        list_of(&model.tensors())
+        let mut list = list_of(&model.tensors());
+        // A feature that has no tensor is missing.
+        let needed = model.inputs.iter().rposition(|one| one.missing == MissingPolicy::Reject);
+        list["minItems"] = json!(needed.map_or(1, |last| last + 1));
+        list
     };
     let output =
         json!({ "type": "object", "properties": { "name": { "enum": ["predict"] } }, "required": ["name"] });

@@ -133,7 +133,11 @@ impl KnownModel {
         let shape = json!({ "type": "array", "items": { "const": 1 }, "minItems": 1, "maxItems": 2 });
         let tensor = |one: &Input| {
             let datatype = if one.datatype == Datatype::Bytes { "BYTES" } else { "FP64" };
-            let data = if datatype == "BYTES" { value_of(one) } else { json!({ "type": "number" }) };
+            let data = match (datatype, one.missing) {
+                ("BYTES", _) => value_of(one),
+                (_, MissingPolicy::Reject) => json!({ "type": "number" }),
+                _ => json!({ "type": ["number", "null"] }),
+            };
             json!({
                 "type": "object",
                 "properties": { "name": { "const": one.name }, "datatype": { "const": datatype },
