@@ -165,16 +165,18 @@ impl ReplayReport {
     #[must_use]
     pub fn text(&self) -> String {
         let ReplayRows { read, broken, skipped, rejected, without_scores, compared, changed, .. } = self.rows;
+        let others = format!(
+            "{} broken, {} rejected by {}, {} without logged scores",
+            count(broken),
+            count(rejected),
+            self.name(),
+            count(without_scores)
+        );
         if compared == 0 {
             return format!(
-                "nothing is compared: of {} rows {} are of other models or versions (--where-model NAME takes another model's), {} broken, \
-                 {} rejected by {}, {} without logged scores\n",
+                "nothing is compared: of {} rows {} are of other models or versions (--where-model NAME takes another model's), {others}\n",
                 count(read),
-                count(skipped),
-                count(broken),
-                count(rejected),
-                self.name(),
-                count(without_scores)
+                count(skipped)
             );
         }
         let mut text = format!(
@@ -193,13 +195,9 @@ impl ReplayReport {
         );
         let _ = writeln!(
             text,
-            "{} rows read: {} of other models or versions, {} broken, {} rejected by {}, {} without logged scores",
+            "{} rows read: {} of other models or versions, {others}",
             count(read),
-            count(skipped),
-            count(broken),
-            count(rejected),
-            self.name(),
-            count(without_scores)
+            count(skipped)
         );
         for version in &self.versions {
             let rule = if version.own_rule {
