@@ -146,6 +146,12 @@ fn run_build(
     if built.rejected > 0 {
         eprintln!("{} rows were left out: a feature with `missing: reject` had no value", built.rejected);
     }
+    if built.rows > 0 && !built.valueless.is_empty() {
+        let names = built.valueless.join(", ");
+        eprintln!(
+            "no row has a value of {names}: a window is longer than the history, or an expression never has one"
+        );
+    }
     built.unreadable.iter().for_each(|unreadable| eprintln!("{unreadable}"));
     match built.unreadable.len() {
         0 => Ok(()),

@@ -3,7 +3,6 @@
 mod joins;
 mod ranges;
 
-use std::io::BufReader;
 use std::path::{Path, PathBuf};
 
 use serve_app::{Exit, ExitReason};
@@ -16,7 +15,7 @@ use serve_formats::{Format, ImportedModel, MlflowModel, TrainingData, read_golde
 
 use crate::args::{Import, Why};
 use crate::config::CtlConfig;
-use crate::{aliases, print, signing, train};
+use crate::{aliases, print, signing, train, training_file};
 
 /// Golden rows that are made where none are given.
 const SAMPLED_ROWS: usize = 200;
@@ -100,12 +99,9 @@ fn training_data(
 ) -> Result<Option<Reference>, Exit> {
     let Some(path) = &args.training_data else { return Ok(None) };
     let named = |problem: String| Exit::told(ExitReason::Data, format!("{}: {problem}", path.display()));
-    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
-        return Err(named("training data is read from CSV, not from Parquet".to_owned()));
-    }
-    let file = std::fs::File::open(path).map_err(|error| no_input(path, &error))?;
+    let file = training_file::open(path)?;
     let time = |text: &str| serve_features::parse_timestamp(text).ok();
-    let rows = TrainingData::read(BufReader::new(file), imported, args.time.as_deref(), time)
+    let rows = TrainingData::read(file, imported, args.time.as_deref(), time)
         .map_err(|error| named(data(error).to_string()))?;
     let pipeline =
         Pipeline::new(signature.clone(), &imported.estimator, target.clone(), DecisionPolicy::Argmax)

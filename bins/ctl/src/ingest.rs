@@ -23,6 +23,9 @@ use crate::sink::{RawSink, SetSink, Sink};
 /// Rows that are written in one transaction.
 const BATCH: usize = 5_000;
 
+/// Refused rows that are told one by one.
+const TOLD: usize = 20;
+
 /// Where rows go.
 pub(crate) enum Destination {
     Table(RawTable),
@@ -108,7 +111,8 @@ pub(crate) fn run(
     let rows = match destination {
         Destination::Table(table) => {
             let store = store.raw().ok_or_else(|| no_raw(&*store))?;
-            runtime.block_on(copy(&RawSink { store, table }, path, mark))?
+            let check = RowCheck::new(None, latest(config));
+            runtime.block_on(copy(&RawSink { store, table, check }, path, mark))?
         }
         Destination::Set(set) => {
             let check = row_check(config, set, declarations)?;
@@ -121,13 +125,18 @@ pub(crate) fn run(
     print(&format!("{rows} rows written to {}", destination.told()))
 }
 
+/// Later moments lie in the future, however clocks differ.
+fn latest(config: &CtlConfig) -> Timestamp {
+    Timestamp::now().checked_add(config.features.clock_skew).unwrap_or(Timestamp::MAX)
+}
+
 /// What the set's rows are held against: their declaration, and the clock.
 fn row_check(
     config: &CtlConfig,
     set: &FeatureSetName,
     declarations: Option<&Path>,
 ) -> Result<RowCheck, Exit> {
-    let latest = Timestamp::now().checked_add(config.features.clock_skew).unwrap_or(Timestamp::MAX);
+    let latest = latest(config);
     if declarations.or(config.features.declarations.as_deref()).is_none() {
         return Ok(RowCheck::new(None, latest));
     }
@@ -215,15 +224,27 @@ async fn begin<'i, S: Sink>(
 /// Reads the file once; the number of its rows.
 fn check<S: Sink>(sink: &S, path: &Path) -> Result<u64, Exit> {
     let mut reader = RowReader::open(sink.rows(), path).map_err(|error| told(path, error))?;
-    let (mut count, bar) = (0, bar(None, "checking"));
-    loop {
-        let read = batch(sink, &mut reader, path)?.len() as u64;
-        if read == 0 {
-            bar.finish_and_clear();
-            return Ok(count);
+    let (mut count, mut refused, mut list, bar) = (0, 0, Vec::new(), bar(None, "checking"));
+    while let Some(row) = reader.next_batch(1).map_err(|error| told(path, error))?.pop() {
+        if let Some(refusal) = sink.refusal(&row) {
+            refused += 1;
+            if list.len() < TOLD {
+                list.push(format!("{}: {refusal}", reader.place()));
+            }
         }
-        count += read;
-        bar.set_position(count);
+        count += 1;
+        if count % BATCH as u64 == 0 {
+            bar.set_position(count);
+        }
+    }
+    bar.finish_and_clear();
+    match refused {
+        0 => Ok(count),
+        refused => Err(Exit::listing(
+            ExitReason::Data,
+            format!("{}: {refused} of {count} rows are refused, and none is written", path.display()),
+            list,
+        )),
     }
 }
 

@@ -24,6 +24,7 @@ mod sink;
 mod smoke;
 mod table;
 mod train;
+mod training_file;
 mod verify;
 
 use std::io::Write;

@@ -31,6 +31,7 @@ pub(crate) trait Sink {
 pub(crate) struct RawSink<'s> {
     pub(crate) store: &'s dyn RawStore,
     pub(crate) table: &'s RawTable,
+    pub(crate) check: RowCheck,
 }
 
 impl Sink for RawSink<'_> {
@@ -40,8 +41,8 @@ impl Sink for RawSink<'_> {
         self.table.clone()
     }
 
-    fn refusal(&self, _row: &RawRow) -> Option<Refusal> {
-        None
+    fn refusal(&self, row: &RawRow) -> Option<Refusal> {
+        self.check.refusal_of_moment(row.timestamp)
     }
 
     async fn write(&self, rows: Vec<RawRow>) -> Result<(), WriteError> {

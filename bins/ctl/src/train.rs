@@ -1,6 +1,5 @@
 //! `train`: from a data file to a proven version.
 
-use std::fs::File;
 use std::time::Instant;
 
 use serve_app::{Exit, ExitReason};
@@ -11,14 +10,11 @@ use serve_train::{Dataset, DatasetOptions, Hyperparameters, Identity, Report, Tr
 use crate::args::{Train, Why};
 use crate::config::CtlConfig;
 use crate::signing::{self, signed};
-use crate::{aliases, person, print, table};
+use crate::{aliases, person, print, table, training_file};
 
 pub(crate) fn run(config: &CtlConfig, args: Train) -> Result<(), Exit> {
     let key = signing::key(args.sign.as_deref())?;
-    let no_input = |error: std::io::Error| {
-        Exit::told(ExitReason::NoInput, format!("{} cannot be read: {error}", args.data.display()))
-    };
-    let file = File::open(&args.data).map_err(no_input)?;
+    let file = training_file::open(&args.data)?;
     let options = DatasetOptions {
         time: args.time.clone(),
         exclude: args.exclude.clone(),

@@ -25,7 +25,7 @@ pub struct Args {
     pub(crate) model: Option<String>,
 
     /// A query over the table `input` in place of a model: SELECT id, predict('NAME', *) FROM input
-    #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "dry_run", "rejects", "max_rejects", "unordered", "resume"])]
+    #[arg(long, value_name = "QUERY", conflicts_with_all = ["model", "keep", "map", "explain", "rejects", "max_rejects", "unordered", "resume"])]
     pub(crate) sql: Option<String>,
 
     /// Memory, such as 300MiB: fewer threads run and less waits for its turn where it must; a query's sorts, joins and groups go to disk
@@ -107,7 +107,7 @@ pub struct Args {
     #[arg(long, value_name = "SECONDS", default_value_t = 180)]
     pub(crate) retry_for: u64,
 
-    /// Show what would be done, and ten scored rows; write nothing
+    /// Show what would be done, and ten rows of the answers; write nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
 

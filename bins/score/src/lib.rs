@@ -4,6 +4,7 @@
 
 mod args;
 mod config;
+mod dry_run;
 mod engine;
 mod places;
 mod progress;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serve_app::{Exit, ExitReason};
-use serve_score::{InputFile, Output};
+use serve_score::{InputFile, Output, location};
 
 /// A file, and what the arguments call it.
 pub(crate) struct Place<'a> {
@@ -28,16 +28,23 @@ impl<'a> Place<'a> {
 /// Holds what is written against what is read and against each other.
 ///
 /// # Errors
-/// Code 2 where two of them are one, or an output's folder holds what is read; code 73 where a folder that a file should go into is
+/// Code 2 where two of them are one, an output's folder holds what is read, or lies where the next run would read it; code 73 where a folder that a file should go into is
 /// not there.
 pub(crate) fn check<'a>(
-    (read, files): (&str, &[InputFile]),
+    (read, input, files): (&str, &str, &[InputFile]),
     written: impl IntoIterator<Item = Place<'a>>,
 ) -> Result<(), Exit> {
     let mut known: Vec<(&str, PathBuf, bool)> = Vec::new();
     let inputs: Vec<PathBuf> = files.iter().filter_map(|file| file.path()?.canonicalize().ok()).collect();
     for Place { argument, path, folder } in written {
         let path = real(&path, argument)?;
+        if location::would_read(input, &path) {
+            let problem = format!(
+                "{argument} {} lies where {read} {input} reads: the next run would take it for rows; write it elsewhere",
+                path.display()
+            );
+            return Err(Exit::told(ExitReason::Usage, problem));
+        }
         let twice = |other: &str| {
             let problem = format!("{argument} and {other} are both {}", path.display());
             Err(Exit::told(ExitReason::Usage, problem))

@@ -9,25 +9,29 @@ use serve_score::sql::{QueryOptions, QuerySummary};
 use serve_score::{Output, Progress, Source, location};
 
 use crate::args::Args;
+use crate::dry_run;
 use crate::engine::Engine;
 use crate::progress::Display;
-use crate::run::{check_places, exit, stop_at_signals};
+use crate::run::{check_places, exit, stop_at_signals, unless_unread};
 
-/// Runs the query and says what it came to.
+/// Runs the query, or with `--dry-run` shows what it would answer, and says what it came to.
 pub(crate) fn run(
     args: &Args,
     engine: &dyn Engine,
     registry: Registry,
     text: &str,
-    output: &Output,
+    output: Option<&Output>,
 ) -> Result<(), Exit> {
     let files = location::list(&args.input).map_err(exit)?;
-    check_places(args, output, &files)?;
+    output.map_or(Ok(()), |output| check_places(args, output, &files))?;
     let source = Source::open(files, args.input_format).map_err(exit)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = QueryOptions {
         threads: args.threads.map_or(cores, usize::from),
         memory_bytes: args.memory_limit.map(|ByteSize(bytes)| usize::try_from(bytes).unwrap_or(usize::MAX)),
+    };
+    let Some(output) = output.filter(|_| !args.dry_run) else {
+        return dry_run::of_query(&Arc::new(registry), source, text, options, output);
     };
     let progress = Arc::new(Progress::default());
     stop_at_signals(&progress)?;
@@ -37,7 +41,7 @@ pub(crate) fn run(
         let _shown = display.show(scope, &progress);
         engine.query(&Arc::new(registry), source, text, options, output, &progress)
     });
-    let summary = done.map_err(exit)?;
+    let Some(summary) = unless_unread(done)? else { return Ok(()) };
     summary.reasons.iter().for_each(|reason| eprintln!("serve-score: a row without an answer: {reason}"));
     if !args.quiet {
         let QuerySummary { rows, unanswered, elapsed, .. } = summary;

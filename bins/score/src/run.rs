@@ -1,11 +1,8 @@
 //! From arguments to a job, and from what it comes to to an exit code.
 
-use std::fmt::Write as _;
-use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_cast::pretty::pretty_format_batches;
 use serve_app::{Exit, ExitReason};
 use serve_core::ByteSize;
 use serve_registry::Registry;
@@ -17,13 +14,11 @@ use serve_score::{
 
 use crate::args::Args;
 use crate::config;
+use crate::dry_run;
 use crate::engine::Engine;
 use crate::places::{self, Place};
 use crate::progress::Display;
 use crate::report::Reporting;
-
-/// Rows that `--dry-run` scores.
-const SAMPLE_ROWS: usize = 10;
 
 /// Does what the arguments say.
 ///
@@ -33,11 +28,12 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
     location::retry_for(Duration::from_secs(args.retry_for));
     let registry = config::registry(args.registry.as_ref(), args.config.as_deref())?;
     let output = args.output.as_deref().map(|output| output_of(args, output)).transpose()?;
-    if let (Some(sql), Some(output)) = (&args.sql, &output) {
-        return crate::query::run(args, engine, registry, sql, output);
+    if let Some(sql) = &args.sql {
+        return crate::query::run(args, engine, registry, sql, output.as_ref());
     }
     let model = model(args, &registry, output.as_ref())?;
     let files = location::list(&args.input).map_err(exit)?;
+    output.as_ref().map_or(Ok(()), |output| check_places(args, output, &files))?;
     let source = Source::open(files, args.input_format).map_err(exit)?;
     let options = PlanOptions {
         map: args.map.clone(),
@@ -46,12 +42,9 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
         tally: !args.report.is_empty(),
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
-    if let Some(output) = &output {
-        check_places(args, output, job.source().files())?;
-    }
     match output {
         Some(output) if !args.dry_run => score(args, engine, job, output),
-        _ => show(job),
+        output => dry_run::of_job(job, output.as_ref()),
     }
 }
 
@@ -62,7 +55,10 @@ pub(crate) fn check_places(args: &Args, output: &Output, files: &[InputFile]) ->
     let rejects =
         rejects.iter().filter(|path| !path.starts_with("s3:")).map(|path| Place::file("--rejects", path));
     let reports = args.report.iter().map(|report| Place::file("--report", report.path()));
-    places::check(("--input", files), Place::output(output).into_iter().chain(rejects).chain(reports))
+    places::check(
+        ("--input", &args.input, files),
+        Place::output(output).into_iter().chain(rejects).chain(reports),
+    )
 }
 
 /// The model that is asked for; with `--resume` the version that the job began with.
@@ -76,8 +72,8 @@ fn model(args: &Args, registry: &Registry, output: Option<&Output>) -> Result<Pi
         };
         if args.report.is_empty() { model } else { model?.with_reference(registry) }
     };
-    let begun = output.filter(|_| args.resume).and_then(Output::begun).filter(|begun| begun.asked == asked);
-    let Some(begun) = begun else { return resolve(asked).map_err(exit) };
+    let begun = output.filter(|_| args.resume).map_or(Ok(None), Output::begun).map_err(exit)?;
+    let Some(begun) = begun.filter(|begun| begun.asked == asked) else { return resolve(asked).map_err(exit) };
     let pinned = resolve(&begun.model).map_err(exit)?;
     // What the reference leads to by now is only told, so it may lead nowhere.
     if let Ok(now) = resolve(asked)
@@ -122,7 +118,7 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
     });
     let notices = progress.notices();
     notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("serve-score: {notice}"));
-    let summary = done.map_err(exit)?;
+    let Some(summary) = unless_unread(done)? else { return Ok(()) };
     if !args.quiet {
         eprintln!("serve-score: {}", told(&summary, &model, &options.output));
     }
@@ -143,41 +139,6 @@ fn told(summary: &Summary, model: &str, output: &Output) -> String {
         earlier => format!(" ({earlier} of them earlier)"),
     };
     format!("{rows} rows{earlier}, {rejected}, by {model} in {seconds:.1} s ({rate:.0} rows/s) to {output}")
-}
-
-/// `--dry-run`: the plan, and the first rows.
-fn show(job: Job) -> Result<(), Exit> {
-    let plan = Arc::clone(job.planned());
-    let mut text = format!("model    {} ({})\n", plan.model(), plan.model().digest());
-    let source = job.source();
-    let rows = source.rows().map_or_else(String::new, |rows| format!(", {rows} rows"));
-    let _ = writeln!(text, "input    {} file(s), {}{rows}", source.files().len(), source.format());
-    let width = plan.matched().map(|(feature, _)| feature.len()).max().unwrap_or(0);
-    for (at, (feature, column)) in plan.matched().enumerate() {
-        let head = if at == 0 { "columns" } else { "" };
-        let _ = writeln!(text, "{head:<8} {feature:<width$} = {column}");
-    }
-    for (at, field) in plan.schema().fields().iter().enumerate() {
-        let head = if at == 0 { "output" } else { "" };
-        let _ = writeln!(text, "{head:<8} {} {}", field.name(), field.data_type());
-    }
-    match job.sample(SAMPLE_ROWS).map_err(exit)? {
-        None => text.push_str("there are no rows\n"),
-        Some(scored) => {
-            let table = pretty_format_batches(&[scored.answers]);
-            let table = table.map_err(|error| Exit::because(ExitReason::Software, error))?;
-            let _ = writeln!(text, "{table}");
-            for reject in scored.rejects {
-                let _ = writeln!(text, "row {} is rejected: {}", reject.row, reject.reason);
-            }
-        }
-    }
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Exit::because(ExitReason::CannotCreate, error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// An interrupt or a termination ends the job cleanly; a second one ends the process.
@@ -206,10 +167,19 @@ pub(crate) fn stop_at_signals(progress: &Arc<Progress>) -> Result<(), Exit> {
     Ok(())
 }
 
-/// The exit of an error; that nobody reads the output any more ends the program quietly.
+/// What a job came to; nothing where whoever read standard output has seen enough of it, as `head` does.
+pub(crate) fn unless_unread<T>(done: Result<T, ScoreError>) -> Result<Option<T>, Exit> {
+    match done {
+        Err(ScoreError::Unread) => Ok(None),
+        done => done.map(Some).map_err(exit),
+    }
+}
+
+/// The exit of an error.
 #[must_use]
 pub fn exit(error: ScoreError) -> Exit {
     let reason = match error.fault() {
+        Fault::Usage => ExitReason::Usage,
         Fault::Data => ExitReason::Data,
         Fault::NoInput => ExitReason::NoInput,
         Fault::Output => ExitReason::CannotCreate,

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 pub use check::{InvalidInput, Problem, Violation};
+pub use reading::exact_integer;
 pub use row::CheckedRow;
 pub use text_hash::text_hash;
 

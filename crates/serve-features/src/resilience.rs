@@ -4,6 +4,8 @@
 
 pub use breaker::{BreakerHealth, BreakerState};
 pub use guarded::{Guarded, StoreCounters, StoreHealth};
+#[cfg(feature = "redis")]
+pub(crate) use retry::random;
 pub(crate) use window::SlidingWindow;
 
 mod breaker;

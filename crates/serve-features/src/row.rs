@@ -55,6 +55,15 @@ impl FeatureRow {
         Self { declaration, ..self }
     }
 
+    /// The row without the values at some places.
+    pub(crate) fn without(&self, places: impl Fn(usize) -> bool) -> Self {
+        let value =
+            |(i, value): (usize, &Value<'static>)| if places(i) { Value::Missing } else { value.clone() };
+        let values = self.values.iter().enumerate().map(value).collect();
+        let (entity, names) = (self.entity.clone(), Arc::clone(&self.names));
+        Self::of(entity, self.timestamp, names, values).computed_by(self.declaration)
+    }
+
     /// Whom the features describe.
     pub fn entity(&self) -> &Entity {
         &self.entity

@@ -11,7 +11,7 @@ use std::io::Read;
 use csv::{ReaderBuilder, StringRecord, Trim};
 use ndarray::ArrayView2;
 use serve_core::reference::{Columns, Reference};
-use serve_core::{BatchPrediction, InvalidInput, Pipeline};
+use serve_core::{BatchPrediction, InvalidInput, Pipeline, Value, cell};
 use thiserror::Error;
 
 use crate::error::shown;
@@ -32,7 +32,7 @@ const CHUNK: usize = 4096;
 #[non_exhaustive]
 pub enum TrainingDataError {
     /// It is no CSV file.
-    #[error("the training data cannot be read as CSV")]
+    #[error("the training data cannot be read")]
     Csv(#[from] csv::Error),
     /// A column is not there.
     #[error("the training data has no column {column:?}")]
@@ -232,7 +232,12 @@ fn value(feature: &Feature, text: &str) -> Option<f64> {
     if MISSING.iter().any(|missing| text.eq_ignore_ascii_case(missing)) {
         return Some(f64::NAN);
     }
-    feature.vocabulary.as_ref().map(|_| feature.unknown.unwrap_or(f64::NAN))
+    match (&feature.vocabulary, cell::number(text)) {
+        (Some(_), _) => Some(feature.unknown.unwrap_or(f64::NAN)),
+        (None, Some(Value::Bool(truth))) => Some(f64::from(u8::from(truth))),
+        (None, Some(Value::Missing)) => Some(f64::NAN),
+        (None, _) => None,
+    }
 }
 
 /// Notes a category, where the feature has categories.

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use arrow_schema::ArrowError;
+use parquet::errors::ParquetError;
 use serve_core::explain::Unexplainable;
 use serve_registry::DeploymentError;
 use thiserror::Error;
@@ -9,6 +11,8 @@ use thiserror::Error;
 /// Whose fault an error is, for exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
+    /// What was asked for: arguments that cannot be, or do not go together.
+    Usage,
     /// The content of an input, or a model that does not fit it.
     Data,
     /// An input is not there, or may not be read.
@@ -65,7 +69,13 @@ pub enum ScoreError {
         /// Why.
         source: Cause,
     },
-    /// Inputs, columns or options that do not fit each other.
+    /// Arguments that cannot be, or do not go together.
+    #[error("{problem}")]
+    Usage {
+        /// What is wrong.
+        problem: String,
+    },
+    /// Inputs and columns that do not fit each other.
     #[error("{problem}")]
     Plan {
         /// What is wrong.
@@ -79,6 +89,9 @@ pub enum ScoreError {
         /// Why.
         source: Cause,
     },
+    /// Nobody reads standard output any more.
+    #[error("nobody reads standard output any more")]
+    Unread,
     /// A store of inputs or outputs does not answer.
     #[error("{location} does not answer: {reason}")]
     Unreachable {
@@ -90,6 +103,14 @@ pub enum ScoreError {
     /// There is something in the output's place.
     #[error("{location} exists; --overwrite replaces it")]
     Exists {
+        /// The place.
+        location: String,
+    },
+    /// There is something in the output's place, and no job that was ended before it was whole.
+    #[error(
+        "{location} exists and no ended job is left to go on with; --overwrite without --resume scores it anew"
+    )]
+    Whole {
         /// The place.
         location: String,
     },
@@ -111,8 +132,16 @@ pub enum ScoreError {
         /// What was, and what is.
         differences: String,
     },
+    /// What an ended job has left cannot be read.
+    #[error("{state} is damaged and cannot be gone on with: {problem}; without --resume it begins anew")]
+    Damaged {
+        /// The folder of its state.
+        state: String,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// More rows were rejected than allowed.
-    #[error("{rejected} of {rows} rows were rejected, more than --max-rejects {most} allows")]
+    #[error("{rejected} of {rows} rows were rejected, more than --max-rejects {most} allows{}", examples(.first))]
     TooManyRejects {
         /// How many were.
         rejected: u64,
@@ -120,6 +149,8 @@ pub enum ScoreError {
         rows: u64,
         /// How many may be.
         most: crate::MaxRejects,
+        /// The first of them.
+        first: Vec<String>,
     },
     /// A query that does not fit, or fails.
     #[error("{problem}")]
@@ -149,15 +180,42 @@ pub enum ScoreError {
     },
 }
 
+/// Without what wraps an error of the system and says it a second time.
+fn told_once(cause: Cause) -> Cause {
+    let cause = match cause.downcast::<ArrowError>().map(|error| *error) {
+        Ok(ArrowError::IoError(_, error)) => return error.into(),
+        Ok(other) => other.into(),
+        Err(cause) => cause,
+    };
+    match cause.downcast::<ParquetError>().map(|error| *error) {
+        Ok(ParquetError::External(error)) => error,
+        Ok(other) => other.into(),
+        Err(cause) => cause,
+    }
+}
+
+/// The first rejects, behind what is said of all.
+fn examples(first: &[String]) -> String {
+    match first {
+        [] => String::new(),
+        first => format!("; the first: {}", first.join("; ")),
+    }
+}
+
 impl ScoreError {
-    /// Inputs, columns or options that do not fit.
+    /// Arguments that cannot be.
+    pub(crate) fn usage(problem: impl Into<String>) -> Self {
+        Self::Usage { problem: problem.into() }
+    }
+
+    /// Inputs or columns that do not fit.
     pub(crate) fn plan(problem: impl Into<String>) -> Self {
         Self::Plan { problem: problem.into() }
     }
 
     /// An output that cannot be written.
     pub(crate) fn output(location: impl Into<String>, source: impl Into<Cause>) -> Self {
-        Self::Output { location: location.into(), source: source.into() }
+        Self::Output { location: location.into(), source: told_once(source.into()) }
     }
 
     /// A mistake of ours.
@@ -184,8 +242,14 @@ impl ScoreError {
             | Self::Plan { .. }
             | Self::Query { .. }
             | Self::Changed { .. }
+            | Self::Damaged { .. }
             | Self::TooManyRejects { .. } => Fault::Data,
-            Self::Output { .. } | Self::Exists { .. } | Self::Busy { .. } => Fault::Output,
+            Self::Usage { .. } => Fault::Usage,
+            Self::Output { .. }
+            | Self::Unread
+            | Self::Exists { .. }
+            | Self::Whole { .. }
+            | Self::Busy { .. } => Fault::Output,
             Self::Remote { fault, .. } => *fault,
             Self::Interrupted { .. } => Fault::Interrupted,
             Self::Software { .. } => Fault::Software,

@@ -12,12 +12,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use arrow_schema::DataType;
+
 use crate::error::ScoreError;
 use crate::location::InputFile;
 use crate::model::PinnedModel;
 use crate::part::{Cuts, JobFacts, PieceCuts};
 use crate::plan::{Keep, Plan, PlanOptions};
-use crate::reject::MaxRejects;
+use crate::reject::{MaxRejects, Reject};
 use crate::scorer::{Scored, Scorer};
 use crate::sink::Output;
 use crate::source::{BATCH_ROWS, Batch, Binding, Piece, Pieces, Source};
@@ -28,6 +30,9 @@ use written::Written;
 /// Bytes of answers that wait for their turn, where no limit on memory is said.
 const WAITING_BYTES: usize = 64 << 20;
 
+/// Rejects that a message has.
+const FIRST_REJECTS: usize = 3;
+
 /// How far a job is; and the way to stop it.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -36,8 +41,10 @@ pub struct Progress {
     earlier: AtomicU64,
     rejected: AtomicU64,
     bytes: Arc<AtomicU64>,
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
     notices: Mutex<Vec<String>>,
+    /// The first rejects, told.
+    first_rejects: Mutex<Vec<String>>,
 }
 
 impl Progress {
@@ -99,6 +106,16 @@ impl Progress {
         Arc::clone(&self.bytes)
     }
 
+    /// Keeps the first rejects, for a message.
+    fn keep(&self, rejects: &[Reject]) {
+        if rejects.is_empty() {
+            return;
+        }
+        let mut first = lock(&self.first_rejects);
+        let room = FIRST_REJECTS.saturating_sub(first.len());
+        first.extend(rejects.iter().take(room).map(Reject::told));
+    }
+
     /// Counts rows that were read, and those of them that were rejected.
     fn count(&self, rows: u64, rejected: u64) {
         self.rows.fetch_add(rows, Ordering::Relaxed);
@@ -110,7 +127,8 @@ impl Progress {
         let (rows, rejected) = (self.rows(), self.rejected());
         match most {
             Some(most) if most.exceeded(rejected, rows, ended) => {
-                Err(ScoreError::TooManyRejects { rejected, rows, most })
+                let first = lock(&self.first_rejects).clone();
+                Err(ScoreError::TooManyRejects { rejected, rows, most, first })
             }
             _ => Ok(()),
         }
@@ -210,6 +228,12 @@ impl Job {
         &self.source
     }
 
+    /// The types of the columns that the inputs of the signature are read from, in order.
+    pub fn input_types(&self) -> impl Iterator<Item = &DataType> {
+        let fields = self.bindings.first().map_or(&[][..], |binding| &binding.fields);
+        self.plan.inputs.iter().filter_map(|&at| fields.get(at)).map(|field| field.data_type())
+    }
+
     /// Scores the first rows, and writes nothing.
     ///
     /// # Errors
@@ -239,6 +263,7 @@ impl Job {
         }
         let (part, next_row) = written.position();
         let files = self.source.files().to_vec();
+        files.iter().filter_map(InputFile::pipe).for_each(|pipe| pipe.stop_with(&progress.stop));
         let mut pieces = self.source.read(self.bindings, Arc::clone(&progress.bytes));
         pieces.skip_to(next_row);
         let cuts = Cuts::new(options.output.part_rows, part, next_row);
@@ -259,10 +284,14 @@ impl Job {
         });
         let (written, ran) = run.order.finish();
         if let Err(error) = ran {
-            let error = if matches!(error, ScoreError::Input { .. } | ScoreError::NoInput { .. }) {
-                files.iter().fold(error, |error, file| file.cause(error))
-            } else {
-                error
+            let error = match error {
+                ScoreError::Input { .. } | ScoreError::NoInput { .. } if progress.is_stopped() => {
+                    ScoreError::Interrupted { rows: progress.rows() }
+                }
+                ScoreError::Input { .. } | ScoreError::NoInput { .. } => {
+                    files.iter().fold(error, |error, file| file.cause(error))
+                }
+                error => error,
             };
             written.give_up(&error, progress);
             return Err(error);
@@ -273,7 +302,7 @@ impl Job {
     /// What decides the rows of the output.
     fn facts(&self, options: &RunOptions) -> Result<JobFacts, ScoreError> {
         if options.resume && self.source.files().iter().any(InputFile::is_pipe) {
-            return Err(ScoreError::plan("standard input cannot be read again: --resume needs files"));
+            return Err(ScoreError::usage("standard input cannot be read again: --resume needs files"));
         }
         let yes = |flag: bool| if flag { "yes" } else { "" }.to_owned();
         let mut map: Vec<String> =

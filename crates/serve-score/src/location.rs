@@ -4,6 +4,7 @@
 
 #[cfg(feature = "s3")]
 mod object;
+mod pipe;
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek};
@@ -17,6 +18,7 @@ use crate::format::Format;
 pub(crate) use object::{Object, StoreFailure, store, wait};
 #[cfg(feature = "s3")]
 pub use object::{bucket, retry_for};
+use pipe::Pipe;
 
 /// One input file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,7 +32,7 @@ pub struct InputFile {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Place {
-    Stdin,
+    Stdin(Pipe),
     Path(PathBuf),
     #[cfg(feature = "s3")]
     Object(Object),
@@ -102,7 +104,7 @@ impl InputFile {
     /// Standard input.
     #[must_use]
     pub fn stdin() -> Self {
-        Self { place: Place::Stdin, bytes: None, stamp: None, partition: Vec::new() }
+        Self { place: Place::Stdin(Pipe::default()), bytes: None, stamp: None, partition: Vec::new() }
     }
 
     fn at(path: PathBuf, metadata: &Metadata, below: &Path) -> Self {
@@ -129,7 +131,7 @@ impl InputFile {
     /// # Errors
     /// When it is a pipe, or its name is no text.
     pub fn located(&self) -> Result<Located, ScoreError> {
-        let nowhere = |why: &str| ScoreError::plan(format!("{}: {why}", self.name()));
+        let nowhere = |why: &str| ScoreError::usage(format!("{}: {why}", self.name()));
         let location = match self.path() {
             Some(path) => {
                 let path = std::path::absolute(path).map_err(|error| nowhere(&error.to_string()))?;
@@ -146,7 +148,7 @@ impl InputFile {
     #[must_use]
     pub fn name(&self) -> String {
         match &self.place {
-            Place::Stdin => "standard input".to_owned(),
+            Place::Stdin(_) => "standard input".to_owned(),
             Place::Path(path) => path.display().to_string(),
             #[cfg(feature = "s3")]
             Place::Object(object) => object.name(),
@@ -158,7 +160,7 @@ impl InputFile {
     pub fn path(&self) -> Option<&Path> {
         match &self.place {
             Place::Path(path) => Some(path),
-            Place::Stdin => None,
+            Place::Stdin(_) => None,
             #[cfg(feature = "s3")]
             Place::Object(_) => None,
         }
@@ -169,14 +171,22 @@ impl InputFile {
     pub(crate) fn object(&self) -> Option<&Object> {
         match &self.place {
             Place::Object(object) => Some(object),
-            Place::Stdin | Place::Path(_) => None,
+            Place::Stdin(_) | Place::Path(_) => None,
         }
     }
 
     /// Whether it can be read only once.
     #[must_use]
     pub fn is_pipe(&self) -> bool {
-        self.place == Place::Stdin
+        self.pipe().is_some()
+    }
+
+    /// Standard input, where it is that.
+    pub(crate) fn pipe(&self) -> Option<&Pipe> {
+        match &self.place {
+            Place::Stdin(pipe) => Some(pipe),
+            _ => None,
+        }
     }
 
     /// The format that its name tells.
@@ -211,14 +221,14 @@ impl InputFile {
                 Some(reason) => ScoreError::Unreachable { location: self.name(), reason: reason.to_owned() },
                 None => error,
             },
-            Place::Stdin | Place::Path(_) => error,
+            Place::Stdin(_) | Place::Path(_) => error,
         }
     }
 
     /// Opens it to be read from its beginning.
     pub(crate) fn reader(&self) -> Result<Reader, ScoreError> {
-        if self.is_pipe() {
-            return Ok(Box::new(io::stdin()));
+        if let Some(pipe) = self.pipe() {
+            return Ok(Box::new(pipe.reader()));
         }
         self.open().map(|opened| Box::new(opened.seekable()) as Reader)
     }
@@ -226,7 +236,9 @@ impl InputFile {
     /// Opens it to be read anywhere.
     pub(crate) fn open(&self) -> Result<Opened, ScoreError> {
         match &self.place {
-            Place::Stdin => Err(self.missing(io::Error::other("this format cannot be read from a pipe"))),
+            Place::Stdin(_) => {
+                Err(ScoreError::usage("standard input is read once: its format has to be csv or json"))
+            }
             Place::Path(path) => File::open(path).map(Opened::File).map_err(|error| self.missing(error)),
             #[cfg(feature = "s3")]
             Place::Object(object) => Ok(Opened::Object(object.clone())),
@@ -263,16 +275,54 @@ pub fn list(input: &str) -> Result<Vec<InputFile>, ScoreError> {
         return if files.is_empty() { Err(none(nothing())) } else { Ok(files) };
     }
     let path = Path::new(input);
-    let found = match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => below(path).map_err(none)?,
-        Ok(metadata) => vec![InputFile::at(path.to_owned(), &metadata, path)],
-        Err(error) if input.contains(['*', '?', '[']) => matching(input, error).map_err(none)?,
+    let (found, missing) = match fs::metadata(path) {
+        Ok(metadata) if metadata.is_dir() => (below(path).map_err(none)?, nothing()),
+        Ok(metadata) => (vec![InputFile::at(path.to_owned(), &metadata, path)], nothing()),
+        Err(_) if is_pattern(input) => (matching(input).map_err(none)?, unmatched()),
         Err(error) => return Err(none(error)),
     };
-    if found.is_empty() {
-        return Err(none(nothing()));
+    if found.is_empty() { Err(none(missing)) } else { Ok(found) }
+}
+
+/// Whether what an argument means would have a file in it, were the file there; its folder is.
+#[must_use]
+pub fn would_read(input: &str, file: &Path) -> bool {
+    let hidden = |part: &Path| {
+        part.components().any(|name| name.as_os_str().to_string_lossy().starts_with(['_', '.']))
+    };
+    match fs::metadata(input) {
+        Ok(metadata) if metadata.is_dir() => {
+            let root = Path::new(input).canonicalize();
+            root.is_ok_and(|root| file.strip_prefix(root).is_ok_and(|below| !hidden(below)))
+        }
+        Err(_) if is_pattern(input) => {
+            let root = fixed(input);
+            let Ok(real) = root.canonicalize() else { return false };
+            let rest = Path::new(input).strip_prefix(&root).unwrap_or(Path::new(input));
+            let pattern = real.join(rest);
+            let options =
+                glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
+            !file.strip_prefix(&real).is_ok_and(hidden)
+                && glob::Pattern::new(&pattern.to_string_lossy())
+                    .is_ok_and(|pattern| pattern.matches_path_with(file, options))
+        }
+        _ => false,
     }
-    Ok(found)
+}
+
+fn is_pattern(input: &str) -> bool {
+    input.contains(['*', '?', '['])
+}
+
+/// The folders of a pattern before anything in it stands for several names.
+fn fixed(pattern: &str) -> PathBuf {
+    let parts = Path::new(pattern).components();
+    let fixed: PathBuf = parts.take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect();
+    if fixed.as_os_str().is_empty() { ".".into() } else { fixed }
+}
+
+fn unmatched() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "no file's name fits the pattern")
 }
 
 fn nothing() -> io::Error {
@@ -304,7 +354,7 @@ fn object_at(place: &str, bytes: u64) -> io::Result<Place> {
 
 #[cfg(not(feature = "s3"))]
 fn object_at(place: &str, _: u64) -> io::Result<Place> {
-    objects(place).map(|_| Place::Stdin)
+    objects(place).map(|_| Place::Stdin(Pipe::default()))
 }
 
 #[cfg(not(feature = "s3"))]
@@ -335,12 +385,9 @@ fn below(root: &Path) -> io::Result<Vec<InputFile>> {
     Ok(files)
 }
 
-fn matching(pattern: &str, missing: io::Error) -> io::Result<Vec<InputFile>> {
+fn matching(pattern: &str) -> io::Result<Vec<InputFile>> {
     let paths = glob::glob(pattern).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let root: PathBuf = Path::new(pattern)
-        .components()
-        .take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '?', '[']))
-        .collect();
+    let root = fixed(pattern);
     let mut files = Vec::new();
     for path in paths {
         let path = path.map_err(io::Error::from)?;
@@ -360,5 +407,5 @@ fn matching(pattern: &str, missing: io::Error) -> io::Result<Vec<InputFile>> {
         }
     }
     files.sort_by(|a, b| a.path().cmp(&b.path()));
-    if files.is_empty() { Err(missing) } else { Ok(files) }
+    Ok(files)
 }

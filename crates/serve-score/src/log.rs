@@ -193,6 +193,15 @@ impl LoggedScores {
         };
         score.filter(|score| score.is_finite())
     }
+
+    /// The score that a row has by itself, without a name.
+    pub(crate) fn unnamed(&self, row: usize) -> Option<f64> {
+        match self {
+            Self::Columns(_) => None,
+            Self::Rows(_) => self.get(row, "", false),
+            Self::One(_) => self.get(row, "", true),
+        }
+    }
 }
 
 fn numbers(column: &ArrayRef) -> Result<Float64Array, ScoreError> {

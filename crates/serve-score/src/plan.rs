@@ -86,7 +86,10 @@ impl Plan {
         let Some((file, header)) = first else { return Err(ScoreError::plan("there is no input")) };
         let kept = match &options.keep {
             Keep::None => Vec::new(),
-            Keep::Columns(names) => names.clone(),
+            Keep::Columns(names) => {
+                kept_once(names)?;
+                names.clone()
+            }
             Keep::All => all_columns(&header.schema, file.partition())
                 .iter()
                 .map(|field| field.name().clone())
@@ -168,18 +171,32 @@ impl Plan {
 /// The column of each input.
 fn mapped(signature: &Signature, map: &[(String, String)]) -> Result<Vec<String>, ScoreError> {
     let mut columns: Vec<String> = signature.names().map(str::to_owned).collect();
-    let mut seen = HashSet::new();
+    let (mut seen, mut unknown, mut twice) = (HashSet::new(), Vec::new(), Vec::new());
     for (feature, column) in map {
-        let Some(position) = signature.position(feature) else {
-            let problem = format!("--map {feature}={column}: the model has no input {feature:?}");
-            return Err(ScoreError::plan(problem));
-        };
-        if !seen.insert(position) {
-            return Err(ScoreError::plan(format!("--map says twice what {feature:?} is read from")));
+        match signature.position(feature) {
+            None => unknown.push(feature.as_str()),
+            Some(position) if !seen.insert(position) => twice.push(feature.as_str()),
+            Some(position) => columns[position].clone_from(column),
         }
-        columns[position].clone_from(column);
     }
-    Ok(columns)
+    let mut problems = Vec::new();
+    if !unknown.is_empty() {
+        let (unknown, inputs) = (listed(unknown.into_iter()), listed(signature.names()));
+        problems.push(format!("--map: the model has no inputs {unknown}; it has {inputs}"));
+    }
+    if !twice.is_empty() {
+        problems.push(format!("--map says twice what is read for {}", listed(twice.into_iter())));
+    }
+    if problems.is_empty() { Ok(columns) } else { Err(ScoreError::usage(problems.join("; "))) }
+}
+
+/// Refuses a kept column that stands twice.
+fn kept_once(names: &[String]) -> Result<(), ScoreError> {
+    let mut seen = HashSet::new();
+    match names.iter().find(|name| !seen.insert(name.as_str())) {
+        Some(name) => Err(ScoreError::usage(format!("--keep names {name:?} twice"))),
+        None => Ok(()),
+    }
 }
 
 fn listed<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
@@ -224,11 +241,15 @@ fn unbound(taken: &[&str], file: &InputFile, header: &Header, wrong: &[(String, 
     }
     if !missing.is_empty() {
         let all = all_columns(&header.schema, file.partition());
-        let names = all.iter().map(|field| field.name().as_str());
-        let other: Vec<&str> = names.filter(|name| !taken.contains(name)).collect();
+        let names: Vec<&str> = all.iter().map(|field| field.name().as_str()).collect();
+        let inputs = missing.iter().any(|name| taken.contains(name));
+        let other: Vec<&str> = names.iter().copied().filter(|name| !taken.contains(name)).collect();
         let _ = write!(problem, ": missing columns {}", listed(missing.into_iter()));
-        if !other.is_empty() {
-            let _ = write!(problem, "; it has {} (--map FEATURE=COLUMN renames)", listed(other.into_iter()));
+        if !inputs {
+            let _ = write!(problem, "; it has {}", listed(names.into_iter()));
+        } else if !other.is_empty() {
+            let other = listed(other.into_iter());
+            let _ = write!(problem, "; it has {other} (--map FEATURE=COLUMN renames)");
         }
     }
     ScoreError::plan(problem)
@@ -249,12 +270,15 @@ fn check_types(
         Some(format!("column {name:?} is {datatype}, the input {:?} expects {expected}", input.name))
     });
     let misfits: Vec<String> = misfits.collect();
-    let Some(first) = misfits.first() else { return Ok(()) };
-    let more = match misfits.len() - 1 {
+    if misfits.is_empty() {
+        return Ok(());
+    }
+    let more = match misfits.len().saturating_sub(LISTED) {
         0 => String::new(),
-        more => format!(", and {more} more"),
+        more => format!("; and {more} more"),
     };
-    Err(ScoreError::plan(format!("{}: {first}{more}", file.name())))
+    let shown = misfits.iter().take(LISTED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    Err(ScoreError::plan(format!("{}: {shown}{more}", file.name())))
 }
 
 /// What is kept has to have the same type in every file, or one that Arrow casts without loss.
@@ -327,8 +351,11 @@ fn output_schema(model: &PinnedModel, kept: Vec<FieldRef>, explain: bool) -> Res
     }
     let mut seen = HashSet::new();
     if let Some(field) = fields.iter().find(|field| !seen.insert(field.name())) {
-        let problem =
-            format!("the output would have two columns {:?}; keep others of the input", field.name());
+        let problem = format!(
+            "the output would have two columns {:?}, one kept and one of the model's answer: name the columns to keep without it, as \
+             in --keep id,day",
+            field.name()
+        );
         return Err(ScoreError::plan(problem));
     }
     Ok(Arc::new(Schema::new(fields)))

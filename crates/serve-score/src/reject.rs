@@ -21,6 +21,22 @@ pub struct Reject {
     pub input: String,
 }
 
+/// What of a reject's reason a message has.
+const TOLD_REASON: usize = 200;
+
+impl Reject {
+    /// In a line, without what the row held.
+    pub(crate) fn told(&self) -> String {
+        let Self { row, column, reason, .. } = self;
+        let reason: String = reason.chars().take(TOLD_REASON).collect();
+        match column.as_str() {
+            // What the signature finds wrong names the input, which mostly is the column.
+            column if column.is_empty() || reason.starts_with(column) => format!("row {row}: {reason}"),
+            column => format!("row {row}, column {column:?}: {reason}"),
+        }
+    }
+}
+
 /// The file of rejects: CSV with `row,column,reason,input`. It is there only where a row was rejected.
 #[derive(Debug)]
 pub(crate) struct RejectsFile {

@@ -6,7 +6,10 @@ mod bucket;
 mod encode;
 mod staged;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -81,12 +84,23 @@ impl Output {
             OutputPlace::Bucket(place) => Format::of_name(place.name()),
             OutputPlace::Stdout => None,
         };
-        let untold =
-            || ScoreError::plan(format!("{output}: its name does not tell its format; say --format"));
-        let format = format.or(told).ok_or_else(untold)?;
+        let format = format.or(told).ok_or_else(|| untold(&place, output))?;
         if place == OutputPlace::Stdout && !format.is_text() {
-            return Err(ScoreError::plan(format!(
+            return Err(ScoreError::usage(format!(
                 "{format} cannot be written to standard output: say csv or json"
+            )));
+        }
+        if Path::new(output).file_name().is_none() && place != OutputPlace::Stdout {
+            return Err(ScoreError::usage(format!(
+                "--output {output}: expected a name, as in scores/: a folder is replaced as a whole"
+            )));
+        }
+        if let OutputPlace::File(_) = place
+            && !format.is_text()
+            && compression(output).is_some()
+        {
+            return Err(ScoreError::usage(format!(
+                "--output {output}: {format} files are compressed within, and only text as a whole: leave the ending out"
             )));
         }
         let mut output = Self { place, format, overwrite, part_rows: FILE_PART_ROWS, state: None };
@@ -149,7 +163,7 @@ impl Output {
             OutputPlace::File(path) | OutputPlace::Folder(path) => {
                 if self.state.is_some() {
                     let problem = "--state is for outputs in buckets: the state of others lies beside them";
-                    return Err(ScoreError::plan(problem));
+                    return Err(ScoreError::usage(problem));
                 }
                 Ok((State::beside(path), Some(path.components().collect())))
             }
@@ -159,13 +173,18 @@ impl Output {
     }
 
     /// What decided the rows of the job that was ended before this output was whole, if there is one.
-    #[must_use]
-    pub fn begun(&self) -> Option<JobFacts> {
-        self.state().ok().and_then(|(folder, _)| State::facts(&folder))
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn begun(&self) -> Result<Option<JobFacts>, ScoreError> {
+        self.state().map_or(Ok(None), |(folder, _)| State::facts(&folder))
     }
 
-    /// Whether nothing is in its place that has to stay; what an earlier try may have put into a bucket is looked at when it is put again.
-    pub(crate) fn check_free(&self, again: bool) -> Result<(), ScoreError> {
+    /// Whether nothing is in its place that has to stay; what an earlier try may have put into a bucket is looked at when it is put `again`.
+    ///
+    /// # Errors
+    /// [`ScoreError::Exists`], or that something of another kind is there.
+    pub fn check_free(&self, again: bool) -> Result<(), ScoreError> {
         match &self.place {
             OutputPlace::Stdout => Ok(()),
             OutputPlace::File(path) if path.is_dir() => {
@@ -190,13 +209,12 @@ impl Output {
     /// How its files' names end: the format, and the compression of text.
     pub(crate) fn extension(&self) -> String {
         let name = match &self.place {
-            OutputPlace::File(path) if self.format.is_text() => path.to_string_lossy().to_ascii_lowercase(),
+            OutputPlace::File(path) if self.format.is_text() => path.to_string_lossy().into_owned(),
             #[cfg(feature = "s3")]
-            OutputPlace::Bucket(place) if self.format.is_text() => place.name().to_ascii_lowercase(),
+            OutputPlace::Bucket(place) if self.format.is_text() => place.name().to_owned(),
             _ => String::new(),
         };
-        let compression = [".gz", ".zst", ".zstd"].into_iter().find(|end| name.ends_with(end));
-        format!("{}{}", self.format.extension(), compression.unwrap_or_default())
+        format!("{}{}", self.format.extension(), compression(&name).unwrap_or_default())
     }
 
     /// Opens it.
@@ -210,8 +228,10 @@ impl Output {
         };
         let target = match &self.place {
             OutputPlace::Stdout => {
-                let encoder = Encoder::new(self.format, schema, Box::new(std::io::stdout()), "", true);
-                Target::Stream(encoder.map_err(failed)?)
+                let unread = Arc::new(AtomicBool::new(false));
+                let stdout = Stdout { inner: std::io::stdout(), unread: Arc::clone(&unread) };
+                let encoder = Encoder::new(self.format, schema, Box::new(stdout), "", true);
+                Target::Stream(encoder.map_err(failed)?, unread)
             }
             OutputPlace::File(path) => {
                 let staged = StagedFile::create(path, self.overwrite)?;
@@ -226,7 +246,7 @@ impl Output {
             #[cfg(feature = "s3")]
             OutputPlace::Bucket(place) => {
                 let problem = format!("{place}: what a query answers goes to a file or a folder");
-                return Err(ScoreError::plan(problem));
+                return Err(ScoreError::usage(problem));
             }
         };
         let mut sink = Sink { output: self.clone(), schema: schema.clone(), target };
@@ -234,6 +254,24 @@ impl Output {
         sink.next_part()?;
         Ok(sink)
     }
+}
+
+/// An output whose name does not tell its format.
+fn untold(place: &OutputPlace, output: &str) -> ScoreError {
+    let what = match place {
+        OutputPlace::Stdout => "--output - needs --format csv or json".to_owned(),
+        _ => format!(
+            "--output {output}: its name does not tell its format: end it in .parquet, .csv, .jsonl or .arrow, say --format, or \
+             end it in / for a folder"
+        ),
+    };
+    ScoreError::usage(what)
+}
+
+/// How the name of compressed text ends.
+fn compression(name: &str) -> Option<&'static str> {
+    let name = name.to_ascii_lowercase();
+    [".gz", ".zst", ".zstd"].into_iter().find(|end| name.ends_with(end))
 }
 
 /// Something in a folder that no job has written there.
@@ -250,8 +288,35 @@ pub struct Sink {
     target: Target,
 }
 
+/// Standard output, and whether whoever read it has gone: encoders tell errors as texts only.
+struct Stdout {
+    inner: io::Stdout,
+    unread: Arc<AtomicBool>,
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.inner.write(bytes);
+        self.noted(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let flushed = self.inner.flush();
+        self.noted(flushed)
+    }
+}
+
+impl Stdout {
+    fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
+        if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            self.unread.store(true, Ordering::Relaxed);
+        }
+        done
+    }
+}
+
 enum Target {
-    Stream(Encoder),
+    Stream(Encoder, Arc<AtomicBool>),
     File(Encoder, StagedFile),
     Folder { staged: StagedFolder, part: Option<Encoder>, parts: u32, rows: u64 },
 }
@@ -285,7 +350,11 @@ impl Sink {
 
     fn write_some(&mut self, batch: &RecordBatch) -> Result<(), ScoreError> {
         let written = match &mut self.target {
-            Target::Stream(encoder) | Target::File(encoder, _) => encoder.write(batch),
+            Target::Stream(encoder, unread) => match encoder.write(batch) {
+                Err(_) if unread.load(Ordering::Relaxed) => return Err(ScoreError::Unread),
+                written => written,
+            },
+            Target::File(encoder, _) => encoder.write(batch),
             Target::Folder { part, rows, .. } => {
                 *rows += batch.num_rows() as u64;
                 part.as_mut().map_or(Ok(()), |encoder| encoder.write(batch))
@@ -316,7 +385,9 @@ impl Sink {
     pub fn finish(self) -> Result<(), ScoreError> {
         let failed = |error| ScoreError::output(self.output.name(), error);
         match self.target {
-            Target::Stream(encoder) => encoder.finish().map_err(failed),
+            Target::Stream(encoder, unread) => encoder.finish().map_err(|error| {
+                if unread.load(Ordering::Relaxed) { ScoreError::Unread } else { failed(error) }
+            }),
             Target::File(encoder, staged) => {
                 encoder.finish().map_err(failed)?;
                 staged.publish()

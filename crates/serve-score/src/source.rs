@@ -200,7 +200,11 @@ impl Source {
 fn common_format(files: &[InputFile]) -> Result<Format, ScoreError> {
     let mut formats = files.iter().map(|file| (file, file.format()));
     let untold = |file: &InputFile| {
-        ScoreError::plan(format!("{}: its name does not tell its format; say --input-format", file.name()))
+        ScoreError::usage(if file.is_pipe() {
+            "--input - needs --input-format csv or json".to_owned()
+        } else {
+            format!("{}: its name does not tell its format; say --input-format", file.name())
+        })
     };
     let Some((first, format)) = formats.next() else { return Err(ScoreError::plan("there is no input")) };
     let format = format.ok_or_else(|| untold(first))?;

@@ -41,14 +41,14 @@ use arguments::InputsByName;
 use failure::Told;
 pub use failure::{failure, remote};
 use function::{Kind, ModelFunction};
-pub use query::{QueryOptions, QuerySummary, TABLE, planned, query, write};
+pub use query::{QueryOptions, QuerySummary, TABLE, planned, preview, query, write};
 pub use table::register_input;
 pub use travel::{
     decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table, shares_table,
 };
 
 /// Reasons that are kept for rows without an answer.
-const REASONS: usize = 20;
+const REASONS: usize = 5;
 
 /// The models of a session, each resolved once.
 #[derive(Debug)]
@@ -166,8 +166,10 @@ impl Models {
 
     fn note(&self, reasons: impl IntoIterator<Item = String>) {
         for reason in reasons {
-            if self.unanswered.fetch_add(1, Ordering::Relaxed) < REASONS as u64 {
-                lock(&self.reasons).push(reason);
+            self.unanswered.fetch_add(1, Ordering::Relaxed);
+            let mut known = lock(&self.reasons);
+            if known.len() < REASONS && !known.contains(&reason) {
+                known.push(reason);
             }
         }
     }

@@ -73,7 +73,7 @@ pub struct Dataset {
 
 impl Dataset {
     /// Reads a CSV file with a header. Lines that begin with `#` are comments. A cell that is empty, `nan`, `na`, `n/a`
-    /// or `null` is missing. Times are RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS` in UTC.
+    /// or `null`, or stands for nothing in pandas, is missing; true and false are 1 and 0. Times are RFC 3339, `YYYY-MM-DD` or `YYYY-MM-DD HH:MM:SS` in UTC.
     ///
     /// # Errors
     /// When the columns do not fit the options, a feature is text or infinite, a time cannot be read, no row is

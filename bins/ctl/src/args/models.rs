@@ -47,7 +47,7 @@ pub(crate) struct Import {
     /// Declared ranges of features, enforced on every request (YAML: name: {min, max})
     #[arg(long, value_name = "FILE")]
     pub(crate) ranges: Option<PathBuf>,
-    /// The rows it was trained on (CSV): how they were distributed is recorded, never enforced
+    /// The rows it was trained on (CSV or Parquet): how they were distributed is recorded, never enforced
     #[arg(long, value_name = "FILE")]
     pub(crate) training_data: Option<PathBuf>,
     /// The column of the training data's times
@@ -81,7 +81,7 @@ pub(crate) struct Train {
     /// logistic_regression, random_forest or gradient_boosting
     #[arg(long)]
     pub(crate) algorithm: Algorithm,
-    /// The data (CSV)
+    /// The data (CSV or Parquet)
     #[arg(long, value_name = "FILE")]
     pub(crate) data: PathBuf,
     /// The column to predict

@@ -208,3 +208,34 @@ fn a_build_of_nothing_and_a_label_named_as_a_feature_are_refused() {
     fs::write(path.join("labels.csv"), twice).expect("writes");
     assert_eq!(ok(path, &join), "2 of 2 labels written to train.csv\n");
 }
+
+#[test]
+fn what_is_joined_is_trained_on_from_both_kinds_of_files_alike() {
+    let folder = folder(60);
+    let path = folder.path();
+    ok(path, &["ingest", "--table", "price_data", "prices.csv"]);
+    ok(
+        path,
+        &["build", "--declarations", "features.yaml", "--set", "daily", "--output", "rows.csv", "--store"],
+    );
+    let label = |day: i64| {
+        let at = jiff::Timestamp::from_second(1_546_300_800 + 86_400 * day).expect("is in range");
+        format!("BTC/USD,{at},{},{}\n", if day * day % 17 > 8 { "up" } else { "down" }, day % 3 == 0)
+    };
+    let labels: String = (5..60).map(label).collect();
+    fs::write(path.join("labels.csv"), format!("entity,timestamp,move,third\n{labels}")).expect("writes");
+    for kind in ["csv", "parquet"] {
+        let output = format!("train.{kind}");
+        ok(path, &["join", "--labels", "labels.csv", "--set", "daily", "--output", &output]);
+        let told = Command::new(env!("CARGO_BIN_EXE_serve-ctl"))
+            .current_dir(path)
+            .args(["train", "--registry", "models", "--name", kind, "--version", "v1", "--data", &output])
+            .args(["--algorithm", "random_forest", "--trees", "5", "--target", "move"])
+            .output()
+            .expect("runs");
+        let (out, err) = (String::from_utf8_lossy(&told.stdout), String::from_utf8_lossy(&told.stderr));
+        assert!(out.contains("rows: 55 read, 55 used"), "{out}{err}");
+    }
+    let model = |kind: &str| fs::read(path.join(format!("models/{kind}/v1/model.bin"))).expect("is there");
+    assert!(model("csv") == model("parquet"));
+}

@@ -106,7 +106,13 @@ fn exit_codes_are_those_of_the_design() {
         ("--input rows.csv", 2, "--output"),
         ("--input rows.csv --output o.csv --max-rejects many", 2, "--max-rejects"),
         ("--input other.csv --output o.csv", 65, "missing columns \"a\", \"b\""),
-        ("--input rows.csv --output o.csv --max-rejects 0", 65, "1 of 3 rows were rejected"),
+        (
+            "--input rows.csv --output o.csv --max-rejects 0",
+            65,
+            "--max-rejects 0 allows; the first: row 2: a: expected a number",
+        ),
+        ("--input rows.csv --output o.csv --keep id,none", 65, "it has \"id\", \"a\", \"b\""),
+        ("--input no*.csv --output o.csv", 66, "no file's name fits the pattern"),
         ("--input nothing.csv --output o.csv", 66, "nothing.csv cannot be opened"),
         ("--input rows.csv --output there.csv", 73, "--overwrite"),
         ("--input rows.csv --output nowhere/o.csv", 73, "nowhere/o.csv cannot be written"),
@@ -120,15 +126,86 @@ fn exit_codes_are_those_of_the_design() {
 }
 
 #[test]
+fn wrong_usage_has_a_code_of_its_own() {
+    let folder = Folder::new();
+    fs::write(folder.path("rows.csv"), ROWS).expect("writes");
+    fs::create_dir(folder.path("in")).expect("made");
+    fs::write(folder.path("in/rows.csv"), ROWS).expect("writes");
+    for (arguments, told) in [
+        ("--input rows.csv --output o", "o: its name does not tell its format"),
+        ("--input rows.csv --output -", "--format csv or json"),
+        ("--input rows.csv --output - --format arrow", "arrow cannot be written to standard output"),
+        ("--input rows.csv --output o.parquet.gz", "compressed within"),
+        ("--input rows.csv --output ./ --overwrite", "expected a name"),
+        ("--input - --output o.csv", "--input-format csv or json"),
+        ("--input - --input-format parquet --output o.csv", "csv or json"),
+        ("--input - --input-format csv --output o.csv --resume", "cannot be read again"),
+        ("--input rows.csv --output o.csv --map c=id --map a=id --map a=b", "has no inputs \"c\""),
+        ("--input rows.csv --output o.csv --map c=id --map a=id --map a=b", "twice what is read for \"a\""),
+        ("--input rows.csv --output o.csv --keep id,id", "\"id\" twice"),
+        ("--input in --output in/o.csv", "the next run would take it for rows"),
+        ("--input in/*.csv --output in/o.csv", "the next run would take it for rows"),
+        ("--input r*.csv --output o.csv --rejects r.csv", "the next run would take it for rows"),
+    ] {
+        let output = folder.run(arguments, ROWS);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && stderr.contains(told), "{arguments}: {stderr}");
+    }
+    for free in ["--input in --output in/_o.csv", "--input in/r*.csv --output in/o.csv"] {
+        let (code, stderr) = folder.told(free);
+        assert_eq!(code, 0, "{free}: {stderr}");
+    }
+    assert!(!folder.path("o.csv").exists());
+}
+
+#[test]
+fn an_output_that_nobody_reads_any_more_ends_the_job_without_a_word() {
+    let folder = Folder::new();
+    folder.rows();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_serve-score"))
+        .current_dir(folder.0.path())
+        .args([
+            "--registry",
+            "models",
+            "--model",
+            "direction",
+            "--input",
+            "rows.csv",
+            "--output",
+            "-",
+            "--format",
+        ])
+        .arg("json")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("ends");
+    assert_eq!((output.status.code(), &*String::from_utf8_lossy(&output.stderr)), (Some(0), ""));
+}
+
+#[test]
 fn a_dry_run_shows_the_plan_and_writes_nothing() {
     let folder = Folder::new();
     fs::write(folder.path("rows.csv"), "id,x,b\n1,0.5,1\n2,x,1\n").expect("writes");
     let output = folder.run("--input rows.csv --output out.csv --map a=x --keep id --dry-run", "");
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    for expected in
-        ["direction@v1", "a = x", "b = b", "probability_up Float64", "| 1  | up", "row 2 is rejected"]
-    {
+    for expected in [
+        "direction@v1",
+        "rows.csv, csv",
+        "a = x (Utf8)",
+        "b = b",
+        "out.csv, csv",
+        "probability_up Float64",
+        "| 1  | up",
+        "row 2 is rejected",
+    ] {
         assert!(shown.contains(expected), "{expected:?} is not in\n{shown}");
     }
     assert!(output.status.success() && !folder.path("out.csv").exists());
+    fs::write(folder.path("out.csv"), "mine").expect("writes");
+    let (code, told) = folder.told("--input rows.csv --output out.csv --map a=x --keep id --dry-run");
+    assert!(code == 73 && told.contains("out.csv exists"), "{code} {told}");
 }

@@ -37,6 +37,14 @@ fn what_a_query_cannot_do_is_told_with_its_code() {
             "No field named x",
         ),
         ("SELECT id FROM input", "--input none.csv --output o.csv", 66, "none.csv cannot be opened"),
+        (
+            "SELECT sum(a) FROM input",
+            "--input rows.csv --output o.csv",
+            65,
+            "sum does not take values of these types; the columns of a CSV are text, and CAST(column AS DOUBLE)",
+        ),
+        ("SELEC id FROM input", "--input rows.csv --output o.csv", 2, "the query cannot be read: Expected"),
+        ("DROP TABLE input", "--input rows.csv --output o.csv", 2, "a query reads and changes nothing"),
         ("SELECT id FROM input", "--input rows.csv --output o.csv --keep id", 2, "--keep"),
         ("SELECT id FROM input", "--input rows.csv --output rows.csv", 2, "--output and --input are both"),
         ("SELECT id FROM input", "--input rows.csv --output there.csv", 73, "--overwrite"),
@@ -53,4 +61,17 @@ fn what_a_query_cannot_do_is_told_with_its_code() {
         assert!(stderr.contains(told), "{sql}: {stderr}");
     }
     assert!(!folder.path("o.csv").exists());
+}
+
+#[test]
+fn a_dry_run_shows_what_a_query_answers() {
+    let folder = Folder::new();
+    fs::write(folder.path("rows.csv"), ROWS).expect("writes");
+    let sql = "SELECT id, predict('direction', *) AS label FROM input ORDER BY id";
+    let output = query(&folder, sql, "--input rows.csv --output o.csv --dry-run", "");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    for expected in ["rows.csv, csv", "o.csv, csv", "label Utf8", "| 1  | up"] {
+        assert!(shown.contains(expected), "{expected:?} is not in\n{shown}");
+    }
+    assert!(output.status.success() && !folder.path("o.csv").exists());
 }

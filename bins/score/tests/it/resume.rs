@@ -1,7 +1,7 @@
 //! A program that is killed at any moment, and goes on.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
@@ -191,7 +191,54 @@ fn pipes_have_nothing_to_go_on_with() {
     ] {
         let output = folder.run(arguments, "a,b\n1,2\n");
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(65), "{text}");
+        assert_eq!(output.status.code(), Some(2), "{text}");
         assert!(text.contains(expected), "{text}");
     }
+}
+
+#[test]
+fn a_job_that_waits_for_standard_input_ends_when_it_is_told() {
+    let folder = Folder::new();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_serve-score"))
+        .current_dir(folder.0.path())
+        .args(["--registry", "models", "--model", "direction", "--input", "-", "--input-format", "csv"])
+        .args(["--output", "out.csv"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut stdin = child.stdin.take().expect("is piped");
+    let rows = "0.5,1\n".repeat(1_000_000);
+    stdin.write_all(format!("a,b\n{rows}").as_bytes()).expect("is read");
+    // What signals are caught by is there before the folder is.
+    while !folder.path(".out.csv.partial").exists() {
+        assert_eq!(child.try_wait().expect("waits"), None);
+        sleep(Duration::from_millis(5));
+    }
+    let ended = Command::new("kill").args(["-INT", &child.id().to_string()]).status().expect("runs");
+    assert!(ended.success());
+    let (told, status) = (told(&mut child), child.wait().expect("ends"));
+    assert!(status.code() == Some(75) && told.contains("interrupted after"), "{status} {told}");
+    assert!(!folder.path(".out.csv.partial").exists() && !folder.path("out.csv").exists());
+    drop(stdin);
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_told_and_kept() {
+    let folder = Folder::new();
+    folder.rows();
+    let arguments = "--input rows.csv --output out.csv --part-rows 15000";
+    let (code, told) = folder.told(&format!("{arguments} --max-rejects 250"));
+    assert_eq!(code, 65, "{told}");
+    let facts = folder.path(".out.csv.partial/job.json");
+    let whole = fs::read(&facts).expect("reads");
+    fs::write(&facts, &whole[..whole.len() / 2]).expect("writes");
+    let (code, told) = folder.told(&format!("{arguments} --resume"));
+    assert!(code == 65 && told.contains(".out.csv.partial is damaged"), "{code} {told}");
+    assert!(folder.finished_parts("out.csv") > 10, "what is finished stays");
+    fs::write(&facts, &whole).expect("writes");
+    let (code, told) = folder.told(&format!("{arguments} --resume"));
+    assert!(code == 0 && told.contains("goes on behind"), "{code} {told}");
+    let (code, told) = folder.told(&format!("{arguments} --resume"));
+    assert!(code == 73 && told.contains("no ended job is left to go on with"), "{code} {told}");
 }

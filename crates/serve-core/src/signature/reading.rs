@@ -43,16 +43,21 @@ pub(super) fn number(input: &Input, value: &Value<'_>) -> Result<f64, Problem> {
         // As everywhere in numerical Python, true is 1.
         (Value::Bool(x), datatype) if datatype != Datatype::Bytes => Ok(f64::from(u8::from(*x))),
         (Value::Text(text), Datatype::Bytes) => category(input, text),
-        (Value::Number(x), Datatype::Bytes) if input.text_hashes.is_some() && whole(*x) => {
-            category(input, &(*x as i64).to_string())
+        (Value::Number(x), Datatype::Bytes)
+            if input.text_hashes.is_some()
+                && let Some(whole) = exact_integer(*x) =>
+        {
+            category(input, &whole.to_string())
         }
         (other, datatype) => Err(Problem::WrongType { expected: datatype.described(), got: shown(other) }),
     }
 }
 
-/// Whether it is a whole number that an `f64` holds exactly, and so its neighbours too.
-fn whole(x: f64) -> bool {
-    x.fract() == 0.0 && x.abs() < 9_007_199_254_740_992.0
+/// A whole number that an `f64` holds exactly, and its neighbours too: below 2⁵³. An input with hashes of texts takes it for the text of
+/// its digits.
+#[must_use]
+pub fn exact_integer(x: f64) -> Option<i64> {
+    (x.fract() == 0.0 && x.abs() < 9_007_199_254_740_992.0).then_some(x as i64)
 }
 
 fn category(input: &Input, text: &str) -> Result<f64, Problem> {

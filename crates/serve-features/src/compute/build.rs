@@ -3,6 +3,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -49,6 +50,8 @@ pub struct Built {
     pub rejected: usize,
     /// Values that a constant stands for, over the whole history.
     pub filled: usize,
+    /// Features that no row has a value for, over the whole history: a window longer than it, or an expression that never has one.
+    pub valueless: Vec<Arc<str>>,
     /// Entities that were left out, because one of their raw rows cannot be read. What was stored of them stays.
     pub unreadable: Vec<Unreadable>,
 }
@@ -109,7 +112,8 @@ pub async fn build(
 ) -> Result<Built, BuildError> {
     set.check_computable()?;
     let raw = store.raw().ok_or_else(|| BuildError::NoRaw { store: store.kind() })?;
-    let mut built = Built::default();
+    let names = set.features.iter().map(|feature| Arc::clone(&feature.name));
+    let mut built = Built { valueless: names.collect(), ..Built::default() };
     if let Some(entities) = &request.entities {
         for entity in entities {
             one(set, store, raw, request, entity, sink, &mut built).await?;
@@ -161,6 +165,7 @@ async fn one(
     built.rows += wanted.len();
     built.rejected += computed.rejected();
     built.filled += computed.filled();
+    built.valueless.retain(|name| !computed.has_value(name));
     sink(&computed, wanted.clone())?;
     if request.store {
         built.states += states.len();
@@ -180,7 +185,7 @@ async fn write(
     let mut start = wanted.start;
     while start < wanted.end {
         let end = wanted.end.min(start + ROWS);
-        store.write(set.name.clone(), computed.rows_in(start..end).collect()).await?;
+        store.write(set.name.clone(), computed.stored_rows_in(start..end).collect()).await?;
         start = end;
     }
     if !states.is_empty() {

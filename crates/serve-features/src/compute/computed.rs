@@ -20,7 +20,8 @@ pub struct Computed {
     timestamps: Vec<Timestamp>,
     columns: Vec<Vec<f64>>,
     rejected: usize,
-    filled: usize,
+    /// Per feature the rows, ascending, in which its constant stands for a missing value.
+    filled: Vec<Vec<usize>>,
 }
 
 impl Computed {
@@ -42,13 +43,13 @@ impl Computed {
             }
         }
         let rows = kept.iter().filter(|kept| **kept).count();
-        let mut filled = 0;
+        let mut filled = Vec::with_capacity(features.len());
         for (feature, column) in features.iter().zip(&mut columns) {
             if rows < column.len() {
                 let mut kept = kept.iter();
                 column.retain(|_| kept.next().copied().unwrap_or(false));
             }
-            filled += settle(column, feature.missing);
+            filled.push(settle(column, feature.missing));
         }
         let timestamps = moments.iter().zip(&kept).filter(|(_, kept)| **kept).map(|(at, _)| *at).collect();
         let names = features.iter().map(|feature| Arc::clone(&feature.name)).collect();
@@ -91,6 +92,15 @@ impl Computed {
         self.columns.get(feature).map(Vec::as_slice)
     }
 
+    /// Whether any row has a value of a feature, other than its constant.
+    #[must_use]
+    pub fn has_value(&self, name: &str) -> bool {
+        let Some(feature) = self.names.iter().position(|known| **known == *name) else { return false };
+        let filled = &self.filled[feature];
+        let own = |(row, x): (usize, &f64)| !x.is_nan() && filled.binary_search(&row).is_err();
+        self.columns[feature].iter().enumerate().any(own)
+    }
+
     /// The row of that index.
     #[must_use]
     pub fn row(&self, row: usize) -> Option<FeatureRow> {
@@ -115,6 +125,16 @@ impl Computed {
         })
     }
 
+    /// These rows as a store keeps them: what was missing is missing, whatever constant stands for it, so that whoever reads them can
+    /// tell that it was, and puts the constant there.
+    pub fn stored_rows_in(&self, range: Range<usize>) -> impl ExactSizeIterator<Item = FeatureRow> {
+        let start = range.start;
+        self.rows_in(range).enumerate().map(move |(i, row)| {
+            let filled = |feature: usize| self.filled[feature].binary_search(&(start + i)).is_ok();
+            if (0..self.filled.len()).any(filled) { row.without(filled) } else { row }
+        })
+    }
+
     /// The rows from one moment on and before another.
     #[must_use]
     pub fn between(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> Range<usize> {
@@ -132,20 +152,20 @@ impl Computed {
     /// Values that a `constant` stands for, over all rows.
     #[must_use]
     pub fn filled(&self) -> usize {
-        self.filled
+        self.filled.iter().map(Vec::len).sum()
     }
 }
 
 /// The one place where a computed value becomes one that every store keeps: what is not finite is missing or what the policy
-/// says, and −0 is 0, since PostgreSQL's JSON has no −0. Returns how many values the policy gave.
-pub(super) fn settle(column: &mut [f64], missing: MissingPolicy) -> usize {
-    let mut filled = 0;
-    for x in column {
+/// says, and −0 is 0, since PostgreSQL's JSON has no −0. Returns where the policy gave the value.
+pub(super) fn settle(column: &mut [f64], missing: MissingPolicy) -> Vec<usize> {
+    let mut filled = Vec::new();
+    for (row, x) in column.iter_mut().enumerate() {
         if x.is_finite() {
             *x += 0.0;
         } else if let MissingPolicy::Constant(constant) = missing {
             *x = constant + 0.0;
-            filled += 1;
+            filled.push(row);
         } else {
             *x = f64::NAN;
         }

@@ -61,6 +61,17 @@ pub struct OnDemand {
     pub used: Vec<SourceUsed>,
 }
 
+impl OnDemand {
+    /// The row as a store keeps it: what was missing is missing, whatever constant stands for it.
+    #[must_use]
+    pub fn stored_row(&self) -> FeatureRow {
+        if self.filled.is_empty() {
+            return self.row.clone();
+        }
+        self.row.without(|place| self.filled.contains(&self.row.names()[place]))
+    }
+}
+
 /// The raw rows of one source that a row was computed from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -313,7 +324,7 @@ fn answer(
     let (mut filled, mut missing) = (Vec::new(), Vec::new());
     let mut values = Vec::with_capacity(set.features.len());
     for (i, (feature, mut column)) in set.features.iter().zip(columns).enumerate() {
-        if settle(&mut column, feature.missing) > 0 {
+        if !settle(&mut column, feature.missing).is_empty() {
             filled.push(Arc::clone(&feature.name));
         }
         let value = match column.last() {

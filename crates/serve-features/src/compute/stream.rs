@@ -171,7 +171,8 @@ impl FeatureStream {
     }
 
     /// Says that every row visible up to `now` has been pushed, and gives the feature rows that are known by it and were not
-    /// given yet: entity by entity, each entity's oldest first. An earlier moment than before gives nothing.
+    /// given yet: entity by entity, each entity's oldest first. An earlier moment than before gives nothing. The rows are as a store
+    /// keeps them: what is missing stays so where a constant is declared for it, which [`crate::Retriever`] puts there.
     ///
     /// # Errors
     /// [`StreamError::Frame`]: an entity's rows are no frame.
@@ -277,7 +278,8 @@ impl Lane {
         // Nothing is strict, so nothing is absent.
         let columns = evaluation.columns(self.given).unwrap_or_default();
         let visible = &known.sources[0].visible[self.given..];
-        given.extend(Computed::new(entity, set, visible, columns).rows());
+        let computed = Computed::new(entity, set, visible, columns);
+        given.extend(computed.stored_rows_in(0..computed.len()));
         let nodes = evaluation.states.pop().unwrap_or_default();
         let [mark] = marks;
         (State { moment, nodes }, mark.extent.used)

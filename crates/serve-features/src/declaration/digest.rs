@@ -1,14 +1,14 @@
 //! What marks the rows that a declaration computed, so that rows of an older one are told from those of today's.
 //!
-//! It names what a stored value depends on: the sources, each feature's expression and the constant that stands for a missing
-//! value. How an expression is spaced, the order of the features, and what only validation asks (ranges, null rates) are left
-//! out: rows are told by name, and a row is out of date only where a value may be.
+//! It names what a stored value depends on: the sources and each feature's expression. How an expression is spaced, the order of
+//! the features, what stands for a missing value, and what only validation asks (ranges, null rates) are left out: rows are told
+//! by name, and a row is out of date only where a value may be.
 
 use std::fmt;
 
 use sha2::{Digest, Sha256};
 
-use super::{Feature, MissingPolicy, Source};
+use super::{Feature, Source};
 use crate::duration;
 use crate::expression::token::{Token, Tokens};
 
@@ -27,7 +27,7 @@ impl DeclarationDigest {
             return None;
         }
         let mut sha = Sha256::new();
-        sha.update("rows 1\n");
+        sha.update("rows 2\n");
         for Source { name, table, columns, max_age, delay } in sources {
             let max_age = max_age.map(|limit| limit.to_string()).unwrap_or_default();
             // A column takes a plain name away from a feature that is called the same.
@@ -73,9 +73,6 @@ fn line(feature: &Feature) -> String {
     {
         words.push(token.shown());
     }
-    if let MissingPolicy::Constant(constant) = feature.missing {
-        words.push(format!("else {constant:?}"));
-    }
     words.join(" ") + "\n"
 }
 
@@ -100,7 +97,6 @@ mod tests {
             ("x: 'return(close, 2)', y: close / open", ""),
             ("x: 'return(close, 1)'", ""),
             ("x: 'return(close, 1)', z: close / open", ""),
-            ("x: { expr: 'return(close, 1)', missing: { constant: 0 } }, y: close / open", ""),
             ("x: 'return(close, 1)', y: close / open", ", delay: 1d"),
         ] {
             assert_ne!(digest(features, source), plain, "{features}{source}");
@@ -114,6 +110,7 @@ mod tests {
             "x: 'return( close,1 )', y: close/open",
             "y: close / open, x: 'return(close, 1)'",
             "x: { expr: 'return(close, 1)', range: { min: 0 }, missing: reject }, y: close / open",
+            "x: { expr: 'return(close, 1)', missing: { constant: 0 } }, y: close / open",
         ] {
             assert_eq!(digest(features, ""), plain, "{features}");
         }

@@ -28,8 +28,15 @@ pub(super) enum Kind {
 /// Reads a document. Depth, size and repeated keys are serde-saphyr's to refuse.
 pub(super) fn read(text: &str) -> Result<Node, DeclarationError> {
     let read = serde_saphyr::from_str::<Spanned<Kind>>(text);
-    let refused =
-        |error: serde_saphyr::Error| DeclarationError::Yaml { problem: error.without_snippet().to_string() };
+    // What the parser tells its programmer is no matter of who writes the file.
+    let refused = |error: serde_saphyr::Error| {
+        let problem = error.without_snippet().to_string();
+        let problem = problem.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+        DeclarationError::Yaml {
+            problem: problem
+                .replace("rejected by the configured policy", "where a finite number is expected"),
+        }
+    };
     read.map(Node::from).map_err(refused)
 }
 

@@ -25,6 +25,15 @@ impl<'b> CellReader<'b> {
         Records::plain_csv(Box::new(bytes)).map(|records| Self { records })
     }
 
+    /// A Parquet file of one's own, whose claims are believed.
+    ///
+    /// # Errors
+    /// [`FileError`]: no such file, or columns that are none of numbers, booleans, texts and moments.
+    #[cfg(feature = "parquet")]
+    pub fn parquet_file(file: std::fs::File) -> Result<CellReader<'static>, FileError> {
+        Records::parquet(file, "the columns' names").map(|records| CellReader { records })
+    }
+
     /// A Parquet file of at most `most` rows, whose lengths and sizes are checked before anything is decoded.
     ///
     /// # Errors

@@ -97,7 +97,7 @@ impl<'i> Records<'i> {
     }
 
     #[cfg(feature = "parquet")]
-    fn parquet(file: File, expected: &'static str) -> Result<Self, FileError> {
+    pub(super) fn parquet(file: File, expected: &'static str) -> Result<Self, FileError> {
         let records = ParquetRecords::open(file)?;
         let names = records.names().to_vec();
         Ok(Self { format: Format::Parquet(Box::new(records)), expected, names })

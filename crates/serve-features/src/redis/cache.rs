@@ -5,9 +5,11 @@
 //! - A Redis that is down or slow costs a request `timeout` at most, or half of what its deadline leaves, and fails none. After a few failures in a row it is not
 //!   asked for a while.
 //! - Rows written through this cache replace what Redis has, if they are not older. Where Redis has nothing, what was just
-//!   written may not be the newest row (a backfill), so an empty value bars the place for a moment: a reader that
-//!   fetched before the write must not put its older row there afterwards. Rows written past it, or while Redis could not
-//!   be reached, are seen after `ttl`.
+//!   written may not be the newest row (a backfill), so readers fill such places: each takes a lease before it asks the store, and
+//!   puts its row there only if the lease is still the place's. A write takes the lease away, so nobody puts a row there that was
+//!   read before it (the leases of Nishtala and others, "Scaling Memcache at Facebook", NSDI 2013). A write that may or may not
+//!   have come through bars the place for a moment instead. Rows written past the cache, or while Redis could not be reached, are
+//!   seen after `ttl`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +22,7 @@ use super::key;
 use super::link::Link;
 use crate::location::RedisUrl;
 use crate::name::{Entity, FeatureSetName};
+use crate::resilience::random;
 use crate::row::FeatureRow;
 use crate::runtime::StoreRuntime;
 use crate::store::{
@@ -28,17 +31,26 @@ use crate::store::{
 };
 use crate::stored::Layouts;
 
-/// How long an empty value bars a place: longer than a fetch takes.
+/// How long a lease holds, and how long an empty value bars a place: longer than a fetch takes.
 const BARRED: Duration = Duration::from_secs(10);
 
-/// `ARGV`: the lifetimes of a row and of a bar, then a row for each key. Rows begin with digits that order as moments do.
+/// What a lease begins with; a row begins with a digit or a sign.
+const LEASE: u8 = b'?';
+
+/// `ARGV`: the lifetime of a row, then a row for each key. Rows begin with digits that order as moments do.
 const REPLACE: &str = "for i, key in ipairs(KEYS) do
-    local old, new = redis.call('GET', key), ARGV[i + 2]
-    if not old or #old < 16 then
-        redis.call('SET', key, '', 'PX', ARGV[2])
+    local old, new = redis.call('GET', key), ARGV[i + 1]
+    if not old or old == '' then
+    elseif #old < 16 or string.sub(old, 1, 1) == '?' then
+        redis.call('DEL', key)
     elseif string.sub(old, 1, 16) <= string.sub(new, 1, 16) then
         redis.call('SET', key, new, 'PX', ARGV[1])
     end
+end";
+
+/// `ARGV`: the lifetime of a row, the lease, then a row for each key.
+const FILL: &str = "for i, key in ipairs(KEYS) do
+    if redis.call('GET', key) == ARGV[2] then redis.call('SET', key, ARGV[i + 2], 'PX', ARGV[1]) end
 end";
 
 /// Deletes a value that nobody wrote, unless it was replaced meanwhile.
@@ -134,8 +146,11 @@ impl RedisCache {
         }
         let set = request.set.clone();
         request.entities = missing.iter().map(|i| request.entities[*i].clone()).collect();
+        let lease = self.near.lease(&request).await;
         let found = self.inner.fetch(request).await?;
-        self.near.fill(set, found.iter().flatten().flatten().cloned().collect());
+        if let Some(lease) = lease {
+            self.near.fill(set, lease, found.iter().flatten().flatten().cloned().collect());
+        }
         for (i, row) in missing.into_iter().zip(found) {
             rows[i] = row;
         }
@@ -183,7 +198,7 @@ impl Near {
     ) -> Vec<Option<FeatureRow>> {
         let mut decoder = self.layouts.decoder(&request.set);
         let mut row = |(entity, value): (&Entity, Option<Vec<u8>>)| {
-            let value = value.filter(|value| !value.is_empty())?;
+            let value = value.filter(|value| value.first().is_some_and(|first| *first != LEASE))?;
             let row = key::decode(&value, &request.set, entity, &mut decoder).ok();
             if row.is_none() {
                 self.counters.corrupt.fetch_add(1, Ordering::Relaxed);
@@ -194,20 +209,34 @@ impl Near {
         request.entities.iter().zip(values).map(&mut row).collect()
     }
 
-    /// Puts rows where nothing is, behind the answer.
-    fn fill(self: &Arc<Self>, set: FeatureSetName, rows: Vec<FeatureRow>) {
-        if rows.is_empty() {
-            return;
+    /// Takes the places of these entities that have nothing, before the store is asked for them.
+    async fn lease(self: &Arc<Self>, request: &FetchRequest) -> Option<String> {
+        if !self.aside.allows() {
+            return None;
         }
+        let lease = format!("{}{:016x}", LEASE as char, random());
+        let mut commands = pipe();
+        for entity in &request.entities {
+            let command =
+                commands.cmd("SET").arg(key::cached(&self.prefix, &request.set, entity)).arg(&lease);
+            command.arg("PX").arg(millis(BARRED)).arg("NX").ignore();
+        }
+        self.aside.ask::<()>(&commands, self.patience(request)).await.map(|()| lease)
+    }
+
+    /// Puts rows where the lease still is, behind the answer.
+    fn fill(self: &Arc<Self>, set: FeatureSetName, lease: String, rows: Vec<FeatureRow>) {
         let near = Arc::clone(self);
         self.aside.behind(async move {
-            let mut commands = pipe();
-            for row in &rows {
-                let Ok(value) = key::encode(row) else { continue };
-                let command =
-                    commands.cmd("SET").arg(key::cached(&near.prefix, &set, row.entity())).arg(value);
-                command.arg("PX").arg(millis(near.options.ttl)).arg("NX").ignore();
+            let rows = rows.iter().filter_map(|row| Some((row, key::encode(row).ok()?)));
+            let (keys, values): (Vec<String>, Vec<String>) =
+                rows.map(|(row, value)| (key::cached(&near.prefix, &set, row.entity()), value)).unzip();
+            if keys.is_empty() {
+                return;
             }
+            let mut commands = pipe();
+            let command = commands.cmd("EVAL").arg(FILL).arg(keys.len()).arg(keys);
+            command.arg(millis(near.options.ttl)).arg(lease).arg(values).ignore();
             near.aside.tell(&commands).await;
         });
     }
@@ -233,7 +262,7 @@ impl Near {
         let mut commands = pipe();
         if stored {
             let command = commands.cmd("EVAL").arg(REPLACE).arg(keys.len()).arg(keys);
-            command.arg(millis(self.options.ttl)).arg(millis(BARRED)).arg(values).ignore();
+            command.arg(millis(self.options.ttl)).arg(values).ignore();
         } else {
             for key in keys {
                 commands.cmd("SET").arg(key).arg("").arg("PX").arg(millis(BARRED)).ignore();

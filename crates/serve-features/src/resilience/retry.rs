@@ -43,8 +43,13 @@ pub(super) fn pause(backoff: Duration, attempt: u32, draw: f64) -> Duration {
 
 /// A number from 0 to 1.
 pub(super) fn draw() -> f64 {
+    random() as f64 / u64::MAX as f64
+}
+
+/// A number that nobody guesses and hardly anybody draws again.
+pub(crate) fn random() -> u64 {
     // Every `RandomState` has keys of its own, drawn from the operating system's randomness once a thread.
-    RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64
+    RandomState::new().hash_one(0_u8)
 }
 
 #[cfg(test)]

@@ -119,11 +119,9 @@ impl Retriever {
                 return Ok(Some(Found { content, skipped_future: None, warm: None }));
             }
         };
-        let mut found = self.found(asked, &on_demand.row);
+        // Constants are put in where it is counted what was missing, as for a stored row.
+        let mut found = self.found(asked, &on_demand.stored_row());
         found.warm = Some(on_demand.warm);
-        if let Content::Row(checked) = &mut found.content {
-            checked.filled = on_demand.filled.iter().chain(checked.filled.iter()).cloned().collect();
-        }
         Ok(Some(found))
     }
 

@@ -66,6 +66,13 @@ impl RowCheck {
         Self { validator: set.map(Validator::new), latest }
     }
 
+    /// What is wrong with the moment of a row of any kind, if anything is.
+    #[must_use]
+    pub fn refusal_of_moment(&self, timestamp: Timestamp) -> Option<Refusal> {
+        let from_future = Some(timestamp).filter(|timestamp| *timestamp > self.latest)?;
+        Some(Refusal { from_future: Some(from_future), ..Refusal::default() })
+    }
+
     /// What is wrong with a row, if anything is.
     #[must_use]
     pub fn refusal(&self, row: &FeatureRow) -> Option<Refusal> {

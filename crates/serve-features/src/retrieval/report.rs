@@ -120,6 +120,13 @@ fn warn(report: &mut SetReport, limit: MaxAge, unreadable: usize) {
     if in_future > 0 {
         report.warnings.push(format!("{in_future} of {sampled} entities have a row from the future"));
     }
+    for feature in report.features.iter().filter(|_| report.declaration.is_some()) {
+        if feature.sampled_null_rate == Some(1.0) {
+            report
+                .warnings
+                .push(format!("`{}` has no value in any of the {sampled} rows looked at", feature.name));
+        }
+    }
     for feature in &report.features {
         let offending = feature.wrong_type + feature.out_of_range;
         if offending > 0 {

@@ -1,5 +1,6 @@
 //! Building over a store: what is given, what is written back, and that it may be repeated.
 
+use serve_core::Value;
 use serve_features::{
     BuildError, BuildRequest, Built, Declarations, FeatureSet, FeatureStore, FetchRequest, HistoryRequest,
     MemoryStore, OnDemandRequest, RawTable, SqliteOptions, SqliteStore, build, on_demand, read_raw,
@@ -64,6 +65,14 @@ fn every_entity_is_built_and_stored_with_states_to_go_on_from() {
         let newest = block_on(store.fetch(FetchRequest::newest(set().name().clone(), [entity("A")])));
         let newest = newest.expect("fetches").remove(0).expect("can be read").expect("is there");
         assert_eq!(newest.timestamp(), at("2024-01-31"));
+        // What was missing is stored as missing, so that whoever puts the constant there can tell it.
+        let (name, of) = (set().name().clone(), entity("A"));
+        let stored =
+            HistoryRequest { set: name, entity: of, from: None, to: Some(at("2024-01-04")), limit: 9 };
+        let stored = block_on(store.history(stored)).expect("reads");
+        let missing: Vec<bool> =
+            stored.iter().map(|row| row.get("change") == Some(&Value::Missing)).collect();
+        assert_eq!(missing, [true, false]);
 
         let raw = store.raw().expect("keeps raw rows");
         let request = |max_rows| OnDemandRequest {
@@ -111,6 +120,18 @@ fn a_part_of_the_history_is_computed_from_all_of_it() {
         assert_eq!(stored.len(), 2);
         assert_eq!(stored[0].get("change"), Some(&(9.5 / 8.5 - 1.0).into()));
     });
+}
+
+#[test]
+fn features_that_never_have_a_value_are_told() {
+    let store = MemoryStore::new();
+    fill(&store);
+    let declared = DECLARED.to_owned()
+        + "      long: rolling_mean(close, 31)\n      none: { expr: 'close / 0', missing: { constant: 1 } }\n";
+    let set = Declarations::parse(&declared).expect("is sound").sets()[0].clone();
+    let mut sink = |_: &serve_features::Computed, _| Ok(());
+    let built = block_on(build(&set, &store, &BuildRequest::default(), &mut sink)).expect("builds");
+    assert_eq!(built.valueless, [std::sync::Arc::from("long"), "none".into()]);
 }
 
 #[test]

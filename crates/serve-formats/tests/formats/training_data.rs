@@ -71,5 +71,5 @@ fn what_does_not_fit_is_refused_with_its_place() {
         error("size,colour,day\n1,red,soon\n"),
         "line 2, column \"day\": expected a time, RFC 3339 or a date, got \"soon\""
     );
-    assert!(error("size,colour,day\n1,red\n").starts_with("the training data cannot be read as CSV: "));
+    assert!(error("size,colour,day\n1,red\n").starts_with("the training data cannot be read: "));
 }

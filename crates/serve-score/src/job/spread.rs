@@ -31,14 +31,14 @@ impl Job {
     ) -> Result<Summary, ScoreError> {
         let began = Instant::now();
         if options.resume {
-            return Err(ScoreError::plan(
+            return Err(ScoreError::usage(
                 "a job in a cluster begins with the first row: --resume is for one machine",
             ));
         }
         let files = self.source.files().iter().map(InputFile::located).collect::<Result<Vec<_>, _>>()?;
         let written = Written::begin(options, self.plan.schema(), &self.facts(options)?, progress)?;
         let Written::Parts(mut parts) = written else {
-            return Err(ScoreError::plan(
+            return Err(ScoreError::usage(
                 "executors write on a disk that all share: --output needs a file or a folder",
             ));
         };

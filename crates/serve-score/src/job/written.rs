@@ -56,7 +56,7 @@ impl Written {
             return Parts::begin(options, schema, facts, progress).map(Box::new).map(Self::Parts);
         }
         if options.resume {
-            return Err(ScoreError::plan(
+            return Err(ScoreError::usage(
                 "standard output keeps nothing: --resume needs an output with a name",
             ));
         }
@@ -131,16 +131,19 @@ impl Parts {
             check_places(output, rejects.as_ref(), false)?;
         }
         let (state, begun) = State::begin(folder, &output.name(), place.as_deref(), facts, *resume)?;
-        tell(begun, *resume, &state, progress);
         if *resume && begun != Begun::Published {
             let checked = check_places(output, rejects.as_ref(), state.was_publishing());
             if let Err(error) = checked {
                 if state.parts().is_empty() {
                     state.remove();
                 }
-                return Err(error);
+                return Err(match error {
+                    ScoreError::Exists { location } if begun == Begun::New => ScoreError::Whole { location },
+                    error => error,
+                });
             }
         }
+        tell(begun, *resume, &state, progress);
         let rejected: u64 = state.parts().iter().map(|part| part.rejected).sum();
         progress.go_on(state.rows(), rejected);
         let layout = PartLayout {

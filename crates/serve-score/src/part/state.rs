@@ -58,9 +58,22 @@ impl State {
     }
 
     /// What decided the rows of the job whose state a folder has, if it has one.
-    #[must_use]
-    pub fn facts(folder: &Path) -> Option<JobFacts> {
-        serde_json::from_slice(&fs::read(folder.join(FACTS)).ok()?).ok()
+    ///
+    /// # Errors
+    /// [`ScoreError::Damaged`] when what is there cannot be read.
+    pub fn facts(folder: &Path) -> Result<Option<JobFacts>, ScoreError> {
+        let path = folder.join(FACTS);
+        let damaged = |problem: String| ScoreError::Damaged {
+            state: folder.display().to_string(),
+            problem: format!("{FACTS}: {problem}"),
+        };
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|error| damaged(error.to_string())),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
+            Err(error) => Err(damaged(error.to_string())),
+        }
     }
 
     /// Begins in a folder, or with `resume` goes on there. `place` is the local path that the output gets, `output` what it is called.
@@ -76,7 +89,11 @@ impl State {
     ) -> Result<(Self, Begun), ScoreError> {
         let failed = |error: io::Error| ScoreError::output(output, error);
         let lock = lock(&folder, output)?;
-        let found = Self::facts(&folder);
+        let found = match Self::facts(&folder) {
+            // What cannot be read is removed as what is not wanted.
+            Err(_) if !resume => None,
+            found => found?,
+        };
         if let Some(was) = found.as_ref().filter(|_| resume) {
             let differences = was.differences(facts);
             if !differences.is_empty() {

@@ -29,10 +29,14 @@ impl Rule {
         Some(Self { decider, labels: policy.labels(target).to_vec(), scores: score_names(target), is_own })
     }
 
-    /// The logged scores of a row, in order; none where one is missing.
+    /// The logged scores of a row, in order; none where one is missing. Of two classes one number is the second's.
     pub(super) fn logged(&self, scores: &LoggedScores, row: usize) -> Option<Vec<f64>> {
         let only = self.scores.len() == 1;
-        self.scores.iter().map(|name| scores.get(row, name, only)).collect()
+        let named: Option<Vec<f64>> = self.scores.iter().map(|name| scores.get(row, name, only)).collect();
+        named.or_else(|| {
+            let second = scores.unnamed(row).filter(|_| self.scores.len() == 2 && !self.labels.is_empty())?;
+            Some(vec![1.0 - second, second])
+        })
     }
 
     /// The label that they lead to; none for a plain value.

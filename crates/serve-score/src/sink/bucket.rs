@@ -58,7 +58,7 @@ impl BucketPlace {
             Some(key) if !bucket.is_empty() => {
                 Ok(Self { bucket: bucket.to_owned(), key, folder: url.ends_with('/') })
             }
-            _ => Err(ScoreError::plan(format!("{url}: expected s3://BUCKET/KEY, or s3://BUCKET/PREFIX/"))),
+            _ => Err(ScoreError::usage(format!("{url}: expected s3://BUCKET/KEY, or s3://BUCKET/PREFIX/"))),
         }
     }
 

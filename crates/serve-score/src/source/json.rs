@@ -12,6 +12,7 @@ use arrow_array::builder::{BooleanBuilder, Float64Builder, Int64Builder, StringB
 use arrow_schema::{DataType, Field, Schema};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use serve_core::signature::exact_integer;
 
 use super::binding::{WORDS, WORDS_OR_WHOLE};
 use super::bytes::{self, Begun};
@@ -191,8 +192,8 @@ enum Cell<'a> {
 impl Rows {
     /// The cells of a line, one a column, or the column at fault and why.
     fn cells<'t>(&self, line: &'t [u8]) -> Result<Vec<Cell<'t>>, (String, String)> {
-        let members =
-            members(line).map_err(|error| (String::new(), format!("not a JSON object: {error}")))?;
+        let members = members(line)
+            .map_err(|error| (String::new(), format!("not a JSON object: {}", in_line(&error))))?;
         let mut cells: Vec<Option<Cell<'t>>> = Vec::new();
         cells.resize_with(self.fields.len(), || None);
         for (key, value) in members {
@@ -204,6 +205,15 @@ impl Rows {
             }
         }
         Ok(cells.into_iter().map(|cell| cell.unwrap_or(Cell::Null)).collect())
+    }
+}
+
+/// A mistake in a line, which is always its first.
+fn in_line(error: &serde_json::Error) -> String {
+    let told = error.to_string();
+    match told.split_once(" at line ") {
+        Some((told, _)) => format!("{told} at column {}", error.column()),
+        None => told,
     }
 }
 
@@ -220,12 +230,15 @@ fn cell<'a>(value: &'a RawValue, datatype: &DataType) -> Result<Cell<'a>, String
             text.parse().map(Cell::Float).map_err(|_| format!("expected a number, got {}", shown()))
         }
         (DataType::Utf8 | &WORDS | &WORDS_OR_WHOLE, Some(b'"')) => {
-            let Key(text) = serde_json::from_str(text).map_err(|error| error.to_string())?;
+            let Key(text) = serde_json::from_str(text).map_err(|error| in_line(&error))?;
             Ok(Cell::Text(text))
         }
         (DataType::Utf8, _) => Ok(Cell::Text(Cow::Borrowed(text))),
-        (&WORDS_OR_WHOLE, Some(b'-' | b'0'..=b'9')) if whole(text).is_some() => {
-            Ok(Cell::Text(whole(text).unwrap_or_default().to_string().into()))
+        // However it is written, the signature takes a whole number for its digits.
+        (&WORDS_OR_WHOLE, Some(b'-' | b'0'..=b'9'))
+            if let Some(whole) = text.parse().ok().and_then(exact_integer) =>
+        {
+            Ok(Cell::Text(whole.to_string().into()))
         }
         (expected, _) => {
             let expected = match *expected {
@@ -236,12 +249,6 @@ fn cell<'a>(value: &'a RawValue, datatype: &DataType) -> Result<Cell<'a>, String
             Err(format!("expected {expected}, got {}", shown()))
         }
     }
-}
-
-/// A whole number, however it is written, that an `f64` holds with its neighbours: the signature takes it for its digits.
-fn whole(text: &str) -> Option<i64> {
-    let x: f64 = text.parse().ok()?;
-    (x.fract() == 0.0 && x.abs() < 9_007_199_254_740_992.0).then_some(x as i64)
 }
 
 /// A column under way.

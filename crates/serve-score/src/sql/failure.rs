@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arrow_schema::ArrowError;
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 
 use crate::error::{Cause, Fault, ScoreError};
 
@@ -32,7 +33,13 @@ pub fn failure(mut error: DataFusionError) -> ScoreError {
                 Ok(inner) => inner,
                 Err(ours) => return ours,
             },
+            DataFusionError::Plan(problem) if problem.contains(" not supported: ") => {
+                return ScoreError::usage(format!("a query reads and changes nothing: {problem}"));
+            }
             DataFusionError::Plan(problem) => return query(problem),
+            DataFusionError::SQL(problem, _) => {
+                return ScoreError::usage(format!("the query cannot be read: {}", syntax(&problem)));
+            }
             DataFusionError::ResourcesExhausted(problem) => {
                 return query(format!("the query needs more memory than --memory-limit allows: {problem}"));
             }
@@ -53,8 +60,35 @@ fn opened(cause: Cause) -> Result<DataFusionError, ScoreError> {
 }
 
 fn query(problem: impl Into<String>) -> ScoreError {
-    ScoreError::Query { problem: problem.into() }
+    ScoreError::Query { problem: plain(&problem.into()) }
 }
+
+/// The engine's words without what is for those who develop it: that its planner has met an error, and how to report it. What no
+/// signature of a function fits is said once, with what helps where it is a CSV's column.
+fn plain(problem: &str) -> String {
+    let problem =
+        problem.split("\nThis issue was likely caused by a bug").next().unwrap_or(problem).trim_end();
+    let mut said = problem;
+    while let Some(rest) = FOR_DEVELOPERS.iter().find_map(|words| said.strip_prefix(words)) {
+        said = rest.trim_start();
+    }
+    let Some(at) = said.find(NO_SIGNATURE) else { return said.to_owned() };
+    let function = said[..at].rsplit('\'').nth(1).unwrap_or_default();
+    format!(
+        "{function} does not take values of these types; the columns of a CSV are text, and CAST(column AS DOUBLE) makes numbers of them"
+    )
+}
+
+fn syntax(problem: &ParserError) -> String {
+    match problem {
+        ParserError::TokenizerError(problem) | ParserError::ParserError(problem) => problem.clone(),
+        ParserError::RecursionLimitExceeded => "it is nested too deeply".to_owned(),
+    }
+}
+
+const NO_SIGNATURE: &str = " failed to match any signature";
+const FOR_DEVELOPERS: [&str; 4] =
+    ["Internal error:", "Error during planning:", "Execution error:", "This feature is not implemented:"];
 
 /// An error of ours on its way through DataFusion.
 pub(super) struct Told(pub(super) ScoreError);
@@ -99,7 +133,14 @@ pub fn remote(text: &str) -> ScoreError {
         }
         return ScoreError::Remote { problem: text.to_owned(), fault: Fault::Data };
     };
-    let faults = [Fault::NoInput, Fault::Output, Fault::Unavailable, Fault::Interrupted, Fault::Software];
+    let faults = [
+        Fault::Usage,
+        Fault::NoInput,
+        Fault::Output,
+        Fault::Unavailable,
+        Fault::Interrupted,
+        Fault::Software,
+    ];
     let fault = faults.into_iter().find(|known| format!("{known:?}") == fault).unwrap_or(Fault::Data);
     // Each wrapping that shows a text within a text has escaped it.
     let mut problem = problem.to_owned();

@@ -6,19 +6,20 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow_schema::Schema;
+use arrow_array::RecordBatch;
+use arrow_schema::{Schema, SchemaRef};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures_util::StreamExt;
 use serve_registry::Registry;
 use tokio::runtime::Builder;
 
-use super::{failure, register, register_input};
+use super::{Models, failure, register, register_input};
 use crate::error::ScoreError;
 use crate::format::Format;
 use crate::job::Progress;
@@ -72,20 +73,52 @@ pub fn query(
     progress: &Progress,
 ) -> Result<QuerySummary, ScoreError> {
     let began = Instant::now();
+    let (rows, models) = with_session(registry, source, options, async |session| {
+        let (plan, context) = planned(session, sql).await?;
+        write(execute_stream(plan, context).map_err(failure)?, output, progress).await
+    })?;
+    let (unanswered, reasons) = models.unanswered();
+    Ok(QuerySummary { rows, unanswered: Some(unanswered), reasons, elapsed: began.elapsed() })
+}
+
+/// The first rows of what a query answers; nothing is written.
+///
+/// # Errors
+/// As [`query`].
+pub fn preview(
+    registry: &Arc<Registry>,
+    source: Source,
+    sql: &str,
+    options: QueryOptions,
+    rows: usize,
+) -> Result<(SchemaRef, Vec<RecordBatch>), ScoreError> {
+    let previewed = with_session(registry, source, options, async |session| {
+        let frame = frame(session, sql).await?.limit(0, Some(rows)).map_err(failure)?;
+        let schema = Arc::clone(frame.schema().inner());
+        Ok((schema, frame.collect().await.map_err(failure)?))
+    });
+    previewed.map(|(previewed, _)| previewed)
+}
+
+/// Does something in a session that has the input and the models.
+fn with_session<T>(
+    registry: &Arc<Registry>,
+    source: Source,
+    options: QueryOptions,
+    work: impl AsyncFnOnce(&SessionContext) -> Result<T, ScoreError>,
+) -> Result<(T, Arc<Models>), ScoreError> {
     let runtime = Builder::new_multi_thread().worker_threads(options.threads.max(1)).enable_all().build();
     let runtime = runtime.map_err(ScoreError::software)?;
     let session = session(options).map_err(failure)?;
     let models = register(&session, registry).map_err(failure)?;
-    let rows = runtime.block_on(async {
+    let done = runtime.block_on(async {
         register_input(&session, TABLE, source).await.map_err(failure)?;
-        let (plan, context) = planned(&session, sql).await?;
-        write(execute_stream(plan, context).map_err(failure)?, output, progress).await
+        work(&session).await
     });
     drop(session);
     // What still reads from a pipe would be waited for until something comes through it.
     runtime.shutdown_timeout(LETTING_GO);
-    let (unanswered, reasons) = models.unanswered();
-    Ok(QuerySummary { rows: rows?, unanswered: Some(unanswered), reasons, elapsed: began.elapsed() })
+    done.map(|done| (done, models))
 }
 
 /// A query that is planned; one that would change something is refused.
@@ -96,11 +129,15 @@ pub async fn planned(
     session: &SessionContext,
     sql: &str,
 ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), ScoreError> {
-    let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-    let frame = session.sql_with_options(sql, reading).await.map_err(failure)?;
+    let frame = frame(session, sql).await?;
     let context = Arc::new(frame.task_ctx());
     let plan = frame.create_physical_plan().await.map_err(failure)?;
     Ok((plan, context))
+}
+
+async fn frame(session: &SessionContext, sql: &str) -> Result<DataFrame, ScoreError> {
+    let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+    session.sql_with_options(sql, reading).await.map_err(failure)
 }
 
 /// Writes what a query answers.

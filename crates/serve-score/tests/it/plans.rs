@@ -5,9 +5,13 @@ use serve_score::{Fault, PlanOptions, ScoreError};
 use crate::fixture::Fixture;
 
 fn refused(fixture: &Fixture, text: &str, options: &PlanOptions) -> String {
+    refused_for(fixture, text, options, Fault::Data)
+}
+
+fn refused_for(fixture: &Fixture, text: &str, options: &PlanOptions, fault: Fault) -> String {
     let input = fixture.text("rows.csv", text);
     let error = fixture.job("plain", &input, options).expect_err("must be refused");
-    assert_eq!(error.fault(), Fault::Data);
+    assert_eq!(error.fault(), fault, "{error}");
     error.to_string().replace(&input.display().to_string(), "rows.csv")
 }
 
@@ -24,7 +28,10 @@ fn columns_that_do_not_fit_are_named() {
         map: vec![(feature.to_owned(), column.to_owned())],
         ..PlanOptions::default()
     };
-    assert_eq!(refused(&fixture, "a,b\n", &map("z", "a")), "--map z=a: the model has no input \"z\"");
+    assert_eq!(
+        refused_for(&fixture, "a,b\n", &map("z", "a"), Fault::Usage),
+        "--map: the model has no inputs \"z\"; it has \"a\", \"b\""
+    );
     assert!(refused(&fixture, "a,b\n", &map("b", "z")).contains("missing columns \"z\"; it has \"b\""));
     let keep = PlanOptions { keep: "direction".parse().expect("never fails"), ..PlanOptions::default() };
     assert!(refused(&fixture, "a,b,direction\n", &keep).contains("two columns \"direction\""));

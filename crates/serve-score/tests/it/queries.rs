@@ -183,9 +183,9 @@ fn what_does_not_fit_is_told_before_the_first_row() {
         ("SELECT predict(concat('pl', id), *) FROM input", Fault::Data, "a text that is not computed"),
         ("SELECT b, b FROM input", Fault::Data, "b"),
         ("SELECT input.b, u.b FROM input JOIN input AS u ON input.b = u.b", Fault::Data, "two columns \"b\""),
-        ("DROP TABLE input", Fault::Data, "DDL"),
-        ("COPY input TO 'x.csv'", Fault::Data, "DML"),
-        ("SELECT FROM", Fault::Data, ""),
+        ("DROP TABLE input", Fault::Usage, "DDL"),
+        ("COPY input TO 'x.csv'", Fault::Usage, "DML"),
+        ("SELECT FROM", Fault::Usage, "cannot be read"),
     ] {
         let error = query(&fixture, &fixture.path("one.parquet"), text, "out.parquet").expect_err(text);
         let (mut shown, mut cause) = (error.to_string(), std::error::Error::source(&error));

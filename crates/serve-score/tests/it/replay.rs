@@ -168,6 +168,37 @@ fn decisions_change_where_the_answers_of_both_versions_say_so() {
 }
 
 #[test]
+fn one_number_is_the_score_of_the_second_of_two_classes() {
+    let fixture = Fixture::new();
+    let rows = rows(&fixture);
+    let batch_with = |scores: ArrayRef| {
+        batch(vec![
+            (log::MODEL, texts(rows.iter().map(|row| row.model.to_owned()))),
+            (log::VERSION, texts(rows.iter().map(|row| row.version.to_owned()))),
+            (log::FEATURES, text_batch(&rows).column(2).clone()),
+            (log::SCORE, scores),
+        ])
+    };
+    let second: Vec<Option<f64>> = rows.iter().map(|row| row.scores.map(|[_, up]| up)).collect();
+    let json = texts(second.iter().map(|x| x.map_or("null".to_owned(), |x| x.to_string())));
+    let batches = [
+        text_batch(&rows),
+        batch_with(Arc::new(second.into_iter().collect::<Float64Array>())),
+        batch_with(json),
+    ];
+    let reports = batches.iter().enumerate().map(|(i, batch)| {
+        let path = fixture.path(&format!("log-{i}.parquet"));
+        parquet(&path, batch, 100);
+        replayed(&fixture, &path, "plain@v2", &options(None)).expect("replays")
+    });
+    let reports: Vec<ReplayReport> = reports.collect();
+    for report in &reports[1..] {
+        assert_eq!((report.rows, &report.decisions), (reports[0].rows, &reports[0].decisions));
+        assert!((report.mean_difference - reports[0].mean_difference).abs() < 1e-12);
+    }
+}
+
+#[test]
 fn features_and_scores_may_be_text() {
     let fixture = Fixture::new();
     let rows = rows(&fixture);

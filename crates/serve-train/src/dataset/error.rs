@@ -9,7 +9,7 @@ use crate::fault::Fault;
 #[non_exhaustive]
 pub enum DatasetError {
     /// Reading failed, or the bytes are no UTF-8.
-    #[error("the file cannot be read as CSV")]
+    #[error("the file cannot be read")]
     Csv(#[from] csv::Error),
     /// There is nothing before the end, comments aside.
     #[error("the file is empty, expected a line with the columns' names")]

@@ -5,6 +5,7 @@ use std::io::Read;
 
 use csv::{Reader, ReaderBuilder, StringRecord, Terminator, Trim};
 use jiff::Timestamp;
+use serve_core::{Value, cell};
 
 use super::classes::Seen;
 use super::columns::Columns;
@@ -123,7 +124,12 @@ fn number(column: &str, line: u64, cell: &str) -> Result<f64, DatasetError> {
         Ok(x) if x.is_finite() => Ok(x),
         Ok(x) if x.is_nan() => Ok(x),
         Ok(_) => Err(DatasetError::Infinite { column: column(), line, value: value() }),
-        Err(_) => Err(DatasetError::NotANumber { column: column(), line, value: value() }),
+        Err(_) => match cell::number(cell) {
+            // As everywhere in numerical Python, true is 1.
+            Some(Value::Bool(truth)) => Ok(f64::from(u8::from(truth))),
+            Some(Value::Missing) => Ok(f64::NAN),
+            _ => Err(DatasetError::NotANumber { column: column(), line, value: value() }),
+        },
     }
 }
 
