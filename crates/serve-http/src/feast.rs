@@ -174,7 +174,7 @@ fn names(
     }
 }
 
-/// The rows of one set, by the key that it declares, or the only one there is.
+/// The rows of one set, by the key that it declares; of a set that declares none, by the only one there is.
 async fn fetch(
     app: &App,
     set: &FeatureSetName,
@@ -183,8 +183,10 @@ async fn fetch(
     let declared = app.service.retriever().declarations().get(set.as_str());
     let key = declared.map(serve_features::FeatureSet::entity_key);
     let only = entities.values().next().filter(|_| entities.len() == 1);
-    let values = key.and_then(|key| entities.get(key)).or(only).ok_or_else(|| {
-        let message = format!("entities: feature set \"{set}\" needs the key {:?}", key.unwrap_or("entity"));
+    let values = key.map_or(only, |key| entities.get(key)).ok_or_else(|| {
+        let key = key.unwrap_or("entity");
+        let got = entities.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let message = format!("entities: feature set \"{set}\" needs the key {key:?}, got {got}");
         Failure::invalid("invalid_request", message)
     })?;
     let entities = values.iter().map(entity).collect::<Result<Vec<_>, _>>()?;

@@ -70,6 +70,7 @@ impl Retriever {
                     error @ (Unavailable::Store { .. }
                     | Unavailable::Computing { .. }
                     | Unavailable::Unreadable { .. }
+                    | Unavailable::Stale { .. }
                     | Unavailable::Rejected { .. }),
                 ) => error,
                 Some(_) | None => stored,

@@ -65,7 +65,11 @@ impl Retriever {
 fn ages(report: &mut SetReport, rows: &[FeatureRow], now: Timestamp, latest: Timestamp, limit: MaxAge) {
     report.sampled = rows.len();
     for row in rows {
-        report.in_future += usize::from(row.timestamp() > latest);
+        if row.timestamp() > latest {
+            // It is not believed, so it has no age.
+            report.in_future += 1;
+            continue;
+        }
         let age = match check_freshness(&report.set, row, now, limit) {
             Ok(freshness) => freshness.age_seconds,
             Err(stale) => {

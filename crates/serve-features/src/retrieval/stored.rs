@@ -1,6 +1,7 @@
 //! Rows as the store has them.
 
 use super::found::Content;
+use super::weighed::Unfit;
 use super::{Asked, Failed, Found, Origin, Retrieved, Retriever, Unavailable, Weighed};
 use crate::feature_cache::{CacheKey, RowKind, Wanted};
 use crate::name::Entity;
@@ -138,13 +139,14 @@ impl Retriever {
         let Some(last) = last else {
             return Weighed::Absent(failed);
         };
-        let degraded = |mut retrieved: Retrieved| {
-            retrieved.degraded = Some(format!("{failed}; the row is the last that it gave"));
-            retrieved
-        };
+        let reason = format!("{failed}; the row is the last that it gave");
+        let degraded = |retrieved: Retrieved| Retrieved { degraded: Some(reason), ..retrieved };
         match last.weigh(&asked, &key.entity, Origin::LastKnownGood) {
             Weighed::Fresh(retrieved) => Weighed::Fresh(degraded(retrieved)),
-            Weighed::Stale(retrieved, stale) => Weighed::Stale(degraded(retrieved), stale),
+            Weighed::Stale(retrieved, unfit) => {
+                let retrieved = degraded(retrieved);
+                Weighed::Stale(retrieved, Unfit::StoodIn { failed: failed.into(), unfit: unfit.into() })
+            }
             Weighed::Absent(_) => Weighed::Absent(failed),
         }
     }

@@ -19,6 +19,9 @@ pub(super) enum Unfit {
     Old(Stale),
     #[error(transparent)]
     Outdated(Outdated),
+    /// It stood in for one that could not be had, which may have been better.
+    #[error("{unfit}")]
+    StoodIn { failed: Box<Unavailable>, unfit: Box<Unfit> },
 }
 
 impl Unfit {
@@ -27,6 +30,7 @@ impl Unfit {
         match self {
             Self::Old(stale) => Unavailable::Stale { set, stale, not_computed },
             Self::Outdated(outdated) => Unavailable::Outdated { set, outdated, not_computed },
+            Self::StoodIn { failed, .. } => *failed,
         }
     }
 }

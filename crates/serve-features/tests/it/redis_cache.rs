@@ -1,7 +1,7 @@
 //! Redis in front of another store: what it saves, and that it never harms.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serve_core::Value;
@@ -31,7 +31,11 @@ struct Counting {
     store: MemoryStore,
     fetches: AtomicUsize,
     entities: AtomicUsize,
+    /// The next answer is told of, and waits.
+    gate: Mutex<Option<Gate>>,
 }
+
+type Gate = (std::sync::mpsc::Sender<()>, tokio::sync::oneshot::Receiver<()>);
 
 impl Counting {
     fn asked(&self) -> (usize, usize) {
@@ -47,7 +51,15 @@ impl FeatureStore for Counting {
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         self.entities.fetch_add(request.entities.len(), Ordering::SeqCst);
-        self.store.fetch(request)
+        let gate = self.gate.lock().expect("is whole").take();
+        Box::pin(async move {
+            let rows = self.store.fetch(request).await;
+            if let Some((fetched, may_go_on)) = gate {
+                fetched.send(()).expect("is waited for");
+                may_go_on.await.expect("is let go on");
+            }
+            rows
+        })
     }
 
     fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
@@ -77,6 +89,11 @@ fn cached(client: &mut redis::Connection, prefix: &str, name: &str) -> Option<St
     redis::cmd("GET").arg(format!("{prefix}:c:vader:{name}")).query(client).expect("reads")
 }
 
+/// Whether Redis has a row of an entity, and not only somebody's lease.
+fn filled(client: &mut redis::Connection, prefix: &str, name: &str) -> bool {
+    cached(client, prefix, name).is_some_and(|value| value.len() > 17)
+}
+
 /// Waits for what happens behind an answer.
 fn eventually(mut happened: impl FnMut() -> bool) {
     let give_up = Instant::now() + Duration::from_mins(1);
@@ -102,15 +119,13 @@ fn what_was_fetched_is_not_fetched_again_and_misses_are_one_query() {
     assert_eq!(fetch(&["B"]), [Some(rows[1].clone())]);
     assert_eq!(inner.asked(), (1, 1));
     let mut client = client();
-    eventually(|| self::cached(&mut client, &prefix, "B").is_some());
+    eventually(|| filled(&mut client, &prefix, "B"));
     // One query for what is not there, in the order asked, doubles included.
     let all =
         [Some(rows[2].clone()), Some(rows[1].clone()), None, Some(rows[0].clone()), Some(rows[2].clone())];
     assert_eq!(fetch(&["C", "B", "none", "A", "C"]), all);
     assert_eq!(inner.asked(), (2, 5));
-    eventually(|| {
-        self::cached(&mut client, &prefix, "A").is_some() && self::cached(&mut client, &prefix, "C").is_some()
-    });
+    eventually(|| filled(&mut client, &prefix, "A") && filled(&mut client, &prefix, "C"));
     assert_eq!(fetch(&["A", "B", "C"]).len(), 3);
     assert_eq!(inner.asked(), (2, 5));
     let counts = cache.counts();
@@ -165,20 +180,45 @@ fn a_reader_that_fetched_before_a_write_leaves_nothing_old_behind() {
     let (inner, prefix) = (Arc::new(Counting::default()), prefix());
     let url = redis_url(&format!("{server}?prefix={prefix}"));
     let cache = RedisCache::open(&url, Arc::clone(&inner) as _, options()).expect("opens");
-    write_one(&cache, row("A", "2024-01-02", 2.0)).expect("writes");
+    block_on(inner.write(set("vader"), vec![row("A", "2024-01-01", 1.0)])).expect("writes");
     let mut client = client();
-    eventually(|| self::cached(&mut client, &prefix, "A").is_some());
-    assert_eq!(self::cached(&mut client, &prefix, "A").as_deref(), Some(""), "the place is barred");
-    // What such a reader does last.
-    let late = redis::cmd("SET")
-        .arg(format!("{prefix}:c:vader:A"))
-        .arg("old")
-        .arg("NX")
-        .query::<Option<String>>(&mut client);
-    assert_eq!(late, Ok(None));
+    let (fetched, has_fetched) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = tokio::sync::oneshot::channel();
+    *inner.gate.lock().expect("is whole") = Some((fetched, may_go_on));
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| fetch_one(&cache, "A").expect("fetches"));
+        has_fetched.recv().expect("has the old row");
+        assert!(cached(&mut client, &prefix, "A").is_some_and(|value| value.starts_with('?')), "a lease");
+        write_one(&cache, row("A", "2024-01-02", 2.0)).expect("writes");
+        eventually(|| cached(&mut client, &prefix, "A").is_none());
+        go_on.send(()).expect("waits");
+        assert_eq!(x(reader.join().expect("ends").as_ref()), Some(Value::Number(1.0)));
+    });
+    assert_eq!(x(fetch_one(&cache, "A").expect("fetches").as_ref()), Some(Value::Number(2.0)));
+    eventually(|| filled(&mut client, &prefix, "A"));
     assert_eq!(x(fetch_one(&cache, "A").expect("fetches").as_ref()), Some(Value::Number(2.0)));
     let left: i64 = redis::cmd("PTTL").arg(format!("{prefix}:c:vader:A")).query(&mut client).expect("reads");
-    assert!((1..=10_000).contains(&left), "{left} ms");
+    assert!((1..=600_000).contains(&left), "{left} ms");
+}
+
+#[test]
+fn an_entity_that_is_written_all_the_time_is_cached_all_the_same() {
+    let inner = Arc::new(Counting::default());
+    let cache = over(Arc::clone(&inner) as _);
+    for second in 0..200 {
+        write_one(
+            &cache,
+            row("A", &format!("2024-01-01T00:{:02}:{:02}Z", second / 60, second % 60), f64::from(second)),
+        )
+        .expect("writes");
+        for _ in 0..2 {
+            let found = fetch_one(&cache, "A").expect("fetches");
+            assert_eq!(x(found.as_ref()), Some(Value::Number(f64::from(second))));
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    let counts = cache.counts();
+    assert!(counts.hits > 200, "{counts:?}");
 }
 
 #[test]
@@ -198,7 +238,7 @@ fn a_value_that_nobody_wrote_is_a_miss_and_is_replaced() {
     assert_eq!(cache.counts().corrupt, 4);
     eventually(|| {
         fetch_one(&cache, "A").expect("fetches");
-        self::cached(&mut client, &prefix, "A").is_some_and(|value| value.len() > 16)
+        filled(&mut client, &prefix, "A")
     });
     let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut client).expect("reads");
     assert!((1..=600_000).contains(&left), "{left} ms");
