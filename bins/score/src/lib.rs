@@ -4,6 +4,7 @@
 
 mod args;
 mod config;
+mod elsewhere;
 mod engine;
 mod places;
 mod progress;

@@ -29,21 +29,21 @@ pub(crate) fn run(
         threads: args.threads.map_or(cores, usize::from),
         memory_bytes: args.memory_limit.map(|ByteSize(bytes)| usize::try_from(bytes).unwrap_or(usize::MAX)),
     };
-    let progress = Arc::new(Progress::default());
+    let (program, progress) = (engine.program(), Arc::new(Progress::default()));
     stop_at_signals(&progress)?;
     // How many rows a query answers with nobody knows before.
-    let display = Display::unknown(args.quiet);
+    let display = Display::unknown(args.quiet, program);
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
         engine.query(&Arc::new(registry), source, text, options, output, &progress)
     });
     let summary = done.map_err(exit)?;
-    summary.reasons.iter().for_each(|reason| eprintln!("serve-score: a row without an answer: {reason}"));
+    summary.reasons.iter().for_each(|reason| eprintln!("{program}: a row without an answer: {reason}"));
     if !args.quiet {
         let QuerySummary { rows, unanswered, elapsed, .. } = summary;
         let (seconds, output) = (elapsed.as_secs_f64(), output.name());
         let unanswered = unanswered.map_or_else(String::new, |n| format!(", {n} without an answer,"));
-        eprintln!("serve-score: {rows} rows{unanswered} in {seconds:.1} s to {output}");
+        eprintln!("{program}: {rows} rows{unanswered} in {seconds:.1} s to {output}");
     }
     Ok(())
 }

@@ -110,7 +110,8 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
         notice.into_iter().for_each(|notice| progress.tell(notice));
     }
     stop_at_signals(&progress)?;
-    let display = Display::new(job.source(), args.quiet);
+    let program = engine.program();
+    let display = Display::new(job.source(), args.quiet, program);
     let model = job.planned().model().to_string();
     let reporting = Reporting::of(args, &job)?;
     let done = std::thread::scope(|scope| {
@@ -121,10 +122,10 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
         }
     });
     let notices = progress.notices();
-    notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("serve-score: {notice}"));
+    notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("{program}: {notice}"));
     let summary = done.map_err(exit)?;
     if !args.quiet {
-        eprintln!("serve-score: {}", told(&summary, &model, &options.output));
+        eprintln!("{program}: {}", told(&summary, &model, &options.output));
     }
     Ok(())
 }

@@ -5,7 +5,6 @@
 //! wait for room always get some.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::written::Written;
@@ -138,20 +137,9 @@ impl<'a> Order<'a> {
     /// Writes rows; true when a part ended with them.
     fn write(&self, state: &mut State, scored: Scored) -> Result<bool, ScoreError> {
         let ended = state.written.write(&scored)?;
-        self.progress.rows.fetch_add(scored.read, Ordering::Relaxed);
-        self.progress.rejected.fetch_add(scored.rejects.len() as u64, Ordering::Relaxed);
-        self.check_rejects(false)?;
+        self.progress.count(scored.read, scored.rejects.len() as u64);
+        self.progress.check(self.max_rejects, false)?;
         Ok(ended)
-    }
-
-    fn check_rejects(&self, ended: bool) -> Result<(), ScoreError> {
-        let (rows, rejected) = (self.progress.rows(), self.progress.rejected());
-        match self.max_rejects {
-            Some(most) if most.exceeded(rejected, rows, ended) => {
-                Err(ScoreError::TooManyRejects { rejected, rows, most })
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Ends the job; the first error counts.
@@ -162,7 +150,7 @@ impl<'a> Order<'a> {
 
     /// What was written, and what went wrong.
     pub(super) fn finish(self) -> (Written, Result<(), ScoreError>) {
-        let enough = self.check_rejects(true);
+        let enough = self.progress.check(self.max_rejects, true);
         let State { failed, written, .. } = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         (written, failed.map_or(enough, Err))
     }
