@@ -1,10 +1,9 @@
 //! An executor. It loads the versions that jobs name from its own view of the registry, and refuses those whose content is another.
 
-use std::convert::Infallible;
 use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
@@ -28,6 +27,9 @@ const ANSWERS_SECONDS: u64 = 3600;
 const BETWEEN_CLEANING_SECONDS: u64 = 300;
 /// Between two looks whether the scheduler answers.
 const BETWEEN: Duration = Duration::from_millis(200);
+/// Signs of life that were not answered, after which Ballista ends an executor, and how long that may take.
+const SIGNS: u64 = 6;
+const LETTING_GO: Duration = Duration::from_secs(3);
 /// How long after the executor's end the signal is known that ended it.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
@@ -84,7 +86,8 @@ async fn serve(args: &ExecutorArgs, config: ExecutorProcessConfig) -> Result<(),
         done = start_executor_process(Arc::new(config)) => {
             done.map_err(|error| unavailable(format!("the scheduler at {scheduler} took no executor: {error}")))?;
         }
-        never = tell(args, &health) => match never {},
+        // It would wait until all is scored that nobody asks for any more.
+        () = given_up(args, &health) => {}
     }
     if let Ok(ended) = timeout(AT_ONCE, signal).await {
         return ended.unwrap_or(Ok(()));
@@ -96,11 +99,13 @@ async fn serve(args: &ExecutorArgs, config: ExecutorProcessConfig) -> Result<(),
     }))
 }
 
-/// Tells when the executor begins to be there for its scheduler, and when that does not answer.
-async fn tell(args: &ExecutorArgs, health: &ExecutorHealth) -> Infallible {
-    let ExecutorArgs { scheduler, host, port, .. } = args;
-    let (mut begun, mut answered) = (false, false);
-    loop {
+/// Tells when the executor begins to be there for its scheduler, and when that does not answer; ends when it has not for longer than
+/// Ballista waits for it.
+async fn given_up(args: &ExecutorArgs, health: &ExecutorHealth) {
+    let ExecutorArgs { scheduler, host, port, heartbeat, .. } = args;
+    let limit = Duration::from_secs(SIGNS.saturating_mul(*heartbeat)) + LETTING_GO;
+    let (mut begun, mut answered, mut last) = (false, false, Instant::now());
+    while !begun || last.elapsed() < limit {
         let answers = health.is_ready();
         match (answered, answers) {
             (false, true) if begun => eprintln!("serve-cluster: the scheduler at {scheduler} answers again"),
@@ -114,6 +119,9 @@ async fn tell(args: &ExecutorArgs, health: &ExecutorHealth) -> Infallible {
             _ => {}
         }
         answered = answers;
+        if answers {
+            last = Instant::now();
+        }
         sleep(BETWEEN).await;
     }
 }

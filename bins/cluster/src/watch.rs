@@ -64,7 +64,7 @@ pub(crate) async fn answers(scheduler: &Address, patience: Duration) -> Result<(
             tell += BETWEEN_WORDS;
             eprintln!("serve-cluster: {scheduler}: {problem}; waits for it up to {} s", patience.as_secs());
         }
-        sleep(BETWEEN.min(patience - waited)).await;
+        sleep(BETWEEN.min(patience.saturating_sub(waited))).await;
     }
 }
 

@@ -29,9 +29,8 @@ pub struct Pace {
     whole: bool,
 }
 
-fn file(folder: &Path, share: usize) -> PathBuf {
-    folder.join(format!("pace-{share:05}"))
-}
+/// What names of the files begin with.
+const NAME: &str = "pace-";
 
 /// Tells how far one share is.
 pub(super) struct Teller {
@@ -42,7 +41,7 @@ pub(super) struct Teller {
 
 impl Teller {
     pub(super) fn new(folder: &Path, share: usize, bytes: Arc<AtomicU64>) -> Self {
-        Self { path: file(folder, share), bytes, told: Instant::now() }
+        Self { path: folder.join(format!("{NAME}{share:05}")), bytes, told: Instant::now() }
     }
 
     /// Says what is written, if it is time to.
@@ -84,18 +83,22 @@ impl Paces {
 
     /// Reads what was told of shares that are not whole yet. What is being written, and so no pace, is read the next time.
     pub fn look(&mut self) -> Pace {
-        let mut all = Pace::default();
-        for (share, pace) in self.shares.iter_mut().enumerate() {
-            if !pace.whole
-                && let Ok(text) = fs::read(file(&self.folder, share))
+        for entry in fs::read_dir(&self.folder).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let share = name.to_str().and_then(|name| name.strip_prefix(NAME)?.parse().ok());
+            if let Some(pace) = share.and_then(|share: usize| self.shares.get_mut(share))
+                && !pace.whole
+                && let Ok(text) = fs::read(entry.path())
                 && let Ok(told) = serde_json::from_slice(&text)
             {
                 *pace = told;
             }
-            all.rows += pace.rows;
-            all.rejected += pace.rejected;
-            all.bytes += pace.bytes;
         }
-        all
+        self.shares.iter().fold(Pace::default(), |all, share| Pace {
+            rows: all.rows + share.rows,
+            rejected: all.rejected + share.rejected,
+            bytes: all.bytes + share.bytes,
+            whole: false,
+        })
     }
 }
