@@ -37,6 +37,7 @@ const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 const BETWEEN_PACES: Duration = Duration::from_millis(500);
 /// How long the scheduler may take to tell what a query's parts measured.
 const MEASURES: Duration = Duration::from_secs(5);
+const MEASURES_BYTES: usize = 64 << 20;
 /// How long the scheduler may take to take a cancellation.
 const CANCEL: Duration = Duration::from_secs(2);
 
@@ -123,7 +124,8 @@ impl Cluster {
     /// How many rows a query that is done left without an answer, and the first reasons.
     async fn unanswered(&self, plan: &Arc<dyn ExecutionPlan>) -> Option<(u64, Vec<String>)> {
         let job_id = job_of(plan)?;
-        let mut scheduler = SchedulerGrpcClient::connect(format!("http://{}", self.scheduler)).await.ok()?;
+        let scheduler = SchedulerGrpcClient::connect(format!("http://{}", self.scheduler)).await.ok()?;
+        let mut scheduler = scheduler.max_decoding_message_size(MEASURES_BYTES);
         let measures = scheduler.get_job_metrics(GetJobMetricsParams { job_id }).await.ok()?;
         Some(stage::unanswered(measures.into_inner().stages))
     }

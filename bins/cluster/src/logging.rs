@@ -5,11 +5,13 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use serve_score::sql;
 
 /// How messages begin that are told otherwise.
-const TOLD: [&str; 10] = [
+const TOLD: [&str; 12] = [
     // The client's last line has the reason.
     "Job ",
     // A failed job is forgotten before its tasks are cancelled.
     "Fail to find job",
+    "Task has been aborted",
+    "Failed to call remove_job_data",
     // Behind the line that the executor is lost.
     "Executor is already dead",
     // `executor` tells that its scheduler does not answer, and that it ends.

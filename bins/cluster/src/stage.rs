@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use ballista_core::JobId;
 use ballista_core::client::BallistaClient;
 use ballista_core::client_pool::{BallistaClientPool, PooledClient};
+use ballista_core::error::BallistaError;
 use ballista_core::extension::BallistaConfigGrpcEndpoint;
 use ballista_core::serde::protobuf::operator_metric::Metric as Told;
 use ballista_core::serde::protobuf::{
@@ -17,7 +18,8 @@ use ballista_core::serde::protobuf::{
 };
 use ballista_core::utils::GrpcClientConfig;
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
-use datafusion::common::Result;
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::{Count, Metric, MetricValue, MetricsSet};
@@ -74,7 +76,7 @@ impl QueryStageExecutor for Stage {
         task: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        self.inner.execute_query_stage(task, context).await
+        self.inner.execute_query_stage(task, context).await.map_err(in_words)
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
@@ -104,6 +106,19 @@ impl QueryStageExecutor for Stage {
 
     fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
         self.inner.collect_column_stats()
+    }
+}
+
+/// What an error of the engine's says, which Ballista has wrapped and would show as it looks inside.
+fn in_words(error: DataFusionError) -> DataFusionError {
+    let DataFusionError::External(inner) = error.find_root() else { return sql::for_others(error) };
+    match inner.downcast_ref() {
+        Some(BallistaError::ArrowError(cause))
+            if !matches!(**cause, ArrowError::IoError(..) | ArrowError::ExternalError(_)) =>
+        {
+            sql::for_others(DataFusionError::Plan(format!("Arrow error: {cause}")))
+        }
+        _ => error,
     }
 }
 

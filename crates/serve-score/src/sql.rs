@@ -40,7 +40,7 @@ use crate::model::PinnedModel;
 
 use arguments::InputsByName;
 use failure::{Told, told};
-pub use failure::{failure, remote, unmarked};
+pub use failure::{failure, for_others, remote, unmarked};
 use function::{Kind, ModelFunction};
 pub use query::{QueryOptions, QuerySummary, TABLE, planned, query, write};
 pub use table::register_input;

@@ -132,6 +132,18 @@ fn an_executor_refuses_a_version_that_is_not_the_one_that_was_planned_with() {
 }
 
 #[test]
+fn what_the_engine_refuses_is_told_as_on_one_machine() {
+    let cluster = Cluster::start(1);
+    write_csv(&cluster.path("rows"), 1, 10);
+    let cast = "SELECT CAST(a AS DOUBLE) AS x, predict('direction', *) AS p FROM input";
+    let (code, told) = cluster.run(&["--sql", cast, "--input", "rows", "--output", "out.csv"]);
+    assert_eq!(code, 65, "{told}");
+    let expected =
+        "serve-cluster: Arrow error: Cast error: Cannot cast string 'x' to value of Float64 type\n";
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn what_only_one_machine_can_do_is_refused() {
     let mut cluster = Cluster::start(0);
     cluster.end_scheduler();

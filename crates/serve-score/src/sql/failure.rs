@@ -93,6 +93,28 @@ impl Error for Told {
 const BEGIN: &str = "⟦serve-score ";
 const END: &str = "⟧";
 
+/// An error that another process is to tell: what the engine says comes out there as on one machine, and not as it looks inside. What tells
+/// a cluster to try again stays what it is.
+#[must_use]
+pub fn for_others(error: DataFusionError) -> DataFusionError {
+    match error.find_root() {
+        DataFusionError::ArrowError(cause, _)
+            if matches!(**cause, ArrowError::IoError(..) | ArrowError::ExternalError(_)) =>
+        {
+            error
+        }
+        DataFusionError::ArrowError(..)
+        | DataFusionError::ParquetError(_)
+        | DataFusionError::Plan(_)
+        | DataFusionError::Execution(_)
+        | DataFusionError::Internal(_)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::ResourcesExhausted(_) => super::external(failure(error)),
+        _ => error,
+    }
+}
+
 /// What stands between marks in a text: the fault, and our words.
 fn marked(text: &str) -> Option<(&str, String)> {
     let (told, _) = text.split_once(BEGIN)?.1.split_once(END)?;
@@ -151,6 +173,17 @@ mod tests {
         let error = failure(DataFusionError::ArrowError(Box::new(wrapped), None));
         assert!(matches!(error, ScoreError::Interrupted { rows: 3 }), "{error:?}");
         assert_eq!(failure(DataFusionError::Plan("no column x".to_owned())).to_string(), "no column x");
+    }
+
+    #[test]
+    fn what_the_engine_says_comes_out_of_texts_as_on_one_machine() {
+        let cast = || DataFusionError::from(ArrowError::CastError("Cannot cast string 'x'".to_owned()));
+        let here = failure(cast()).to_string();
+        let shared = DataFusionError::Shared(Arc::new(cast()));
+        let text = format!("Job x failed: {:?}", format!("{:?}", for_others(shared)));
+        assert_eq!(remote(&text).to_string(), here);
+        let again = DataFusionError::IoError(std::io::Error::other("reset"));
+        assert!(matches!(for_others(again), DataFusionError::IoError(_)));
     }
 
     #[test]
