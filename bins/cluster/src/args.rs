@@ -16,9 +16,9 @@ pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 
-    /// What the engine logs to standard error: off, error, warn, info, debug or trace
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", value_parser = level)]
-    pub(crate) log_level: LevelFilter,
+    /// What the engine logs to standard error: off, error, warn, info, debug or trace [default: warnings that nothing else tells]
+    #[arg(long, global = true, value_name = "LEVEL", value_parser = level)]
+    pub(crate) log_level: Option<LevelFilter>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -101,6 +101,10 @@ pub(crate) struct ExecutorArgs {
     #[arg(long, value_name = "SIZE")]
     pub(crate) memory_limit: Option<ByteSize>,
 
+    /// Seconds that a scheduler which does not answer is waited for at the start
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) patience: u64,
+
     /// Seconds between two signs of life
     #[arg(long, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) heartbeat: u64,
@@ -154,6 +158,30 @@ impl std::fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Arguments as a shell reads them, where nothing but double quotes quotes.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = line.split('"').enumerate().flat_map(|(at, text)| match at % 2 {
+            0 => text.split_whitespace().map(str::to_owned).collect(),
+            _ => vec![text.to_owned()],
+        });
+        quoted.collect()
+    }
+
+    #[test]
+    fn what_the_documentation_shows_are_arguments_of_ours() {
+        let text = include_str!("../../../docs/cluster.md").replace("\\\n", " ");
+        let manifests = text.split(" args: [").skip(1).filter_map(|rest| rest.split_once(']'));
+        let manifests = manifests.map(|(arguments, _)| words(&arguments.replace(',', " ")));
+        let lines = text.lines().filter_map(|line| line.strip_prefix("serve-cluster ")).map(words);
+        let shown: Vec<_> = manifests.chain(lines).collect();
+        assert_eq!(shown.len(), 8, "three manifests and five lines");
+        for arguments in shown {
+            let parsed =
+                Cli::try_parse_from(std::iter::once("serve-cluster".to_owned()).chain(arguments.clone()));
+            assert!(parsed.is_ok(), "{arguments:?}: {}", parsed.expect_err("is none"));
+        }
+    }
 
     #[test]
     fn an_address_is_a_host_and_a_port() {

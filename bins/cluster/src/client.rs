@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use ballista::extension::SessionContextExt;
 use ballista_core::execution_plans::DistributedQueryExec;
-use ballista_core::serde::protobuf::CancelJobParams;
 use ballista_core::serde::protobuf::scheduler_grpc_client::SchedulerGrpcClient;
+use ballista_core::serde::protobuf::{CancelJobParams, GetJobMetricsParams};
 use datafusion::arrow::array::AsArray;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -21,22 +21,28 @@ use serve_app::Exit;
 use serve_registry::Registry;
 use serve_score::job::RunOptions;
 use serve_score::part::FinishedPart;
-use serve_score::spread::Spread;
+use serve_score::spread::{Paces, Spread};
 use serve_score::sql::{self, QueryOptions, QuerySummary};
-use serve_score::{Fault, Job, Models, Output, Progress, ScoreError, Source, Summary, register};
+use serve_score::{Fault, Job, MaxRejects, Models, Output, Progress, ScoreError, Source, Summary, register};
 use serve_score_bin::Engine;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use crate::args::{Address, ScoreArgs};
-use crate::{session, watch};
+use crate::{session, stage, watch};
 
 /// How often it is looked whether the job is to end.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
+/// How often it is looked how far executors are.
+const BETWEEN_PACES: Duration = Duration::from_millis(500);
+/// How long the scheduler may take to tell what a query's parts measured.
+const MEASURES: Duration = Duration::from_secs(5);
+const MEASURES_BYTES: usize = 64 << 20;
 /// How long the scheduler may take to take a cancellation.
 const CANCEL: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &ScoreArgs) -> Result<(), Exit> {
+    args.score.fit_for_others()?;
     let patience = Duration::from_secs(args.patience);
     serve_score_bin::run(&args.score, &Cluster { scheduler: args.cluster.clone(), patience })
 }
@@ -73,7 +79,13 @@ impl Cluster {
             // Whoever cannot be reached runs nothing, or ends it when it looks for its client's scheduler.
             let _cancelled = timeout(CANCEL, self.cancel(plan)).await;
         }
-        done.map_err(told)
+        match done.map_err(told) {
+            // What the connection said when it broke is less than what is to be seen now.
+            Err(error) if error.fault() == Fault::Unavailable => {
+                Err(watch::trouble(&self.scheduler).await.unwrap_or(error))
+            }
+            done => done,
+        }
     }
 
     /// Has the shares of a plain job scored.
@@ -82,12 +94,14 @@ impl Cluster {
         spread: Spread,
         output: &SchemaRef,
         progress: &Progress,
+        max_rejects: Option<MaxRejects>,
     ) -> Result<Vec<FinishedPart>, ScoreError> {
         if spread.shares() == 0 {
             return Ok(Vec::new());
         }
         let session = self.session().await?;
-        let table = sql::shares_table(spread, output, &Models::new(None));
+        let paces = Paces::new(&spread);
+        let table = sql::shares_table(spread, output, &Models::new(None)).map_err(sql::failure)?;
         let frame = session.read_table(table).map_err(sql::failure)?;
         let context = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.map_err(sql::failure)?;
@@ -95,17 +109,32 @@ impl Cluster {
         let scored = async {
             tokio::select! {
                 parts = parts(rows) => parts,
-                () = stopped(progress) => Err(ScoreError::Interrupted { rows: 0 }),
+                ended = followed(paces, progress, max_rejects) => Err(ended),
             }
         };
         self.watched(&plan, scored).await
     }
 
     async fn cancel(&self, plan: &Arc<dyn ExecutionPlan>) -> Option<()> {
-        let job = plan.downcast_ref::<DistributedQueryExec<LogicalPlanNode>>()?.job_id()?;
+        let job_id = job_of(plan)?;
         let mut scheduler = SchedulerGrpcClient::connect(format!("http://{}", self.scheduler)).await.ok()?;
-        scheduler.cancel_job(CancelJobParams { job_id: job.into() }).await.ok().map(drop)
+        scheduler.cancel_job(CancelJobParams { job_id }).await.ok().map(drop)
     }
+
+    /// How many rows a query that is done left without an answer, and the first reasons.
+    async fn unanswered(&self, plan: &Arc<dyn ExecutionPlan>) -> Option<(u64, Vec<String>)> {
+        let job_id = job_of(plan)?;
+        let scheduler = SchedulerGrpcClient::connect(format!("http://{}", self.scheduler)).await.ok()?;
+        let mut scheduler = scheduler.max_decoding_message_size(MEASURES_BYTES);
+        let measures = scheduler.get_job_metrics(GetJobMetricsParams { job_id }).await.ok()?;
+        Some(stage::unanswered(measures.into_inner().stages))
+    }
+}
+
+/// The scheduler's name of what was begun.
+fn job_of(plan: &Arc<dyn ExecutionPlan>) -> Option<String> {
+    let job = plan.downcast_ref::<DistributedQueryExec<LogicalPlanNode>>()?.job_id()?;
+    Some(job.into())
 }
 
 /// What the cluster failed with, in our own words where it has some.
@@ -132,9 +161,36 @@ async fn parts(mut rows: SendableRecordBatchStream) -> Result<Vec<FinishedPart>,
     Ok(parts)
 }
 
-async fn stopped(progress: &Progress) {
-    while !progress.is_stopped() {
-        tokio::time::sleep(BETWEEN_LOOKS).await;
+/// Shows how far a job is; ends when it is to end before its end.
+async fn followed(mut paces: Paces, progress: &Progress, max_rejects: Option<MaxRejects>) -> ScoreError {
+    let mut looks = tokio::time::interval(BETWEEN_LOOKS);
+    let mut seen = Instant::now();
+    loop {
+        looks.tick().await;
+        let stopped = progress.is_stopped();
+        if !stopped && seen.elapsed() < BETWEEN_PACES {
+            continue;
+        }
+        seen = Instant::now();
+        // A shared disk may take its time.
+        let looked = tokio::task::spawn_blocking(move || {
+            let pace = paces.look();
+            (paces, pace)
+        });
+        let pace = match looked.await {
+            Ok((back, pace)) => {
+                paces = back;
+                pace
+            }
+            Err(error) => return ScoreError::Software { problem: error.to_string() },
+        };
+        progress.follow(pace);
+        if stopped {
+            return ScoreError::Interrupted { rows: progress.rows() };
+        }
+        if let Err(enough) = progress.check(max_rejects, false) {
+            return enough;
+        }
     }
 }
 
@@ -144,11 +200,19 @@ fn runtime() -> Result<Runtime, ScoreError> {
 }
 
 impl Engine for Cluster {
+    fn program(&self) -> &'static str {
+        "serve-cluster"
+    }
+
+    fn threads(&self, _: &RunOptions) -> Option<usize> {
+        None
+    }
+
     fn score(&self, job: Job, options: &RunOptions, progress: &Progress) -> Result<Summary, ScoreError> {
         let runtime = runtime()?;
         let output = Arc::clone(job.planned().schema());
         let done = job.run_elsewhere(options, progress, |spread| {
-            runtime.block_on(self.shares(spread, &output, progress))
+            runtime.block_on(self.shares(spread, &output, progress, options.max_rejects))
         });
         runtime.shutdown_background();
         done
@@ -165,15 +229,19 @@ impl Engine for Cluster {
     ) -> Result<QuerySummary, ScoreError> {
         let began = Instant::now();
         let runtime = runtime()?;
-        let rows = runtime.block_on(async {
+        let done = runtime.block_on(async {
             let session = self.session().await?;
             register(&session, registry).map_err(sql::failure)?;
             sql::register_input(&session, sql::TABLE, source).await.map_err(sql::failure)?;
             let (plan, context) = sql::planned(&session, text).await?;
             let rows = execute_stream(Arc::clone(&plan), context).map_err(sql::failure)?;
-            self.watched(&plan, sql::write(rows, output, progress)).await
+            let rows = self.watched(&plan, sql::write(rows, output, progress)).await?;
+            Ok::<_, ScoreError>((rows, timeout(MEASURES, self.unanswered(&plan)).await.ok().flatten()))
         });
         runtime.shutdown_background();
-        Ok(QuerySummary { rows: rows?, unanswered: None, reasons: Vec::new(), elapsed: began.elapsed() })
+        let (rows, unanswered) = done?;
+        let (unanswered, reasons) = unanswered.unzip();
+        let reasons = reasons.unwrap_or_default();
+        Ok(QuerySummary { rows, unanswered, reasons, elapsed: began.elapsed() })
     }
 }

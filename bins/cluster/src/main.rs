@@ -8,6 +8,7 @@ mod executor;
 mod logging;
 mod scheduler;
 mod session;
+mod stage;
 mod watch;
 
 use std::future::Future;
@@ -15,6 +16,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use serve_app::{Exit, ExitReason};
+use tokio::signal::unix::{SignalKind, signal};
 
 use args::{Cli, Command};
 
@@ -43,4 +45,13 @@ fn block_on(service: impl Future<Output = Result<(), Exit>>) -> Result<(), Exit>
     // Connections that stand open end with the process.
     runtime.shutdown_background();
     done
+}
+
+/// Waits for a signal that ends a service.
+async fn ended() -> Result<(), Exit> {
+    let failed = |error| Exit::because(ExitReason::System, error);
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    Ok(())
 }

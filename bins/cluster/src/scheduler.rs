@@ -10,11 +10,10 @@ use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
 use serve_app::{Exit, ExitReason};
 use serve_score::Models;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::SchedulerArgs;
 use crate::codec::{LogicalCodec, PhysicalCodec};
-use crate::{block_on, session};
+use crate::{block_on, ended, session};
 
 /// Runs a scheduler until a signal ends it.
 pub(crate) fn run(args: &SchedulerArgs) -> Result<(), Exit> {
@@ -56,12 +55,4 @@ fn config(args: &SchedulerArgs, address: SocketAddr) -> SchedulerConfig {
         override_physical_codec: Some(Arc::new(PhysicalCodec::new(models))),
         ..SchedulerConfig::default()
     }
-}
-
-async fn ended() -> Result<(), Exit> {
-    let failed = |error| Exit::because(ExitReason::System, error);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-    Ok(())
 }

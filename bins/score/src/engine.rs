@@ -9,6 +9,12 @@ use serve_score::{Job, Output, Progress, ScoreError, Source, Summary};
 
 /// What runs jobs and queries that are planned.
 pub trait Engine {
+    /// The program that it stands in, as messages begin.
+    fn program(&self) -> &'static str;
+
+    /// Threads that a job is scored on, where that is known.
+    fn threads(&self, options: &RunOptions) -> Option<usize>;
+
     /// Runs a plain job.
     ///
     /// # Errors
@@ -35,6 +41,14 @@ pub trait Engine {
 pub struct Local;
 
 impl Engine for Local {
+    fn program(&self) -> &'static str {
+        "serve-score"
+    }
+
+    fn threads(&self, options: &RunOptions) -> Option<usize> {
+        Some(options.threads)
+    }
+
     fn score(&self, job: Job, options: &RunOptions, progress: &Progress) -> Result<Summary, ScoreError> {
         job.run(options, progress)
     }

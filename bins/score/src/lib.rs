@@ -5,6 +5,7 @@
 mod args;
 mod config;
 mod dry_run;
+mod elsewhere;
 mod engine;
 mod places;
 mod progress;

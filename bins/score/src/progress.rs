@@ -25,6 +25,8 @@ enum Whole {
 pub(crate) struct Display {
     whole: Whole,
     quiet: bool,
+    /// What messages begin with.
+    program: &'static str,
 }
 
 /// Ends the display when it is dropped.
@@ -34,18 +36,18 @@ pub(crate) struct Shown<'scope> {
 }
 
 impl Display {
-    pub(crate) fn new(source: &Source, quiet: bool) -> Self {
+    pub(crate) fn new(source: &Source, quiet: bool, program: &'static str) -> Self {
         let whole = match (source.rows(), source.bytes()) {
             (Some(rows), _) => Whole::Rows(rows),
             (None, Some(bytes)) => Whole::Bytes(bytes),
             (None, None) => Whole::Unknown,
         };
-        Self { whole, quiet }
+        Self { whole, quiet, program }
     }
 
     /// Where nobody knows how much there is.
-    pub(crate) fn unknown(quiet: bool) -> Self {
-        Self { whole: Whole::Unknown, quiet }
+    pub(crate) fn unknown(quiet: bool, program: &'static str) -> Self {
+        Self { whole: Whole::Unknown, quiet, program }
     }
 
     pub(crate) fn show<'scope>(
@@ -76,22 +78,22 @@ impl Display {
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        let began = Instant::now();
+        let (began, program) = (Instant::now(), self.program);
         while ended.recv_timeout(BETWEEN_TICKS) == Err(RecvTimeoutError::Timeout) {
             bar.set_position((self.share(progress).unwrap_or(0.0) * 1000.0) as u64);
-            progress.notices().iter().for_each(|notice| bar.println(format!("serve-score: {notice}")));
+            progress.notices().iter().for_each(|notice| bar.println(format!("{program}: {notice}")));
             let left = self.share(progress).filter(|share| *share > 0.0);
             let left = left.map(|share| format!(", {:.0} s left", Self::left(progress, began, share)));
-            bar.set_message(counts(progress, began) + &left.unwrap_or_default());
+            bar.set_message(self.counts(progress, began) + &left.unwrap_or_default());
             bar.tick();
         }
         bar.finish_and_clear();
     }
 
     fn lines(self, progress: &Progress, ended: &Receiver<()>) {
-        let (began, mut told) = (Instant::now(), Instant::now());
+        let (began, mut told, program) = (Instant::now(), Instant::now(), self.program);
         while ended.recv_timeout(BETWEEN_TICKS) == Err(RecvTimeoutError::Timeout) {
-            progress.notices().iter().for_each(|notice| eprintln!("serve-score: {notice}"));
+            progress.notices().iter().for_each(|notice| eprintln!("{program}: {notice}"));
             if told.elapsed() < BETWEEN_LINES {
                 continue;
             }
@@ -101,7 +103,7 @@ impl Display {
                 let seconds = Self::left(progress, began, share);
                 format!(", {:.1} %, {seconds:.0} s left", share * 100.0)
             });
-            eprintln!("serve-score: {}{}", counts(progress, began), left.unwrap_or_default());
+            eprintln!("{program}: {}{}", self.counts(progress, began), left.unwrap_or_default());
         }
     }
 
@@ -121,16 +123,20 @@ impl Display {
         };
         Some(if whole == 0 { 1.0 } else { (done as f64 / whole as f64).min(1.0) })
     }
-}
 
-fn counts(progress: &Progress, began: Instant) -> String {
-    let rows = progress.rows();
-    let rate = (rows - progress.earlier_rows().min(rows)) as f64 / began.elapsed().as_secs_f64().max(1e-9);
-    let rejected = match progress.rejected() {
-        0 => String::new(),
-        rejected => format!(", {rejected} rejected"),
-    };
-    format!("{rows} rows, {rate:.0} rows/s{rejected}")
+    fn counts(self, progress: &Progress, began: Instant) -> String {
+        let (rows, seconds) = (progress.rows(), began.elapsed().as_secs_f64());
+        if rows == 0 && matches!(self.whole, Whole::Unknown) {
+            // A query that sorts or groups answers at its end.
+            return format!("no rows yet, {seconds:.0} s");
+        }
+        let rate = (rows - progress.earlier_rows().min(rows)) as f64 / seconds.max(1e-9);
+        let rejected = match progress.rejected() {
+            0 => String::new(),
+            rejected => format!(", {rejected} rejected"),
+        };
+        format!("{rows} rows, {rate:.0} rows/s{rejected}")
+    }
 }
 
 impl Drop for Shown<'_> {

@@ -33,21 +33,21 @@ pub(crate) fn run(
     let Some(output) = output.filter(|_| !args.dry_run) else {
         return dry_run::of_query(&Arc::new(registry), source, text, options, output);
     };
-    let progress = Arc::new(Progress::default());
+    let (program, progress) = (engine.program(), Arc::new(Progress::default()));
     stop_at_signals(&progress)?;
     // How many rows a query answers with nobody knows before.
-    let display = Display::unknown(args.quiet);
+    let display = Display::unknown(args.quiet, program);
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
         engine.query(&Arc::new(registry), source, text, options, output, &progress)
     });
     let Some(summary) = unless_unread(done)? else { return Ok(()) };
-    summary.reasons.iter().for_each(|reason| eprintln!("serve-score: a row without an answer: {reason}"));
+    summary.reasons.iter().for_each(|reason| eprintln!("{program}: a row without an answer: {reason}"));
     if !args.quiet {
         let QuerySummary { rows, unanswered, elapsed, .. } = summary;
         let (seconds, output) = (elapsed.as_secs_f64(), output.name());
         let unanswered = unanswered.map_or_else(String::new, |n| format!(", {n} without an answer,"));
-        eprintln!("serve-score: {rows} rows{unanswered} in {seconds:.1} s to {output}");
+        eprintln!("{program}: {rows} rows{unanswered} in {seconds:.1} s to {output}");
     }
     Ok(())
 }

@@ -112,7 +112,7 @@ pub fn run_replay(args: &ReplayArgs) -> Result<(), Exit> {
     };
     let progress = Arc::new(Progress::default());
     stop_at_signals(&progress)?;
-    let display = Display::new(&source, args.quiet);
+    let display = Display::new(&source, args.quiet, "serve-score");
     let report = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
         replay(&registry, model, source, &options, &progress)

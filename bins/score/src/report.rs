@@ -52,7 +52,7 @@ impl Reporting {
         });
         let summary = summary?;
         let output = digest::of_output(&options.output, &stop);
-        self.write(args, options, &summary, (input, output))?;
+        self.write(args, options, &summary, (input, output), engine.threads(options))?;
         Ok(summary)
     }
 
@@ -62,12 +62,13 @@ impl Reporting {
         options: &RunOptions,
         summary: &Summary,
         (input, output): (Vec<FileDigest>, Vec<FileDigest>),
+        threads: Option<usize>,
     ) -> Result<(), ScoreError> {
         let circumstances = Circumstances {
             options: said(args),
             input: Files { format: self.format, files: input },
             output: Files { format: options.output.format.to_string(), files: output },
-            threads: options.threads,
+            threads,
         };
         let report = Report::new(&self.plan, summary, circumstances);
         args.report.iter().try_for_each(|file| file.write(&report, Report::html, args.overwrite))

@@ -106,7 +106,8 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
         notice.into_iter().for_each(|notice| progress.tell(notice));
     }
     stop_at_signals(&progress)?;
-    let display = Display::new(job.source(), args.quiet);
+    let program = engine.program();
+    let display = Display::new(job.source(), args.quiet, program);
     let model = job.planned().model().to_string();
     let reporting = Reporting::of(args, &job)?;
     let done = std::thread::scope(|scope| {
@@ -117,10 +118,10 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
         }
     });
     let notices = progress.notices();
-    notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("serve-score: {notice}"));
+    notices.iter().filter(|_| !args.quiet).for_each(|notice| eprintln!("{program}: {notice}"));
     let Some(summary) = unless_unread(done)? else { return Ok(()) };
     if !args.quiet {
-        eprintln!("serve-score: {}", told(&summary, &model, &options.output));
+        eprintln!("{program}: {}", told(&summary, &model, &options.output));
     }
     Ok(())
 }

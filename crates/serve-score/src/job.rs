@@ -3,12 +3,12 @@
 
 mod memory;
 mod order;
+mod progress;
 mod spread;
 mod written;
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,126 +19,17 @@ use crate::location::InputFile;
 use crate::model::PinnedModel;
 use crate::part::{Cuts, JobFacts, PieceCuts};
 use crate::plan::{Keep, Plan, PlanOptions};
-use crate::reject::{MaxRejects, Reject};
+use crate::reject::MaxRejects;
 use crate::scorer::{Scored, Scorer};
 use crate::sink::Output;
 use crate::source::{BATCH_ROWS, Batch, Binding, Piece, Pieces, Source};
 use crate::tally::Tally;
 use order::{Order, Turn};
+pub use progress::Progress;
 use written::Written;
 
 /// Bytes of answers that wait for their turn, where no limit on memory is said.
 const WAITING_BYTES: usize = 64 << 20;
-
-/// Rejects that a message has.
-const FIRST_REJECTS: usize = 3;
-
-/// How far a job is; and the way to stop it.
-#[derive(Debug, Default)]
-pub struct Progress {
-    rows: AtomicU64,
-    /// Those of them that an earlier run had done.
-    earlier: AtomicU64,
-    rejected: AtomicU64,
-    bytes: Arc<AtomicU64>,
-    stop: Arc<AtomicBool>,
-    notices: Mutex<Vec<String>>,
-    /// The first rejects, told.
-    first_rejects: Mutex<Vec<String>>,
-}
-
-impl Progress {
-    /// Rows that were read and written, or rejected.
-    #[must_use]
-    pub fn rows(&self) -> u64 {
-        self.rows.load(Ordering::Relaxed)
-    }
-
-    /// Those of them that an earlier run had done.
-    #[must_use]
-    pub fn earlier_rows(&self) -> u64 {
-        self.earlier.load(Ordering::Relaxed)
-    }
-
-    /// Those of them that were rejected.
-    #[must_use]
-    pub fn rejected(&self) -> u64 {
-        self.rejected.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of the input that were read, where that says how far it is.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    /// Ends the job soon, without output. Safe to call from a handler of signals.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the job is to end.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// What there is to say since this was asked last.
-    #[must_use]
-    pub fn notices(&self) -> Vec<String> {
-        std::mem::take(&mut lock(&self.notices))
-    }
-
-    /// Says something to whoever runs the job.
-    pub fn tell(&self, notice: String) {
-        lock(&self.notices).push(notice);
-    }
-
-    /// Begins behind rows that an earlier run has done.
-    fn go_on(&self, rows: u64, rejected: u64) {
-        self.rows.store(rows, Ordering::Relaxed);
-        self.earlier.store(rows, Ordering::Relaxed);
-        self.rejected.store(rejected, Ordering::Relaxed);
-    }
-
-    /// Where bytes that were read are counted.
-    pub(crate) fn bytes_read(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.bytes)
-    }
-
-    /// Keeps the first rejects, for a message.
-    fn keep(&self, rejects: &[Reject]) {
-        if rejects.is_empty() {
-            return;
-        }
-        let mut first = lock(&self.first_rejects);
-        let room = FIRST_REJECTS.saturating_sub(first.len());
-        first.extend(rejects.iter().take(room).map(Reject::told));
-    }
-
-    /// Counts rows that were read, and those of them that were rejected.
-    fn count(&self, rows: u64, rejected: u64) {
-        self.rows.fetch_add(rows, Ordering::Relaxed);
-        self.rejected.fetch_add(rejected, Ordering::Relaxed);
-    }
-
-    /// Fails when too many rows are rejected.
-    fn check(&self, most: Option<MaxRejects>, ended: bool) -> Result<(), ScoreError> {
-        let (rows, rejected) = (self.rows(), self.rejected());
-        match most {
-            Some(most) if most.exceeded(rejected, rows, ended) => {
-                let first = lock(&self.first_rejects).clone();
-                Err(ScoreError::TooManyRejects { rejected, rows, most, first })
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Counts rows that were written.
-    pub fn add(&self, rows: u64) {
-        self.rows.fetch_add(rows, Ordering::Relaxed);
-    }
-}
 
 /// How a job runs.
 #[derive(Debug, Clone)]
@@ -263,8 +154,8 @@ impl Job {
         }
         let (part, next_row) = written.position();
         let files = self.source.files().to_vec();
-        files.iter().filter_map(InputFile::pipe).for_each(|pipe| pipe.stop_with(&progress.stop));
-        let mut pieces = self.source.read(self.bindings, Arc::clone(&progress.bytes));
+        files.iter().filter_map(InputFile::pipe).for_each(|pipe| pipe.stop_with(&progress.stop_flag()));
+        let mut pieces = self.source.read(self.bindings, progress.bytes_read());
         pieces.skip_to(next_row);
         let cuts = Cuts::new(options.output.part_rows, part, next_row);
         let run = Run {

@@ -69,7 +69,7 @@ impl Located {
         let place = match self.location.strip_prefix("s3://") {
             Some(place) => {
                 let (location, failed) = (&self.location, |source: io::Error| source.into());
-                object_at(place, self.bytes).map_err(|source| ScoreError::NoInput {
+                object_at(place, self.bytes, self.stamp.as_deref()).map_err(|source| ScoreError::NoInput {
                     location: location.clone(),
                     source: failed(source),
                 })?
@@ -346,14 +346,14 @@ fn objects(place: &str) -> io::Result<Vec<InputFile>> {
 
 /// The object at `bucket/key`.
 #[cfg(feature = "s3")]
-fn object_at(place: &str, bytes: u64) -> io::Result<Place> {
+fn object_at(place: &str, bytes: u64, stamp: Option<&str>) -> io::Result<Place> {
     let (bucket, key) = place.split_once('/').unwrap_or((place, ""));
     let store = object::store(bucket)?;
-    Object::at(store, bucket, key, bytes).map(Place::Object)
+    Object::at(store, bucket, key, bytes, stamp).map(Place::Object)
 }
 
 #[cfg(not(feature = "s3"))]
-fn object_at(place: &str, _: u64) -> io::Result<Place> {
+fn object_at(place: &str, _: u64, _: Option<&str>) -> io::Result<Place> {
     objects(place).map(|_| Place::Stdin(Pipe::default()))
 }
 

@@ -144,8 +144,16 @@ pub struct Speed {
     pub rows: u64,
     /// Rows by seconds.
     pub rows_per_second: f64,
-    /// Threads that scored.
-    pub threads: usize,
+    /// Threads that scored; none where they were those of a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+}
+
+impl Speed {
+    /// Where it was reached.
+    pub(crate) fn place(&self) -> String {
+        self.threads.map_or_else(|| "in a cluster".to_owned(), |threads| format!("{threads} threads"))
+    }
 }
 
 /// Answered rows of one label.
@@ -168,8 +176,8 @@ pub struct Circumstances {
     pub input: Files,
     /// What was written.
     pub output: Files,
-    /// Threads that scored.
-    pub threads: usize,
+    /// Threads that scored, where that is known.
+    pub threads: Option<usize>,
 }
 
 impl Report {

@@ -4,6 +4,8 @@
 //! A share of Parquet is a run of rows, since its files say how many they have. Of other formats it is a file, whose rows get their
 //! numbers when the job is published.
 
+mod pace;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +20,8 @@ use crate::part::{FinishedPart, PartLayout, PartWriter};
 use crate::plan::{Keep, Plan, PlanOptions};
 use crate::scorer::Scorer;
 use crate::source::Source;
+use pace::Teller;
+pub use pace::{Pace, Paces};
 
 /// Rows of a share, where nothing says less: a few seconds of work, so that little is lost with an executor.
 pub const SHARE_ROWS: u64 = 500_000;
@@ -79,7 +83,8 @@ impl Spread {
         stopped: &dyn Fn() -> bool,
     ) -> Result<FinishedPart, ScoreError> {
         let unknown = || ScoreError::software(format!("the job has no share {share}"));
-        let share = self.shares.get(share).ok_or_else(unknown)?;
+        let number = share;
+        let share = self.shares.get(number).ok_or_else(unknown)?;
         let located = self.files.get(share.files.0..share.files.1).ok_or_else(unknown)?;
         let files = located.iter().map(Located::file).collect::<Result<Vec<_>, _>>()?;
         files.iter().try_for_each(unchanged)?;
@@ -88,7 +93,9 @@ impl Spread {
         let options = PlanOptions { map: self.map.clone(), keep, explain: self.explain, tally: self.tally };
         let (plan, bindings) = Plan::new(model, &source, &options)?;
         let plan = plan.with_schema(schema)?;
-        let mut pieces = source.read(bindings, Arc::default());
+        let bytes = Arc::default();
+        let mut teller = Teller::new(&self.folder, number, Arc::clone(&bytes));
+        let mut pieces = source.read(bindings, bytes);
         pieces.skip_to(share.skip + 1);
         let mut writer =
             PartWriter::create(&self.folder, &self.layout, schema, share.number, share.first_row)?;
@@ -105,6 +112,7 @@ impl Spread {
                 batch.renumber(share.skip, share.first_row - 1);
                 left -= batch.read.min(left);
                 writer.write(&scorer.score(batch)?)?;
+                teller.tell(&writer);
                 if left == 0 {
                     break 'rows;
                 }
@@ -116,7 +124,10 @@ impl Spread {
                 share.number,
                 rows - left
             ))),
-            _ => writer.finish(),
+            _ => {
+                teller.end(&writer);
+                writer.finish()
+            }
         }
     }
 }

@@ -18,13 +18,14 @@ mod failure;
 mod function;
 mod parquet;
 mod query;
+mod rows;
 mod scan;
 mod shares;
 mod table;
 mod travel;
+mod unanswered;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use datafusion::common::{DataFusionError, Result};
@@ -38,17 +39,16 @@ use crate::error::ScoreError;
 use crate::model::PinnedModel;
 
 use arguments::InputsByName;
-use failure::Told;
-pub use failure::{failure, remote};
+use failure::{Told, told};
+pub use failure::{failure, for_others, remote, unmarked};
 use function::{Kind, ModelFunction};
 pub use query::{QueryOptions, QuerySummary, TABLE, planned, preview, query, write};
 pub use table::register_input;
 pub use travel::{
     decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table, shares_table,
 };
-
-/// Reasons that are kept for rows without an answer.
-const REASONS: usize = 5;
+use unanswered::Unanswered;
+pub use unanswered::{add_reasons, take_unanswered};
 
 /// The models of a session, each resolved once.
 #[derive(Debug)]
@@ -57,8 +57,9 @@ pub struct Models {
     registry: Option<Arc<Registry>>,
     /// By the text that named them. Invariant: the lock is not held while a model is loaded.
     pinned: Mutex<HashMap<String, PinnedModel>>,
-    unanswered: AtomicU64,
-    reasons: Mutex<Vec<String>>,
+    unanswered: Arc<Unanswered>,
+    /// Whose registry it is, where that is not the one that queries are planned with.
+    whose: Option<String>,
 }
 
 /// Registers `predict`, `predict_proba` and `explain`, and the rule that finds their columns, with a session. A session of the usual
@@ -108,8 +109,14 @@ impl Models {
     /// The models of a registry, or of none where their functions are planned and not run.
     #[must_use]
     pub fn new(registry: Option<Arc<Registry>>) -> Arc<Self> {
-        let (pinned, reasons) = (Mutex::default(), Mutex::default());
-        Arc::new(Self { registry, pinned, unanswered: AtomicU64::new(0), reasons })
+        Arc::new(Self { registry, pinned: Mutex::default(), unanswered: Arc::default(), whose: None })
+    }
+
+    /// The models of a registry that answers for queries and jobs which others planned; what it lacks is told as `whose`.
+    #[must_use]
+    pub fn of_another(registry: Arc<Registry>, whose: String) -> Arc<Self> {
+        let (registry, whose) = (Some(registry), Some(whose));
+        Arc::new(Self { registry, pinned: Mutex::default(), unanswered: Arc::default(), whose })
     }
 
     /// `predict`, `predict_proba` and `explain`.
@@ -139,21 +146,29 @@ impl Models {
     }
 
     fn resolve(&self, text: &str, explained: bool) -> Result<PinnedModel> {
+        self.load(text, explained).map_err(|error| {
+            external(match &self.whose {
+                Some(whose) => {
+                    ScoreError::Remote { problem: format!("{whose}: {}", told(&error)), fault: error.fault() }
+                }
+                None => error,
+            })
+        })
+    }
+
+    fn load(&self, text: &str, explained: bool) -> Result<PinnedModel, ScoreError> {
         let (reference, digest) =
             text.split_once('#').map_or((text, None), |(text, digest)| (text, Some(digest)));
-        let registry = self.registry.as_ref().ok_or_else(|| {
-            external(ScoreError::plan(format!("{reference}: there is no registry here to load models from")))
-        })?;
+        let nowhere = || format!("{reference}: there is no registry here to load models from");
+        let registry = self.registry.as_ref().ok_or_else(|| ScoreError::plan(nowhere()))?;
         let model = if explained {
             PinnedModel::resolve_explained(registry, reference)
         } else {
             PinnedModel::resolve(registry, reference)
-        };
-        let model = model.map_err(external)?;
+        }?;
         if let Some(digest) = digest.filter(|digest| *digest != model.digest().to_string()) {
-            let problem =
-                format!("{model} has the digest {}, the query was planned with {digest}", model.digest());
-            return Err(external(ScoreError::plan(problem)));
+            let has = model.digest();
+            return Err(ScoreError::plan(format!("{model} has the digest {has}, planned was {digest}")));
         }
         Ok(model)
     }
@@ -161,17 +176,7 @@ impl Models {
     /// How many rows had no answer, and the first reasons.
     #[must_use]
     pub fn unanswered(&self) -> (u64, Vec<String>) {
-        (self.unanswered.load(Ordering::Relaxed), lock(&self.reasons).clone())
-    }
-
-    fn note(&self, reasons: impl IntoIterator<Item = String>) {
-        for reason in reasons {
-            self.unanswered.fetch_add(1, Ordering::Relaxed);
-            let mut known = lock(&self.reasons);
-            if known.len() < REASONS && !known.contains(&reason) {
-                known.push(reason);
-            }
-        }
+        self.unanswered.told()
     }
 }
 

@@ -2,13 +2,15 @@
 //! which the plan has; a [`Tally`] knows nothing but counts, so tallies of batches, parts and machines are merged, kept in
 //! journals and read back.
 //!
-//! Merged in the order of the input, sums of floating-point numbers do not depend on threads.
+//! Merged in the order of the input, sums of floating-point numbers do not depend on threads. They are kept with what rounding left over
+//! (Knuth's two-sum), at twice the precision, so neither do their last bits on where batches and parts are cut.
 
 mod cells;
 mod column;
 mod counter;
 mod gauge;
 mod sample;
+mod sum;
 
 use std::collections::BTreeMap;
 
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use counter::{Counted, Counter};
 pub(crate) use gauge::score_names;
 pub use gauge::{Gauge, Kind, Meter, log_cell_bounds};
+pub use sum::Sum;
 
 /// Kinds of reason that are told apart; later ones are counted together.
 const REASONS: usize = 200;
@@ -75,7 +78,7 @@ pub struct ColumnTally {
     /// Finite values.
     pub finite: u64,
     /// Their sum.
-    pub sum: f64,
+    pub sum: Sum,
     /// The least and the greatest of them.
     pub range: Option<(f64, f64)>,
     /// Values present, by the cells of the [`Meter`]; of features of long inputs one row in 32, drawn by its number, which counts
@@ -87,7 +90,7 @@ impl ColumnTally {
     /// The mean of the finite values.
     #[must_use]
     pub fn mean(&self) -> Option<f64> {
-        (self.finite > 0).then(|| self.sum / self.finite as f64)
+        (self.finite > 0).then(|| self.sum.value() / self.finite as f64)
     }
 
     fn merge(&mut self, other: &Self) {
@@ -98,8 +101,7 @@ impl ColumnTally {
         self.above += other.above;
         self.present += other.present;
         self.finite += other.finite;
-        // Infinity has no place in JSON, and the mean of such numbers says nothing.
-        self.sum = (self.sum + other.sum).clamp(-f64::MAX, f64::MAX);
+        self.sum.add(other.sum);
         self.range = match (self.range, other.range) {
             (Some((min, max)), Some((low, high))) => Some((min.min(low), max.max(high))),
             (mine, others) => mine.or(others),

@@ -38,8 +38,46 @@ fn the_last_executor_that_is_killed_ends_the_job() {
     cluster.executors[0].kill();
     let (code, told) = job.end();
     assert_eq!(code, 69, "{told}");
-    assert!(told.contains("executor"), "{told}");
+    let last = told.lines().last().expect("says why");
+    assert!(last.ends_with(": no executor is there to score"), "{told}");
     assert_eq!(cluster.names(), ["models", "rows"]);
+}
+
+#[test]
+fn a_scheduler_that_is_killed_ends_the_job_and_its_executors() {
+    let mut cluster = long(0);
+    let executor = cluster.begin_executor(&[]);
+    let job = cluster.begin(&LONG);
+    cluster.wait_for_parts("out.csv", 2);
+    cluster.end_scheduler();
+    let (code, told) = job.end();
+    assert_eq!(code, 69, "{told}");
+    assert!(
+        told.lines().last().is_some_and(|last| last.contains(": the scheduler does not answer")),
+        "{told}"
+    );
+    assert_eq!(cluster.names(), ["models", "rows"]);
+    let (code, told) = executor.end();
+    assert_eq!(code, 69, "{told}");
+    let told: Vec<&str> = told.lines().collect();
+    let [listens, silent, gone] = told[..] else { panic!("{told:#?}") };
+    assert!(listens.starts_with("serve-cluster: the executor listens on 127.0.0.1:"), "{listens}");
+    assert!(silent.ends_with(" does not answer") && gone.ends_with(" is gone"), "{told:#?}");
+}
+
+#[test]
+fn an_executor_without_a_scheduler_ends() {
+    let mut cluster = Cluster::start(0);
+    cluster.end_scheduler();
+    let (code, told) = cluster.begin_executor(&["--patience", "3"]).end();
+    assert_eq!(code, 69, "{told}");
+    let told: Vec<&str> = told.lines().collect();
+    let [waits, ends] = told[..] else { panic!("{told:#?}") };
+    assert!(
+        waits.contains("the scheduler does not answer") && waits.ends_with("waits for it up to 3 s"),
+        "{waits}"
+    );
+    assert!(ends.ends_with("; waited 3 s"), "{ends}");
 }
 
 #[test]
@@ -68,6 +106,10 @@ fn an_interrupt_cancels_the_job() {
     job.interrupt();
     let (code, told) = job.end();
     assert_eq!(code, 75, "{told}");
+    let last = told.lines().last().expect("says how far it was");
+    let rows = last.strip_prefix("serve-cluster: interrupted after ").and_then(|rest| rest.split_once(' '));
+    let rows: u64 = rows.expect("the rows").0.parse().expect("a number");
+    assert!((5_000..200_000).contains(&rows), "{told}");
     assert_eq!(cluster.names(), ["models", "rows"]);
     // The executor has nothing else to do: a small job goes through at once.
     write_csv(&cluster.path("few"), 1, 10);

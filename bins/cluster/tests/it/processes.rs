@@ -21,6 +21,8 @@ pub(crate) struct Cluster {
     address: String,
     scheduler: Option<Process>,
     pub(crate) executors: Vec<Process>,
+    /// What all of them have in their environment.
+    environment: Vec<(&'static str, String)>,
 }
 
 /// A process that is killed when nobody wants it any more.
@@ -61,9 +63,10 @@ pub(crate) fn registry(folder: &Path, intercept: f64) {
         .expect("publishes");
 }
 
-fn program(folder: &Path) -> Command {
+fn program(folder: &Path, environment: &[(&'static str, String)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_serve-cluster"));
     command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     command
 }
 
@@ -76,9 +79,16 @@ fn ports() -> [u16; 2] {
 impl Cluster {
     /// A scheduler with so many executors over a registry with `direction@v1`.
     pub(crate) fn start(executors: usize) -> Self {
+        let mut cluster = Self::start_with(Vec::new());
+        (0..executors).for_each(|_| cluster.add("models"));
+        cluster
+    }
+
+    /// The same without executors, in an environment.
+    pub(crate) fn start_with(environment: Vec<(&'static str, String)>) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         registry(&folder.path().join("models"), 0.0);
-        let mut scheduler = program(folder.path())
+        let mut scheduler = program(folder.path(), &environment)
             .args(["scheduler", "--port", "0", "--executor-timeout", "3", "--no-executors-grace", "3"])
             .spawn()
             .expect("starts");
@@ -87,22 +97,31 @@ impl Cluster {
         let address = line.rsplit_once(' ').expect("ends in the address").1.to_owned();
         std::thread::spawn(move || lines.for_each(drop));
         let scheduler = Some(Process(scheduler));
-        let mut cluster = Self { folder, address, scheduler, executors: Vec::new() };
-        (0..executors).for_each(|_| cluster.add("models"));
-        cluster
+        Self { folder, address, scheduler, executors: Vec::new(), environment }
     }
 
     /// One more executor, with its own view of the registry.
     pub(crate) fn add(&mut self, registry: &str) {
-        let [port, control_port] = ports().map(|port| port.to_string());
-        let mut executor = program(self.folder.path())
-            .args(["executor", "--scheduler", &self.address, "--registry", registry, "--threads", "1"])
-            .args(["--port", &port, "--control-port", &control_port])
-            .spawn()
-            .expect("starts");
+        let mut executor = self.executor(registry, &[]);
         let lines = BufReader::new(executor.stderr.take().expect("is piped")).lines();
         std::thread::spawn(move || lines.for_each(drop));
         self.executors.push(Process(executor));
+    }
+
+    /// An executor that nobody listens to.
+    fn executor(&self, registry: &str, arguments: &[&str]) -> Child {
+        let [port, control_port] = ports().map(|port| port.to_string());
+        program(self.folder.path(), &self.environment)
+            .args(["executor", "--scheduler", &self.address, "--registry", registry, "--threads", "1"])
+            .args(["--port", &port, "--control-port", &control_port])
+            .args(arguments)
+            .spawn()
+            .expect("starts")
+    }
+
+    /// An executor whose end is waited for.
+    pub(crate) fn begin_executor(&self, arguments: &[&str]) -> Process {
+        Process(self.executor("models", arguments))
     }
 
     pub(crate) fn end_scheduler(&mut self) {
@@ -116,8 +135,8 @@ impl Cluster {
     /// Begins a job in the cluster.
     pub(crate) fn begin(&self, arguments: &[&str]) -> Process {
         let url = format!("df://{}", self.address);
-        let mut command = program(self.folder.path());
-        command.args(["score", "--cluster", &url, "--registry", "models"]).args(arguments);
+        let mut command = program(self.folder.path(), &self.environment);
+        command.env("SERVE_REGISTRY", "models").args(["score", "--cluster", &url]).args(arguments);
         Process(command.spawn().expect("starts"))
     }
 
@@ -131,7 +150,8 @@ impl Cluster {
         let score = Path::new(env!("CARGO_BIN_EXE_serve-cluster")).with_file_name("serve-score");
         let output = Command::new(score)
             .current_dir(self.folder.path())
-            .args(["--registry", "models"])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .env("SERVE_REGISTRY", "models")
             .args(arguments)
             .output()
             .expect("serve-score is built beside serve-cluster");

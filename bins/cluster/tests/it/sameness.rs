@@ -10,7 +10,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::processes::{Cluster, registry, write_csv};
 
-fn write_parquet(path: &Path, first: i64, rows: i64) {
+pub(crate) fn write_parquet(path: &Path, first: i64, rows: i64) {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + rows));
     let number = |id: i64, by: i64| (id % by) as f64 / 7.0 - 9.0;
     let a: ArrayRef =
@@ -26,7 +26,7 @@ fn write_parquet(path: &Path, first: i64, rows: i64) {
 }
 
 /// All rows of a file.
-fn read_parquet(path: &Path) -> Vec<RecordBatch> {
+pub(crate) fn read_parquet(path: &Path) -> Vec<RecordBatch> {
     let file = fs::File::open(path).expect("opens");
     let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("is Parquet").with_batch_size(1 << 20);
     reader.build().expect("begins").map(|batch| batch.expect("reads")).collect()
@@ -82,8 +82,11 @@ fn jobs_and_queries_answer_as_on_one_machine() {
         ),
     ] {
         let query = |output| vec!["--sql", sql, "--input", input, "--output", output, "--overwrite"];
-        check(query("cluster.parquet"));
-        cluster.alone(&query("alone.parquet"));
+        let told = check(query("cluster.parquet"));
+        let alone = cluster.alone(&query("alone.parquet"));
+        let alone = String::from_utf8_lossy(&alone.stderr).into_owned();
+        assert_eq!(unanswered(&told), unanswered(&alone), "{sql}");
+        assert!(unanswered(&told).contains(" without an answer"), "{told}");
         assert_eq!(
             read_parquet(&cluster.path("cluster.parquet")),
             read_parquet(&cluster.path("alone.parquet")),
@@ -111,13 +114,95 @@ fn an_executor_refuses_a_version_that_is_not_the_one_that_was_planned_with() {
     ] {
         let (code, told) = cluster.run(&arguments);
         assert_eq!(code, 65, "{told}");
-        assert!(told.contains("direction@v1 has the digest"), "{told}");
+        assert!(
+            told.starts_with("serve-cluster: the registry (other) of the executor at 127.0.0.1:"),
+            "{told}"
+        );
+        assert!(told.contains(": direction@v1 has the digest"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
     }
     cluster.executors[0].kill();
     fs::create_dir(cluster.path("empty")).expect("a folder");
     cluster.add("empty");
     let (code, told) = cluster.run(&["--model", "direction", "--input", "rows", "--output", "out.csv"]);
     assert_eq!(code, 66, "{told}");
-    assert!(told.contains("direction"), "{told}");
+    assert!(told.starts_with("serve-cluster: the registry (empty) of the executor at "), "{told}");
+    assert!(told.contains("direction") && told.lines().count() == 1, "{told}");
     assert_eq!(cluster.names(), ["empty", "models", "other", "rows"]);
+}
+
+#[test]
+fn what_the_engine_refuses_is_told_as_on_one_machine() {
+    let cluster = Cluster::start(1);
+    write_csv(&cluster.path("rows"), 1, 10);
+    let cast = "SELECT CAST(a AS DOUBLE) AS x, predict('direction', *) AS p FROM input";
+    let (code, told) = cluster.run(&["--sql", cast, "--input", "rows", "--output", "out.csv"]);
+    assert_eq!(code, 65, "{told}");
+    let expected =
+        "serve-cluster: Arrow error: Cast error: Cannot cast string 'x' to value of Float64 type\n";
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn what_only_one_machine_can_do_is_refused() {
+    let mut cluster = Cluster::start(0);
+    cluster.end_scheduler();
+    let query = ["--sql", "SELECT predict('direction', *) AS p FROM input"];
+    for (arguments, expected) in [
+        (&[&query[..], &["--input", "-", "--output", "out.csv"]].concat()[..], "--input -: "),
+        (&["--model", "direction", "--input", "-", "--output", "out.csv"], "--input -: "),
+        (&["--model", "direction", "--input", "rows", "--output", "-"], "--output -: "),
+        (&["--model", "direction", "--input", "rows", "--output", "s3://a/b.csv"], "--output s3://…: "),
+        (&["--model", "direction", "--input", "rows", "--output", "out.csv", "--resume"], "--resume is "),
+    ] {
+        let (code, told) = cluster.run(arguments);
+        assert_eq!(code, 2, "{told}");
+        assert!(told.starts_with(&format!("serve-cluster: {expected}")), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
+}
+
+#[test]
+fn reports_are_those_of_one_machine() {
+    let cluster = Cluster::start(2);
+    fs::create_dir(cluster.path("rows")).expect("a folder");
+    write_parquet(&cluster.path("rows/a.parquet"), 0, 30_011);
+    write_parquet(&cluster.path("rows/b.parquet"), 30_011, 20_000);
+    let report = |name: &str, arguments: &dyn Fn(&[&str])| {
+        let [output, report] = [format!("{name}/"), format!("{name}.json")];
+        // Shares and parts are cut in other places.
+        let part_rows = if name == "alone" { "50000" } else { "7001" };
+        arguments(&[
+            "--model",
+            "direction",
+            "--input",
+            "rows",
+            "--output",
+            &output,
+            "--report",
+            &report,
+            "--part-rows",
+            part_rows,
+        ]);
+        let text = fs::read_to_string(cluster.path(&report)).expect("is written");
+        serde_json::from_str::<serde_json::Value>(&text).expect("is JSON")
+    };
+    let alone = report("alone", &|arguments| drop(cluster.alone(arguments)));
+    let ours = report("cluster", &|arguments| {
+        let (code, told) = cluster.run(arguments);
+        assert_eq!(code, 0, "{told}");
+        assert!(told.lines().all(|line| line.starts_with("serve-cluster: ")), "{told}");
+    });
+    for key in ["model", "input", "rows", "labels", "scores", "features"] {
+        assert!(!alone[key].is_null() && alone[key] == ours[key], "{key}: {} and {}", alone[key], ours[key]);
+    }
+    assert!(ours["speed"].get("threads").is_none() && alone["speed"]["threads"].is_number());
+}
+
+/// What was told of rows without an answer, without the program and the time.
+fn unanswered(told: &str) -> String {
+    let lines = told.lines().filter_map(|line| line.split_once(": ")).map(|(_, line)| line);
+    let mut lines: Vec<_> = lines.map(|line| line.split(" in ").next().unwrap_or(line)).collect();
+    lines.sort_unstable();
+    lines.join("\n")
 }

@@ -66,10 +66,13 @@ impl Job {
         };
         let count = spread.shares();
         let done = run(spread).and_then(|finished| {
+            let (mut rows, mut rejected) = (0, 0);
             for part in in_order(finished, count)? {
-                progress.count(part.read, part.rejected);
+                (rows, rejected) = (rows + part.read, rejected + part.rejected);
                 parts.note(part)?;
             }
+            // What was told on the way need not have been all.
+            progress.stand(rows, rejected);
             progress.check(options.max_rejects, true)
         });
         if let Err(error) = done {

@@ -210,11 +210,22 @@ pub(super) fn list(store: Arc<dyn ObjectStore>, bucket: &str, prefix: &str) -> i
 }
 
 impl Object {
-    /// An object of a known length.
-    pub(super) fn at(store: Arc<dyn ObjectStore>, bucket: &str, key: &str, bytes: u64) -> io::Result<Self> {
+    /// An object of a known length and stamp. What is changed since is not read, where the stamp is a tag.
+    pub(super) fn at(
+        store: Arc<dyn ObjectStore>,
+        bucket: &str,
+        key: &str,
+        bytes: u64,
+        stamp: Option<&str>,
+    ) -> io::Result<Self> {
         let path = Path::parse(key).map_err(io::Error::other)?;
         let (bucket, trouble) = (bucket.into(), Arc::default());
-        Ok(Self { store, bucket, path, bytes, tag: None, modified: String::new(), trouble })
+        // Tags are in quotes, times are not.
+        let (tag, modified) = match stamp.map(str::to_owned) {
+            Some(tag) if tag.ends_with('"') => (Some(tag), String::new()),
+            modified => (None, modified.unwrap_or_default()),
+        };
+        Ok(Self { store, bucket, path, bytes, tag, modified, trouble })
     }
 
     pub(super) fn name(&self) -> String {

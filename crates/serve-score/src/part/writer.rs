@@ -138,6 +138,12 @@ impl PartWriter {
         self.part.read
     }
 
+    /// How many of them were rejected.
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.part.rejected
+    }
+
     /// Writes what became of a batch.
     ///
     /// # Errors

@@ -152,7 +152,7 @@ impl ReplayReport {
                 seconds,
                 rows: rows.read,
                 rows_per_second: rows.read as f64 / seconds.max(1e-9),
-                threads: asked.options.threads,
+                threads: Some(asked.options.threads),
             },
         }
     }
@@ -302,9 +302,9 @@ impl ReplayReport {
             (
                 "speed",
                 format!(
-                    "{} rows per second, {} threads",
+                    "{} rows per second, {}",
                     count(self.speed.rows_per_second as u64),
-                    self.speed.threads
+                    self.speed.place()
                 ),
             ),
         ]);

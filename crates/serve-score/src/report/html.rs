@@ -32,7 +32,7 @@ fn tiles(report: &Report) -> Vec<(&'static str, String, String)> {
         (
             "rows per second",
             count(report.speed.rows_per_second as u64),
-            format!("{:.1} s, {} threads", report.speed.seconds, report.speed.threads),
+            format!("{:.1} s, {}", report.speed.seconds, report.speed.place()),
         ),
     ];
     let drifted =

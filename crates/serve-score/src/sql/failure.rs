@@ -102,14 +102,20 @@ impl fmt::Display for Told {
 /// Between marks, as it goes to other processes.
 impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{BEGIN}{:?}: {}", self.0.fault(), self.0)?;
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            write!(f, ": {error}")?;
-            cause = error.source();
-        }
-        f.write_str(END)
+        write!(f, "{BEGIN}{:?}: {}{END}", self.0.fault(), told(&self.0))
     }
+}
+
+/// An error with its causes.
+pub(super) fn told(error: &ScoreError) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 impl Error for Told {
@@ -121,12 +127,50 @@ impl Error for Told {
 const BEGIN: &str = "⟦serve-score ";
 const END: &str = "⟧";
 
+/// An error that another process is to tell: what the engine says comes out there as on one machine, and not as it looks inside. What tells
+/// a cluster to try again stays what it is.
+#[must_use]
+pub fn for_others(error: DataFusionError) -> DataFusionError {
+    match error.find_root() {
+        DataFusionError::ArrowError(cause, _)
+            if matches!(**cause, ArrowError::IoError(..) | ArrowError::ExternalError(_)) =>
+        {
+            error
+        }
+        DataFusionError::ArrowError(..)
+        | DataFusionError::ParquetError(_)
+        | DataFusionError::Plan(_)
+        | DataFusionError::Execution(_)
+        | DataFusionError::Internal(_)
+        | DataFusionError::NotImplemented(_)
+        | DataFusionError::SchemaError(..)
+        | DataFusionError::ResourcesExhausted(_) => super::external(failure(error)),
+        _ => error,
+    }
+}
+
+/// What stands between marks in a text: the fault, and our words.
+fn marked(text: &str) -> Option<(&str, String)> {
+    let (told, _) = text.split_once(BEGIN)?.1.split_once(END)?;
+    let (fault, problem) = told.split_once(": ")?;
+    // Each wrapping that shows a text within a text has escaped it.
+    let mut problem = problem.to_owned();
+    while problem.contains("\\\"") {
+        problem = problem.replace("\\\"", "\"").replace("\\\\", "\\");
+    }
+    Some((fault, problem))
+}
+
+/// What a text says for people: our own words where it has some.
+#[must_use]
+pub fn unmarked(text: &str) -> String {
+    marked(text).map_or_else(|| text.to_owned(), |(_, problem)| problem)
+}
+
 /// What another process failed with, by the text that came of it: our own words where it has some.
 #[must_use]
 pub fn remote(text: &str) -> ScoreError {
-    let ours = text.split_once(BEGIN).and_then(|(_, rest)| rest.split_once(END));
-    let ours = ours.and_then(|(told, _)| told.split_once(": "));
-    let Some((fault, problem)) = ours else {
+    let Some((fault, problem)) = marked(text) else {
         if GONE.iter().any(|gone| text.contains(gone)) {
             let problem = format!("the cluster's scheduler or its executors are gone: {text}");
             return ScoreError::Remote { problem, fault: Fault::Unavailable };
@@ -142,11 +186,6 @@ pub fn remote(text: &str) -> ScoreError {
         Fault::Software,
     ];
     let fault = faults.into_iter().find(|known| format!("{known:?}") == fault).unwrap_or(Fault::Data);
-    // Each wrapping that shows a text within a text has escaped it.
-    let mut problem = problem.to_owned();
-    while problem.contains("\\\"") {
-        problem = problem.replace("\\\"", "\"").replace("\\\\", "\\");
-    }
     ScoreError::Remote { problem, fault }
 }
 
@@ -175,6 +214,17 @@ mod tests {
         let error = failure(DataFusionError::ArrowError(Box::new(wrapped), None));
         assert!(matches!(error, ScoreError::Interrupted { rows: 3 }), "{error:?}");
         assert_eq!(failure(DataFusionError::Plan("no column x".to_owned())).to_string(), "no column x");
+    }
+
+    #[test]
+    fn what_the_engine_says_comes_out_of_texts_as_on_one_machine() {
+        let cast = || DataFusionError::from(ArrowError::CastError("Cannot cast string 'x'".to_owned()));
+        let here = failure(cast()).to_string();
+        let shared = DataFusionError::Shared(Arc::new(cast()));
+        let text = format!("Job x failed: {:?}", format!("{:?}", for_others(shared)));
+        assert_eq!(remote(&text).to_string(), here);
+        let again = DataFusionError::IoError(std::io::Error::other("reset"));
+        assert!(matches!(for_others(again), DataFusionError::IoError(_)));
     }
 
     #[test]

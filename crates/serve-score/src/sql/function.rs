@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
 };
 
 use super::answering::{Answering, Answers};
+use super::unanswered::Unanswered;
 use super::{Models, external};
 use crate::convert;
 use crate::model::PinnedModel;
@@ -48,18 +49,31 @@ pub(super) struct ModelFunction {
     /// What it answers, once it is planned and its first argument is a pinned model.
     answers: Option<Answers>,
     signature: Signature,
+    /// Where rows without an answer are counted.
+    unanswered: Arc<Unanswered>,
 }
 
 impl ModelFunction {
     pub(super) fn new(kind: Kind, models: Arc<Models>) -> Self {
         // What it answers depends on its first argument and nothing else that changes.
-        Self { kind, models, answers: None, signature: Signature::variadic_any(Volatility::Immutable) }
+        let signature = Signature::variadic_any(Volatility::Immutable);
+        let unanswered = Arc::clone(&models.unanswered);
+        Self { kind, models, answers: None, signature, unanswered }
     }
 
     /// A function that was planned, with what it answers.
     pub(super) fn planned(&self, answers: Answers) -> Self {
         let (kind, models, signature) = (self.kind, Arc::clone(&self.models), self.signature.clone());
-        Self { kind, models, answers: Some(answers), signature }
+        Self { kind, models, answers: Some(answers), signature, unanswered: Arc::clone(&self.unanswered) }
+    }
+
+    /// The same for a part of a query, which counts for itself.
+    pub(super) fn counting_alone(self) -> Self {
+        Self { unanswered: Arc::default(), ..self }
+    }
+
+    pub(super) fn unanswered(&self) -> &Unanswered {
+        &self.unanswered
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -140,7 +154,7 @@ impl ScalarUDFImpl for ModelFunction {
         let types = columns.iter().map(|column| Some(column.data_type().clone()));
         check_types(&model, types)?;
         let (answers, reasons) = Answering::new(self.kind, model).answer(&columns).map_err(external)?;
-        self.models.note(reasons);
+        self.unanswered.note(reasons);
         Ok(ColumnarValue::Array(answers))
     }
 }

@@ -1,8 +1,8 @@
-//! Rows of text and of Arrow as DataFusion reads them: a partition is some of the files, read as in a plain job by a thread that may
-//! block. A scan is told as JSON, so that another process can run a part of it.
+//! The tables and plans of ours: of files that DataFusion does not read, and of the shares of a plain job, so that what distributes queries
+//! distributes jobs too. What they do is told as JSON, so that another process can do a part of it.
 
-use std::fmt::{self, Write as _};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
@@ -10,8 +10,8 @@ use arrow_array::{RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{DataFusionError, Result};
 use datafusion::datasource::TableType;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -26,114 +26,74 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc::Sender;
 
 use super::external;
+use super::rows::Rows;
+use super::shares::{Shares, row};
 use crate::error::ScoreError;
-use crate::format::Format;
-use crate::location::InputFile;
-use crate::reject::Reject;
-use crate::source::{Binding, Source};
 
-/// Batches that wait between the reader and the query.
+/// Batches that wait between who makes them and the query.
 const WAITING: usize = 4;
-/// Most partitions of a scan; more files share them.
-const PARTITIONS: usize = 64;
 
-/// Files that are not Parquet, with the columns of a table.
-#[derive(Debug)]
-pub(super) struct Rows {
-    pub(super) schema: SchemaRef,
-    pub(super) files: Vec<InputFile>,
-    pub(super) format: Format,
-    /// What was opened and cannot be again.
-    pipe: Mutex<Option<Source>>,
+/// What is done for a partition, on a thread that may block.
+#[derive(Debug, Clone)]
+pub(super) enum Work {
+    /// Its files are read, of which these columns are wanted; all, where it is none.
+    Rows { rows: Arc<Rows>, projection: Option<Vec<usize>> },
+    /// The share of its number is scored.
+    Shares(Arc<Shares>),
 }
 
-impl Rows {
-    pub(super) fn new(schema: SchemaRef, files: Vec<InputFile>, format: Format) -> Self {
-        Self { schema, files, format, pipe: Mutex::default() }
-    }
-
-    /// The rows of a source that was opened to plan.
-    pub(super) fn of(source: Source, schema: SchemaRef) -> Self {
-        let rows = Self::new(schema, source.files().to_vec(), source.format());
-        let piped = rows.files.iter().any(InputFile::is_pipe);
-        Self { pipe: Mutex::new(piped.then_some(source)), ..rows }
+impl Work {
+    fn schema(&self) -> Result<SchemaRef> {
+        Ok(match self {
+            Self::Rows { rows, projection: Some(projection) } => Arc::new(rows.schema.project(projection)?),
+            Self::Rows { rows, projection: None } => Arc::clone(&rows.schema),
+            Self::Shares(_) => row(),
+        })
     }
 
     fn partitions(&self) -> usize {
-        self.files.len().clamp(1, PARTITIONS)
+        match self {
+            Self::Rows { rows, .. } => rows.partitions(),
+            Self::Shares(shares) => shares.spread.shares(),
+        }
     }
 
-    fn open(&self, partition: usize) -> Result<Source, ScoreError> {
-        if partition >= self.partitions() {
-            return Err(ScoreError::software(format!("the table has no partition {partition}")));
-        }
-        if self.files.iter().any(InputFile::is_pipe) {
-            let opened = self.pipe.lock().unwrap_or_else(PoisonError::into_inner).take();
-            let twice = "the query reads standard input twice, which can be read once";
-            return opened.ok_or_else(|| ScoreError::plan(twice));
-        }
-        let (of, count) = (self.partitions(), self.files.len());
-        let files = self.files[partition * count / of..(partition + 1) * count / of].to_vec();
-        Source::open(files, Some(self.format))
-    }
-
-    /// Hands the rows of a partition to `take`, until it wants no more.
-    fn read(&self, partition: usize, mut take: impl FnMut(RecordBatch) -> bool) -> Result<()> {
-        let source = self.open(partition).map_err(external)?;
-        let names: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
-        let files = source.files().to_vec();
-        let opened = source.files().iter().zip(source.headers());
-        let bindings = opened.map(|(file, header)| {
-            let changed = |_| ScoreError::plan(format!("{}: it was changed meanwhile", file.name()));
-            Binding::new(&names, &header.schema, file.partition()).map_err(changed)
-        });
-        let bindings = bindings.collect::<Result<Vec<_>, _>>().map_err(external)?;
-        let mut pieces = source.read(bindings, Arc::default());
-        while let Some(mut piece) = pieces.next_piece().map_err(external)? {
-            while let Some(batch) = piece.next_batch().map_err(external)? {
-                if let Some(broken) = batch.broken.first() {
-                    return Err(external(broken_row(broken, &files)));
-                }
-                let columns = batch.columns.iter().zip(self.schema.fields()).map(|(column, field)| {
-                    let column = match self.format {
-                        Format::Csv => crate::convert::missing_as_null(column),
-                        _ => Arc::clone(column),
-                    };
-                    arrow_cast::cast(&column, field.data_type())
-                });
-                let columns = columns.collect::<Result<Vec<_>, _>>().map_err(DataFusionError::from)?;
-                if !take(RecordBatch::try_new(Arc::clone(&self.schema), columns)?) {
-                    return Ok(());
-                }
+    fn run(&self, partition: usize, sender: &Sender<Result<RecordBatch>>) -> Result<()> {
+        match self {
+            Self::Rows { rows, projection } => rows.read(partition, |batch| {
+                let batch = match projection {
+                    Some(projection) => batch.project(projection).map_err(Into::into),
+                    None => Ok(batch),
+                };
+                sender.blocking_send(batch).is_ok()
+            }),
+            Self::Shares(shares) => {
+                // Nobody wants the part of a job that was cancelled.
+                let batch = shares.score(partition, &|| sender.is_closed())?;
+                let _wanted = sender.blocking_send(Ok(batch));
+                Ok(())
             }
         }
-        Ok(())
     }
 }
 
-/// A query cannot leave a row out without a word, and has no place for rejects.
-fn broken_row(Reject { row, column, reason, .. }: &Reject, files: &[InputFile]) -> ScoreError {
-    let place = match files {
-        [first, _, ..] => format!("{} and the files behind it", first.name()),
-        [file] => file.name(),
-        [] => String::new(),
-    };
-    let mut problem = format!("row {row} of {place} is broken: ");
-    if !column.is_empty() {
-        let _ = write!(problem, "column {column:?}: ");
-    }
-    problem.push_str(reason);
-    ScoreError::Query { problem }
-}
-
-/// The table.
+/// A table.
 #[derive(Debug)]
-pub(super) struct RowsTable(pub(super) Arc<Rows>);
+pub(super) struct Table {
+    pub(super) work: Work,
+    schema: SchemaRef,
+}
+
+impl Table {
+    pub(super) fn new(work: Work) -> Result<Self> {
+        Ok(Self { schema: work.schema()?, work })
+    }
+}
 
 #[async_trait]
-impl TableProvider for RowsTable {
+impl TableProvider for Table {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.0.schema)
+        Arc::clone(&self.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -147,38 +107,33 @@ impl TableProvider for RowsTable {
         _: &[Expr],
         _: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let numbers = numbers(self.0.partitions())?;
-        Ok(Arc::new(RowsScan::new(Arc::clone(&self.0), projection.cloned(), numbers)?))
+        let mut work = self.work.clone();
+        if let Work::Rows { projection: wanted, .. } = &mut work {
+            *wanted = projection.cloned();
+        }
+        let numbers = numbers(work.partitions())?;
+        Ok(Arc::new(Scan::new(work, numbers)?))
     }
 }
 
-/// Reads the table.
+/// Reads a table.
 #[derive(Debug)]
-pub(super) struct RowsScan {
-    pub(super) rows: Arc<Rows>,
-    pub(super) projection: Option<Vec<usize>>,
+pub(super) struct Scan {
+    pub(super) work: Work,
     numbers: Arc<dyn ExecutionPlan>,
     properties: Arc<PlanProperties>,
 }
 
-impl RowsScan {
+impl Scan {
     /// Reads the partitions whose numbers it is given.
-    pub(super) fn new(
-        rows: Arc<Rows>,
-        projection: Option<Vec<usize>>,
-        numbers: Arc<dyn ExecutionPlan>,
-    ) -> Result<Self> {
-        let schema: SchemaRef = match &projection {
-            Some(projection) => Arc::new(rows.schema.project(projection)?),
-            None => Arc::clone(&rows.schema),
-        };
-        let properties = properties(schema, &numbers);
-        Ok(Self { rows, projection, numbers, properties })
+    pub(super) fn new(work: Work, numbers: Arc<dyn ExecutionPlan>) -> Result<Self> {
+        let properties = properties(work.schema()?, &numbers);
+        Ok(Self { work, numbers, properties })
     }
 }
 
 /// Of what is read once, in no order.
-pub(super) fn properties(schema: Arc<Schema>, numbers: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
+fn properties(schema: SchemaRef, numbers: &Arc<dyn ExecutionPlan>) -> Arc<PlanProperties> {
     Arc::new(PlanProperties::new(
         EquivalenceProperties::new(schema),
         Partitioning::UnknownPartitioning(numbers.output_partitioning().partition_count()),
@@ -189,7 +144,7 @@ pub(super) fn properties(schema: Arc<Schema>, numbers: &Arc<dyn ExecutionPlan>) 
 
 /// What our scans are told their partitions by: a partition for each, with its number as its one row. A cluster gives a task some of a
 /// leaf's partitions, and can do so only with leaves that it knows; a scan of ours that was the leaf would be read whole by each.
-pub(super) fn numbers(partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
+fn numbers(partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
     let schema = Arc::new(Schema::new(vec![Field::new("number", DataType::UInt64, false)]));
     let number = |number: usize| {
         let column = Arc::new(UInt64Array::from(vec![number as u64]));
@@ -199,22 +154,19 @@ pub(super) fn numbers(partitions: usize) -> Result<Arc<dyn ExecutionPlan>> {
     Ok(MemorySourceConfig::try_new_exec(&partitions, schema, None)?)
 }
 
-/// Does some work, on a thread that may block, for each number of a partition; it hands out batches through the sender.
-pub(super) fn for_each_number<W>(
+/// Does the work for each number, and hands out what comes of it.
+fn for_each_number(
     mut numbers: SendableRecordBatchStream,
     schema: SchemaRef,
-    work: W,
-) -> SendableRecordBatchStream
-where
-    W: Fn(usize, &Sender<Result<RecordBatch>>) -> Result<()> + Send + Sync + 'static,
-{
+    work: Work,
+) -> SendableRecordBatchStream {
     let mut builder = RecordBatchReceiverStreamBuilder::new(schema, WAITING);
-    let (sender, work) = (builder.tx(), Arc::new(work));
+    let sender = builder.tx();
     builder.spawn(async move {
         while let Some(batch) = numbers.next().await {
             for &number in batch?.column(0).as_primitive::<UInt64Type>().values() {
-                let (sender, work) = (sender.clone(), Arc::clone(&work));
-                let done = tokio::task::spawn_blocking(move || work(number as usize, &sender)).await;
+                let (sender, work) = (sender.clone(), work.clone());
+                let done = tokio::task::spawn_blocking(move || work.run(number as usize, &sender)).await;
                 done.map_err(|error| external(ScoreError::software(error)))??;
             }
         }
@@ -223,15 +175,18 @@ where
     builder.build()
 }
 
-impl DisplayAs for RowsScan {
+impl DisplayAs for Scan {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RowsScan: {} file(s), {}", self.rows.files.len(), self.rows.format)
+        match &self.work {
+            Work::Rows { rows, .. } => write!(f, "Scan: {} file(s), {}", rows.files.len(), rows.format),
+            Work::Shares(shares) => write!(f, "Scan: {} share(s)", shares.spread.shares()),
+        }
     }
 }
 
-impl ExecutionPlan for RowsScan {
+impl ExecutionPlan for Scan {
     fn name(&self) -> &'static str {
-        "RowsScan"
+        "Scan"
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
@@ -258,20 +213,11 @@ impl ExecutionPlan for RowsScan {
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let numbers = children.pop().unwrap_or_else(|| Arc::clone(&self.numbers));
-        Ok(Arc::new(Self::new(Arc::clone(&self.rows), self.projection.clone(), numbers)?))
+        Ok(Arc::new(Self::new(self.work.clone(), numbers)?))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let numbers = self.numbers.execute(partition, context)?;
-        let (rows, projection) = (Arc::clone(&self.rows), self.projection.clone());
-        Ok(for_each_number(numbers, self.schema(), move |number, sender| {
-            rows.read(number, |batch| {
-                let batch = match &projection {
-                    Some(projection) => batch.project(projection).map_err(DataFusionError::from),
-                    None => Ok(batch),
-                };
-                sender.blocking_send(batch).is_ok()
-            })
-        }))
+        Ok(for_each_number(numbers, self.schema(), self.work.clone()))
     }
 }

@@ -8,7 +8,8 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::Result;
 use datafusion::prelude::SessionContext;
 
-use super::scan::{Rows, RowsTable};
+use super::rows::Rows;
+use super::scan::{Table, Work};
 use super::{external, parquet};
 use crate::error::ScoreError;
 use crate::format::Format;
@@ -24,7 +25,7 @@ pub async fn register_input(session: &SessionContext, name: &str, source: Source
     if source.format() == Format::Parquet {
         return parquet::register(session, name, &source, &schema).await;
     }
-    let table = RowsTable(Arc::new(Rows::of(source, schema)));
+    let table = Table::new(Work::Rows { rows: Arc::new(Rows::of(source, schema)), projection: None })?;
     session.register_table(name, Arc::new(table)).map(drop)
 }
 

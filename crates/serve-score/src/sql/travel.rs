@@ -15,12 +15,13 @@ use serde::{Deserialize, Serialize};
 
 use super::answering::Answers;
 use super::function::{Kind, ModelFunction};
-use super::scan::{Rows, RowsScan, RowsTable};
-use super::shares::{Shares, SharesScan, SharesTable};
+use super::rows::Rows;
+use super::scan::{Scan, Table, Work};
+use super::shares::Shares;
 use super::{Models, external};
 use crate::error::ScoreError;
 use crate::format::Format;
-use crate::location::Located;
+use crate::location::{InputFile, Located};
 use crate::spread::Spread;
 
 /// A function.
@@ -30,21 +31,12 @@ struct Function {
     answers: Option<Answers>,
 }
 
-/// A table, or what reads it.
+/// What a table or a plan of ours does.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Travelling {
-    Rows(Scan),
+    Rows { schema: String, files: Vec<Located>, format: Format, projection: Option<Vec<usize>> },
     Shares { spread: Spread, output: String },
-}
-
-/// Files of rows.
-#[derive(Debug, Serialize, Deserialize)]
-struct Scan {
-    schema: String,
-    files: Vec<Located>,
-    format: Format,
-    projection: Option<Vec<usize>>,
 }
 
 /// One of our functions; none where it is another's.
@@ -64,7 +56,7 @@ pub fn decode_function(name: &str, bytes: &[u8], models: &Arc<Models>) -> Result
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
     let kind = kind.ok_or_else(|| plan_datafusion_err!("there is no function {name} over models"))?;
     let Function { answers } = read(bytes)?;
-    let function = ModelFunction::new(kind, Arc::clone(models));
+    let function = ModelFunction::new(kind, Arc::clone(models)).counting_alone();
     let function = match answers {
         Some(answers) => function.planned(answers),
         None => function,
@@ -77,11 +69,7 @@ pub fn decode_function(name: &str, bytes: &[u8], models: &Arc<Models>) -> Result
 /// # Errors
 /// When other machines cannot read it, as a pipe.
 pub fn encode_table(table: &dyn TableProvider) -> Result<Option<Vec<u8>>> {
-    if let Some(table) = table.downcast_ref::<RowsTable>() {
-        return written(&Travelling::Rows(scan(&table.0, None)?)).map(Some);
-    }
-    let Some(table) = table.downcast_ref::<SharesTable>() else { return Ok(None) };
-    written(&job(&table.0)).map(Some)
+    table.downcast_ref::<Table>().map(|table| encode(&table.work)).transpose()
 }
 
 /// What [`encode_table`] wrote.
@@ -89,10 +77,7 @@ pub fn encode_table(table: &dyn TableProvider) -> Result<Option<Vec<u8>>> {
 /// # Errors
 /// When it is no table of ours.
 pub fn decode_table(bytes: &[u8], models: &Arc<Models>) -> Result<Arc<dyn TableProvider>> {
-    Ok(match read(bytes)? {
-        Travelling::Rows(scan) => Arc::new(RowsTable(Arc::new(rows(&scan)?))),
-        Travelling::Shares { spread, output } => Arc::new(SharesTable(shares(spread, &output, models)?)),
-    })
+    Ok(Arc::new(Table::new(decode(bytes, models)?)?))
 }
 
 /// One of our plans; none where it is another's.
@@ -100,11 +85,7 @@ pub fn decode_table(bytes: &[u8], models: &Arc<Models>) -> Result<Arc<dyn TableP
 /// # Errors
 /// As [`encode_table`].
 pub fn encode_plan(plan: &dyn ExecutionPlan) -> Result<Option<Vec<u8>>> {
-    if let Some(plan) = plan.downcast_ref::<RowsScan>() {
-        return written(&Travelling::Rows(scan(&plan.rows, plan.projection.clone())?)).map(Some);
-    }
-    let Some(plan) = plan.downcast_ref::<SharesScan>() else { return Ok(None) };
-    written(&job(&plan.shares)).map(Some)
+    plan.downcast_ref::<Scan>().map(|plan| encode(&plan.work)).transpose()
 }
 
 /// What [`encode_plan`] wrote, over what gives it the numbers of its partitions.
@@ -119,39 +100,47 @@ pub fn decode_plan(
     let [numbers] = inputs else {
         return Err(plan_datafusion_err!("a plan of ours has one input, got {}", inputs.len()));
     };
-    let numbers = Arc::clone(numbers);
-    Ok(match read(bytes)? {
-        Travelling::Rows(scan) => Arc::new(RowsScan::new(Arc::new(rows(&scan)?), scan.projection, numbers)?),
-        Travelling::Shares { spread, output } => {
-            Arc::new(SharesScan::new(shares(spread, &output, models)?, numbers))
+    Ok(Arc::new(Scan::new(decode(bytes, models)?, Arc::clone(numbers))?))
+}
+
+/// The shares of a plain job as a table with a column `part`; reading a row of it scores a share, with a model of these.
+///
+/// # Errors
+/// Never, but for mistakes of ours.
+pub fn shares_table(
+    spread: Spread,
+    output: &SchemaRef,
+    models: &Arc<Models>,
+) -> Result<Arc<dyn TableProvider>> {
+    let (output, models) = (Arc::clone(output), Arc::clone(models));
+    Ok(Arc::new(Table::new(Work::Shares(Arc::new(Shares { spread, output, models })))?))
+}
+
+fn encode(work: &Work) -> Result<Vec<u8>> {
+    written(&match work {
+        Work::Rows { rows, projection } => {
+            let files =
+                rows.files.iter().map(InputFile::located).collect::<Result<_, _>>().map_err(external)?;
+            let (format, projection) = (rows.format, projection.clone());
+            Travelling::Rows { schema: schema_text(&rows.schema), files, format, projection }
+        }
+        Work::Shares(shares) => {
+            Travelling::Shares { spread: shares.spread.clone(), output: schema_text(&shares.output) }
         }
     })
 }
 
-/// The shares of a plain job as a table with a column `part`; reading a row of it scores a share, with a model of these.
-#[must_use]
-pub fn shares_table(spread: Spread, output: &SchemaRef, models: &Arc<Models>) -> Arc<dyn TableProvider> {
-    let (output, models) = (Arc::clone(output), Arc::clone(models));
-    Arc::new(SharesTable(Arc::new(Shares { spread, output, models })))
-}
-
-fn job(shares: &Shares) -> Travelling {
-    Travelling::Shares { spread: shares.spread.clone(), output: schema_text(&shares.output) }
-}
-
-fn shares(spread: Spread, output: &str, models: &Arc<Models>) -> Result<Arc<Shares>> {
-    Ok(Arc::new(Shares { spread, output: schema(output)?, models: Arc::clone(models) }))
-}
-
-fn scan(rows: &Rows, projection: Option<Vec<usize>>) -> Result<Scan> {
-    let files =
-        rows.files.iter().map(crate::InputFile::located).collect::<Result<_, _>>().map_err(external)?;
-    Ok(Scan { schema: schema_text(&rows.schema), files, format: rows.format, projection })
-}
-
-fn rows(scan: &Scan) -> Result<Rows> {
-    let files = scan.files.iter().map(Located::file).collect::<Result<_, _>>().map_err(external)?;
-    Ok(Rows::new(schema(&scan.schema)?, files, scan.format))
+fn decode(bytes: &[u8], models: &Arc<Models>) -> Result<Work> {
+    Ok(match read(bytes)? {
+        Travelling::Rows { schema: text, files, format, projection } => {
+            let files = files.iter().map(Located::file).collect::<Result<_, _>>().map_err(external)?;
+            Work::Rows { rows: Arc::new(Rows::new(schema(&text)?, files, format)), projection }
+        }
+        Travelling::Shares { spread, output } => {
+            let (output, models) = (schema(&output)?, Arc::clone(models));
+            Work::Shares(Arc::new(Shares { spread, output, models }))
+        }
+    })
 }
 
 /// As Arrow's IPC has it, in base64.

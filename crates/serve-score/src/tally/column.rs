@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::gauge::{Kind, Meter, UNIT_CELLS};
 use super::sample::Sample;
-use super::{ColumnTally, Counts, cells};
+use super::sum::two_sum;
+use super::{ColumnTally, Counts, Sum, cells};
 
 /// Places for edges: one for each of 256 quantiles.
 const EDGES: usize = 256;
@@ -115,15 +116,16 @@ fn ranges<N: Number>(bounds: Option<(f64, f64)>, values: &[N]) -> ColumnTally {
     let (low, high) = bounds.unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
     let (low, high) = (N::narrow(low), N::narrow(high));
     let [mut missing, mut below, mut above, mut finite] = [[0_u32; LANES]; 4];
-    let (mut sum, mut least, mut most) =
-        ([0.0_f64; LANES], [N::INFINITY; LANES], [N::narrow(f64::NEG_INFINITY); LANES]);
+    let [mut sum, mut rounded] = [[0.0_f64; LANES]; 2];
+    let (mut least, mut most) = ([N::INFINITY; LANES], [N::narrow(f64::NEG_INFINITY); LANES]);
     let mut take = |lane: usize, x: N| {
         missing[lane] += u32::from(!x.is_present());
         below[lane] += u32::from(x < low);
         above[lane] += u32::from(x > high);
         let is_finite = x.magnitude() < N::INFINITY;
         finite[lane] += u32::from(is_finite);
-        sum[lane] += (if is_finite { x } else { N::narrow(0.0) }).wide();
+        let (total, lost) = two_sum(sum[lane], (if is_finite { x } else { N::narrow(0.0) }).wide());
+        (sum[lane], rounded[lane]) = (total, rounded[lane] + lost);
         let x = if is_finite { x } else { N::MISSING };
         least[lane] = if x < least[lane] { x } else { least[lane] };
         most[lane] = if x > most[lane] { x } else { most[lane] };
@@ -143,7 +145,7 @@ fn ranges<N: Number>(bounds: Option<(f64, f64)>, values: &[N]) -> ColumnTally {
         below: total(below),
         above: total(above),
         finite,
-        sum: sum.iter().sum::<f64>().clamp(-f64::MAX, f64::MAX),
+        sum: sum.into_iter().zip(rounded).map(|(sum, rest)| Sum::new(sum, rest)).sum(),
         range: (finite > 0).then_some((least, most)),
         ..ColumnTally::default()
     }

@@ -10,4 +10,5 @@ mod rejects;
 mod replay;
 mod reports;
 mod resume;
+mod spread;
 mod tallies;

@@ -20,7 +20,7 @@ fn report(fixture: &Fixture, model: &str, rows: &str) -> Report {
         options: vec![("--keep".to_owned(), "<q>".to_owned())],
         input: Files { format: format.clone(), files: digest::of_input(&files, &go_on) },
         output: Files { format, files: digest::of_output(&options.output, &go_on) },
-        threads: options.threads,
+        threads: Some(options.threads),
     };
     Report::new(&plan, &summary, circumstances)
 }
