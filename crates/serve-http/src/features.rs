@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use serve_app::{Code, ServiceError};
 use serve_features::{
     Entity, FeatureLineage, FeatureReport, FeatureSet, FeatureSetName, Lineage, MaxAge, Mode, Retrieved,
-    SetReport, SourceLineage, Unavailable,
+    SetReport, SourceLineage, SourceNeeds, Unavailable,
 };
 
 use crate::call::Call;
@@ -231,9 +231,12 @@ impl Serialize for Values<'_> {
 
 impl Values<'_> {
     fn told(&self, feature: &FeatureLineage) -> Json {
+        let needs: Vec<Json> = feature.needs.iter().map(needs).collect();
         let mut told = json!({
             "value": self.row.row.get(&feature.name),
             "expression": feature.expression,
+            "reads": feature.reads,
+            "needs": needs,
             "stored": feature.stored,
             "computed": feature.computed,
         });
@@ -247,6 +250,20 @@ impl Values<'_> {
         }
         told
     }
+}
+
+/// Which of a source's raw rows a feature is computed from: so many of the newest, those of that long before, or its whole history.
+fn needs((source, needs): &(String, SourceNeeds)) -> Json {
+    let mut told = json!({ "source": source, "rows": needs.rows });
+    if let Some(object) = told.as_object_mut() {
+        if !needs.time.is_zero() {
+            object.insert("seconds".to_owned(), json!(needs.time.as_secs_f64()));
+        }
+        if needs.endless {
+            object.insert("history".to_owned(), json!(true));
+        }
+    }
+    told
 }
 
 fn source(source: &SourceLineage) -> Json {

@@ -96,7 +96,7 @@ pub struct SourceNeeds {
 impl Plan {
     /// What is needed of each source, of one feature or of all. Where windows of rows and of time are nested, or a source is
     /// joined, how many rows that is depends on the data.
-    pub(super) fn needs(&self, sources: usize, feature: Option<usize>) -> Vec<SourceNeeds> {
+    pub(crate) fn needs(&self, sources: usize, feature: Option<usize>) -> Vec<SourceNeeds> {
         let mut of_node: Vec<Option<SourceNeeds>> = vec![None; self.nodes.len()];
         let one = SourceNeeds { rows: 1, ..SourceNeeds::default() };
         match feature {

@@ -1,5 +1,6 @@
 //! `use_cached_features: auto`: the stored row where it is fresh, else a computed one, else what the policy says.
 
+use super::weighed::Unfit;
 use super::{Asked, Origin, Retrieved, Retriever, Unavailable, Weighed};
 use crate::config::WhenStale;
 use crate::feature_cache::RowKind;
@@ -14,13 +15,13 @@ impl Retriever {
         let stored = self.stored(asked, entities).await?;
         let wanting: Vec<usize> = (0..stored.len()).filter(|i| may_be_computed(&stored[*i])).collect();
         let names: Vec<Entity> = wanting.iter().map(|i| entities[*i].clone()).collect();
-        let mut computed: Vec<Option<Result<Retrieved, Unavailable>>> = stored.iter().map(|_| None).collect();
+        let mut computed: Vec<Option<Weighed>> = stored.iter().map(|_| None).collect();
         if !wanting.is_empty() {
             match self.computed(asked, &names).await {
-                Ok(rows) => wanting.iter().zip(rows).for_each(|(i, weighed)| {
-                    computed[*i] = Some(weighed.strictly(asked.set));
-                }),
-                Err(error) => wanting.iter().for_each(|i| computed[*i] = Some(Err(error.clone()))),
+                Ok(rows) => wanting.iter().zip(rows).for_each(|(i, weighed)| computed[*i] = Some(weighed)),
+                Err(error) => {
+                    wanting.iter().for_each(|i| computed[*i] = Some(Weighed::Absent(error.clone())));
+                }
             }
         }
         let slots = stored.into_iter().zip(computed).zip(entities);
@@ -45,27 +46,28 @@ impl Retriever {
         &self,
         asked: Asked<'_>,
         stored: Weighed,
-        computed: Option<Result<Retrieved, Unavailable>>,
+        computed: Option<Weighed>,
     ) -> Result<Retrieved, Unavailable> {
-        let not_computed = match computed {
-            Some(Ok(retrieved)) => return Ok(retrieved),
-            Some(Err(error)) => Some(error),
-            None => None,
-        };
-        match (stored, self.config.on_demand.when_stale) {
-            (Weighed::Fresh(retrieved), _) => Ok(retrieved),
-            (Weighed::Stale(mut retrieved, unfit), WhenStale::Degrade) => {
-                let reasons = [retrieved.degraded.take(), Some(unfit.to_string())];
-                let computing = not_computed.map(|error| format!("not computed anew: {}", error.briefly()));
-                let reasons: Vec<String> = reasons.into_iter().flatten().chain(computing).collect();
-                retrieved.degraded = Some(reasons.join("; "));
-                Ok(retrieved)
+        let failure =
+            |computed: Option<Weighed>| computed.and_then(|weighed| weighed.strictly(asked.set).err());
+        match (stored, computed, self.config.on_demand.when_stale) {
+            (_, Some(Weighed::Fresh(retrieved)), _) | (Weighed::Fresh(retrieved), _, _) => Ok(retrieved),
+            (Weighed::Stale(stored, _), Some(Weighed::Stale(computed, unfit)), WhenStale::Degrade)
+                if is_better(&computed, &stored) =>
+            {
+                Ok(degraded(computed, &unfit, None))
             }
-            (Weighed::Stale(_, unfit), WhenStale::Refuse) => {
-                Err(unfit.unavailable(asked.set, not_computed.map(|error| error.briefly())))
+            (Weighed::Absent(_), Some(Weighed::Stale(computed, unfit)), WhenStale::Degrade) => {
+                Ok(degraded(computed, &unfit, None))
+            }
+            (Weighed::Stale(stored, unfit), computed, WhenStale::Degrade) => {
+                Ok(degraded(stored, &unfit, failure(computed)))
+            }
+            (Weighed::Stale(_, unfit), computed, WhenStale::Refuse) => {
+                Err(unfit.unavailable(asked.set, failure(computed).map(|error| error.briefly())))
             }
             // What the store lacks is the plainer reason, unless computing failed for one that somebody can mend.
-            (Weighed::Absent(stored), _) => Err(match not_computed {
+            (Weighed::Absent(stored), computed, _) => Err(match failure(computed) {
                 Some(
                     error @ (Unavailable::Store { .. }
                     | Unavailable::Computing { .. }
@@ -77,6 +79,19 @@ impl Retriever {
             }),
         }
     }
+}
+
+/// Of two rows that are too old or outdated, one of today's declaration is better, and of two such the younger.
+fn is_better(one: &Retrieved, other: &Retrieved) -> bool {
+    (one.outdated, one.age_seconds) < (other.outdated, other.age_seconds)
+}
+
+/// A row that is answered although it is too old or outdated, marked with that and with why no better one was computed.
+fn degraded(retrieved: Retrieved, unfit: &Unfit, not_computed: Option<Unavailable>) -> Retrieved {
+    let computing = not_computed.map(|error| format!("not computed anew: {}", error.briefly()));
+    let reasons = [retrieved.degraded, Some(unfit.to_string()), computing];
+    let reasons: Vec<String> = reasons.into_iter().flatten().collect();
+    Retrieved { degraded: Some(reasons.join("; ")), ..retrieved }
 }
 
 /// Where the store failed, it would fail again.

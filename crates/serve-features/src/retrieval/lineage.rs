@@ -10,7 +10,7 @@ use super::found::Content;
 use super::{
     Asked, Failed, Found, MaxAge, Origin, RetrieveRequest, Retrieved, Retriever, Unavailable, Weighed,
 };
-use crate::compute::{BuildError, OnDemandRequest, SourceUsed, on_demand_on};
+use crate::compute::{BuildError, OnDemandRequest, SourceNeeds, SourceUsed, on_demand_on};
 use crate::declaration::{FeatureSet, Source};
 use crate::name::{Entity, FeatureSetName};
 use crate::raw::{RawRow, RawTable, rows_of};
@@ -59,6 +59,8 @@ pub struct FeatureLineage {
     pub expression: Option<String>,
     /// The raw columns that it is computed from, as `source.column`.
     pub reads: Vec<String>,
+    /// The raw rows that it is computed from: of each source so many of the newest, and those of that long before.
+    pub needs: Vec<(String, SourceNeeds)>,
     /// The value as it is stored, allowed or not.
     pub stored: Option<Value<'static>>,
     /// The computed value.
@@ -206,10 +208,11 @@ impl Retriever {
         computed: Option<&Retrieved>,
     ) -> Vec<FeatureLineage> {
         let value = |row: Option<&FeatureRow>, name: &str| row.and_then(|row| row.get(name)).cloned();
-        let of = |name: &Arc<str>, expression: Option<String>, reads: Vec<String>| FeatureLineage {
+        let of = |name: &Arc<str>| FeatureLineage {
             name: Arc::clone(name),
-            expression,
-            reads,
+            expression: None,
+            reads: Vec::new(),
+            needs: Vec::new(),
             stored: value(row, name),
             computed: value(computed.map(|computed| &computed.row), name),
             violation: stored
@@ -221,13 +224,17 @@ impl Retriever {
         let declared = set.map(FeatureSet::features).unwrap_or_default();
         let mut features = Vec::with_capacity(declared.len());
         for (i, feature) in declared.iter().enumerate() {
-            let reads = set.map(|set| reads(set, i)).unwrap_or_default();
-            features.push(of(&feature.name, feature.expression().map(str::to_owned), reads));
+            features.push(FeatureLineage {
+                expression: feature.expression().map(str::to_owned),
+                reads: set.map(|set| reads(set, i)).unwrap_or_default(),
+                needs: set.map(|set| needs(set, i)).unwrap_or_default(),
+                ..of(&feature.name)
+            });
         }
         // A stored row may have more than was declared since.
         let others = row.into_iter().flat_map(FeatureRow::features);
         let others = others.filter(|(name, _)| !declared.iter().any(|feature| feature.name == **name));
-        features.extend(others.map(|(name, _)| of(name, None, Vec::new())));
+        features.extend(others.map(|(name, _)| of(name)));
         features
     }
 }
@@ -247,6 +254,15 @@ fn reads(set: &FeatureSet, feature: usize) -> Vec<String> {
     let column =
         |(source, column): (usize, Arc<str>)| Some(format!("{}.{column}", set.sources().get(source)?.name));
     set.plan.reads(feature).into_iter().filter_map(column).collect()
+}
+
+fn needs(set: &FeatureSet, feature: usize) -> Vec<(String, SourceNeeds)> {
+    if set.sources().is_empty() {
+        return Vec::new();
+    }
+    let needs = set.plan.needs(set.sources().len(), Some(feature));
+    let named = set.sources().iter().map(|source| source.name.clone()).zip(needs);
+    named.filter(|(_, needs)| *needs != SourceNeeds::default()).collect()
 }
 
 /// The newest raw rows of a source that were visible.

@@ -125,7 +125,15 @@ fn warn(report: &mut SetReport, limit: MaxAge, unreadable: usize) {
         report.warnings.push(format!("{in_future} of {sampled} entities have a row from the future"));
     }
     for feature in report.features.iter().filter(|_| report.declaration.is_some()) {
-        if feature.sampled_null_rate == Some(1.0) {
+        let over = feature.sampled_null_rate.zip(feature.max_null_rate).filter(|(rate, limit)| rate > limit);
+        if let Some((rate, limit)) = over {
+            report.warnings.push(format!(
+                "`{}` is missing in {:.1} % of the {sampled} rows looked at, more than {:.1} %",
+                feature.name,
+                100.0 * rate,
+                100.0 * limit
+            ));
+        } else if feature.sampled_null_rate == Some(1.0) {
             report
                 .warnings
                 .push(format!("`{}` has no value in any of the {sampled} rows looked at", feature.name));

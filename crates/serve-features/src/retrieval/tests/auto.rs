@@ -112,6 +112,24 @@ async fn what_is_stale_and_cannot_be_computed_is_refused_or_marked_as_configured
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_stale_rows_the_younger_answers_where_one_may() {
+    for (stored, expected) in [
+        (Some("09:00:00"), (Origin::Computed, 7_200.0)),
+        (Some("10:20:00"), (Origin::Cached, 6_000.0)),
+        (None, (Origin::Computed, 7_200.0)),
+    ] {
+        let bench = bench(|config| config.on_demand.when_stale = WhenStale::Degrade);
+        if let Some(time) = stored {
+            bench.has("hourly", &[hourly(time, 0.5)]).await;
+        }
+        bench.has_candles("A", &[("08:00:00", 100.0), ("09:00:00", 110.0)]).await;
+        let found = bench.asked("hourly", "A", Mode::Auto).await.expect("is marked");
+        assert_eq!((found.origin, found.age_seconds), expected, "{stored:?}");
+        assert!(found.degraded.is_some_and(|why| why.contains("older than 90m")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_store_that_fails_is_not_asked_for_raw_rows_too() {
     let bench = bench(|config| config.retry.attempts = 1);
     bench.script.otherwise(Act::Fail);
@@ -149,6 +167,8 @@ async fn lineage_shows_both_rows_the_expressions_and_the_raw_rows() {
     assert_eq!(change.expression.as_deref(), Some("return(close, 1)"));
     assert_eq!((&change.stored, &change.computed), (&Some(0.5.into()), &Some((110.0 / 100.0 - 1.0).into())));
     assert_eq!(change.reads, ["price.close"]);
+    let needs: Vec<_> = change.needs.iter().map(|(source, needs)| (&**source, needs.rows)).collect();
+    assert_eq!(needs, [("price", 2)]);
     let source = &lineage.sources[0];
     assert_eq!((&*source.name, source.table.name(), source.rows), ("price", "price_data", 2));
     assert_eq!(source.newest, Some(at("2025-10-04T10:00:00Z")));
