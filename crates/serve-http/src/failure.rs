@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
 use serve_app::{Code, Fault, ServiceError};
+use serve_core::words;
 
 use crate::doors;
 use crate::encoding;
@@ -390,11 +391,10 @@ impl From<serde_json::Error> for Failure {
         use serde_json::error::Category;
         match error.classify() {
             Category::Data => {
-                Self::invalid("invalid_request", format!("the body is not as expected: {error}"))
+                let problem = words::plain(&error.to_string());
+                Self::invalid("invalid_request", format!("the body is not as expected: {problem}"))
             }
-            Category::Syntax | Category::Eof | Category::Io => {
-                Self::unreadable("malformed_json", format!("the body is not valid JSON: {error}"))
-            }
+            _ => Self::unreadable("malformed_json", format!("the body is not valid JSON: {error}")),
         }
     }
 }
