@@ -84,7 +84,9 @@ fn status(code: Code) -> StatusCode {
         | Code::AmbiguousCredentials => StatusCode::UNAUTHORIZED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
-        Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
+        Code::ConflictingModel | Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => {
+            StatusCode::CONFLICT
+        }
         Code::VersionRefused
         | Code::ModelLoading
         | Code::CacheFull
@@ -97,7 +99,6 @@ fn status(code: Code) -> StatusCode {
         Code::InvalidName
         | Code::ModelRequired
         | Code::AmbiguousModel
-        | Code::ConflictingModel
         | Code::InvalidFeatures
         | Code::NonFiniteOutput
         | Code::NotExplainable
@@ -388,13 +389,10 @@ impl From<ServiceError> for Failure {
 /// JSON that does not parse is unreadable; JSON of another shape is invalid.
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
-        use serde_json::error::Category;
-        match error.classify() {
-            Category::Data => {
-                let problem = words::plain(&error.to_string());
-                Self::invalid("invalid_request", format!("the body is not as expected: {problem}"))
-            }
-            _ => Self::unreadable("malformed_json", format!("the body is not valid JSON: {error}")),
+        if error.is_data() {
+            let problem = words::plain(&error.to_string());
+            return Self::invalid("invalid_request", format!("the body is not as expected: {problem}"));
         }
+        Self::unreadable("malformed_json", format!("the body is not valid JSON: {error}"))
     }
 }
