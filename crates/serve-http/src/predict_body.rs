@@ -345,7 +345,7 @@ mod tests {
         assert!(error(r#"{"features":{},"data":[]}"#).contains("both give the row"));
         assert!(error(r#"{"data":[[1],[2]]}"#).contains("/predict/batch"));
         assert!(error(r#"{"model":"m","return_uncertainty":true}"#).contains("no second figure"));
-        assert!(error(r#"{"model":"m","explain":1}"#).contains("expected a boolean"));
+        assert!(error(r#"{"model":"m","explain":1}"#).contains("expected true or false"));
         assert!(error(r#"{"model":"../../etc/passwd"}"#).contains("is no model name"));
         assert!(error(r#"{"model":"m","model":"n"}"#).contains("stands twice"));
         assert!(error(r#"{"timestamp":"2024-01-15 10:30:00"}"#).contains("RFC 3339"));

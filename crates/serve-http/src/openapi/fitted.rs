@@ -28,20 +28,22 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
             required(document, path, !answers_nothing(known));
         }
     }
-    if let Some(model) = known.default_model() {
-        let fitted = shared(document, INVOCATIONS, model, known.rows);
-        body(document, "/invocations", model, fitted);
-        if let Some(group) = known.groups().first() {
-            let told =
-                "Another model that takes the same, such as these; `name@version` and `name@alias` too.";
-            let names = json!({ "type": "string", "enum": group.names });
-            parameter(document, "/invocations", "model", names, Some(json!(group.names[0])), told);
-        }
+    if let Some(group) = known.groups().first() {
+        let fitted = shared(document, INVOCATIONS, group.model, known.rows);
+        body(document, "/invocations", group.model, fitted);
+        let told = "A model that takes the same, such as these; `name@version` and `name@alias` too.";
+        let names = json!({ "type": "string", "enum": group.names });
+        parameter(document, "/invocations", "model", names, Some(json!(group.names[0])), told);
+    }
+    if known.default.is_none() {
+        // The model has to be told, by its name as far as a schema can say that.
+        without(document, "/model/info", "get", "kind");
+        named(document, "/invocations", "post");
+        named(document, "/model/info", "get");
     }
     if !known.groups().iter().all(|group| group.explains) {
-        ["/predict", "/api/ml/serve", "/predict/both"]
-            .iter()
-            .for_each(|path| without(document, path, queries::EXPLAIN));
+        let paths = ["/predict", "/api/ml/serve", "/predict/both"];
+        paths.iter().for_each(|path| without(document, path, "post", queries::EXPLAIN));
     }
     for path in ["/models/load", "/models/unload"] {
         required(document, path, known.default.is_none());
@@ -268,11 +270,20 @@ fn parameter(document: &mut Json, path: &str, name: &str, schema: Json, example:
     }
 }
 
+fn parameters<'a>(document: &'a mut Json, path: &str, method: &str) -> Option<&'a mut Vec<Json>> {
+    document.get_mut("paths")?.get_mut(path)?.get_mut(method)?.get_mut("parameters")?.as_array_mut()
+}
+
 /// Leaves a parameter of a path out, which not every model that is told takes.
-fn without(document: &mut Json, path: &str, name: &str) {
-    let item = document.get_mut("paths").and_then(|paths| paths.get_mut(path));
-    let parameters = item.and_then(|item| item.pointer_mut("/post/parameters")).and_then(Json::as_array_mut);
+fn without(document: &mut Json, path: &str, method: &str, name: &str) {
+    let parameters = parameters(document, path, method);
     parameters.into_iter().for_each(|parameters| parameters.retain(|one| one["name"] != name));
+}
+
+/// The query has to name a model.
+fn named(document: &mut Json, path: &str, method: &str) {
+    let parameters = parameters(document, path, method).into_iter().flatten();
+    parameters.filter(|one| one["name"] == "model").for_each(|one| one["required"] = json!(true));
 }
 
 /// A path as one model, set or table has it: its `{parameter}` is `value`.

@@ -85,9 +85,9 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
                 "Another model than the default: `name`, `name@version` or `name@alias`.",
                 json!("vader-random-forest"),
             )
-            .query_kind(),
+            .query_version(),
         ("POST", "/models/{name}/invocations") => {
-            invocations("model_invocations", "Predictions of a table by one model").query_kind()
+            invocations("model_invocations", "Predictions of a table by one model").query_version()
         }
         ("GET", "/ping") => ping("ping", "Whether models can answer").fails(&[404]),
         ("GET", "/models/{name}/ping") => ping("model_ping", "Whether the model is there"),

@@ -349,7 +349,7 @@ struct TotalTime {
 /// What a prediction's query may say. What is asked of stored features is no parameter of the document: whether somebody has
 /// any is no matter of a schema.
 const BY_QUERY: &str = "The query takes the body's keys too, alone or beside a body; where both say something they must agree. \
-    Beside the parameters told here these are `entity` or `symbol`, `horizon` and `timestamp`. So \
+    Beside the parameters told here these are `feature_set` with `model_type`, `entity` or `symbol`, `horizon` and `timestamp`. So \
     `POST /predict?feature_set=vader&model_type=random_forest` needs no body.";
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {

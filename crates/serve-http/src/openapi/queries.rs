@@ -1,8 +1,8 @@
 //! Queries that several paths take, as parameters of the document.
 //!
 //! A schema of a query and one of a body cannot say together that the two have to agree: where they do not, the answer is 409.
-//! What is asked of stored features (`entity`, `timestamp`) is told in words alone: whether somebody has any is no matter of a
-//! schema.
+//! What is asked of stored features (`entity`, `timestamp`) is told in words alone, for whether somebody has any is no matter of a
+//! schema; and so is the model by its kind where a body says a row, which is another model's.
 
 use serde::Serialize;
 use serde_json::json;
@@ -40,6 +40,14 @@ enum SwitchWord {
     PythonFalse,
 }
 
+/// A model by what it was trained on and its kind.
+#[derive(Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Kind {
+    feature_set: String,
+    model_type: String,
+}
+
 /// How old stored features may be: any age.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -65,20 +73,34 @@ pub(super) enum UseCachedWord {
 }
 
 impl Described {
-    /// Which model is meant.
+    /// Which model is meant, and which version.
     pub(super) fn query_model(self) -> Self {
-        self.query::<Selector>("model", "A model's name.", json!("vader-random-forest")).query_kind()
+        self.query_name().query_version()
     }
 
-    /// The same where the model itself is told elsewhere.
-    pub(super) fn query_kind(self) -> Self {
+    /// Which model is meant.
+    pub(super) fn query_name(self) -> Self {
+        self.query::<Selector>("model", "A model's name.", json!("vader-random-forest")).fails(&[404, 409])
+    }
+
+    /// Which version is meant.
+    pub(super) fn query_version(self) -> Self {
         self.query_open::<Selector>("model_version", "A version, an alias, `latest`, `previous` or `best`.")
-            .query_open::<String>(
-                "feature_set",
-                "With `model_type`: the model by what it was trained on and its kind.",
-            )
-            .query_open::<String>("model_type", "See `feature_set`.")
             .fails(&[404, 409])
+    }
+
+    /// Which model is meant, in other words than its name: both together, for one alone may mean several.
+    pub(super) fn query_kind(self) -> Self {
+        self.query_open::<Kind>(
+            "kind",
+            "The model by what it was trained on and its kind, as `feature_set=…&model_type=…`.",
+        )
+    }
+
+    /// Which models are meant, of which there may be several.
+    pub(super) fn query_kinds(self) -> Self {
+        self.query_open::<String>("feature_set", "The models that were trained on it.")
+            .query_open::<String>("model_type", "The models of this kind.")
     }
 
     /// How a prediction is made.

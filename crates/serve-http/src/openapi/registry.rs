@@ -24,6 +24,7 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<Model>("The model.", None),
         ("GET", "/model/info") => new("model_info", "The default model, or the one that the query names")
             .query_model()
+            .query_kind()
             .answers::<Model>("The model.", None),
         ("GET", "/models/{name}/versions") => {
             new("versions", "A model's versions").answers::<Versions>("Its versions.", None)
@@ -34,23 +35,27 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<CacheStats>("The cache.", None),
         ("POST", "/models/reload") => new("reload", "Read the registry again, or rehearse that")
             .text(BY_QUERY)
-            .query_model()
+            .query_name()
+            .query_kinds()
             .query_open::<Switch>("dry_run", "Prove what would serve, and change nothing.")
             .takes::<ReloadRequest>(false, &[("Rehearse", json!({ "dry_run": true }))])
             .answers::<Reloaded>("What came of each model.", None),
         ("POST", "/models/load") => new("load", "Load a version")
             .text(BY_QUERY)
             .query_model()
+            .query_kind()
             .takes::<Asked>(true, &one())
             .answers::<LoadedVersion>("It is loaded.", None),
         ("POST", "/models/unload") => new("unload", "Free a version's memory")
             .text(BY_QUERY)
             .query_model()
+            .query_kind()
             .takes::<Asked>(true, &one())
             .answers::<UnloadedVersion>("What came of it.", None),
         ("POST", "/models/warmup") => new("warm_up", "Load versions and answer their golden rows again")
             .text(BY_QUERY)
             .query_model()
+            .query_kinds()
             .takes::<AskedMany>(false, &one())
             .answers::<WarmedUp>("What came of each.", None),
         ("POST", "/models/{name}/rollback") => new("rollback", "Take the champion's newest promotion back")
