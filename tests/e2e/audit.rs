@@ -33,6 +33,8 @@ fn acts_and_refusals_are_written_down_and_secrets_are_not() {
         "",
     );
     assert_eq!(act.status, 200);
+    let refused = ask(&server, "POST", "/models/reload", &[("x-request-id", "act-2")], "");
+    assert_eq!(refused.status, 401);
     let wrong = "serve_0123456789abcdef";
     assert_eq!(
         ask(&server, "GET", "/models?secret=x", &[("x-api-key", wrong), ("x-request-id", "wrong-1")], "")
@@ -67,6 +69,10 @@ fn acts_and_refusals_are_written_down_and_secrets_are_not() {
     );
     let forbidden = of("forbidden-1");
     assert_eq!((&forbidden["code"], &forbidden["who"]), (&json!("not_permitted"), &json!("key:ops")));
+    assert_eq!((&forbidden["what"], forbidden.get("asked")), (&json!("POST /predict"), None));
+    let act = of("act-2");
+    assert_eq!((&act["message"], &act["what"]), (&json!("refused"), &json!("reload")), "as where it is done");
+    assert_eq!(act["asked"], "POST /models/reload");
     assert!(!text.contains(wrong) && !text.contains(&ops) && !text.contains("secret=x"), "{text}");
 }
 
@@ -121,13 +127,40 @@ fn acts_that_come_to_nothing_are_written_down_too() {
         ask(&server, method, path, &headers, body)
     };
     let alias = "/models/vader-random-forest/aliases/champion";
-    for (id, method, path, more, body, status, outcome) in [
-        ("a", "POST", "/models/load", &[][..], r#"{"file_path": "/etc/passwd"}"#, 422, "not_supported"),
-        ("b", "POST", "/models/reload?bad=1", &[], "", 422, "unknown_parameter"),
-        ("c", "PUT", alias, &[], "{", 400, "malformed_json"),
-        ("d", "POST", "/raw/price_data", &[], "[", 400, "malformed_json"),
-        ("e", "POST", "/models/reload", &[("content-encoding", "br")], "{}", 415, "unsupported_encoding"),
-        ("f", "POST", "/models/reload", &[("x-request-priority", "high")], "", 400, "malformed_header"),
+    for (id, what, method, path, more, body, status, outcome) in [
+        (
+            "a",
+            "load",
+            "POST",
+            "/models/load",
+            &[][..],
+            r#"{"file_path": "/etc/passwd"}"#,
+            422,
+            "not_supported",
+        ),
+        ("b", "reload", "POST", "/models/reload?bad=1", &[], "", 422, "unknown_parameter"),
+        ("c", "promote", "PUT", alias, &[], "{", 400, "malformed_json"),
+        ("d", "ingest_raw", "POST", "/raw/price_data", &[], "[", 400, "malformed_json"),
+        (
+            "e",
+            "reload",
+            "POST",
+            "/models/reload",
+            &[("content-encoding", "br")],
+            "{}",
+            415,
+            "unsupported_encoding",
+        ),
+        (
+            "f",
+            "reload",
+            "POST",
+            "/models/reload",
+            &[("x-request-priority", "high")],
+            "",
+            400,
+            "malformed_header",
+        ),
     ] {
         assert_eq!(post(id, method, path, more, body).status, status, "{path}");
         let written = line(&log, "audit", id);
@@ -136,8 +169,8 @@ fn acts_that_come_to_nothing_are_written_down_too() {
             (&json!("key:admin"), &json!(outcome), &json!("administered")),
             "{written}"
         );
-        let what = format!("{method} {}", path.split('?').next().unwrap_or_default());
-        assert_eq!(written["what"], what.as_str());
+        let asked = format!("{method} {}", path.split('?').next().unwrap_or_default());
+        assert_eq!((&written["what"], &written["asked"]), (&json!(what), &json!(asked)));
         assert!(written["reason"].as_str().is_some_and(|reason| !reason.is_empty()), "{written}");
     }
     // Nobody waits for the end of a request whose deadline has passed.

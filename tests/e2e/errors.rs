@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 
-use serde_json::json;
+use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 
 use crate::registry::{import, train};
@@ -128,6 +128,101 @@ fn what_cannot_be_read_is_refused_and_the_connection_goes_on() {
     assert_eq!(reply.error(), (415, "unsupported_media_type", message));
     let body = json!({"model": "cells", "features": {"mean_radius": 15.0}});
     client.request("POST", "/predict", Some(&body)).ok();
+}
+
+/// Messages are for people who do not know what the program is written in.
+#[test]
+fn no_message_names_a_type_of_the_program() {
+    let (_folder, server) = cells();
+    for (method, path, body) in [
+        ("POST", "/predict", r#"{"model": 5}"#),
+        ("POST", "/predict", r#"{"features": "x"}"#),
+        ("POST", "/predict", r#"{"explain": "x"}"#),
+        ("POST", "/predict", r#"{"use_cached_features": 1}"#),
+        ("POST", "/predict", "5"),
+        ("POST", "/predict/batch", r#"{"requests": 1}"#),
+        ("POST", "/predict/batch", r#"{"requests": [1]}"#),
+        ("POST", "/predict/batch", r#"{"instances": [true]}"#),
+        ("POST", "/predict/batch", r#"{"requests": [], "priority": "high"}"#),
+        ("POST", "/predict/batch", r#"{"requests": [], "priority": 1.5}"#),
+        ("POST", "/features/cells", r#"{"rows": {}}"#),
+        ("POST", "/get-online-features", r#"{"entities": []}"#),
+        ("POST", "/models/reload", r#"{"dry_run": "yes"}"#),
+        ("POST", "/models/load", r#"{"model": ["cells"]}"#),
+        ("PUT", "/models/cells/aliases/x", r#"{"why": 1}"#),
+        ("POST", "/v2/models/cells/infer", r#"{"inputs": {}}"#),
+        (
+            "POST",
+            "/v2/models/cells/infer",
+            r#"{"inputs": [{"name": "x", "shape": [-1, 30], "datatype": "FP64", "data": []}]}"#,
+        ),
+        (
+            "POST",
+            "/v2/models/cells/infer",
+            r#"{"inputs": [{"name": "x", "shape": "1", "datatype": "FP64", "data": [1]}]}"#,
+        ),
+        (
+            "POST",
+            "/v2/models/cells/infer",
+            r#"{"inputs": [{"name": "x", "shape": [1, 30], "datatype": "F64", "data": [1]}]}"#,
+        ),
+        ("POST", "/v2/models/cells/infer", r#"{"inputs": [], "parameters": {"timeout": -1}}"#),
+        (
+            "POST",
+            "/v2/models/cells/infer",
+            r#"{"inputs": [{"name": "x", "shape": [1, 30], "datatype": "FP64", "data": "x"}]}"#,
+        ),
+        ("POST", "/v2/repository/index", r#"{"ready": "yes"}"#),
+        ("POST", "/invocations", r#"{"instances": 1}"#),
+        ("POST", "/models/cells/invocations", r#"{"dataframe_split": {"data": [[1]], "columns": [true]}}"#),
+        ("POST", "/models/cells/invocations", r#"{"dataframe_split": {"data": 1}}"#),
+        ("POST", "/models/cells/invocations", r#"{"dataframe_records": 1}"#),
+        ("POST", "/v1/models/cells:predict", r#"{"instances": "x"}"#),
+        ("POST", "/v1/models/cells:predict", r#"{"signature_name": 1, "instances": []}"#),
+    ] {
+        let reply = server.connect().text(method, path, &[("content-type", "application/json")], body);
+        let told = reply.body.to_string();
+        assert!((400..500).contains(&reply.status), "{path} {body}: {} {told}", reply.status);
+        let words: Vec<&str> = told.split(|letter: char| !letter.is_alphanumeric()).collect();
+        for theirs in [
+            "u8", "u16", "u32", "u64", "usize", "i64", "f64", "bool", "struct", "enum", "variant",
+            "sequence", "map",
+        ] {
+            assert!(!words.contains(&theirs), "{path} {body}: {told}");
+        }
+        assert!(!told.contains("invalid type") && !told.contains("invalid value"), "{path} {body}: {told}");
+    }
+    let reply = server.connect().text("POST", "/predict", &[], r#"{"model": 5}"#);
+    let message = "the body is not as expected: expected text, got 5 at line 1 column 11";
+    assert_eq!(reply.error(), (422, "invalid_request", message));
+}
+
+#[test]
+fn a_query_that_contradicts_its_body_or_its_model_is_409() {
+    let (_folder, server) = cells();
+    let ask = |query: &str, body: Json| server.post(&format!("/predict?{query}"), &body);
+    let reply = ask("model=cells", json!({"model": "trained"}));
+    let message =
+        "the query contradicts the body: model is \"trained\" in the body and \"cells\" in the query";
+    assert_eq!(reply.error(), (409, "conflicting_query", message));
+    let reply = ask("explain=true", json!({"model": "cells", "explain": false}));
+    assert_eq!((reply.error().0, reply.error().1), (409, "conflicting_query"));
+    let reply = ask("feature_set=other", json!({"model": "cells", "features": {"mean_radius": 15.0}}));
+    let message = "model \"cells\" has feature_set \"cells\", the request says \"other\"";
+    assert_eq!(reply.error(), (409, "conflicting_model", message));
+    ask("model=cells&feature_set=cells", json!({"model": "cells", "features": {"mean_radius": 15.0}})).ok();
+}
+
+#[test]
+fn a_host_that_is_none_is_refused() {
+    let server = Server::demo();
+    for host in ["localhost:abc", "[::1", "[::1]x", "localhost:99999", "a b"] {
+        let mut client = server.connect();
+        client.send(&format!("GET /health/live HTTP/1.1\r\nhost: {host}\r\n\r\n")).expect("is read");
+        let reply = client.receive().expect("an answer");
+        assert_eq!((reply.error().0, reply.error().1), (400, "malformed_request"), "{host}");
+    }
+    server.get("/health/live").ok();
 }
 
 #[test]

@@ -223,6 +223,21 @@ fn abuse(server: &Server, name: &str, bytes: &[u8]) {
 }
 
 #[test]
+fn a_client_that_does_nothing_but_ping_is_cut_off() {
+    let server = Server::demo();
+    let mut stream = connect(&server);
+    stream.write_all(&opening()).expect("is read");
+    let (pings, mut answers) = (frame(PING, 0, 0, &[0; 8]).repeat(100), vec![0; 65_536]);
+    let began = Instant::now();
+    // The answers are read, so that it is not for these that it is cut off.
+    while stream.write_all(&pings).is_ok() && matches!(stream.read(&mut answers), Ok(1..)) {
+        assert!(began.elapsed() < Duration::from_mins(1), "it goes on");
+    }
+    let page = String::from_utf8(server.get("/metrics").bytes).expect("text");
+    assert_eq!(crate::seen::sum(&page, "http_connections_cut_off_total", &[]), 1.0);
+}
+
+#[test]
 fn frames_that_should_exhaust_the_server_do_not() {
     let server = Server::demo();
     let open = |number: u32| frame(HEADERS, END_STREAM | END_HEADERS, number, &head("GET", "/health/live"));

@@ -1,6 +1,7 @@
 //! The programs as people run them: real processes, real sockets, a registry on disk.
 
 mod audit;
+mod bodies;
 mod browsers;
 mod cache;
 mod encoding;

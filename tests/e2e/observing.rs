@@ -49,18 +49,26 @@ fn rows_that_fail_alone_are_seen() {
     let body = json!({ "inputs": [input] }).to_string();
     assert_eq!(server.ask("POST", "/v2/models/vader-random-forest/infer", &[], &body).status, 400);
 
+    let texts =
+        json!({ "instances": vec![vec!["x"; usize::try_from(width).expect("is small")]; 2] }).to_string();
+    assert_eq!(server.ask("POST", "/models/vader-random-forest/invocations", &[], &texts).status, 400);
+    assert_eq!(server.ask("POST", "/v1/models/vader-random-forest:predict", &[], &texts).status, 400);
+    let narrow = r#"{"inputs": [{"name": "input", "shape": [4, 1], "datatype": "BYTES", "data": ["a", "b", "c", "d"]}]}"#;
+    assert_eq!(server.ask("POST", "/v2/models/vader-random-forest/infer", &[], narrow).status, 400);
+
     let page = server.metrics();
     let told = |family: &str, labels: &[&str]| sum(&page, family, labels);
     assert_eq!(told("prediction_requests_total", &[VADER, r#"outcome="success""#]), 1.0, "{page}");
+    assert_eq!(told("prediction_rows_total", &[VADER, r#"outcome="refused""#]), 14.0, "{page}");
     assert_eq!(told("prediction_rows_total", &[VADER, r#"outcome="success""#]), 1.0, "{page}");
     let errors = |code: &str| format!("code=\"{code}\"");
     let errors = |model: &str, code: &str| told("prediction_row_errors_total", &[model, &errors(code)]);
     assert_eq!(errors(VADER, "features_unavailable"), 1.0, "{page}");
     assert_eq!(errors(VADER, &unread), 1.0, "{page}");
     assert_eq!(errors(r#"model="unknown""#, "unknown_model"), 1.0, "{page}");
-    assert_eq!(errors(VADER, "invalid_features"), 1.0, "{page}");
+    assert_eq!(errors(VADER, "invalid_features"), 5.0, "{page}");
     assert_eq!(errors(VADER, "invalid_row"), 3.0, "{page}");
-    assert_eq!(told("prediction_rows_total", &[]), 8.0, "each row once: {page}");
+    assert_eq!(told("prediction_rows_total", &[]), 16.0, "each row once: {page}");
 }
 
 /// The names in the first column of the document's tables.

@@ -166,7 +166,7 @@ fn binary_data_that_does_not_fit_is_refused() {
         (size(232), "8 of 240 bytes after the JSON belong to no input"),
         (size(248), "binary_data_size is 248, of the binary data 240 bytes are left"),
         (size(i64::MAX), "of the binary data 240 bytes are left"),
-        (size(-1), "expected u64"),
+        (size(-1), "expected a whole number of 0 or more, got -1"),
         (tensor(json!({})), "belong to no input"),
         (both, "it has both data and binary_data_size"),
         (shared, "shared memory is not supported"),
@@ -268,8 +268,8 @@ fn classification_ranks_probabilities() {
     assert_eq!(&binary[4..4 + first.len()], first.as_bytes());
     for (output, best, expected) in [
         ("predict_proba", json!(0), "expected 1 or more"),
-        ("predict_proba", json!(-1), "expected u64"),
-        ("predict_proba", json!("2"), "expected u64"),
+        ("predict_proba", json!(-1), "expected a whole number of 0 or more, got -1"),
+        ("predict_proba", json!("2"), "expected a whole number of 0 or more, got text"),
         ("predict", json!(1), "ask it of \"predict_proba\""),
     ] {
         let reply = ask(output, best, false);

@@ -116,9 +116,18 @@ fn statistics_are_what_happened() {
     server.post("/predict", &json!({"model": "cells", "data": vec![0.5; 30]})).ok();
     let batch = json!({"requests": [{"data": vec![0.5; 30]}, {"data": [1]}], "model": "cells"});
     server.post("/predict/batch", &batch).ok();
+    // Whatever protocol asks.
+    server.post("/invocations", &json!({"instances": vec![vec![0.5; 30]; 5]})).ok();
+    assert_eq!(server.post("/invocations", &json!({"instances": [[1]]})).status, 400);
+    let csv = server.connect().text("POST", "/invocations", &[("content-type", "text/csv")], "a,b\n1,2\n");
+    assert_eq!(csv.status, 400);
+    for path in ["/v1/models/cells:predict", "/v1/models/cells/labels/champion:explain"] {
+        server.post(path, &json!({"instances": vec![vec![0.5; 30]; 2]})).ok();
+        assert_eq!(server.post(path, &json!({"instances": "x"})).status, 400);
+    }
     let [told] = &stats("/v2/models/cells/versions/v1/stats")[..] else { unreachable!("one version") };
     assert_eq!((&told["name"], &told["version"]), (&json!("cells"), &json!("v1")));
-    assert_eq!((&told["inference_count"], &told["execution_count"]), (&json!(209), &json!(6)));
+    assert_eq!((&told["inference_count"], &told["execution_count"]), (&json!(218), &json!(9)));
     let count = |what: &str| told["inference_stats"][what]["count"].as_u64();
     let counts = [
         "success",
@@ -130,7 +139,7 @@ fn statistics_are_what_happened() {
         "cache_hit",
         "cache_miss",
     ];
-    assert_eq!(counts.map(count), [6, 2, 6, 6, 6, 6, 0, 0].map(Some));
+    assert_eq!(counts.map(count), [9, 6, 9, 9, 9, 9, 0, 0].map(Some));
     assert!(told["inference_stats"]["compute_infer"]["ns"].as_u64() > Some(0));
     assert!(
         told["inference_stats"]["success"]["ns"].as_u64()
@@ -143,7 +152,10 @@ fn statistics_are_what_happened() {
         .iter()
         .map(|batch| (batch["batch_size"].as_u64(), batch["compute_infer"]["count"].as_u64()))
         .collect();
-    assert_eq!(batches, [(1, 3), (3, 2), (256, 1)].map(|(size, count)| (Some(size), Some(count))));
+    assert_eq!(
+        batches,
+        [(1, 3), (2, 2), (3, 2), (5, 1), (256, 1)].map(|(size, count)| (Some(size), Some(count)))
+    );
     assert_eq!(stats("/v2/models/cells/stats"), *std::slice::from_ref(told));
     assert_eq!(server.get("/v2/models/nope/stats").status, 404);
     assert_eq!(server.get("/v2/models/cells/versions/v9/stats").status, 404);

@@ -168,6 +168,38 @@ fn the_server_says_why_it_does_not_start() {
 }
 
 #[test]
+fn a_check_tells_what_the_registry_lacks() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let check = |yaml: &str| {
+        let config = folder.path().join("serve.yaml");
+        fs::write(&config, yaml).expect("writes");
+        let config = config.display().to_string();
+        told(&command("serve-server").args(["--check-config", "--config", &config]).output().expect("starts"))
+    };
+    let missing = folder.path().join("nowhere").display().to_string();
+    let (code, message) = check(&format!("http: {{ compare: [vader] }}\nregistry:\n  url: {missing}\n"));
+    assert_eq!(code, Some(78), "{message}");
+    for mistake in [
+        "serve.yaml:1: http.compare: \"vader\" alone; expected two sets or more, or none".to_owned(),
+        format!("serve.yaml:3: registry.url: there is no registry at {missing}: no such folder"),
+    ] {
+        assert!(message.contains(&mistake), "{mistake:?} is not in {message}");
+    }
+    import(folder.path(), "m", "v1", &[]);
+    let registry = folder.path().join("registry").display().to_string();
+    let check =
+        |default: &str| check(&format!("registry: {{ url: {registry}, default_model: {default} }}\n"));
+    let (code, message) = check("other");
+    assert_eq!(code, Some(0), "{message}");
+    assert!(
+        message.contains(&format!("registry.default_model: the registry {registry} has no model \"other\"")),
+        "{message}"
+    );
+    let (code, message) = check("m");
+    assert!(code == Some(0) && !message.contains("default_model:"), "{message}");
+}
+
+#[test]
 fn ctl_says_why_it_does_not_publish() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     import(folder.path(), "m", "v1", &[]);

@@ -319,6 +319,8 @@ fn mistakes_have_a_line_each_in_the_order_of_the_file() {
     let check = command("serve-server")
         .args(["--check-config", "--config"])
         .arg(&path)
+        .arg("--registry")
+        .arg(folder.path())
         .env("SERVE__LIMITS__QUEUE", "many")
         .output()
         .expect("starts");
@@ -343,7 +345,10 @@ fn mistakes_have_a_line_each_in_the_order_of_the_file() {
 #[test]
 fn the_example_is_a_configuration() {
     let example = crate::server::repository().join("examples/serve.example.yaml");
-    let checked = command("serve-server").arg("--check-config").arg("--config").arg(&example).output();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut server = command("serve-server");
+    server.arg("--check-config").arg("--config").arg(&example).arg("--registry").arg(folder.path());
+    let checked = server.output();
     let checked = checked.expect("serve-server starts");
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
     let shown: Json = serde_json::from_slice(&checked.stdout).expect("the configuration");

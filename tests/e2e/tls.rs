@@ -291,6 +291,8 @@ fn files_that_do_not_fit_are_told_before_anything_listens() {
         told(
             &command("serve-server")
                 .arg("--check-config")
+                .arg("--registry")
+                .arg(papers.path(""))
                 .env("SERVE__HTTP__TLS", tls)
                 .output()
                 .expect("starts"),

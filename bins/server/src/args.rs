@@ -31,10 +31,14 @@ pub(crate) struct Args {
     pub(crate) host: Option<IpAddr>,
 
     /// Port to listen on; 0 takes a free one [default: 8000]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_parser = port)]
     pub(crate) port: Option<u16>,
 
     /// Print the effective configuration, or every mistake in it, and stop
     #[arg(long)]
     pub(crate) check_config: bool,
+}
+
+fn port(text: &str) -> Result<u16, &'static str> {
+    text.parse().map_err(|_| "expected a whole number from 0 to 65535")
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serve_app::log::LogConfig;
 use serve_app::telemetry::TelemetryConfig;
 use serve_app::{AuthConfig, CacheConfig, ConfigError, Exit, ExitReason, Layers, LimitsConfig, Mistake};
+use serve_core::ModelName;
 use serve_features::{DeclarationError, Declarations, FeaturesConfig};
 use serve_http::HttpConfig;
 use serve_registry::RegistryConfig;
@@ -41,6 +42,10 @@ impl ServerConfig {
                 !about_auth && !wrong.iter().any(|section| section == mistake.section())
             });
             mistakes.extend(others.map(|mistake| layers.locate(mistake)));
+            // At a start the registry is opened anyway.
+            if args.check_config && !args.demo && !wrong.iter().any(|section| section == "registry") {
+                mistakes.extend(config.no_registry().map(|mistake| layers.locate(mistake)));
+            }
         }
         match config {
             Some(config) if mistakes.is_empty() => {
@@ -64,6 +69,28 @@ impl ServerConfig {
         let sections = self.log.mistakes().into_iter().chain(self.telemetry.mistakes());
         found.extend(sections.map(|(setting, problem)| Mistake::new(setting, problem)));
         found
+    }
+
+    /// That there is no folder where the registry should be. A bucket is not asked.
+    fn no_registry(&self) -> Option<Mistake> {
+        self.registry.url.folder()?;
+        let opened = self.registry.url.open(&self.registry.object_cache);
+        opened.err().map(|error| Mistake::new("registry.url", error.to_string()))
+    }
+
+    /// What is to be known of the registry as it is read without loading anything from it: that it lacks the default model.
+    pub(crate) fn registry_notes(&self) -> Vec<String> {
+        let opened =
+            self.registry.url.folder().and_then(|_| self.registry.url.open(&self.registry.object_cache).ok());
+        let models = opened.and_then(|storage| storage.models().ok()).unwrap_or_default();
+        self.no_default(|name| models.contains(name)).into_iter().collect()
+    }
+
+    /// That the registry lacks the default model. It may yet be published, so that is no mistake.
+    pub(crate) fn no_default(&self, has: impl Fn(&ModelName) -> bool) -> Option<String> {
+        let name = self.registry.default_model.as_ref().filter(|name| !has(name))?;
+        let registry = &self.registry.url;
+        Some(format!("registry.default_model: the registry {registry} has no model {:?}", name.as_str()))
     }
 
     /// Beyond loopback, everyone may ask only if the configuration says so.

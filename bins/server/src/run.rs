@@ -26,7 +26,8 @@ const BLOCKING_THREADS: usize = 16;
 pub(crate) fn run(args: Args) -> Result<(), Exit> {
     if args.check_config {
         let (config, notes) = ServerConfig::load(&args, Layers::new())?;
-        notes.iter().try_for_each(|note| writeln!(std::io::stderr(), "{note}")).ok();
+        let of_registry = if args.demo { Vec::new() } else { config.registry_notes() };
+        notes.iter().chain(&of_registry).try_for_each(|note| writeln!(std::io::stderr(), "{note}")).ok();
         let shown = serde_json::to_value(&config).map_err(|e| Exit::because(ExitReason::Software, e))?;
         return print(&format!("{:#}", masked("", &shown)));
     }
@@ -144,6 +145,9 @@ fn open_registry(config: &ServerConfig) -> Result<Registry, Exit> {
                 "model is live"
             );
         }
+    }
+    if let Some(note) = config.no_default(|name| registry.model(name.as_str()).is_some()) {
+        warn!("{note}");
     }
     if registry.models().is_empty() {
         warn!(registry = %url, "the registry is empty; `serve-ctl import` publishes a model");

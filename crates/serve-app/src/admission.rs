@@ -1,7 +1,7 @@
 //! Who may go on, who waits and who is refused when more is asked than can be done. A permit is for the work on one request
-//! (features and inference), taken once the request is read and its model is known, and held until it is answered or
-//! dropped. Adapters do nothing for it: the service takes permits itself, in [`Service::predict`](crate::Service::predict)
-//! and its siblings.
+//! (features, inference and the writing of its answer), taken once the request is read and its model is known, and held by
+//! its [`Context`] until that is dropped. Adapters do nothing for it: the service takes permits itself, in
+//! [`Service::predict`](crate::Service::predict) and its siblings.
 //!
 //! Permits are counted in all and for each model, so that one slow model leaves something for the others; see `gate`.
 //! Dynamic batching would stand between a permit and the inference: `workers` is its place.
@@ -16,7 +16,7 @@ use serve_core::ModelName;
 
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
-use gate::{Entry, Full, Gate, Permit};
+use gate::{Entry, Full, Gate};
 use share::{Share, Shares};
 
 pub use config::{LimitsConfig, ShareConfig};
@@ -159,19 +159,23 @@ impl Admission {
         }
     }
 
-    /// A permit for work on these models, waited for where that is allowed. Whoever drops the future leaves the queue, and
-    /// whoever drops the permit gives it back.
-    pub(crate) async fn admit(&self, context: &Context, models: &[&ModelName]) -> Result<Held, ServiceError> {
+    /// Takes a permit for work on these models, waited for where that is allowed, which the context holds from then on in the
+    /// place of the one that it held: nobody waits for a permit with another in hand. Whoever drops the future leaves the
+    /// queue.
+    pub(crate) async fn admit(&self, context: &Context, models: &[&ModelName]) -> Result<(), ServiceError> {
         context.check_deadline().inspect_err(|_| self.expire())?;
-        let Some(shares) = self.shares(models) else { return Ok(Held(None)) };
-        match self.gate.enter(shares, context.priority().0) {
-            Ok(Entry::Admitted(permit)) => Ok(Held(Some(permit))),
+        context.hold(None);
+        let Some(shares) = self.shares(models) else { return Ok(()) };
+        let permit = match self.gate.enter(shares, context.priority().0) {
+            Ok(Entry::Admitted(permit)) => permit,
             Ok(Entry::Waits(place)) => {
                 let permit = context.timed_async(Stage::Queue, context.within(place)).await;
-                Ok(Held(Some(permit.inspect_err(|_| self.expire())?)))
+                permit.inspect_err(|_| self.expire())?
             }
-            Err(full) => Err(self.overloaded(&full, models)),
-        }
+            Err(full) => return Err(self.overloaded(&full, models)),
+        };
+        context.hold(Some(permit));
+        Ok(())
     }
 
     fn expire(&self) {
@@ -227,11 +231,6 @@ impl Admission {
     }
 }
 
-/// Leave to work, given back when it is dropped.
-#[derive(Debug)]
-#[must_use]
-pub(crate) struct Held(#[expect(dead_code, reason = "is held for its end")] Option<Permit>);
-
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU32;
@@ -257,7 +256,8 @@ mod tests {
         let past = Context::internal().until(Instant::now());
         let error = admission.admit(&past, &[&m]).await.expect_err("has passed");
         assert_eq!(error.code, Code::DeadlineExceeded);
-        let held = admission.admit(&Context::internal(), &[&m]).await.expect("there is room");
+        let held = Context::internal();
+        admission.admit(&held, &[&m]).await.expect("there is room");
         let soon = Context::internal().until(Instant::now() + Duration::from_millis(5));
         let error = admission.admit(&soon, &[&m]).await.expect_err("nobody goes");
         assert_eq!(error.code, Code::DeadlineExceeded);
@@ -271,19 +271,22 @@ mod tests {
     #[tokio::test]
     async fn who_is_refused_is_told_what_is_full() {
         let (admission, m, other) = (Admission::new(limits(4, 0)), name("m"), name("other"));
-        let context = Context::internal();
         let mut held = Vec::new();
         for _ in 0..3 {
-            held.push(admission.admit(&context, &[&m]).await.expect("there is room"));
+            held.push(Context::internal());
+            admission.admit(&held[held.len() - 1], &[&m]).await.expect("there is room");
         }
+        let context = Context::internal();
         let error = admission.admit(&context, &[&m]).await.expect_err("its share is full");
         assert_eq!((error.code, error.retry_after), (Code::Overloaded, Some(COME_AGAIN)));
         assert!(error.message.starts_with("the server is overloaded: 4 requests"), "{}", error.message);
         let both = [&other, &m, &other];
         assert!(admission.admit(&context, &both).await.is_err());
-        held.push(admission.admit(&context, &[&other]).await.expect("others have room"));
+        admission.admit(&context, &[&other]).await.expect("others have room");
+        held.push(context);
         admission.reconfigure(limits(16, 4));
-        held.push(admission.admit(&context, &both).await.expect("there is room now"));
+        held.push(Context::internal());
+        admission.admit(&held[held.len() - 1], &both).await.expect("there is room now");
         let told = |load: Load| {
             load.without_idle().models.into_iter().map(|m| (m.name, m.in_flight)).collect::<Vec<_>>()
         };
@@ -295,9 +298,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_request_holds_one_permit_until_it_ends() {
+        let (admission, m, other) = (Admission::new(limits(1, 5)), name("m"), name("other"));
+        let context = Context::internal();
+        admission.admit(&context, &[&m]).await.expect("there is room");
+        // The next part of the same request does not wait for the one before.
+        let next = admission.admit(&context, &[&other]).now_or_never();
+        next.expect("nothing is waited for").expect("there is room");
+        let load = admission.load();
+        assert_eq!((load.in_flight, load.without_idle().models[0].name.as_str()), (1, "other"));
+        drop(context);
+        assert_eq!(admission.load().in_flight, 0);
+    }
+
+    #[tokio::test]
     async fn a_request_goes_by_its_priority() {
         let (admission, m) = (Arc::new(Admission::new(limits(1, 5))), name("m"));
-        let held = admission.admit(&Context::internal(), &[&m]).await.expect("there is room");
+        let held = Context::internal();
+        admission.admit(&held, &[&m]).await.expect("there is room");
         let (usual, urgent) = (Context::internal(), Context::internal());
         urgent.set_priority(Priority(1));
         let models = [&m];

@@ -62,6 +62,8 @@ pub struct Asked<'a> {
     pub certificate: Option<&'a str>,
     /// What is asked for, as the audit trail has it: a method, and on what.
     pub what: (&'a str, &'a str),
+    /// The administrative act that it is, where it is one, as the audit trail names it.
+    pub act: Option<&'a str>,
     /// The line of the adapter's table: one that stands in `auth.public` needs no key.
     pub page: &'a str,
     /// What it takes; nothing, where everyone may ask.
@@ -303,6 +305,7 @@ impl Locks {
             certificate: asked.certificate,
             request: asked.request,
             what: asked.what,
+            act: asked.act,
             error,
         });
     }
@@ -317,6 +320,7 @@ impl Locks {
             certificate: origin.certificate.as_deref(),
             request: &origin.request,
             what: ("use", "what is not among its models"),
+            act: None,
             error,
         });
     }

@@ -244,7 +244,7 @@ impl Layers {
     pub fn read_what_fits<T: DeserializeOwned>(&self) -> (Option<T>, Vec<Mistake>) {
         let (config, found) = reading::read(Value::Object(self.settings.clone()));
         let found = found.into_iter().map(|(setting, problem)| {
-            let problem = spelling::with_nearest(problem);
+            let problem = serve_core::words::plain(&spelling::with_nearest(problem));
             self.locate(Mistake::new(setting, problem))
         });
         (config, self.mistakes.iter().cloned().chain(found).collect())
@@ -327,11 +327,11 @@ mod tests {
         let mut layers = layers("http:\n  port: many\n  hots: a\nname: [1]\nextra: 1\n");
         layers.environment([("SERVE__HTTP__HOST".to_owned(), "[1]".to_owned())]);
         let expected = [
-            "serve.yaml:2: http.port: invalid type: string \"many\", expected u16",
+            "serve.yaml:2: http.port: expected a whole number from 0 to 65535, got text \"many\"",
             "serve.yaml:3: http.hots: unknown key `hots`; did you mean `host`?",
-            "serve.yaml:4: name: invalid type: sequence, expected a string",
+            "serve.yaml:4: name: expected text, got a list",
             "serve.yaml:5: extra: unknown key `extra`; expected one of `http`, `name`, `keys`",
-            "SERVE__HTTP__HOST: http.host: invalid type: sequence, expected a string",
+            "SERVE__HTTP__HOST: http.host: expected text, got a list",
         ];
         let error = layers.read::<Config>().expect_err("has mistakes");
         assert_eq!(error.to_string(), format!("the configuration has 5 mistakes: {}", expected.join("; ")));
@@ -343,8 +343,8 @@ mod tests {
     fn every_entry_of_a_list_is_told_by_its_line() {
         let yaml = "keys:\n  - { id: a, rate: x }\n  - id: b\n  - { id: c, rate: 1 }\n  - id: d\n    rate: 1\n    raet: 2\n";
         let expected = [
-            "serve.yaml:2: keys[0].rate: invalid type: string \"x\", expected u32",
-            "serve.yaml:3: keys[1]: missing field `rate`",
+            "serve.yaml:2: keys[0].rate: expected a whole number from 0 to 4294967295, got text \"x\"",
+            "serve.yaml:3: keys[1]: `rate` is missing",
             "serve.yaml:7: keys[3].raet: unknown key `raet`; did you mean `rate`?",
         ];
         assert_eq!(told(&layers(yaml)), expected);

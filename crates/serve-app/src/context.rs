@@ -4,11 +4,12 @@
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serve_registry::Deployment;
 
+use crate::admission::gate::Permit;
 use crate::caller::Caller;
 use crate::error::{Code, Fault, ServiceError};
 use crate::metrics::rows::{Apart, Failed, Rows, Whose};
@@ -88,7 +89,8 @@ pub struct Origin {
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
-/// What goes with one request.
+/// What goes with one request. With it goes the permit that its work took ([`crate::admission`]), so a context ends with its
+/// request.
 #[derive(Debug)]
 pub struct Context {
     caller: Arc<Caller>,
@@ -101,6 +103,8 @@ pub struct Context {
     deployment: OnceLock<Arc<Deployment>>,
     rows: Rows,
     audited: AtomicBool,
+    /// The permit for its work. Held to take it or give it back.
+    permit: Mutex<Option<Permit>>,
 }
 
 impl Context {
@@ -123,6 +127,7 @@ impl Context {
             deployment: OnceLock::new(),
             rows: Rows::default(),
             audited: AtomicBool::new(false),
+            permit: Mutex::default(),
         }
     }
 
@@ -204,8 +209,9 @@ impl Context {
         self.deployment.get()
     }
 
-    /// Notes that predictions of so many rows were asked for.
-    pub(crate) fn add_rows(&self, rows: usize) {
+    /// Notes that predictions of so many rows were asked for. The service does for what it is asked; an adapter does for rows
+    /// that it refuses with their request.
+    pub fn add_rows(&self, rows: usize) {
         self.rows.ask(rows);
     }
 
@@ -239,6 +245,15 @@ impl Context {
     /// Notes that an administrative act of the request stands in the audit trail; says whether one stood there before.
     pub(crate) fn audit(&self) -> bool {
         self.audited.swap(true, Ordering::Relaxed)
+    }
+
+    /// Keeps the permit for the request's work in the place of one for an earlier part of it. It is given back with the
+    /// context, when the answer is written or nobody wants one any more.
+    pub(crate) fn hold(&self, permit: Option<Permit>) {
+        let mut held = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *held, permit);
+        drop(held);
+        drop(before);
     }
 
     /// Refuses work that nobody waits for any more. Called before each costly step.

@@ -26,7 +26,7 @@ impl Service {
     ) -> Result<Vec<Explanation>, ServiceError> {
         let rows = matrix.nrows();
         self.check_rows(rows)?;
-        let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
+        self.admission.admit(context, &[&deployment.manifest().name]).await?;
         self.prepare_explanations(&deployment).await?;
         let cost = deployment.explanations().map(Explanations::row_cost).unwrap_or_default();
         let registry = Arc::clone(self.registry());

@@ -32,7 +32,7 @@ pub struct RawRefusal {
 }
 
 /// So many offences are told of a row: what is sent wrong must not come back many times as long.
-const MOST_OF_A_ROW: usize = 10;
+pub const MOST_OF_A_ROW: usize = 10;
 
 impl Service {
     /// What gives features.

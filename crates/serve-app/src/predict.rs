@@ -119,7 +119,7 @@ impl Service {
         request: &PredictRequest<'_>,
     ) -> Result<Answered, ServiceError> {
         let deployment = self.deployment(context, &request.model).await?;
-        let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
+        self.admission.admit(context, &[&deployment.manifest().name]).await?;
         let wanted = self.wanted(&deployment, request)?;
         let fetched = self.fetch_in(context, &wanted).await?;
         let gathered = self.gathered(&deployment, request, fetched)?;
@@ -184,7 +184,7 @@ impl Service {
             prepared.iter().flatten().map(|(deployment, _)| Arc::clone(deployment)).collect();
         models.dedup_by(|a, b| Arc::ptr_eq(a, b));
         let models: Vec<_> = models.iter().map(|deployment| &deployment.manifest().name).collect();
-        let _held = self.admission.admit(context, &models).await?;
+        self.admission.admit(context, &models).await?;
         let asks: Vec<Ask> =
             prepared.iter().flatten().flat_map(|(_, wanted)| wanted.iter().cloned()).collect();
         let mut fetched = self.fetch_in(context, &asks).await?.into_iter();

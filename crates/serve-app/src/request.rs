@@ -97,3 +97,13 @@ pub struct PredictRequest<'a> {
     /// Whether the answer comes with each feature's contribution.
     pub explain: bool,
 }
+
+impl PredictRequest<'_> {
+    /// The same request without a borrow.
+    #[must_use]
+    pub fn into_static(self) -> PredictRequest<'static> {
+        let Self { model, entity, as_of, features, mode, max_age, explain } = self;
+        let entity = entity.map(|entity| Cow::Owned(entity.into_owned()));
+        PredictRequest { model, entity, as_of, features: features.to_static(), mode, max_age, explain }
+    }
+}

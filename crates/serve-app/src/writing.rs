@@ -1,14 +1,48 @@
-//! Long answers are written where what takes long is done, so that no thread that serves connections is held up by one, and
-//! nothing more is written once its deadline has passed or its client has gone.
+//! Long bodies are read, and long answers written, where what takes long is done, so that no thread that serves connections is
+//! held up by one, and nothing more is done once the deadline has passed or the client has gone.
 
 use std::time::Duration;
 
 use crate::context::{Context, Stage};
-use crate::error::ServiceError;
+use crate::error::{Code, ServiceError};
 use crate::service::Service;
 use crate::workers::{LONGEST_ON_WORKER, Wanted};
 
+/// Bodies of so many bytes are read where they arrive; it takes about a millisecond.
+const LONGEST_READ_HERE: usize = 256 << 10;
+
 impl Service {
+    /// Whether a body of so many bytes is read on the threads for what takes long.
+    #[must_use]
+    pub fn reads_apart(&self, bytes: usize) -> bool {
+        bytes > LONGEST_READ_HERE
+    }
+
+    /// Makes sense of a body of so many bytes: where it is, or, if it is long, on the threads for what takes long. `read` is
+    /// handed what it reads, and hands it back.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn read<C: Send + 'static, T: Send + 'static>(
+        &self,
+        context: &Context,
+        bytes: usize,
+        call: C,
+        read: impl Fn(&C) -> T + Send + Sync + 'static,
+    ) -> Result<(C, T), ServiceError> {
+        if !self.reads_apart(bytes) {
+            let done = context.timed(Stage::Parse, || read(&call));
+            return Ok((call, done));
+        }
+        let work = move |call: C, _: &Wanted| {
+            let done = read(&call);
+            Some((call, done))
+        };
+        let done = self.workers.run_as(Stage::Parse, context, vec![call], work).await?;
+        let lost = || ServiceError::new(Code::Internal, "a body was read and not handed back");
+        done.into_iter().next().ok_or_else(lost)
+    }
+
     /// Writes the parts of an answer, in order: where it is, if all together is expected to take as short as `cost` says it
     /// does, else on the threads for what takes long.
     ///

@@ -21,6 +21,9 @@ const UNITS: [(&str, u64); 7] = [
     ("us", 1),
 ];
 
+/// The units, as messages list them.
+pub const LISTED: &str = "`us`, `ms`, `s`, `m`, `h`, `d`, `w`";
+
 /// Hundred years of 365 days: longer ones are mistakes, and sums with timestamps stay in range.
 const LONGEST_MICROS: u64 = 36_500 * 86_400_000_000;
 
@@ -29,17 +32,13 @@ const LONGEST_MICROS: u64 = 36_500 * 86_400_000_000;
 #[non_exhaustive]
 pub enum DurationError {
     /// A bare number.
-    #[error(
-        "duration {got:?} has no unit: expected one of `us`, `ms`, `s`, `m`, `h`, `d`, `w`, such as `15m`"
-    )]
+    #[error("duration {got:?} has no unit: expected one of {LISTED}, such as `15m`")]
     NoUnit {
         /// The refused text.
         got: String,
     },
     /// Not a whole number with a known unit.
-    #[error(
-        "duration {got:?}: expected a whole number and one of `us`, `ms`, `s`, `m`, `h`, `d`, `w`, such as `15m`"
-    )]
+    #[error("duration {got:?}: expected a whole number and one of {LISTED}, such as `15m`")]
     Malformed {
         /// The refused text.
         got: String,

@@ -33,6 +33,7 @@
 //! | [`manifest`], [`bundle`], [`golden`], [`envelope`] | one version of one model as bytes, with its proof |
 //! | [`reference`](mod@reference), [`drift`] | how the training data was distributed, and how far other values are from that |
 //! | [`duration`], [`size`], [`name`], [`digest`] | values that configuration and files share |
+//! | [`words`] | what a parser says of a value that does not fit, in plain words |
 //! | [`naive`] | a slow evaluator that shares no code with the engine, to prove it |
 
 pub mod bundle;
@@ -66,6 +67,7 @@ pub mod size;
 pub mod transform;
 pub mod tree;
 pub mod value;
+pub mod words;
 
 pub use bundle::{Bundle, BundleBuilder, BundleError};
 pub use decision::DecisionPolicy;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serve_app::{Answered, Fault, ModelQuery, PredictRequest, Priority};
+use serve_app::{Answered, Fault, PredictRequest, Priority, Service, Stage};
 
 use crate::call::{Call, object};
 use crate::failure::Failure;
@@ -74,6 +74,23 @@ const ONE_OF: &str =
 
 /// Answers per row; a bad row fails alone.
 pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failure> {
+    if app.service.reads_apart(call.body.len()) {
+        let service = Arc::clone(&app.service);
+        let read = move |call: &Call| {
+            let rows = read(&service, call)?.into_iter();
+            Ok(rows.map(|row| row.map(PredictRequest::into_static)).collect::<Vec<_>>())
+        };
+        let (call, rows) = app.read(call, read).await?;
+        return answered(app, &call, rows).await;
+    }
+    let rows = call.context.timed(Stage::Parse, || read(&app.service, &call))?;
+    answered(app, &call, rows).await
+}
+
+/// What each row asks for, or why it cannot be read.
+type Rows<'a> = Vec<Result<PredictRequest<'a>, Failure>>;
+
+fn read<'a>(service: &Service, call: &'a Call) -> Result<Rows<'a>, Failure> {
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable("malformed_json", "the body is empty; expected {\"requests\": […]}"));
     };
@@ -82,9 +99,17 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
     let BatchBody { model, feature_set, model_type, model_version, explain, priority, .. } = body;
     priority.into_iter().for_each(|Whole(said)| call.context.set_priority(Priority::of(said)));
     requests.iter_mut().for_each(|request| request.explain_by_default(explain == Some(true)));
-    app.service.check_rows(requests.len())?;
+    service.check_rows(requests.len())?;
     let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;
-    let rows = answer(app, &call, requests, &common).await?;
+    let row = |body: PredictBody<'a>| {
+        let request = body.request()?;
+        Ok(PredictRequest { model: request.model.clone().or(&common), ..request })
+    };
+    Ok(requests.into_iter().map(row).collect())
+}
+
+async fn answered(app: &App, call: &Call, rows: Rows<'_>) -> Result<Reply, Failure> {
+    let rows = answer(app, call, rows).await?;
     let tail = Tail {
         count: rows.len(),
         failed: rows.iter().filter(|row| row.is_err()).count(),
@@ -92,7 +117,7 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
         timestamp: reply::timestamp(app.service.now()),
     };
     let tail = serde_json::to_vec(&tail).map_err(|_| Failure::internal())?;
-    let entries = write(app, &call, rows).await?;
+    let entries = write(app, call, rows).await?;
     Ok(reply::raw(StatusCode::OK, joined(&entries, &tail).into()))
 }
 
@@ -100,19 +125,9 @@ pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failur
 type Row = Result<Answered, Failure>;
 
 /// Rows that do not read fail here and are not asked.
-async fn answer(
-    app: &App,
-    call: &Call,
-    bodies: Vec<PredictBody<'_>>,
-    common: &ModelQuery,
-) -> Result<Vec<Row>, Failure> {
-    let mut asked: Vec<PredictRequest<'_>> = Vec::with_capacity(bodies.len());
-    let rows = bodies.into_iter().map(|body| {
-        let request = body.request()?;
-        let model = request.model.clone().or(common);
-        asked.push(PredictRequest { model, ..request });
-        Ok(())
-    });
+async fn answer(app: &App, call: &Call, rows: Rows<'_>) -> Result<Vec<Row>, Failure> {
+    let mut asked: Vec<PredictRequest<'_>> = Vec::with_capacity(rows.len());
+    let rows = rows.into_iter().map(|row| row.map(|request| asked.push(request)));
     let rows: Vec<Result<(), Failure>> = rows.collect();
     for failure in rows.iter().filter_map(|row| row.as_ref().err()) {
         call.context.refuse_row(failure.code(), Fault::Client);

@@ -11,7 +11,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serve_app::Context;
 
+use crate::bodies::Room;
 use crate::failure::Failure;
+use crate::routes::App;
 use crate::tls::ClientCertificate;
 
 /// A request's id: the client's `X-Request-Id`, or one of ours.
@@ -59,6 +61,8 @@ pub struct Call {
     pub parts: Parts,
     /// The body.
     pub body: Bytes,
+    /// Its room among all bodies that are under way.
+    pub(crate) room: Option<Room>,
     /// The id.
     pub id: RequestId,
     /// Who is at the other end.
@@ -127,6 +131,22 @@ impl Call {
     /// 400, 415 or 422 when it is not one.
     pub fn json<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
         self.json_body()?.map(object).transpose()
+    }
+}
+
+impl App {
+    /// Makes sense of a request's body: where it arrived, or, if it is long, on the threads for what takes long.
+    ///
+    /// # Errors
+    /// As `read`; 408 when the deadline passes first.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        call: Call,
+        read: impl Fn(&Call) -> Result<T, Failure> + Send + Sync + 'static,
+    ) -> Result<(Call, T), Failure> {
+        let (context, bytes) = (Arc::clone(&call.context), call.body.len());
+        let (call, read) = self.service.read(&context, bytes, call, read).await?;
+        Ok((call, read?))
     }
 }
 

@@ -23,6 +23,8 @@ pub struct HttpConfig {
     pub port: u16,
     /// The longest body that is read.
     pub max_body_bytes: ByteSize,
+    /// What all bodies that are under way may take together.
+    pub max_bodies_bytes: ByteSize,
     /// The longest head: the request line and all headers.
     pub max_header_bytes: ByteSize,
     /// The longest path with its query.
@@ -102,6 +104,7 @@ impl Default for HttpConfig {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
             max_body_bytes: ByteSize(10 << 20),
+            max_bodies_bytes: ByteSize(256 << 20),
             max_header_bytes: ByteSize(32 << 10),
             max_uri_bytes: ByteSize(8 << 10),
             request_timeout: Duration::from_secs(30),
@@ -146,6 +149,9 @@ impl HttpConfig {
     /// Every mistake. What is no mistake and should be known all the same, such as an expired certificate, is returned.
     pub fn check(&self) -> Result<Vec<String>, Vec<String>> {
         let mut mistakes = self.limits_that_nothing_fits();
+        if let [only] = &self.compare[..] {
+            mistakes.push(format!("http.compare: {only:?} alone; expected two sets or more, or none"));
+        }
         mistakes.extend(Hosts::new(&self.trusted_hosts, self.host).err());
         mistakes.extend(Origins::new(&self.cors.allowed_origins).err());
         let mut warnings = Vec::new();
@@ -159,6 +165,8 @@ impl HttpConfig {
     fn limits_that_nothing_fits(&self) -> Vec<String> {
         let sizes = [
             ("max_header_bytes", self.max_header_bytes.0, 1 << 10, 1 << 20),
+            // Less than one body may be long would refuse it always.
+            ("max_bodies_bytes", self.max_bodies_bytes.0, self.max_body_bytes.0, u64::MAX),
             ("max_uri_bytes", self.max_uri_bytes.0, 256, 60 << 10),
             ("connections.max", self.connections.max as u64, 1, 1 << 24),
             ("connections.max_per_address", self.connections.max_per_address.unwrap_or(1) as u64, 1, 1 << 24),
@@ -171,8 +179,10 @@ impl HttpConfig {
             ("http2.max_streams", u64::from(self.http2.max_streams), 1, 1 << 16),
         ];
         let wrong = sizes.into_iter().filter(|(_, got, least, most)| got < least || got > most);
-        let sizes =
-            wrong.map(|(name, got, least, most)| format!("http.{name} is {got}; expected {least} to {most}"));
+        let sizes = wrong.map(|(name, got, least, most)| match most {
+            u64::MAX => format!("http.{name} is {got}; expected {least} or more"),
+            _ => format!("http.{name} is {got}; expected {least} to {most}"),
+        });
         let times = [
             ("request_timeout", self.request_timeout),
             ("header_timeout", self.header_timeout),
@@ -199,6 +209,8 @@ mod tests {
         assert_eq!(HttpConfig::default().check(), Ok(Vec::new()));
         let wrong = HttpConfig {
             max_uri_bytes: ByteSize(3),
+            max_bodies_bytes: ByteSize(1 << 20),
+            compare: vec!["vader".to_owned()],
             header_timeout: Duration::ZERO,
             trusted_hosts: vec!["https://a".to_owned()],
             cors: CorsConfig { allowed_origins: vec!["b".to_owned()] },
@@ -209,10 +221,12 @@ mod tests {
             }),
             ..HttpConfig::default()
         };
-        let mistakes = wrong.check().expect_err("five mistakes");
+        let mistakes = wrong.check().expect_err("seven mistakes");
         let starts = [
+            "http.max_bodies_bytes is 1048576; expected 10485760 or more",
             "http.max_uri_bytes is 3; expected 256 to 61440",
             "http.header_timeout is 0s",
+            "http.compare: \"vader\" alone; expected two sets or more, or none",
             "http.trusted_hosts: \"https://a\"",
             "http.cors.allowed_origins: \"b\"",
             "http.tls.cert no/such.pem cannot be read",

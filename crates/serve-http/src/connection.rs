@@ -79,6 +79,8 @@ pub(crate) struct Connection {
     pub(crate) owed: AtomicU32,
     blocked: AtomicBool,
     pub(crate) written: AtomicU64,
+    /// Since the watchman's last look, what wanted an answer and asked for nothing.
+    pub(crate) pings: AtomicU32,
     order: AtomicU8,
     told: Notify,
 }
@@ -97,6 +99,7 @@ impl Connection {
             owed: AtomicU32::new(0),
             blocked: AtomicBool::new(false),
             written: AtomicU64::new(0),
+            pings: AtomicU32::new(0),
             order: AtomicU8::new(Order::Nothing as u8),
             told: Notify::new(),
         }
@@ -153,6 +156,13 @@ impl Connection {
 
     pub(crate) fn wrote(&self, bytes: usize) {
         self.written.fetch_add(bytes as u64, Relaxed);
+    }
+
+    /// So many frames came that want an answer and ask for nothing.
+    pub(crate) fn pinged(&self, frames: u32) {
+        if frames > 0 {
+            self.pings.fetch_add(frames, Relaxed);
+        }
     }
 
     pub(crate) fn count_refused_head(&self) {

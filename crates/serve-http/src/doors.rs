@@ -27,6 +27,7 @@ pub(crate) fn enter(
         address: peer.client,
         certificate: peer.subject().map(|subject| &**subject),
         what: (route.method.as_str(), parts.uri.path()),
+        act: route.act,
         page: route.path,
         permission: route.permission,
         request: &id.0,

@@ -1,21 +1,22 @@
 //! Compressed bodies, both ways: gzip (RFC 1952) and deflate (zlib's format of RFC 1950, as HTTP means it; a bare RFC 1951
 //! stream, which some clients send, is told apart by its first bytes).
 //!
-//! A request's body is held against `http.max_body_bytes` while it unpacks, so what is never allocated is what it claims to
+//! A request's body is held against its limits while it unpacks (`unpacking`), so what is never allocated is what it claims to
 //! unpack to. What is short is done where it is; longer work leaves the threads that serve connections.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 
-use bytes::{Buf, Bytes};
 use flate2::Compression;
-use flate2::bufread::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use flate2::write::{GzEncoder, ZlibEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::Full;
-use serve_core::ByteSize;
 
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
+
+pub(crate) use unpacking::decoded;
+
+mod unpacking;
 
 /// The encodings that are known, as a refusal tells them.
 pub(crate) const KNOWN: &str = "gzip, deflate";
@@ -25,9 +26,6 @@ const SHORTEST: usize = 1024;
 
 /// Bytes that are packed or unpacked on a thread that serves connections.
 const LONGEST_HERE: usize = 64 << 10;
-
-/// How much is unpacked at a time.
-const PIECE: usize = 16 << 10;
 
 /// A way to write a body shorter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,34 +53,6 @@ impl Encoding {
     }
 }
 
-/// The body as it was before the client packed it.
-///
-/// # Errors
-/// 413 once it is longer than `limit`; 400 when it does not unpack.
-pub(crate) async fn decoded(encoding: Encoding, body: Bytes, limit: ByteSize) -> Result<Bytes, Failure> {
-    if body.is_empty() {
-        return Ok(body);
-    }
-    let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
-    let mut unpacking = Unpacking::new(encoding, body, most);
-    let done = match unpacking.go_on(LONGEST_HERE) {
-        Ok(false) => {
-            let rest = tokio::task::spawn_blocking(move || unpacking.go_on(usize::MAX).map(|_| unpacking));
-            rest.await.map_err(|_| Failure::internal())?.map(|done| done.out)
-        }
-        Ok(true) => Ok(unpacking.out),
-        Err(error) => Err(error),
-    };
-    match done {
-        Ok(out) => Ok(out.into()),
-        Err(error) if error.kind() == io::ErrorKind::FileTooLarge => Err(Failure::too_large(limit)),
-        Err(error) => {
-            let message = format!("the body is not valid {}: {error}", encoding.as_str());
-            Err(Failure::unreadable("malformed_encoding", message))
-        }
-    }
-}
-
 /// How the client says that it packed the body.
 ///
 /// # Errors
@@ -102,66 +72,6 @@ pub(crate) fn content_encoding(headers: &HeaderMap) -> Result<Option<Encoding>, 
         }
     }
     Ok(named)
-}
-
-/// A body on its way out of its encoding.
-struct Unpacking {
-    decoder: Decoder,
-    out: Vec<u8>,
-    most: usize,
-}
-
-enum Decoder {
-    Gzip(MultiGzDecoder<bytes::buf::Reader<Bytes>>),
-    Zlib(ZlibDecoder<bytes::buf::Reader<Bytes>>),
-    Deflate(DeflateDecoder<bytes::buf::Reader<Bytes>>),
-}
-
-impl Unpacking {
-    fn new(encoding: Encoding, body: Bytes, most: usize) -> Self {
-        let zlib = is_zlib(&body);
-        let decoder = match encoding {
-            Encoding::Gzip => Decoder::Gzip(MultiGzDecoder::new(body.reader())),
-            Encoding::Deflate if zlib => Decoder::Zlib(ZlibDecoder::new(body.reader())),
-            Encoding::Deflate => Decoder::Deflate(DeflateDecoder::new(body.reader())),
-        };
-        Self { decoder, out: Vec::new(), most }
-    }
-
-    /// Unpacks until `enough` bytes are there; whether that was all. More than the limit is [`io::ErrorKind::FileTooLarge`].
-    fn go_on(&mut self, enough: usize) -> io::Result<bool> {
-        let mut piece = [0; PIECE];
-        while self.out.len() < enough {
-            let read = match &mut self.decoder {
-                Decoder::Gzip(decoder) => decoder.read(&mut piece)?,
-                Decoder::Zlib(decoder) => decoder.read(&mut piece)?,
-                Decoder::Deflate(decoder) => decoder.read(&mut piece)?,
-            };
-            if read == 0 {
-                return Ok(true);
-            }
-            let room = self.most - self.out.len();
-            if read > room {
-                return Err(io::ErrorKind::FileTooLarge.into());
-            }
-            if self.out.capacity() - self.out.len() < read {
-                // Twice as much each time, and never more than the limit.
-                self.out.reserve_exact(self.out.len().max(PIECE).min(room));
-            }
-            self.out.extend_from_slice(&piece[..read]);
-        }
-        Ok(false)
-    }
-}
-
-/// Whether bytes begin as RFC 1950 says: method 8, and a check of the two bytes that 31 divides.
-fn is_zlib(bytes: &[u8]) -> bool {
-    match bytes {
-        [method, flags, ..] => {
-            method & 0x0f == 8 && (u16::from(*method) << 8 | u16::from(*flags)).is_multiple_of(31)
-        }
-        _ => true,
-    }
 }
 
 /// What a client takes, in a request's head: the encoding that it likes best, if that is none but ours.
@@ -300,49 +210,5 @@ mod tests {
         for refused in [&["br"][..], &["gzip, gzip"], &["gzip", "deflate"], &["gzip, br"], &["zstd"]] {
             assert_eq!(of(refused), Err(()), "{refused:?}");
         }
-    }
-
-    fn unpacked(encoding: Encoding, body: &[u8], most: usize) -> Result<Vec<u8>, io::ErrorKind> {
-        let mut unpacking = Unpacking::new(encoding, Bytes::copy_from_slice(body), most);
-        let mut turns = 0;
-        while !unpacking.go_on(unpacking.out.len() + PIECE).map_err(|error| error.kind())? {
-            turns += 1;
-            assert!(turns < 1_000, "it goes on");
-        }
-        assert!(unpacking.out.capacity() <= most.max(PIECE), "{} were allocated", unpacking.out.capacity());
-        Ok(unpacking.out)
-    }
-
-    #[test]
-    fn what_is_packed_unpacks_up_to_the_limit() {
-        let body: Vec<u8> = (0..100_000_u32).map(|at| (at / 7) as u8).collect();
-        for encoding in [Encoding::Gzip, Encoding::Deflate] {
-            let packed = pack(encoding, &body).expect("packs");
-            assert!(packed.len() < body.len() / 10);
-            assert_eq!(unpacked(encoding, &packed, body.len()).as_ref(), Ok(&body));
-            assert_eq!(unpacked(encoding, &packed, body.len() - 1), Err(io::ErrorKind::FileTooLarge));
-            assert_eq!(
-                unpacked(encoding, &packed[..packed.len() - 9], 1 << 20),
-                Err(io::ErrorKind::UnexpectedEof)
-            );
-        }
-        let mut bare = flate2::write::DeflateEncoder::new(Vec::new(), Compression::best());
-        bare.write_all(&body).expect("packs");
-        let bare = bare.finish().expect("packs");
-        assert_eq!(unpacked(Encoding::Deflate, &bare, body.len()).as_ref(), Ok(&body));
-        let twice = [pack(Encoding::Gzip, b"ab").expect("packs"), pack(Encoding::Gzip, b"c").expect("packs")]
-            .concat();
-        assert_eq!(unpacked(Encoding::Gzip, &twice, 3), Ok(b"abc".to_vec()));
-        assert!(unpacked(Encoding::Gzip, b"{\"inputs\": []}", 1 << 20).is_err());
-        assert!(unpacked(Encoding::Gzip, b"", 1 << 20).is_err());
-    }
-
-    #[test]
-    fn a_bomb_stops_at_the_limit() {
-        let zeros = vec![0; 64 << 20];
-        let bomb = pack(Encoding::Gzip, &zeros).expect("packs");
-        drop(zeros);
-        assert!(bomb.len() < 1 << 20);
-        assert_eq!(unpacked(Encoding::Gzip, &bomb, 1 << 20), Err(io::ErrorKind::FileTooLarge));
     }
 }

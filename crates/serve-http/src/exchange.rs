@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::{Attempt, Standings};
-use serve_app::{Context, Origin, Permission, Stage};
+use serve_app::{Context, Origin, Stage};
 
 use crate::access::Seen;
 use crate::allowance::Allowance;
@@ -17,7 +17,7 @@ use crate::doors;
 use crate::encoding;
 use crate::failure::Failure;
 use crate::forwarded;
-use crate::limits;
+use crate::limits::{self, Reading, Received};
 use crate::patience::{self, Patience};
 use crate::reply::Reply;
 use crate::routes::{App, Found, Route, dialect};
@@ -106,9 +106,8 @@ async fn dispatch(
     let context = Context::begun(entry.outcome?, began).until(began + patience.limit).sent_from(origin);
     let context = Arc::new(context);
     let Found { route, path } = found;
-    let attempt = (route.permission == Some(Permission::Admin))
-        .then(|| Attempt::new(&context, route.method.as_str(), parts.uri.path()));
-    let call = Call { path, parts, body: Bytes::new(), id, peer: peer.clone(), context };
+    let attempt = route.act.map(|act| Attempt::new(&context, act, route.method.as_str(), parts.uri.path()));
+    let call = Call { path, parts, body: Bytes::new(), room: None, id, peer: peer.clone(), context };
     let answered = handled(app, route, call, body, waker, told.seen).await;
     if let Some(attempt) = attempt {
         attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
@@ -127,15 +126,15 @@ async fn handled(
 ) -> Result<Reply, Failure> {
     let headers = &call.parts.headers;
     patience::priority(headers)?.into_iter().for_each(|priority| call.context.set_priority(priority));
-    let allowance = Allowance::new(&app.config.connections);
-    let body = limits::read_body(body, headers, app.config.max_body_bytes, allowance, waker);
-    let (mut body, waited) = body.await?;
+    let (limit, bodies) = (app.config.max_body_bytes, &app.bodies);
+    let reading = Reading { limit, allowance: Allowance::new(&app.config.connections), waker, bodies };
+    let Received { mut body, mut room, waited } = limits::read_body(body, headers, reading).await?;
     call.context.spend(Stage::Receive, waited);
     if let Some(encoding) = encoding::content_encoding(headers)? {
-        let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
-        body = call.context.timed_async(Stage::Parse, unpacked).await?;
+        let unpacked = encoding::decoded(encoding, body, limit, room, bodies);
+        (body, room) = call.context.timed_async(Stage::Parse, unpacked).await?;
     }
-    call.body = body;
+    (call.body, call.room) = (body, room);
     seen.enter(route, &call);
     (route.handler)(app, call).await
 }

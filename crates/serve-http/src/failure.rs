@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use serde_json::{Value as Json, json};
 use serve_app::{Code, Fault, ServiceError};
+use serve_core::words;
 
 use crate::doors;
 use crate::encoding;
@@ -83,7 +84,9 @@ fn status(code: Code) -> StatusCode {
         | Code::AmbiguousCredentials => StatusCode::UNAUTHORIZED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
-        Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
+        Code::ConflictingModel | Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => {
+            StatusCode::CONFLICT
+        }
         Code::VersionRefused
         | Code::ModelLoading
         | Code::CacheFull
@@ -96,7 +99,6 @@ fn status(code: Code) -> StatusCode {
         Code::InvalidName
         | Code::ModelRequired
         | Code::AmbiguousModel
-        | Code::ConflictingModel
         | Code::InvalidFeatures
         | Code::NonFiniteOutput
         | Code::NotExplainable
@@ -387,14 +389,10 @@ impl From<ServiceError> for Failure {
 /// JSON that does not parse is unreadable; JSON of another shape is invalid.
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
-        use serde_json::error::Category;
-        match error.classify() {
-            Category::Data => {
-                Self::invalid("invalid_request", format!("the body is not as expected: {error}"))
-            }
-            Category::Syntax | Category::Eof | Category::Io => {
-                Self::unreadable("malformed_json", format!("the body is not valid JSON: {error}"))
-            }
+        if error.is_data() {
+            let problem = words::plain(&error.to_string());
+            return Self::invalid("invalid_request", format!("the body is not as expected: {problem}"));
         }
+        Self::unreadable("malformed_json", format!("the body is not valid JSON: {error}"))
     }
 }

@@ -31,6 +31,16 @@ struct OnlineBody<'a> {
     full_feature_names: Option<bool>,
 }
 
+impl OnlineBody<'_> {
+    /// The same without a borrow.
+    fn into_static(self) -> OnlineBody<'static> {
+        let Self { entities, features, feature_service, full_feature_names } = self;
+        let owned = |values: Vec<Value<'_>>| values.into_iter().map(Value::into_owned).collect();
+        let entities = entities.into_iter().map(|(key, values)| (key, owned(values))).collect();
+        OnlineBody { entities, features, feature_service, full_feature_names }
+    }
+}
+
 #[derive(Serialize)]
 struct OnlineReply<'a> {
     metadata: Metadata,
@@ -60,13 +70,8 @@ type Rows = Vec<Result<Retrieved, Unavailable>>;
 
 /// Answers a column for each join key and each feature.
 pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Failure> {
-    let Some(body) = call.json_body()? else {
-        return Err(Failure::unreadable(
-            "malformed_json",
-            "the body is empty; expected entities and features",
-        ));
-    };
-    let OnlineBody { entities, features, feature_service, full_feature_names } = object(body)?;
+    let (call, body) = app.read(call, read).await?;
+    let OnlineBody { entities, features, feature_service, full_feature_names } = body;
     let references = match feature_service {
         Some(service) => of_model(app, &call.context, &service).await?,
         None => features
@@ -98,6 +103,14 @@ pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Fail
     let results = keys.chain(columns).collect();
     let answer = OnlineReply { metadata: Metadata { feature_names: names }, results };
     Ok(reply::json(StatusCode::OK, &answer))
+}
+
+fn read(call: &Call) -> Result<OnlineBody<'static>, Failure> {
+    let Some(body) = call.json_body()? else {
+        let message = "the body is empty; expected entities and features";
+        return Err(Failure::unreadable("malformed_json", message));
+    };
+    object::<OnlineBody<'_>>(body).map(OnlineBody::into_static)
 }
 
 /// `set:feature`, of a set that there is.

@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 use serde::Serialize;
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use serve_app::{AuthMode, Load, Permission};
 use serve_features::BreakerState;
 
@@ -47,6 +47,7 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
     let mut page = app.service.metrics();
     app.traffic.tell(&mut page);
+    app.bodies.tell(&mut page);
     app.sockets.tell(&mut page);
     Ok(reply::text(serve_app::metrics::CONTENT_TYPE, page.text() + &app.connections().page()))
 }
@@ -178,66 +179,67 @@ fn admission(app: &App) -> Admission {
     Admission { status: if full { "overloaded" } else { "healthy" }, load }
 }
 
-/// Everything at a glance. Who may not read sees how it is, and not why: names and errors tell of what stands behind.
-pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
-    let caller = call.context.caller();
-    let told = caller.may(Permission::Read) && caller.may_use_all();
+/// Where models come from.
+fn registry(app: &App) -> Json {
     let models = app.service.registry().models();
-    let live = models.iter().filter(|model| model.champion_deployment().is_some()).count();
-    let degraded: Vec<&str> = models
+    let off_course = models
         .iter()
-        .filter(|model| model.pointing.values().any(serve_registry::snapshot::Pointing::degraded))
-        .map(|model| model.name.as_str())
-        .collect();
-    let store = feature_store(app).await;
+        .filter(|model| model.pointing.values().any(serve_registry::snapshot::Pointing::degraded));
+    let degraded: Vec<&str> = off_course.map(|model| model.name.as_str()).collect();
     let trouble = app.service.registry().trouble();
-    let stored = store["status"] == "healthy" || store["status"] == "not_configured";
-    let tls = app.tls.as_ref().map(|tls| tls.status());
-    let secured = tls.as_ref().is_none_or(|tls| tls.trouble.is_none());
-    let reloads = app.service.reloads().state();
-    let current = app.service.locks().trouble().is_none() && reloads.error.is_none();
-    let kept = prediction_cache(app).await;
-    let shared = kept.as_ref().is_none_or(|kept| kept["status"] == "healthy");
-    let whole = degraded.is_empty() && trouble.is_none() && stored && current && secured && shared;
-    let status = match (app.is_draining(), whole) {
-        (true, _) => "draining",
-        (false, true) => "healthy",
-        (false, false) => "degraded",
-    };
-    let uptime = app.service.now().duration_since(app.service.started()).as_secs_f64();
-    let state = match (&trouble, degraded.is_empty()) {
+    let status = match (&trouble, degraded.is_empty()) {
         (Some(_), _) => "unavailable",
         (None, true) => "healthy",
         (None, false) => "degraded",
     };
-    let mut registry: Json = json!({ "status": state, "models": models.len(), "degraded": degraded });
-    if let (Some(trouble), Some(object)) = (&trouble, registry.as_object_mut()) {
+    let mut told = json!({ "status": status, "models": models.len(), "degraded": degraded });
+    if let (Some(trouble), Some(object)) = (&trouble, told.as_object_mut()) {
         object.insert("error".to_owned(), json!(trouble.as_ref()));
     }
-    let mut components = json!({
-        "registry": registry,
-        "feature_store": store,
-        "admission": admission(app),
-        "configuration": configuration(&reloads),
-    });
-    if let (Some(kept), Some(object)) = (kept, components.as_object_mut()) {
-        object.insert("prediction_cache".to_owned(), kept);
-    }
-    if let (Some(auth), Some(object)) = (auth(app), components.as_object_mut()) {
-        object.insert("auth".to_owned(), auth);
-    }
-    if let (Some(tls), Some(object)) = (&tls, components.as_object_mut()) {
-        object.insert("tls".to_owned(), tls_component(tls));
-    }
+    told
+}
+
+/// All components that there are, by name.
+async fn components(app: &App) -> Map<String, Json> {
+    let tls = app.tls.as_ref().map(|tls| tls_component(&tls.status()));
+    let told = [
+        ("registry", Some(registry(app))),
+        ("feature_store", Some(feature_store(app).await)),
+        ("admission", Some(json!(admission(app)))),
+        ("configuration", Some(configuration(&app.service.reloads().state()))),
+        ("prediction_cache", prediction_cache(app).await),
+        ("auth", auth(app)),
+        ("tls", tls),
+    ];
+    told.into_iter().filter_map(|(name, told)| Some((name.to_owned(), told?))).collect()
+}
+
+/// Whether nothing of a component is lost. That much is asked of the server is no loss.
+fn is_whole((name, told): (&String, &Json)) -> bool {
+    name == "admission" || told["status"] == "healthy" || told["status"] == "not_configured"
+}
+
+/// Everything at a glance. Who may not read sees how it is, and not why: names and errors tell of what stands behind.
+pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
+    let caller = call.context.caller();
+    let told = caller.may(Permission::Read) && caller.may_use_all();
+    let mut components = components(app).await;
+    let status = match (app.is_draining(), components.iter().all(is_whole)) {
+        (true, _) => "draining",
+        (false, true) => "healthy",
+        (false, false) => "degraded",
+    };
     if !told {
-        components.as_object_mut().into_iter().flatten().for_each(|(_, component)| keep_status(component));
+        components.values_mut().for_each(keep_status);
     }
+    let models = app.service.registry().models();
+    let live = models.iter().filter(|model| model.champion_deployment().is_some()).count();
     let body = json!({
         "status": status,
         "models_loaded": live,
         "components": components,
         "version": env!("CARGO_PKG_VERSION"),
-        "uptime_seconds": uptime,
+        "uptime_seconds": app.service.now().duration_since(app.service.started()).as_secs_f64(),
         "timestamp": reply::timestamp(app.service.now()),
     });
     Ok(reply::json(StatusCode::OK, &body))

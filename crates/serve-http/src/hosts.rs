@@ -5,7 +5,7 @@
 //! names are answered, and elsewhere those of `http.trusted_hosts`.
 
 use std::borrow::Cow;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use http::{HeaderMap, StatusCode, Uri, header};
 
@@ -58,7 +58,7 @@ impl Hosts {
     /// Refuses who asks for somebody else.
     ///
     /// # Errors
-    /// 400 where no host is named, or two are, 421 where another is.
+    /// 400 where no host is named, or two are, or what is none; 421 where another is.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap, local: SocketAddr) -> Result<(), Failure> {
         if let (Some(authority), Some(host)) = (uri.authority(), headers.get(header::HOST))
             && !same(authority.as_str(), host.to_str().unwrap_or_default(), uri.scheme_str())
@@ -66,10 +66,18 @@ impl Hosts {
             let message = "the request names two hosts: its Host is not that of its address";
             return Err(Failure::unreadable("malformed_request", message));
         }
+        let asked = asked(uri, headers);
+        if let Some(asked) = asked.filter(|asked| !is_host(asked)) {
+            let told: String = asked.chars().take(200).collect();
+            let message = format!(
+                "{told:?} is no host: expected a name or an address, and a port behind a colon if any"
+            );
+            return Err(Failure::unreadable("malformed_request", message));
+        }
         if *self == Self::Any {
             return Ok(());
         }
-        let Some(asked) = asked(uri, headers) else {
+        let Some(asked) = asked else {
             let message = "the request names no host, and this server answers under known names only";
             return Err(Failure::unreadable("missing_host", message));
         };
@@ -125,6 +133,26 @@ pub(crate) fn same(one: &str, other: &str, scheme: Option<&str>) -> bool {
     let usual = if scheme == Some("https") { ":443" } else { ":80" };
     let bare = |text: &str| text.strip_suffix(usual).unwrap_or(text).to_ascii_lowercase();
     bare(one) == bare(other)
+}
+
+/// Whether a text is a name or an address, with or without a port (RFC 9110, section 7.2).
+fn is_host(text: &str) -> bool {
+    let (host, rest) = match text.strip_prefix('[') {
+        Some(inside) => match inside.split_once(']') {
+            Some((address, rest)) if address.parse::<Ipv6Addr>().is_ok() => (None, rest),
+            _ => return false,
+        },
+        None => {
+            let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (Some(host), rest)
+        }
+    };
+    let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
+    let is_port = |port: &str| {
+        port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    };
+    host.is_none_or(|host| !host.is_empty() && host.bytes().all(of_a_name))
+        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
 }
 
 /// A host without its port, and an address without its brackets.
@@ -206,6 +234,39 @@ mod tests {
         assert!(asked("http://a.example/", "A.example:80") && asked("https://a.example:443/", "a.example"));
         assert!(!asked("http://a.example/", "b.example") && !asked("http://a.example/", "a.example:81"));
         assert!(asked("/", "b.example"));
+    }
+
+    #[test]
+    fn what_is_no_host_is_told_from_a_host() {
+        for host in ["a", "A.b-c_d.", "10.0.0.1:80", "localhost:", "[::1]", "[::1]:8000", "a:65535"] {
+            assert!(is_host(host), "{host}");
+        }
+        for none in [
+            "localhost:abc",
+            "[::1",
+            "[::1]x",
+            "[::1]:x",
+            "[]",
+            "::1",
+            "a:1:2",
+            ":80",
+            "a b",
+            "a@b",
+            "a/b",
+            "a:65536",
+            "a:-1",
+            "a:+1",
+            "[1.2.3.4]",
+            "\u{e4}",
+        ] {
+            assert!(!is_host(none), "{none}");
+        }
+        let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost:abc"))]);
+        let local = "127.0.0.1:1".parse().expect("one");
+        for hosts in [Hosts::Any, Hosts::Loopback] {
+            let refused = hosts.check(&Uri::from_static("/"), &headers, local).expect_err("is none");
+            assert_eq!(refused.entry()["code"], "malformed_request");
+        }
     }
 
     #[test]

@@ -8,8 +8,8 @@ use http::StatusCode;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
-use serve_app::features::{RawRefusal, shown};
-use serve_app::{Code, Features, ServiceError};
+use serve_app::features::{MOST_OF_A_ROW, RawRefusal, shown};
+use serve_app::{Code, Features, Service, ServiceError};
 use serve_core::Value;
 use serve_features::{
     Entity, FeatureRow, IngestError, IngestRequest, RawRow, RawTable, Refusal, Violation, ViolationKind,
@@ -47,10 +47,8 @@ struct RowBody<'a> {
     features: Option<FeatureList<'a>>,
 }
 
-/// So many offences are told of a request, and so many values of one row that are none: what is sent wrong must not come back
-/// many times as long.
+/// So many offences are told of a request: what is sent wrong must not come back many times as long.
 const MOST_TOLD: usize = 1_000;
-const MOST_OF_A_ROW: usize = 10;
 
 /// What is wrong with one field of one row.
 struct Offence {
@@ -105,7 +103,8 @@ impl Read {
 /// `POST /features/{set}`.
 pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
     let set = set_name(app, &call)?;
-    let read = read(app, &call, "features")?;
+    let service = Arc::clone(&app.service);
+    let (call, read) = app.read(call, move |call| read(&service, call, "features")).await?;
     let row = |row: &RawRow| FeatureRow::new(row.entity.clone(), row.timestamp, row.values.clone());
     let rows: Vec<FeatureRow> = read.rows.iter().map(row).collect();
     if !read.offences.is_empty() {
@@ -138,7 +137,8 @@ pub(crate) async fn raw(app: &App, call: Call) -> Result<Reply, Failure> {
         let message = format!("unknown table \"{table}\": no declared feature set reads it");
         return Err(ServiceError::new(Code::UnknownTable, message).into());
     }
-    let read = read(app, &call, "values")?;
+    let service = Arc::clone(&app.service);
+    let (call, read) = app.read(call, move |call| read(&service, call, "values")).await?;
     let refused = app.service.raw_refusals(&table, &read.rows);
     if !refused.is_empty() || !read.offences.is_empty() {
         let rows: Vec<usize> = refused.iter().map(|refusal| refusal.row).collect();
@@ -173,7 +173,7 @@ fn written(app: &App, call: &Call, written: usize) -> Reply {
 }
 
 /// The rows of a body, each with an entity, a time and, under `field`, values by name.
-fn read(app: &App, call: &Call, field: &str) -> Result<Read, Failure> {
+fn read(service: &Service, call: &Call, field: &str) -> Result<Read, Failure> {
     call.query(&[])?;
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable(
@@ -192,7 +192,7 @@ fn read(app: &App, call: &Call, field: &str) -> Result<Read, Failure> {
             return Err(Failure::invalid("conflicting_request", message));
         }
     };
-    app.service.check_rows(bodies.len())?;
+    service.check_rows(bodies.len())?;
     let total = bodies.len();
     let (mut rows, mut places, mut offences) = (Vec::with_capacity(total), Vec::new(), Vec::new());
     for (at, body) in bodies.into_iter().enumerate() {

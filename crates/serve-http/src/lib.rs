@@ -31,6 +31,7 @@ mod access;
 pub mod admin;
 mod allowance;
 pub mod batch;
+mod bodies;
 pub mod call;
 pub mod config;
 mod connection;

@@ -1,5 +1,6 @@
 //! Limits on one request: the length of its body and the time it takes.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,37 +10,60 @@ use hyper::body::{Body, Frame, Incoming};
 use serve_core::ByteSize;
 
 use crate::allowance::Allowance;
+use crate::bodies::{Bodies, Room};
 use crate::failure::Failure;
 use crate::waiting::{self, Waker};
 
 /// How long the rest of a body that is too long is read and thrown away, so that the client sees the answer.
 const DISCARD: Duration = Duration::from_secs(2);
 
-/// Reads a body of at most `limit` bytes; and how long it was waited for.
+/// How a body is read.
+pub(crate) struct Reading<'a> {
+    /// The longest that is read.
+    pub(crate) limit: ByteSize,
+    pub(crate) allowance: Allowance,
+    pub(crate) waker: Waker,
+    /// All bodies under way, of which this is one.
+    pub(crate) bodies: &'a Arc<Bodies>,
+}
+
+/// A body that was read, with its room among all of them, and how long it was waited for.
+pub(crate) struct Received {
+    pub(crate) body: Bytes,
+    pub(crate) room: Option<Room>,
+    pub(crate) waited: Duration,
+}
+
+/// Reads a body of at most `limit` bytes.
 ///
 /// # Errors
-/// 413 as soon as it is known to be longer; 408 when it comes too slowly; 400 when the client breaks off.
+/// 413 as soon as it is known to be longer; 503 where there is no room for it; 408 when it comes too slowly; 400 when the
+/// client breaks off.
 pub(crate) async fn read_body(
     mut body: Incoming,
     headers: &HeaderMap,
-    limit: ByteSize,
-    allowance: Allowance,
-    waker: Waker,
-) -> Result<(Bytes, Duration), Failure> {
+    reading: Reading<'_>,
+) -> Result<Received, Failure> {
+    let Reading { limit, allowance, waker, bodies } = reading;
     let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
     let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    if announced.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length > limit.0) {
+    let announced = announced.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let may_be = if announced > limit.0 { Err(Failure::too_large(limit)) } else { bodies.expect(announced) };
+    if let Err(failure) = may_be {
         discard(body);
-        return Err(Failure::too_large(limit));
+        return Err(failure);
     }
-    let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
+    let (mut first, mut rest, mut room) = (Bytes::new(), BytesMut::new(), None);
     let mut wait = Wait { allowance, waker, total: Duration::ZERO };
     while !body.is_end_stream() {
         let Some(frame) = wait.next(&mut body).await? else { break };
         let Ok(data) = frame.into_data() else { continue };
-        if first.len() + rest.len() + data.len() > most {
+        let length = first.len() + rest.len() + data.len();
+        let may_be =
+            if length > most { Err(Failure::too_large(limit)) } else { bodies.hold(&mut room, length) };
+        if let Err(failure) = may_be {
             discard(body);
-            return Err(Failure::too_large(limit));
+            return Err(failure);
         }
         // Nearly every body is one piece, which is taken as it is.
         if first.is_empty() && rest.is_empty() {
@@ -51,7 +75,8 @@ pub(crate) async fn read_body(
             rest.extend_from_slice(&data);
         }
     }
-    Ok((if rest.is_empty() { first } else { rest.freeze() }, wait.total))
+    let body = if rest.is_empty() { first } else { rest.freeze() };
+    Ok(Received { body, room, waited: wait.total })
 }
 
 /// How a body is waited for.

@@ -4,7 +4,10 @@
 //! MLflow serves one model, this server many: without more `/invocations` is the default model's, the query says another
 //! (`?model=name@version`), and `/models/{name}/invocations` is one model's, for clients that take a prefix.
 
+use std::sync::Arc;
+
 use http::{HeaderValue, StatusCode, header};
+use ndarray::Array2;
 use serde::Serialize;
 use serve_app::{Code, ModelQuery};
 use serve_core::{BatchPrediction, ModelName};
@@ -17,7 +20,7 @@ use crate::reply::{self, Reply};
 use crate::routes::App;
 use crate::scoring::{self, Predictions};
 use crate::table::json::TableSeed;
-use crate::table::{body, file};
+use crate::table::{FirstRow, body, file};
 
 /// The answer.
 #[derive(Serialize)]
@@ -44,33 +47,47 @@ const KINDS: [(&str, Kind); 4] = [
 pub(crate) async fn invocations(app: &App, call: Call) -> Result<Reply, Failure> {
     let kind = kind(&call)?;
     let deployment = app.service.deployment(&call.context, &query(&call)?).await?;
-    let most = app.service.batch_rows();
-    let (first, matrix) = match kind {
-        Kind::Json => {
-            let seed = TableSeed { signature: deployment.pipeline().signature(), most };
-            body::read(&call.body, seed, |body| {
-                let table = table(body, seed)?;
-                scoring::read_table(table, &deployment)
-            })?
-        }
-        Kind::Csv | Kind::Parquet => {
-            let (deployment, bytes) = (std::sync::Arc::clone(&deployment), call.body.clone());
-            let read = move || {
-                let signature = deployment.pipeline().signature();
-                match kind {
-                    Kind::Parquet => file::parquet(bytes, signature, most),
-                    _ => file::csv(&bytes, signature, most),
-                }
-            };
-            (None, tokio::task::spawn_blocking(read).await.map_err(|_| Failure::internal())??)
-        }
-    };
-    let batch = scoring::predict_table(app, &call.context, &deployment, first, matrix).await?;
+    let context = Arc::clone(&call.context);
+    scoring::counted(app, &context, &deployment, answer(app, call, kind, &deployment)).await
+}
+
+async fn answer(app: &App, call: Call, kind: Kind, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
+    let (call, (first, matrix)) = read(app, call, kind, deployment).await?;
+    let batch = scoring::predict_table(app, &call.context, deployment, first, matrix).await?;
     let write = |batch: &BatchPrediction, deployment: &Deployment| {
         reply::json(StatusCode::OK, &InvocationsReply { predictions: Predictions::of(batch, deployment) })
     };
     let cost = scoring::writing(batch.scores().len());
-    scoring::write(app, &call.context, cost, deployment, batch, write).await
+    scoring::write(app, &call.context, cost, Arc::clone(deployment), batch, write).await
+}
+
+/// The rows of a body, and the first of them where a guard window wants it.
+async fn read(
+    app: &App,
+    call: Call,
+    kind: Kind,
+    deployment: &Arc<Deployment>,
+) -> Result<(Call, (Option<FirstRow>, Array2<f64>)), Failure> {
+    let (deployment, most) = (Arc::clone(deployment), app.service.batch_rows());
+    if kind == Kind::Json {
+        let read = move |call: &Call| {
+            let seed = TableSeed { signature: deployment.pipeline().signature(), most };
+            let read =
+                |body: body::Body<'_>| scoring::read_table(table(body, seed)?, &call.context, &deployment);
+            body::read(&call.body, seed, read)
+        };
+        return app.read(call, read).await;
+    }
+    let read = move || {
+        let asked =
+            file::Asked { signature: deployment.pipeline().signature(), most, context: &call.context };
+        let matrix = match kind {
+            Kind::Parquet => file::parquet(call.body.clone(), asked),
+            _ => file::csv(&call.body, asked),
+        };
+        matrix.map(|matrix| (call, (None, matrix)))
+    };
+    tokio::task::spawn_blocking(read).await.map_err(|_| Failure::internal())?
 }
 
 /// The one table of a body.

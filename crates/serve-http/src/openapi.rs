@@ -20,6 +20,8 @@ mod oip;
 mod pages;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod predictions;
+#[allow(dead_code, reason = "words of queries stand here for their schemas")]
+mod queries;
 #[allow(dead_code, clippy::struct_field_names, reason = "bodies' types stand here for their schemas")]
 mod registry;
 mod rows;

@@ -39,7 +39,8 @@ impl Patience {
             Err(_) => {
                 let text: String = text.chars().take(40).collect();
                 let message = format!(
-                    "{TIMEOUT}: expected a whole number of milliseconds, or one with a unit such as 250ms or 2s, got {text:?}"
+                    "{TIMEOUT}: expected a whole number of milliseconds, or one with a unit, {}, such as 250ms, got {text:?}",
+                    duration::LISTED
                 );
                 return Err(Failure::unreadable("malformed_header", message));
             }
@@ -94,12 +95,15 @@ mod tests {
         assert_eq!(read("500us"), Some((Duration::from_micros(500), true)));
         let most = Some((MOST, false));
         assert_eq!(
-            (read("30000"), read("1h"), read("99999w"), read("99999999999999999999999")),
+            (read("30000"), read("1d"), read("99999w"), read("99999999999999999999999")),
             (most, most, most, most)
         );
         for wrong in ["", "soon", "-5", "0.5", "1e3", "5 s", "5S"] {
             assert_eq!(read(wrong), None, "{wrong:?}");
         }
+        let headers = HeaderMap::from_iter([(TIMEOUT, "1 day".parse().expect("a value"))]);
+        let told = Patience::of(&headers, MOST).expect_err("is none").entry()["error"].to_string();
+        assert!(told.contains("`us`, `ms`, `s`, `m`, `h`, `d`, `w`"), "{told}");
         let open = Patience::of(&HeaderMap::new(), MOST).ok();
         assert_eq!(open, Some(Patience { limit: MOST, asked: false }));
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 use serve_app::gather::source;
 use serve_app::text::Millis;
-use serve_app::{Answered, Compared, Context, Fetched, Gathered};
+use serve_app::{Answered, Compared, Context, Fetched, Gathered, PredictRequest, Stage};
 use serve_core::Digest;
 use serve_core::response::{
     ExplanationBody, FallbackInfo, FeatureInfo, ModelBody, ModelInfo, Performance, PredictResponse,
@@ -28,14 +28,22 @@ pub(crate) const QUERY: [&str; 11] = [
 
 /// One prediction.
 pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
-    let request = read(&call)?.request()?;
-    let answered = app.service.predict(&call.context, &request).await?;
-    Ok(with_response(app, &call, &answered, |response| reply::json(StatusCode::OK, response)))
+    if app.service.reads_apart(call.body.len()) {
+        let (call, request) = app.read(call, read_whole).await?;
+        return predicted(app, &call, &request).await;
+    }
+    let request = call.context.timed(Stage::Parse, || read(&call)?.request())?;
+    predicted(app, &call, &request).await
+}
+
+async fn predicted(app: &App, call: &Call, request: &PredictRequest<'_>) -> Result<Reply, Failure> {
+    let answered = app.service.predict(&call.context, request).await?;
+    Ok(with_response(app, call, &answered, |response| reply::json(StatusCode::OK, response)))
 }
 
 /// The same question to every compared feature set.
 pub(crate) async fn predict_both(app: &App, call: Call) -> Result<Reply, Failure> {
-    let request = read(&call)?.request()?;
+    let (call, request) = app.read(call, read_whole).await?;
     let compared = app.service.compare(&call.context, &request).await?;
     Ok(reply::json(StatusCode::OK, &ComparedBody { app, call: &call, compared: &compared }))
 }
@@ -46,6 +54,11 @@ fn read(call: &Call) -> Result<PredictBody<'_>, Failure> {
         None => Ok(query),
         Some(body) => PredictBody::of_json(body)?.with_query(query),
     }
+}
+
+/// The request without a borrow from its body.
+fn read_whole(call: &Call) -> Result<PredictRequest<'static>, Failure> {
+    read(call)?.request().map(PredictRequest::into_static)
 }
 
 /// Builds the answer of one prediction and hands it to `write`.

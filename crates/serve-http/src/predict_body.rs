@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use http::StatusCode;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serve_app::{Features, PredictRequest};
 use serve_core::Value;
@@ -140,12 +141,12 @@ impl<'a> PredictBody<'a> {
     /// `self` with what `query` says; where both say something, they must say the same.
     ///
     /// # Errors
-    /// 422 on a conflict.
+    /// 409 where they do not.
     pub(crate) fn with_query(mut self, query: Self) -> Result<Self, Failure> {
         for ((key, ours), theirs) in TEXTS.iter().zip(&mut self.texts).zip(query.texts) {
             match (&*ours, theirs) {
                 (Some(ours), Some(theirs)) if *ours != theirs => {
-                    return Err(conflict(&format!(
+                    return Err(differ(&format!(
                         "{key} is {ours:?} in the body and {theirs:?} in the query"
                     )));
                 }
@@ -157,12 +158,12 @@ impl<'a> PredictBody<'a> {
             if let (Some(ours), Some(theirs)) = (&*ours, theirs)
                 && *ours != theirs
             {
-                return Err(conflict(&format!("{key} is {ours} in the body and {theirs} in the query")));
+                return Err(differ(&format!("{key} is {ours} in the body and {theirs} in the query")));
             }
             *ours = ours.or(theirs);
         }
         if self.mode.zip(query.mode).is_some_and(|(ours, theirs)| ours != theirs) {
-            return Err(conflict(&format!("{USE_CACHED} is one thing in the body and another in the query")));
+            return Err(differ(&format!("{USE_CACHED} is one thing in the body and another in the query")));
         }
         self.mode = self.mode.or(query.mode);
         Ok(self)
@@ -273,6 +274,12 @@ fn no_others(others: &[(Cow<'_, str>, Value<'_>)]) -> Result<(), Failure> {
     }
 }
 
+/// The query and the body are told apart: a schema of each cannot say that they have to agree.
+fn differ(what: &str) -> Failure {
+    let message = format!("the query contradicts the body: {what}");
+    Failure::of(StatusCode::CONFLICT, "conflicting_query", message)
+}
+
 fn conflict(what: &str) -> Failure {
     Failure::invalid("conflicting_request", format!("the request contradicts itself: {what}"))
 }
@@ -338,7 +345,7 @@ mod tests {
         assert!(error(r#"{"features":{},"data":[]}"#).contains("both give the row"));
         assert!(error(r#"{"data":[[1],[2]]}"#).contains("/predict/batch"));
         assert!(error(r#"{"model":"m","return_uncertainty":true}"#).contains("no second figure"));
-        assert!(error(r#"{"model":"m","explain":1}"#).contains("expected a boolean"));
+        assert!(error(r#"{"model":"m","explain":1}"#).contains("expected true or false"));
         assert!(error(r#"{"model":"../../etc/passwd"}"#).contains("is no model name"));
         assert!(error(r#"{"model":"m","model":"n"}"#).contains("stands twice"));
         assert!(error(r#"{"timestamp":"2024-01-15 10:30:00"}"#).contains("RFC 3339"));

@@ -9,6 +9,7 @@ use http::Method;
 use matchit::Router;
 use serve_app::{AuthMode, Permission, Service};
 
+use crate::bodies::Bodies;
 use crate::call::Call;
 use crate::config::HttpConfig;
 use crate::doorway::Doorway;
@@ -39,6 +40,7 @@ pub struct App {
     /// TLS, once the server listens with it.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) traffic: Traffic,
+    pub(crate) bodies: Arc<Bodies>,
     pub(crate) sockets: Arc<Sockets>,
     /// The OpenAPI document, once somebody asked for it.
     pub(crate) document: openapi::Document,
@@ -55,6 +57,8 @@ pub(crate) struct Route {
     pub(crate) path: &'static str,
     /// What a caller must be permitted; nothing, where everyone may ask.
     pub(crate) permission: Option<Permission>,
+    /// The administrative act that it is, where it is one, as the audit trail names it.
+    pub(crate) act: Option<&'static str>,
     pub(crate) handler: Handler,
 }
 
@@ -73,12 +77,22 @@ macro_rules! permission {
     };
 }
 
+macro_rules! act {
+    () => {
+        None
+    };
+    ($act:literal) => {
+        Some($act)
+    };
+}
+
 macro_rules! routes {
-    ($($method:ident $path:literal $permission:ident => $handler:path;)*) => {
+    ($($method:ident $path:literal $permission:ident $($act:literal)? => $handler:path;)*) => {
         &[$(Route {
             method: Method::$method,
             path: $path,
             permission: permission!($permission),
+            act: act!($($act)?),
             handler: {
                 fn handle(app: &App, call: Call) -> Answer<'_> {
                     Box::pin($handler(app, call))
@@ -105,21 +119,21 @@ const ROUTES: &[Route] = routes! {
     POST "/predict/both" predict => predict::predict_both;
     GET "/features" read => features::list;
     GET "/features/{set}" read => features::show;
-    POST "/features/{set}" admin => ingest::ready;
+    POST "/features/{set}" admin "ingest" => ingest::ready;
     GET "/features/{set}/{entity}" read => features::entity;
-    POST "/raw/{table}" admin => ingest::raw;
+    POST "/raw/{table}" admin "ingest_raw" => ingest::raw;
     POST "/get-online-features" read => feast::online_features;
     GET "/models" read => models::list;
     GET "/models/types" read => models::types;
     GET "/models/cache/stats" read => models::cache_stats;
     GET "/models/{name}" read => models::show;
     GET "/models/{name}/versions" read => models::versions;
-    POST "/models/reload" admin => admin::reload;
-    POST "/models/load" admin => admin::load;
-    POST "/models/unload" admin => admin::unload;
-    POST "/models/warmup" admin => admin::warm_up;
-    POST "/models/{name}/rollback" admin => admin::rollback;
-    PUT "/models/{name}/aliases/{alias}" admin => admin::point_alias;
+    POST "/models/reload" admin "reload" => admin::reload;
+    POST "/models/load" admin "load" => admin::load;
+    POST "/models/unload" admin "unload" => admin::unload;
+    POST "/models/warmup" admin "warm_up" => admin::warm_up;
+    POST "/models/{name}/rollback" admin "rollback" => admin::rollback;
+    PUT "/models/{name}/aliases/{alias}" admin "promote" => admin::point_alias;
     GET "/ws/predict" predict => websocket::connect;
     GET "/model/info" read => models::info;
     POST "/api/ml/serve" predict => predict::predict;
@@ -154,8 +168,8 @@ const ROUTES: &[Route] = routes! {
     GET "/v2/models/{name}/stats" read => oip::statistics::model;
     GET "/v2/models/{name}/versions/{version}/stats" read => oip::statistics::model;
     POST "/v2/repository/index" read => oip::repository::index;
-    POST "/v2/repository/models/{name}/load" admin => oip::repository::load;
-    POST "/v2/repository/models/{name}/unload" admin => oip::repository::unload;
+    POST "/v2/repository/models/{name}/load" admin "load" => oip::repository::load;
+    POST "/v2/repository/models/{name}/unload" admin "unload" => oip::repository::unload;
     POST "/v2/models/{name}/infer" predict => oip::infer::infer;
     POST "/v2/models/{name}/versions/{version}/infer" predict => oip::infer::infer;
 };
@@ -231,6 +245,7 @@ impl App {
             service,
             watchman: Arc::new(Watchman::new(&config)),
             doorway: Doorway::new(&config),
+            bodies: Bodies::new(config.max_bodies_bytes),
             tls: None,
             config,
             draining: AtomicBool::new(false),
@@ -287,6 +302,13 @@ fn is_invocation(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_takes_an_administrator_is_an_act() {
+        for route in all() {
+            assert_eq!(route.permission == Some(Permission::Admin), route.act.is_some(), "{}", route.path);
+        }
+    }
 
     #[test]
     fn a_path_that_is_not_utf8_is_unreadable() {

@@ -1,6 +1,7 @@
 //! Tables to predictions, as MLflow and TensorFlow Serving answer them: a list of one entry a row, without anything beside.
 //! There is no place for what went wrong with one row, so a bad row refuses the request.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,22 @@ use crate::failure::Failure;
 use crate::reply::Reply;
 use crate::routes::App;
 use crate::table::{FirstRow, Table};
+
+/// Answers a request that a version was found for, and counts it as that version's, whatever comes of it.
+pub(crate) async fn counted(
+    app: &App,
+    context: &Context,
+    deployment: &Deployment,
+    answer: impl Future<Output = Result<Reply, Failure>>,
+) -> Result<Reply, Failure> {
+    let statistics = app.service.statistics_of(deployment);
+    let answered = answer.await;
+    match &answered {
+        Ok(_) => statistics.answered(context, usize::try_from(context.rows()).unwrap_or(usize::MAX)),
+        Err(_) => statistics.failed(context),
+    }
+    answered
+}
 
 /// Predicts all rows of a table that came in JSON.
 pub(crate) async fn predict_table(
@@ -46,14 +63,17 @@ pub(crate) async fn predict(
     Ok(batch)
 }
 
-/// The matrix of a table, and its first row where a guard window wants one.
+/// The matrix of a table, and its first row where a guard window wants one. Rows that are refused are noted as asked for.
 pub(crate) fn read_table(
     table: Table<'_>,
+    context: &Context,
     deployment: &Deployment,
 ) -> Result<(Option<FirstRow>, Array2<f64>), Failure> {
     let signature = deployment.pipeline().signature();
     let first = deployment.guard().and_then(|_| table.first_row(signature));
-    Ok((first, table.matrix(signature)?))
+    let rows = table.rows();
+    let matrix = table.matrix(signature).inspect_err(|_| context.add_rows(rows))?;
+    Ok((first, matrix))
 }
 
 /// Keeps the first row for the guard of the version that answers it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::net::sockopt;
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tracing::warn;
 
 use crate::accepted::Accepted;
@@ -83,7 +83,7 @@ impl Server {
         app.config.check().map_err(|mistakes| BindError::Config { mistakes })?;
         app.tls = app.config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
         let address = SocketAddr::new(app.config.host, app.config.port);
-        let listener = TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        let listener = listen(address).map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::InUse { address },
             _ => BindError::Refused { address, source },
         })?;
@@ -158,6 +158,17 @@ async fn accept(listener: &TcpListener, app: &Arc<App>, stop: impl Future<Output
     }
 }
 
+/// Connections that the system has made and that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A port that an ended server's connections linger on is free.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
 /// Options that the sockets of connections have from this one.
 fn set_options(listener: &TcpListener) {
     let set = || {
@@ -185,4 +196,20 @@ fn renew(tls: Arc<Tls>) -> tokio::task::JoinHandle<()> {
             drop(tokio::task::spawn_blocking(move || tls.refresh()).await);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn many_clients_may_come_at_once() {
+        let listener = listen("127.0.0.1:0".parse().expect("an address")).expect("listens");
+        let address = listener.local_addr().expect("has one");
+        // Nobody accepts; beyond the backlog a client gets no answer.
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_secs(5)).expect("is taken");
+        assert_eq!((0..600).map(connect).count(), 600);
+    }
 }

@@ -145,6 +145,14 @@ impl<'a> Table<'a> {
         Ok(Self::Columns(named))
     }
 
+    /// How many rows it has.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Rows { grid, .. } => grid.rows,
+            Self::Records(named) | Self::Columns(named) => named.grid.rows,
+        }
+    }
+
     /// The first row, for a guard window: by name where names came.
     pub(crate) fn first_row(&self, signature: &Signature) -> Option<FirstRow> {
         let owned = |grid: &Grid<'a>| {

@@ -53,8 +53,13 @@ impl Serialize for Explanations<'_> {
 /// `POST /v1/models/{name}[/versions/{version}|/labels/{label}]:predict`.
 pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
-    let (field, first, matrix) = read(app, &call, &deployment)?;
-    let batch = scoring::predict_table(app, &call.context, &deployment, first, matrix).await?;
+    let context = Arc::clone(&call.context);
+    scoring::counted(app, &context, &deployment, predicted(app, call, &deployment)).await
+}
+
+async fn predicted(app: &App, call: Call, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
+    let (call, (field, first, matrix)) = read(app, call, deployment).await?;
+    let batch = scoring::predict_table(app, &call.context, deployment, first, matrix).await?;
     let cost = scoring::writing(batch.scores().len());
     let write = move |batch: &BatchPrediction, deployment: &Deployment| {
         let predictions = Predictions::of(batch, deployment);
@@ -64,16 +69,21 @@ pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
             reply::json(StatusCode::OK, &PredictionsReply { predictions })
         }
     };
-    scoring::write(app, &call.context, cost, deployment, batch, write).await
+    scoring::write(app, &call.context, cost, Arc::clone(deployment), batch, write).await
 }
 
 /// `POST /v1/models/{name}[…]:explain`: KServe's.
 pub(crate) async fn explain(app: &App, call: Call) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
-    let (_, _, matrix) = read(app, &call, &deployment)?;
-    let explained =
-        app.service.explain_matrix(&call.context, Arc::clone(&deployment), matrix.clone()).await?;
-    let batch = scoring::predict(app, &call.context, &deployment, matrix).await?;
+    let context = Arc::clone(&call.context);
+    scoring::counted(app, &context, &deployment, explained(app, call, &deployment)).await
+}
+
+async fn explained(app: &App, call: Call, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
+    let (call, (_, _, matrix)) = read(app, call, deployment).await?;
+    let explained = app.service.explain_matrix(&call.context, Arc::clone(deployment), matrix.clone()).await;
+    let explained = explained.inspect_err(|_| call.context.add_rows(matrix.nrows()))?;
+    let batch = scoring::predict(app, &call.context, deployment, matrix).await?;
     // Each contribution has a name before it, which takes as long again.
     let inputs = deployment.pipeline().signature().len();
     let cost = scoring::writing(batch.scores().len().saturating_mul(2 * inputs + 1));
@@ -81,18 +91,22 @@ pub(crate) async fn explain(app: &App, call: Call) -> Result<Reply, Failure> {
         let predictions = Predictions::of(batch, deployment);
         reply::json(StatusCode::OK, &ExplainReply { predictions, explanations: Explanations(&explained) })
     };
-    scoring::write(app, &call.context, cost, deployment, batch, write).await
+    scoring::write(app, &call.context, cost, Arc::clone(deployment), batch, write).await
 }
 
 type Read = (Field, Option<crate::table::FirstRow>, ndarray::Array2<f64>);
 
-fn read(app: &App, call: &Call, deployment: &Deployment) -> Result<Read, Failure> {
-    let seed = TableSeed { signature: deployment.pipeline().signature(), most: app.service.batch_rows() };
-    body::read(&call.body, seed, |body| {
-        let (field, table) = table(body, seed)?;
-        let (first, matrix) = scoring::read_table(table, deployment)?;
-        Ok((field, first, matrix))
-    })
+async fn read(app: &App, call: Call, deployment: &Arc<Deployment>) -> Result<(Call, Read), Failure> {
+    let (deployment, most) = (Arc::clone(deployment), app.service.batch_rows());
+    let read = move |call: &Call| {
+        let seed = TableSeed { signature: deployment.pipeline().signature(), most };
+        body::read(&call.body, seed, |body| {
+            let (field, table) = table(body, seed)?;
+            let (first, matrix) = scoring::read_table(table, &call.context, &deployment)?;
+            Ok((field, first, matrix))
+        })
+    };
+    app.read(call, read).await
 }
 
 /// The one table of a body.

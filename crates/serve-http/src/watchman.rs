@@ -6,6 +6,7 @@
 //! | does not finish a head in time | 408; over HTTP/2 the connection is cut off |
 //! | asks nothing for long | the connection ends as it does at a stop: nothing is lost |
 //! | does not take an answer | the connection is cut off, and what is not sent is forgotten |
+//! | sends pings, or settings, over HTTP/2 without end | the connection is cut off |
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -24,6 +25,10 @@ const ROUND: Duration = Duration::from_millis(250);
 /// After so long in milliseconds without a word from its client the task of a request under way is looked at on each round:
 /// its limits of time may have no timer ([`crate::waiting`]).
 const LONG: u64 = 1_000;
+
+/// Pings and settings of HTTP/2 that one connection may send from one round to the next: a client that measures its connection
+/// sends some hundreds a second.
+const MOST_PINGS: u32 = 1_000;
 
 /// How long what a refused client still sends is read.
 const LINGER: Duration = Duration::from_secs(2);
@@ -71,7 +76,7 @@ impl ConnectionCounts {
             (
                 "http_connections_cut_off_total",
                 "counter",
-                "Connections cut off: the client did not take its answer, or did not end a frame or agree on TLS in time.",
+                "Connections cut off: the client did not take its answer, or did not end a frame or agree on TLS in time, or only pinged.",
                 self.cut_off,
             ),
             (
@@ -258,6 +263,9 @@ impl Watchman {
         if connection.waits_for_reader() && !watched.allowance.wait(passed) {
             return Order::Cut;
         }
+        if connection.pings.swap(0, Relaxed) > MOST_PINGS {
+            return Order::Cut;
+        }
         let rest = connection.at_rest();
         let overstayed = |since: u64| self.now().saturating_sub(since) > milliseconds(LINGER);
         if watched.finishing.is_some_and(|since| rest && overstayed(since))
@@ -345,6 +353,21 @@ mod tests {
         }
         assert_eq!(told(Phase::Body, 1000), Order::Nothing);
         assert_eq!(told(Phase::Upgraded, 1000), Order::Nothing);
+    }
+
+    #[test]
+    fn a_client_that_pings_without_end_is_cut_off() {
+        let watchman = watchman(|_| ());
+        let place = watchman.enter(HERE, Phase::Open).expect("a place");
+        for _ in 0..10 {
+            place.0.pinged(MOST_PINGS);
+            pass(&watchman, 1);
+        }
+        assert_eq!(place.0.order(), Order::Nothing);
+        place.0.pinged(1);
+        place.0.pinged(MOST_PINGS);
+        pass(&watchman, 1);
+        assert!(place.0.is_cut());
     }
 
     #[test]

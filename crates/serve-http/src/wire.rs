@@ -129,6 +129,7 @@ impl Wire {
         match &self.framing {
             Framing::Frames(frames) => {
                 let phase = if frames.waits() { Phase::Frame } else { Phase::Open };
+                self.connection.pinged(frames.pings());
                 if self.connection.phase() != phase || frames.waits() && frames.rested() {
                     self.connection.enter(phase);
                 }

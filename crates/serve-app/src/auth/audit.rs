@@ -41,12 +41,15 @@ pub(super) struct Refusal<'a> {
     pub(super) certificate: Option<&'a str>,
     pub(super) request: &'a str,
     pub(super) what: (&'a str, &'a str),
+    /// The administrative act that it would have been, where it would have been one.
+    pub(super) act: Option<&'a str>,
     pub(super) error: &'a ServiceError,
 }
 
 impl Refusals {
     pub(super) fn write(&self, refusal: Refusal<'_>) {
-        let Refusal { who, from, certificate, request, what, error } = refusal;
+        let Refusal { who, from, certificate, request, what, act, error } = refusal;
+        let asked = format!("{} {}", what.0, shortened(what.1));
         if self.meter.as_ref().is_some_and(|meter| meter.take("audit").wait.is_some()) {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
             return;
@@ -57,7 +60,8 @@ impl Refusals {
             who = who.map(tracing::field::display),
             from = from.map(tracing::field::display),
             certificate,
-            what = %format_args!("{} {}", what.0, shortened(what.1)),
+            what = act.unwrap_or(&asked),
+            asked = act.is_some().then_some(&*asked),
             code = error.code.as_str(),
             reason = &*shortened(&error.message),
             request_id = request,
@@ -95,6 +99,8 @@ pub struct Act<'a> {
     pub alias: Option<&'a Alias>,
     /// To which feature set or table.
     pub target: Option<&'a str>,
+    /// By which request, where it came to nothing: a method, and on what.
+    pub asked: Option<&'a str>,
 }
 
 impl Act<'_> {
@@ -125,6 +131,7 @@ impl Act<'_> {
             version = self.version.map(ModelVersion::as_str),
             alias = self.alias.map(Alias::as_str),
             to = self.target,
+            asked = self.asked.map(shortened),
             outcome,
             reason = reason.map(shortened),
             request_id = &*origin.request,
@@ -139,15 +146,16 @@ impl Act<'_> {
 #[derive(Debug)]
 pub struct Attempt {
     context: Arc<Context>,
-    what: String,
+    what: &'static str,
+    asked: String,
     ended: Option<Result<(), (&'static str, String)>>,
 }
 
 impl Attempt {
-    /// A request that was let in: a method, and on what.
+    /// A request that was let in: the act that it is about, as [`Act`] names it, a method, and on what.
     #[must_use]
-    pub fn new(context: &Arc<Context>, method: &str, path: &str) -> Self {
-        Self { context: Arc::clone(context), what: format!("{method} {path}"), ended: None }
+    pub fn new(context: &Arc<Context>, what: &'static str, method: &str, path: &str) -> Self {
+        Self { context: Arc::clone(context), what, asked: format!("{method} {path}"), ended: None }
     }
 
     /// It was answered; where that is with an error, with its code and message.
@@ -161,7 +169,7 @@ impl Drop for Attempt {
         if self.context.audit() {
             return;
         }
-        let act = Act { what: &self.what, ..Act::default() };
+        let act = Act { what: self.what, asked: Some(&self.asked), ..Act::default() };
         match &self.ended {
             Some(Ok(())) => act.write(&self.context, "done", None),
             Some(Err((code, message))) => act.write(&self.context, code, Some(message)),
@@ -182,8 +190,8 @@ mod tests {
     fn a_flood_of_refusals_is_counted_and_not_written() {
         let refusals = Refusals::default();
         let error = ServiceError::new(Code::InvalidKey, "the key is not known here");
-        let (request, what) = ("r", ("GET", "/"));
-        let refusal = Refusal { who: None, from: None, certificate: None, request, what, error: &error };
+        let (request, what, act) = ("r", ("GET", "/"), None);
+        let refusal = Refusal { who: None, from: None, certificate: None, request, what, act, error: &error };
         for _ in 0..10_000 {
             refusals.write(refusal);
         }

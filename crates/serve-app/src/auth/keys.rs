@@ -87,7 +87,11 @@ pub(super) fn read_file(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<KeyConf
             Ok(key) => keys.push(key),
             Err(error) => {
                 let setting = format!("{}, key {at}", setting());
-                mistakes.push(Mistake::new(setting, error.to_string()));
+                // The path within the key, if the problem is of one of its values.
+                let (path, problem) =
+                    (error.path().to_string(), serve_core::words::plain(&error.inner().to_string()));
+                let problem = if path == "." { problem } else { format!("{path}: {problem}") };
+                mistakes.push(Mistake::new(setting, problem));
             }
         }
     }

@@ -36,7 +36,16 @@ keys:
 
 fn ask<'a>(credentials: Credentials<'a>, page: &'a str, permission: Option<Permission>) -> Asked<'a> {
     let address = IpAddr::from([192, 0, 2, 1]);
-    Asked { credentials, address, certificate: None, what: ("GET", page), page, permission, request: "r1" }
+    Asked {
+        credentials,
+        address,
+        certificate: None,
+        what: ("GET", page),
+        act: None,
+        page,
+        permission,
+        request: "r1",
+    }
 }
 
 /// The caller's name, or the error's code.

@@ -6,6 +6,7 @@ use std::path::Path;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, KeyOperations, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind};
 use serde::Deserialize;
+use serve_core::words;
 use tracing::warn;
 
 use super::files;
@@ -58,7 +59,7 @@ pub(super) fn secret(path: &Path, mistakes: &mut Vec<Mistake>) -> Option<TokenKe
 pub(super) fn set(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<TokenKey> {
     let read = files::read(path).and_then(|bytes| {
         let set = serde_json::from_slice::<KeySet>(&bytes);
-        set.map_err(|error| format!("is no JSON Web Key Set: {error}"))
+        set.map_err(|error| format!("is no JSON Web Key Set: {}", words::plain(&error.to_string())))
     });
     let listed = read.and_then(|set| match set.keys.len() {
         0 => Err("has no key".to_owned()),
@@ -91,7 +92,7 @@ pub(super) fn set(path: &Path, mistakes: &mut Vec<Mistake>) -> Vec<TokenKey> {
 }
 
 fn one(value: serde_json::Value) -> Result<TokenKey, String> {
-    let jwk: Jwk = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    let jwk: Jwk = serde_json::from_value(value).map_err(|error| words::plain(&error.to_string()))?;
     let used = !matches!(&jwk.common.public_key_use, Some(other) if *other != PublicKeyUse::Signature);
     let verifies =
         jwk.common.key_operations.as_ref().is_none_or(|does| does.contains(&KeyOperations::Verify));

@@ -135,7 +135,7 @@ impl StoreError {
 
 /// A stored row that is not what a store writes. Cheap to clone: all who asked for it share it.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("the stored row of \"{entity}\" in \"{table}\" cannot be read: {source}")]
+#[error("the stored row of \"{entity}\" in \"{table}\" cannot be read: {}", serve_core::words::plain(&source.to_string()))]
 pub struct Unreadable {
     /// The feature set or raw table.
     pub table: Arc<str>,

@@ -1,10 +1,12 @@
 //! `POST /v2/models/{name}[/versions/{version}]/infer`.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use http::{HeaderValue, StatusCode, header};
+use ndarray::Array2;
 use serve_app::context::Priority;
-use serve_app::{Context, Stage};
+use serve_app::{Context, Service};
 use serve_core::BatchPrediction;
 use serve_registry::Deployment;
 
@@ -24,35 +26,39 @@ pub(crate) async fn infer(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = query(&call)?;
     let deployment =
         app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;
-    let statistics = app.service.statistics_of(&deployment);
-    let answered = answer(app, &call, deployment).await;
-    match &answered {
-        Ok((_, rows)) => statistics.answered(&call.context, *rows),
-        Err(_) => statistics.failed(&call.context),
-    }
-    answered.map(|(reply, _)| reply)
+    let context = Arc::clone(&call.context);
+    scoring::counted(app, &context, &deployment, answer(app, call, Arc::clone(&deployment))).await
 }
 
-/// The answer, and of how many rows it is.
-async fn answer(app: &App, call: &Call, deployment: Arc<Deployment>) -> Result<(Reply, usize), Failure> {
-    let signature = deployment.pipeline().signature();
-    let (matrix, wanted, id) = call.context.timed(Stage::Parse, || {
-        let request = InferRequest::read(&call.parts.headers, &call.body, signature)?;
-        heed(&call.context, &request);
-        let wanted = wanted(&request, &deployment)?;
-        guarded::offer(&deployment, &request.inputs);
-        let matrix = matrix(request.inputs, signature, &|rows| app.service.check_rows(rows))?;
-        Ok::<_, Failure>((matrix, wanted, request.id))
-    })?;
+async fn answer(app: &App, call: Call, deployment: Arc<Deployment>) -> Result<Reply, Failure> {
+    let (service, asked) = (Arc::clone(&app.service), Arc::clone(&deployment));
+    let (call, (matrix, wanted, id)) = app.read(call, move |call| read(&service, call, &asked)).await?;
     let batch = app.service.predict_matrix(&call.context, Arc::clone(&deployment), matrix).await?;
     for (row, outcome) in batch.iter().enumerate() {
         outcome.map_err(|error| Failure::invalid("invalid_row", format!("row {row}: {error}")))?;
     }
-    let (rows, cost) = (batch.len(), scoring::writing(batch.scores().len() * wanted.len()));
+    let cost = scoring::writing(batch.scores().len() * wanted.len());
     let id: Arc<str> = id.map_or_else(|| Arc::clone(&call.id.0), Arc::from);
     let write = move |batch| write(&deployment, &id, &wanted, &batch);
     let reply = app.service.write(&call.context, cost, vec![batch], write).await?;
-    Ok((reply.into_iter().next().ok_or_else(Failure::internal)?, rows))
+    reply.into_iter().next().ok_or_else(Failure::internal)
+}
+
+/// The rows of a request, which outputs it wants, and its id. Rows that are refused are noted as asked for.
+fn read(
+    service: &Service,
+    call: &Call,
+    deployment: &Deployment,
+) -> Result<(Array2<f64>, Vec<Wanted>, Option<String>), Failure> {
+    let signature = deployment.pipeline().signature();
+    let request = InferRequest::read(&call.parts.headers, &call.body, signature)?;
+    heed(&call.context, &request);
+    let wanted = wanted(&request, deployment)?;
+    guarded::offer(deployment, &request.inputs);
+    let rows = Cell::new(0);
+    let limit = |count| service.check_rows(count).inspect(|()| rows.set(count));
+    let matrix = matrix(request.inputs, signature, &limit);
+    Ok((matrix.inspect_err(|_| call.context.add_rows(rows.get()))?, wanted, request.id))
 }
 
 /// Notes how urgent a request says that it is, and how long its client waits.

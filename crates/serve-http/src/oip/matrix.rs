@@ -47,6 +47,7 @@ fn whole(
         tensor.shape.insert(0, 1);
     }
     let (rows, columns) = tensor.dimensions()?;
+    limit(rows)?;
     if columns != signature.len() {
         let message = format!(
             "input {:?} has {columns} columns, the model takes {}: send one tensor [rows, {}], or one per feature",
@@ -56,7 +57,6 @@ fn whole(
         );
         return Err(Failure::invalid("invalid_shape", message));
     }
-    limit(rows)?;
     if text || tensor.datatype == Datatype::Bytes {
         let elements = tensor.elements()?;
         let rows: Vec<_> = elements.chunks_exact(columns).collect();

@@ -109,7 +109,7 @@ fn with_row(group: &Group<'_>, key: &str, row: &Json) -> Json {
         ("model".to_owned(), names(&group.names, group.default)),
         (key.to_owned(), row.clone()),
         ("model_version".to_owned(), or_null(&selector)),
-        ("explain".to_owned(), json!({ "type": ["boolean", "null"] })),
+        ("explain".to_owned(), explain(group.explains)),
         ("timestamp".to_owned(), moment_ref()),
         ("max_age".to_owned(), json!({ "type": ["string", "null"], "pattern": limit })),
     ]);
@@ -126,7 +126,7 @@ fn of_stored(known: &Known, set: &KnownSet) -> Vec<Json> {
     let Some(entity) = set.default_entity.as_ref().filter(|_| set.newest.is_some()) else {
         return Vec::new();
     };
-    let mut common = stored_keys(set, entity);
+    let mut common = stored_keys(known, set, entity);
     common.insert("max_age".to_owned(), json!({ "enum": ["none", null],
         "description": "How old stored features may be: `none`, or a duration such as `15m`, and then 422 where they are older." }));
     let listed: Vec<&str> = known.models_of(&set.name).map(|model| model.name.as_str()).collect();
@@ -152,12 +152,18 @@ fn of_stored(known: &Known, set: &KnownSet) -> Vec<Json> {
     forms
 }
 
-fn stored_keys(set: &KnownSet, entity: &str) -> Map<String, Json> {
+/// Whether contributions are asked for.
+fn explain(explains: bool) -> Json {
+    if explains { json!({ "type": ["boolean", "null"] }) } else { json!({ "enum": [false, null] }) }
+}
+
+fn stored_keys(known: &Known, set: &KnownSet, entity: &str) -> Map<String, Json> {
+    let explains = known.models_of(&set.name).all(|model| model.explains);
     let newest = set.newest.map(|newest| text(&newest.to_string()));
     let mut keys = Map::from_iter([
         ("entity".to_owned(), text(entity)),
         ("symbol".to_owned(), text(entity)),
-        ("explain".to_owned(), json!({ "type": ["boolean", "null"] })),
+        ("explain".to_owned(), explain(explains)),
         (
             "use_cached_features".to_owned(),
             json!({ "enum": [true, false, "auto", null],
@@ -178,7 +184,7 @@ pub(super) fn both(known: &Known) -> Json {
     let entity = compared.first().and_then(|set| set.default_entity.as_deref());
     let mut properties = entity
         .map(|entity| {
-            let mut keys = stored_keys(compared[0], entity);
+            let mut keys = stored_keys(known, compared[0], entity);
             keys.remove("timestamp");
             keys
         })
@@ -217,11 +223,10 @@ pub(super) fn predict_examples(known: &Known) -> Json {
             "As of then",
             json!({ "model": model, "entity": entity, "timestamp": newest.to_string() }),
         );
-        add(
-            "3_with_contributions",
-            "With contributions",
-            json!({ "model": model, "entity": entity, "explain": true }),
-        );
+        if known.explained().iter().any(|group| group.names.contains(&&**model)) {
+            let value = json!({ "model": model, "entity": entity, "explain": true });
+            add("3_with_contributions", "With contributions", value);
+        }
     }
     if let Some(model) = known.models.first() {
         add(

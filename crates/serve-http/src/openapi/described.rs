@@ -111,7 +111,16 @@ impl Described {
     }
 
     /// A parameter of the query.
-    pub(super) fn query<T: ToSchema>(mut self, name: &str, text: &str, example: Json) -> Self {
+    pub(super) fn query<T: ToSchema>(self, name: &str, text: &str, example: Json) -> Self {
+        self.queried::<T>(name, text, Some(example))
+    }
+
+    /// A parameter of the query of which no example fits whatever else is asked.
+    pub(super) fn query_open<T: ToSchema>(self, name: &str, text: &str) -> Self {
+        self.queried::<T>(name, text, None)
+    }
+
+    fn queried<T: ToSchema>(mut self, name: &str, text: &str, example: Option<Json>) -> Self {
         let schema = self.schema::<T>();
         let parameter = ParameterBuilder::new()
             .name(name)
@@ -119,7 +128,7 @@ impl Described {
             .required(Required::False)
             .description(Some(text))
             .schema(Some(schema))
-            .example(Some(example))
+            .example(example)
             .build();
         self.query.push(parameter);
         self

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
 use super::predictions::{FeatureValue, RowEntity};
+use super::queries::UseCachedWord;
 
 /// The feature sets.
 #[derive(Serialize, ToSchema)]
@@ -245,22 +246,6 @@ struct OnlineColumn {
     pattern = "^[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\\.[0-9]{1,9})?Z$"
 )]
 struct Then(String);
-
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum UseCachedWord {
-    True,
-    False,
-    Auto,
-    #[serde(rename = "1")]
-    One,
-    #[serde(rename = "0")]
-    Zero,
-    #[serde(rename = "True")]
-    CapitalTrue,
-    #[serde(rename = "False")]
-    CapitalFalse,
-}
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Features, id, summary);

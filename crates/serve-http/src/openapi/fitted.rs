@@ -12,6 +12,7 @@ use super::asked::{
 };
 use super::bodies::{Body, infer, invocations, stored, v1};
 use super::known::{Group, Known, KnownModel};
+use super::queries;
 use super::rows::{literal, ready_example, ready_values};
 use super::shown;
 
@@ -27,20 +28,38 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
             required(document, path, !answers_nothing(known));
         }
     }
-    if let Some(model) = known.default_model() {
-        body(document, "/invocations", model, invocations(model, known.rows));
-        if let Some(group) = known.groups().first() {
-            let told =
-                "Another model that takes the same, such as these; `name@version` and `name@alias` too.";
-            let names = json!({ "type": "string", "enum": group.names });
-            parameter(document, "/invocations", "model", names, json!(group.names[0]), told);
-        }
+    if let Some(group) = known.groups().first() {
+        let fitted = shared(document, INVOCATIONS, group.model, known.rows);
+        body(document, "/invocations", group.model, fitted);
+        let told = "A model that takes the same, such as these; `name@version` and `name@alias` too.";
+        let names = json!({ "type": "string", "enum": group.names });
+        parameter(document, "/invocations", "model", names, Some(json!(group.names[0])), told);
+    }
+    if known.default.is_none() {
+        // The model has to be told, by its name as far as a schema can say that.
+        without(document, "/model/info", "get", "kind");
+        named(document, "/invocations", "post");
+        named(document, "/model/info", "get");
+    }
+    if !known.groups().iter().all(|group| group.explains) {
+        let paths = ["/predict", "/api/ml/serve", "/predict/both"];
+        paths.iter().for_each(|path| without(document, path, "post", queries::EXPLAIN));
     }
     for path in ["/models/load", "/models/unload"] {
         required(document, path, known.default.is_none());
     }
-    for (at, group) in known.groups().iter().enumerate() {
-        models(document, group, known.rows, at > 0);
+    let (asked, explained): (Vec<Fitted>, Vec<Fitted>) =
+        OF_MODELS.into_iter().partition(|(path, _)| !path.ends_with(EXPLAIN));
+    for (paths, groups) in [(asked, known.groups()), (explained, known.explained())] {
+        for (at, group) in groups.iter().enumerate() {
+            models(document, &paths, group, known.rows, at > 0);
+        }
+    }
+    if known.explained().is_empty() && !known.models.is_empty() {
+        document["paths"]
+            .as_object_mut()
+            .into_iter()
+            .for_each(|paths| paths.retain(|path, _| !path.ends_with(EXPLAIN)));
     }
     rows_to_store(document, known);
     stores(document, known);
@@ -92,43 +111,72 @@ fn stores(document: &mut Json, known: &Known) {
     }
 }
 
-/// What makes a body of a path for a model.
-type Fitting = fn(&KnownModel, usize) -> Body;
+/// The name of a kind of body, and what makes it for a model.
+type Fitting = (&'static str, fn(&KnownModel, usize) -> Body);
+
+/// A path, and what makes its body.
+type Fitted = (&'static str, Fitting);
+
+const INFER: Fitting = ("Infer", |model, _| infer(model));
+const INVOCATIONS: Fitting = ("Invocations", invocations);
+const V1: Fitting = ("V1", v1);
+
+/// How paths end that explain.
+const EXPLAIN: &str = ":explain";
 
 /// Paths whose bodies depend on the model.
-const OF_MODELS: [(&str, Fitting); 9] = [
-    ("/v2/models/{name}/infer", |model, _| infer(model)),
-    ("/models/{name}/invocations", invocations),
-    ("/v1/models/{name}:predict", v1),
-    ("/v1/models/{name}:explain", v1),
-    ("/v2/models/{name}/versions/{version}/infer", |model, _| infer(model)),
-    ("/v1/models/{name}/versions/{version}:predict", v1),
-    ("/v1/models/{name}/labels/{label}:predict", v1),
-    ("/v1/models/{name}/versions/{version}:explain", v1),
-    ("/v1/models/{name}/labels/{label}:explain", v1),
+const OF_MODELS: [Fitted; 9] = [
+    ("/v2/models/{name}/infer", INFER),
+    ("/models/{name}/invocations", INVOCATIONS),
+    ("/v1/models/{name}:predict", V1),
+    ("/v1/models/{name}:explain", V1),
+    ("/v2/models/{name}/versions/{version}/infer", INFER),
+    ("/v1/models/{name}/versions/{version}:predict", V1),
+    ("/v1/models/{name}/labels/{label}:predict", V1),
+    ("/v1/models/{name}/versions/{version}:explain", V1),
+    ("/v1/models/{name}/labels/{label}:explain", V1),
 ];
 
-/// Tells the paths of models that take the same. The first such group has those with a `{name}`.
-fn models(document: &mut Json, group: &Group<'_>, rows: usize, own: bool) {
-    for (path, fitting) in OF_MODELS {
-        let fitted = fitting(group.model, rows);
+/// A body for a model, whose schema all its paths share: it is told once.
+fn shared(document: &mut Json, (kind, make): Fitting, model: &KnownModel, rows: usize) -> Body {
+    let (name, (schema, shown)) = (format!("{kind}.{}", model.name), make(model, rows));
+    let reference = json!({ "$ref": format!("#/components/schemas/{name}") });
+    let schemas = document.pointer_mut("/components/schemas").and_then(Json::as_object_mut);
+    schemas.into_iter().for_each(|schemas| drop(schemas.insert(name.clone(), schema.clone())));
+    (reference, shown)
+}
+
+/// Tells the paths of models that take the same. The first such group has those with a `{name}`, each other one has paths of
+/// its first model's own.
+fn models(document: &mut Json, paths: &[Fitted], group: &Group<'_>, rows: usize, own: bool) {
+    for (path, fitting) in paths {
+        let fitted = shared(document, *fitting, group.model, rows);
         if own {
-            let paths = group.names.iter().map(|name| own_path(document, path, ("name", name)));
-            for path in paths.collect::<Vec<_>>() {
-                body(document, &path, group.model, fitted.clone());
+            let path = own_path(document, path, ("name", group.names[0]));
+            if let [_, others @ ..] = &group.names[..]
+                && !others.is_empty()
+            {
+                let operation = &mut document["paths"][&path]["post"];
+                let told = operation["description"].as_str().unwrap_or_default();
+                operation["description"] =
+                    json!(format!("{told} These take the same: {}.", others.join(", ")).trim());
             }
+            body(document, &path, group.model, fitted);
             continue;
         }
         let told = "Models that take the features told here. `GET /models/{name}` tells what others take.";
         let schema = json!({ "type": "string", "enum": group.names });
-        parameter(document, path, "name", schema, json!(group.names[0]), told);
+        parameter(document, path, "name", schema, Some(json!(group.names[0])), told);
         body(document, path, group.model, fitted);
     }
 }
 
 fn rows_to_store(document: &mut Json, known: &Known) {
     let set = |name: &str| format!("^(?!(?:{name})$)[a-z0-9][a-z0-9._-]{{0,63}}$");
-    let others = |names: Vec<&str>| set(&names.into_iter().map(literal).collect::<Vec<_>>().join("|"));
+    let others = |names: Vec<&str>| match &names[..] {
+        [] => "^[a-z0-9][a-z0-9._-]{0,63}$".to_owned(),
+        names => set(&names.iter().map(|name| literal(name)).collect::<Vec<_>>().join("|")),
+    };
     for (path, name, key) in [("/features/{set}", "set", "features"), ("/raw/{table}", "table", "values")] {
         let scalar = json!({ "type": "object", "additionalProperties": { "$ref": "#/components/schemas/FeatureValue" } });
         let names: Vec<&str> = if name == "set" {
@@ -143,18 +191,12 @@ fn rows_to_store(document: &mut Json, known: &Known) {
         json_body(document, path)
             .into_iter()
             .for_each(|content| *content = json!({ "schema": schema, "examples": rows }));
-        if !names.is_empty() {
-            let schema = json!({ "type": "string", "pattern": others(names) });
-            let told = "One that is not declared; those have paths of their own.";
-            parameter(
-                document,
-                path,
-                name,
-                schema,
-                json!(if name == "set" { "moods" } else { "events" }),
-                told,
-            );
-        }
+        // Raw rows are taken for tables that something reads: these are known to every server.
+        let tables = ["price_data", "sentiment_data"].into_iter().find(|table| !names.contains(table));
+        let example = if name == "set" { Some("moods") } else { tables };
+        let schema = json!({ "type": "string", "pattern": others(names) });
+        let told = "One that is not declared; those have paths of their own.";
+        parameter(document, path, name, schema, example.map(Json::from), told);
     }
     let sets = known.sets.iter().map(|set| {
         let fitted = stored("features", &ready_values(&set.features), &ready_example(&set.features), known);
@@ -214,14 +256,34 @@ fn json_body<'a>(document: &'a mut Json, path: &str) -> Option<&'a mut Json> {
     operation.pointer_mut("/requestBody/content/application~1json")
 }
 
-/// What a `{…}` of a path may be where a body comes with it.
-fn parameter(document: &mut Json, path: &str, name: &str, schema: Json, example: Json, text: &str) {
+/// What a `{…}` of a path may be where a body comes with it; without an example where none would be answered.
+fn parameter(document: &mut Json, path: &str, name: &str, schema: Json, example: Option<Json>, text: &str) {
     let item = document.get_mut("paths").and_then(|paths| paths.get_mut(path));
     let parameters = item.and_then(|item| item.pointer_mut("/post/parameters")).and_then(Json::as_array_mut);
-    let Some(told) = parameters.into_iter().flatten().find(|one| one["name"] == name) else { return };
-    told["schema"] = schema;
-    told["description"] = json!(text);
-    told["example"] = example;
+    let mut named = parameters.into_iter().flatten().filter(|one| one["name"] == name);
+    let Some(told) = named.next().and_then(Json::as_object_mut) else { return };
+    told.insert("schema".to_owned(), schema);
+    told.insert("description".to_owned(), json!(text));
+    match example {
+        Some(example) => drop(told.insert("example".to_owned(), example)),
+        None => drop(told.remove("example")),
+    }
+}
+
+fn parameters<'a>(document: &'a mut Json, path: &str, method: &str) -> Option<&'a mut Vec<Json>> {
+    document.get_mut("paths")?.get_mut(path)?.get_mut(method)?.get_mut("parameters")?.as_array_mut()
+}
+
+/// Leaves a parameter of a path out, which not every model that is told takes.
+fn without(document: &mut Json, path: &str, method: &str, name: &str) {
+    let parameters = parameters(document, path, method);
+    parameters.into_iter().for_each(|parameters| parameters.retain(|one| one["name"] != name));
+}
+
+/// The query has to name a model.
+fn named(document: &mut Json, path: &str, method: &str) {
+    let parameters = parameters(document, path, method).into_iter().flatten();
+    parameters.filter(|one| one["name"] == "model").for_each(|one| one["required"] = json!(true));
 }
 
 /// A path as one model, set or table has it: its `{parameter}` is `value`.

@@ -12,6 +12,9 @@ use crate::routes::{self, App};
 /// The most kinds of models, sets and tables that are shown.
 const MOST: usize = 8;
 
+/// The most models of which is looked at whether they can be explained.
+const MOST_EXPLAINED: usize = 16;
+
 /// The furthest that a zone is from UTC, and more.
 const OFFSET: SignedDuration = SignedDuration::from_hours(24);
 
@@ -44,6 +47,8 @@ pub(super) struct KnownModel {
     pub(super) feature_set: Option<String>,
     pub(super) model_type: Option<String>,
     pub(super) inputs: Vec<Input>,
+    /// Whether its predictions can be explained, as far as that was looked at.
+    pub(super) explains: bool,
     /// Whether any finite row has a finite score: so it is of trees, not of linear models.
     bounded: bool,
 }
@@ -55,6 +60,8 @@ pub(super) struct Group<'a> {
     pub(super) names: Vec<&'a str>,
     /// Whether the default model is the first of them.
     pub(super) default: bool,
+    /// Whether all of them can be explained.
+    pub(super) explains: bool,
 }
 
 /// A declared set.
@@ -110,7 +117,7 @@ impl Known {
         let newest = sets.iter().filter_map(|set| set.newest).map(year);
         let year = newest.fold(year(app.service.now() - OFFSET), i16::min);
         let store = app.service.retriever().store();
-        Self {
+        let mut known = Self {
             secured: app.asks_who(),
             public: routes::all()
                 .map(|route| route.path)
@@ -124,19 +131,57 @@ impl Known {
             stores: (store.is_some(), store.is_some_and(|store| store.raw().is_some())),
             year: year - 1,
             models,
+        };
+        known.look_for_explanations(app).await;
+        known
+    }
+
+    /// Finds out which of the models that are shown can be explained, which is made ready for that; of some, for it takes
+    /// time and memory.
+    async fn look_for_explanations(&mut self, app: &App) {
+        let shown: Vec<String> = self
+            .groups()
+            .iter()
+            .flat_map(|group| &group.names)
+            .take(MOST_EXPLAINED)
+            .map(|name| (*name).to_owned())
+            .collect();
+        for name in shown {
+            let model = app.service.registry().model(&name);
+            let Some(deployment) = model.as_ref().and_then(|model| model.champion_deployment()) else {
+                continue;
+            };
+            let ready = app.service.prepare_explanations(deployment).await.is_ok();
+            let explains = ready && deployment.explanations().is_some_and(|made| made.explainer().is_ok());
+            self.models
+                .iter_mut()
+                .filter(|model| model.name == name)
+                .for_each(|model| model.explains = explains);
         }
     }
 
     /// Models by what they take: first those that take what the default model does, then others that are shown with paths of
     /// their own.
     pub(super) fn groups(&self) -> Vec<Group<'_>> {
+        self.groups_of(|_| true)
+    }
+
+    /// The same of those models that can be explained.
+    pub(super) fn explained(&self) -> Vec<Group<'_>> {
+        self.groups_of(|model| model.explains)
+    }
+
+    fn groups_of(&self, of: impl Fn(&KnownModel) -> bool) -> Vec<Group<'_>> {
         let mut groups: Vec<Group<'_>> = Vec::new();
-        for model in &self.models {
+        for model in self.models.iter().filter(|model| of(model)) {
             let default = self.default.as_ref() == Some(&model.name);
             match groups.iter().position(|group| group.model.inputs == model.inputs) {
-                Some(at) if model.bounded => groups[at].names.push(&model.name),
+                Some(at) if model.bounded => {
+                    groups[at].names.push(&model.name);
+                    groups[at].explains &= model.explains;
+                }
                 None if groups.len() < MOST => {
-                    groups.push(Group { model, names: vec![&model.name], default });
+                    groups.push(Group { model, names: vec![&model.name], default, explains: model.explains });
                 }
                 _ => {}
             }
@@ -180,6 +225,7 @@ impl KnownModel {
             feature_set: manifest.feature_set.clone(),
             model_type: manifest.model_type.clone(),
             inputs: manifest.signature.inputs().to_vec(),
+            explains: false,
             bounded: !deployment.pipeline().tree_engines().is_empty(),
         }
     }

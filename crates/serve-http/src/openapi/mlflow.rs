@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use utoipa::ToSchema;
 
 use super::described::{Described, Tag};
-use super::predictions::{FeatureValue, Selector};
+use super::predictions::FeatureValue;
 
 /// Rows in one of MLflow's four forms.
 #[derive(Serialize, ToSchema)]
@@ -85,13 +85,9 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
                 "Another model than the default: `name`, `name@version` or `name@alias`.",
                 json!("vader-random-forest"),
             )
-            .query::<Selector>(
-                "model_version",
-                "A version, an alias, `latest`, `previous` or `best`.",
-                json!("champion"),
-            ),
+            .query_version(),
         ("POST", "/models/{name}/invocations") => {
-            invocations("model_invocations", "Predictions of a table by one model")
+            invocations("model_invocations", "Predictions of a table by one model").query_version()
         }
         ("GET", "/ping") => ping("ping", "Whether models can answer").fails(&[404]),
         ("GET", "/models/{name}/ping") => ping("model_ping", "Whether the model is there"),

@@ -346,16 +346,19 @@ struct TotalTime {
     total_response_time_ms: f64,
 }
 
-/// What a prediction's query may say.
-const BY_QUERY: &str = "The query takes the body's keys too (`model`, `feature_set`, `model_type`, `model_version`, `entity` or \
-    `symbol`, `horizon`, `timestamp`, `use_cached_features`, `max_age`, `explain`), alone or beside a body; where both say \
-    something they must agree. So `POST /predict?feature_set=vader&model_type=random_forest` needs no body.";
+/// What a prediction's query may say. What is asked of stored features is no parameter of the document: whether somebody has
+/// any is no matter of a schema.
+const BY_QUERY: &str = "The query takes the body's keys too, alone or beside a body; where both say something they must agree. \
+    Beside the parameters told here these are `feature_set` with `model_type`, `entity` or `symbol`, `horizon` and `timestamp`. So \
+    `POST /predict?feature_set=vader&model_type=random_forest` needs no body.";
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Predictions, id, summary);
     let stored = || json!({ "model": "vader-random-forest", "entity": "BTC/USD" });
     let one = |id, summary| {
         new(id, summary)
+            .query_model()
+            .query_how()
             .text(BY_QUERY)
             .takes::<PredictRequest>(false, &[("Stored features", stored())])
             .answers::<PredictAnswer>("The prediction.", None)
@@ -380,7 +383,9 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
         ("POST", "/predict/batch") => batch("predict_batch", "Many predictions, each answered for itself"),
         ("POST", "/api/ml/batch") => batch("serve_batch", "Many predictions, under another server's path"),
         ("POST", "/predict/both") => new("predict_both", "The same question to every compared feature set")
-            .text("The sets are those of `http.compare`. The query takes the body's keys too.")
+            .query_how()
+            .text("The sets are those of `http.compare`. The query takes the body's keys too, of which some are told here.")
+            .fails(&[409])
             .takes::<BothRequest>(false, &[("Stored features", json!({ "entity": "BTC/USD" }))])
             .answers::<BothAnswer>("A prediction under each set's name.", None),
         _ => return None,

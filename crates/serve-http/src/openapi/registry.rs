@@ -6,14 +6,14 @@ mod shown;
 use serde_json::json;
 
 use super::described::{Described, Tag};
-use super::predictions::Selector;
+use super::queries::Switch;
 use changes::{
     Asked, AskedMany, LoadedVersion, Moved, PointAlias, ReloadRequest, Reloaded, UnloadedVersion, WarmedUp,
     Why,
 };
 use shown::{CacheStats, Model, Models, Types, Versions};
 
-const BY_QUERY: &str = "The query takes the body's keys too.";
+const BY_QUERY: &str = "What the query says holds, whatever a body says.";
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Models, id, summary);
@@ -23,14 +23,9 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
         ("GET", "/models/{name}") => new("model", "One model with its description, versions and history")
             .answers::<Model>("The model.", None),
         ("GET", "/model/info") => new("model_info", "The default model, or the one that the query names")
-            .query::<Selector>("model", "A model's name.", json!("vader-random-forest"))
-            .query::<Selector>(
-                "model_version",
-                "A version, an alias, `latest`, `previous` or `best`.",
-                json!("champion"),
-            )
-            .answers::<Model>("The model.", None)
-            .fails(&[404]),
+            .query_model()
+            .query_kind()
+            .answers::<Model>("The model.", None),
         ("GET", "/models/{name}/versions") => {
             new("versions", "A model's versions").answers::<Versions>("Its versions.", None)
         }
@@ -40,20 +35,27 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<CacheStats>("The cache.", None),
         ("POST", "/models/reload") => new("reload", "Read the registry again, or rehearse that")
             .text(BY_QUERY)
+            .query_name()
+            .query_kinds()
+            .query_open::<Switch>("dry_run", "Prove what would serve, and change nothing.")
             .takes::<ReloadRequest>(false, &[("Rehearse", json!({ "dry_run": true }))])
-            .answers::<Reloaded>("What came of each model.", None)
-            .fails(&[409]),
+            .answers::<Reloaded>("What came of each model.", None),
         ("POST", "/models/load") => new("load", "Load a version")
             .text(BY_QUERY)
+            .query_model()
+            .query_kind()
             .takes::<Asked>(true, &one())
             .answers::<LoadedVersion>("It is loaded.", None),
         ("POST", "/models/unload") => new("unload", "Free a version's memory")
             .text(BY_QUERY)
+            .query_model()
+            .query_kind()
             .takes::<Asked>(true, &one())
-            .answers::<UnloadedVersion>("What came of it.", None)
-            .fails(&[409]),
+            .answers::<UnloadedVersion>("What came of it.", None),
         ("POST", "/models/warmup") => new("warm_up", "Load versions and answer their golden rows again")
             .text(BY_QUERY)
+            .query_model()
+            .query_kinds()
             .takes::<AskedMany>(false, &one())
             .answers::<WarmedUp>("What came of each.", None),
         ("POST", "/models/{name}/rollback") => new("rollback", "Take the champion's newest promotion back")

@@ -6,12 +6,19 @@ use serve_features::{Feature, FeatureKind, SourceColumn};
 
 use super::known::{KnownModel, KnownTable, TableKind};
 
+/// Up to here whole numbers are told apart from their neighbours.
+const MOST_EXACT: i64 = (1 << 53) - 1;
+
 /// What an input takes.
 pub(super) fn value_of(input: &Input) -> Json {
     let missing = input.missing != MissingPolicy::Reject;
     let mut schema = match input.datatype {
         Datatype::Int64 => json!({ "type": ["integer", "boolean"] }),
         Datatype::Bool => json!({ "enum": [true, false, 0, 1] }),
+        // Of a text by its hash whole numbers are texts too.
+        Datatype::Bytes if input.text_hashes.is_some() => {
+            json!({ "type": ["string", "integer"], "minimum": -MOST_EXACT, "maximum": MOST_EXACT })
+        }
         Datatype::Bytes => json!({ "type": ["string"] }),
         // Booleans are computed with as 0 and 1.
         _ => json!({ "type": ["number", "boolean"] }),
@@ -134,6 +141,8 @@ impl KnownModel {
         let tensor = |one: &Input| {
             let datatype = if one.datatype == Datatype::Bytes { "BYTES" } else { "FP64" };
             let data = match (datatype, one.missing) {
+                ("BYTES", MissingPolicy::Reject) if one.text_hashes.is_some() => json!({ "type": "string" }),
+                ("BYTES", _) if one.text_hashes.is_some() => json!({ "type": ["string", "null"] }),
                 ("BYTES", _) => value_of(one),
                 (_, MissingPolicy::Reject) => json!({ "type": "number" }),
                 _ => json!({ "type": ["number", "null"] }),

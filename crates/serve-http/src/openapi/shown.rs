@@ -24,19 +24,22 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
 /// The examples of a path's and a query's parameters.
 fn parameters(operation: &mut Json, path: &str, method: &str, known: &Known) {
     let told = operation.get_mut("parameters").and_then(Json::as_array_mut).into_iter().flatten();
-    for one in told {
-        let example = match one["name"].as_str().unwrap_or_default() {
-            // Paths with bodies say which models they are about.
-            "name" if method == "get" => known.models.first().map(|model| json!(model.name)),
-            "name" if !path.ends_with('}') => None,
-            "model" if path != "/invocations" => known.models.first().map(|model| json!(model.name)),
+    for one in told.filter_map(Json::as_object_mut) {
+        // Paths whose bodies depend on a model say which models they are about.
+        let fitted = one.get("schema").is_some_and(|schema| schema.get("enum").is_some());
+        let example = match one.get("name").and_then(Json::as_str).unwrap_or_default() {
+            "name" | "model" if !fitted => known.models.first().map(|model| json!(model.name)),
             "version" => known.model_of(path).map(|model| json!(model.version)),
             "set" if method == "get" => known.sets.first().map(|set| json!(set.name)),
             "entity" => known.stored().map(|(_, entity)| json!(entity)),
             "timestamp" => known.stored().and_then(|(set, _)| Some(json!(set.newest?.to_string()))),
-            _ => None,
+            _ => continue,
         };
-        example.into_iter().for_each(|example| one["example"] = example);
+        // One that nothing fits would be answered with 404.
+        match example {
+            Some(example) => drop(one.insert("example".to_owned(), example)),
+            None => drop(one.remove("example")),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use ndarray::Array2;
+use serve_app::Context;
 use serve_core::{CheckedRow, Datatype, Input, Signature, Value, cell};
 use serve_features::{Cell, CellReader, FileError};
 
@@ -15,21 +16,32 @@ const LONGEST_TEXT: usize = 1 << 16;
 /// So many columns a CSV may have that its model does not: each takes memory before any row is read.
 const MOST_COLUMNS: usize = 10_000;
 
+/// What a file is read for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'s> {
+    /// The model's, into whose order rows are brought.
+    pub(crate) signature: &'s Signature,
+    /// The most rows.
+    pub(crate) most: usize,
+    /// Where rows that are refused are noted as asked for.
+    pub(crate) context: &'s Context,
+}
+
 /// The rows of a CSV with a header.
 ///
 /// # Errors
 /// 400 when it cannot be read, 422 when its rows do not fit the signature or are more than `most`.
-pub(crate) fn csv(body: &[u8], signature: &Signature, most: usize) -> Result<Array2<f64>, Failure> {
+pub(crate) fn csv(body: &[u8], asked: Asked<'_>) -> Result<Array2<f64>, Failure> {
     if body.iter().fold(false, |open, byte| open ^ (*byte == b'"')) {
         return Err(Failure::unreadable("malformed_csv", "the body is not valid CSV: a quote is left open"));
     }
-    let (columns, most_columns) = (header_columns(body), MOST_COLUMNS.max(2 * signature.len()));
+    let (columns, most_columns) = (header_columns(body), MOST_COLUMNS.max(2 * asked.signature.len()));
     if columns > most_columns {
         let problem = format!("its header has {columns} columns; up to {most_columns} are read");
         return Err(Failure::unreadable("malformed_csv", format!("the body is not valid CSV: {problem}")));
     }
     let reader = CellReader::csv(body).map_err(|error| unreadable("malformed_csv", "CSV", &error))?;
-    rows(reader, signature, most, ("malformed_csv", "CSV"))
+    rows(reader, asked, ("malformed_csv", "CSV"))
 }
 
 /// How many columns the header has.
@@ -50,11 +62,11 @@ fn header_columns(body: &[u8]) -> usize {
 ///
 /// # Errors
 /// As [`csv`].
-pub(crate) fn parquet(body: Bytes, signature: &Signature, most: usize) -> Result<Array2<f64>, Failure> {
+pub(crate) fn parquet(body: Bytes, asked: Asked<'_>) -> Result<Array2<f64>, Failure> {
     let kind = ("malformed_parquet", "Parquet");
     let reader =
-        CellReader::parquet(body, most as u64).map_err(|error| unreadable(kind.0, kind.1, &error))?;
-    rows(reader, signature, most, kind)
+        CellReader::parquet(body, asked.most as u64).map_err(|error| unreadable(kind.0, kind.1, &error))?;
+    rows(reader, asked, kind)
 }
 
 fn unreadable(code: &'static str, kind: &str, error: &FileError) -> Failure {
@@ -62,17 +74,36 @@ fn unreadable(code: &'static str, kind: &str, error: &FileError) -> Failure {
     Failure::unreadable(code, format!("the body is not valid {kind}: {error}{cause}"))
 }
 
+/// All rows; where one is refused, so are those before and behind it, which are noted.
 fn rows(
     mut reader: CellReader<'_>,
-    signature: &Signature,
-    most: usize,
+    asked: Asked<'_>,
+    kind: (&'static str, &str),
+) -> Result<Array2<f64>, Failure> {
+    let mut count = 0;
+    read_rows(&mut reader, asked, kind, &mut count).inspect_err(|_| {
+        while count <= asked.most && matches!(reader.advance(), Ok(true)) {
+            count += 1;
+        }
+        // More than are allowed are refused unread.
+        if count <= asked.most {
+            asked.context.add_rows(count);
+        }
+    })
+}
+
+fn read_rows(
+    reader: &mut CellReader<'_>,
+    Asked { signature, most, .. }: Asked<'_>,
     (code, kind): (&'static str, &str),
+    count: &mut usize,
 ) -> Result<Array2<f64>, Failure> {
     let places = places(reader.columns(), signature)?;
-    let (mut numbers, mut count) = (Vec::new(), 0);
+    let mut numbers = Vec::new();
     let mut row = CheckedRow::new();
     while reader.advance().map_err(|error| unreadable(code, kind, &error))? {
-        if count == most {
+        *count += 1;
+        if *count > most {
             return Err(Failure::invalid("too_many_rows", too_many(most)));
         }
         let values = signature.inputs().iter().zip(&places).map(|(input, place)| match place {
@@ -83,11 +114,10 @@ fn rows(
         let values: Vec<Value<'_>> = values
             .collect::<Result<_, FileError>>()
             .map_err(|error| Failure::invalid("invalid_features", error.to_string()))?;
-        signature.read_positional(&values, &mut row).map_err(|error| refused_row(count, &error))?;
+        signature.read_positional(&values, &mut row).map_err(|error| refused_row(*count - 1, &error))?;
         numbers.extend_from_slice(row.values());
-        count += 1;
     }
-    shaped(count, signature.len(), numbers)
+    shaped(*count, signature.len(), numbers)
 }
 
 /// Where each input's column stands. `to_csv` writes a column without a name for the index, which is nobody's input.
@@ -149,8 +179,30 @@ mod tests {
         .expect("valid")
     }
 
+    /// The matrix, and how many rows were noted as refused.
+    fn csv_rows(csv: &str) -> (Result<Array2<f64>, Failure>, u64) {
+        let (signature, context) = (signature(), Context::internal());
+        let read = super::csv(csv.as_bytes(), Asked { signature: &signature, most: 3, context: &context });
+        (read, context.rows())
+    }
+
+    #[test]
+    fn rows_that_are_refused_are_noted() {
+        for (csv, noted) in [
+            ("a,colour\n1,red\n2,red\n", 0),
+            ("a,colour\n1,red\nx,red\n3,red\n", 3),
+            ("a,colour\n1,red\n2,red\nx,red\n", 3),
+            ("aa,colour\n1,red\n2,red\n", 2),
+            ("a,colour\n1,red\n1,red\n1,red\n1,red\n", 0),
+            ("a,colour\nx,red\n1,red\n1,red\n1,red\n", 0),
+        ] {
+            assert_eq!(csv_rows(csv).1, noted, "{csv}");
+        }
+    }
+
     fn read(csv: &str) -> Result<Vec<String>, String> {
-        super::csv(csv.as_bytes(), &signature(), 3)
+        csv_rows(csv)
+            .0
             .map(|matrix| matrix.iter().map(ToString::to_string).collect())
             .map_err(|failure| failure.entry()["error"].as_str().unwrap_or_default().to_owned())
     }
@@ -180,7 +232,9 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_parquet_are_refused() {
-        let error = super::parquet(Bytes::from_static(b"PAR1PAR1"), &signature(), 3).expect_err("refused");
+        let (signature, context) = (signature(), Context::internal());
+        let asked = Asked { signature: &signature, most: 3, context: &context };
+        let error = super::parquet(Bytes::from_static(b"PAR1PAR1"), asked).expect_err("refused");
         let told = error.entry();
         assert_eq!(told["code"], "malformed_parquet");
         assert!(told["error"].as_str().is_some_and(|told| told.contains("too short")), "{told}");

@@ -186,7 +186,7 @@ mod tests {
     #[test]
     fn what_is_no_message_is_refused_with_its_id() {
         assert!(refused("[").1.contains("malformed_json"));
-        assert!(refused(r#"{"type":"shout"}"#).1.contains("unknown variant"));
+        assert!(refused(r#"{"type":"shout"}"#).1.contains("unknown value"));
         let (id, told) = refused(r#"{"type":"subscribe","id":"a","interval":"5"}"#);
         assert!(id == Some(Id::Text("a".into())) && told.contains("has no unit"), "{told}");
         assert!(refused(r#"{"type":"unsubscribe"}"#).1.contains("needs the subscription's id"));

@@ -170,6 +170,15 @@ impl Session {
             Some(Ok(Message::Binary(_))) => {
                 return Err(End::Refused(CloseCode::Unsupported, "messages are text"));
             }
+            // They ask for nothing, and count as messages all the same.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)))
+                if !self.budget.spend(Instant::now()) =>
+            {
+                return Err(End::Refused(
+                    CloseCode::Policy,
+                    "more pings than http.websocket.messages_per_second",
+                ));
+            }
             // Pongs go out with the next message, or at once where there is none.
             Some(Ok(Message::Ping(_))) => return socket.flush().await.map_err(|_| End::Gone),
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => return Ok(()),

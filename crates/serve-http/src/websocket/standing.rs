@@ -36,6 +36,7 @@ impl Standing {
             address: self.address,
             certificate: self.certificate.as_deref(),
             what: ("GET", "/ws/predict"),
+            act: None,
             page: "/ws/predict",
             permission: Some(Permission::Predict),
             request,

@@ -12,8 +12,11 @@ const FRAME_HEAD: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
+const ACK: u8 = 1;
 
 /// Where in the stream of frames the next byte stands.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Frames {
     block: bool,
     /// Whether nothing was waited for at some moment of what was followed last.
     rested: bool,
+    /// Frames of what was followed last that want an answer and ask for nothing.
+    pings: u32,
 }
 
 impl Frames {
@@ -44,6 +49,7 @@ impl Frames {
             data: false,
             block: false,
             rested: false,
+            pings: 0,
         }
     }
 
@@ -57,8 +63,14 @@ impl Frames {
         self.rested
     }
 
+    /// How many frames, of what was followed last, want an answer and ask for nothing: pings, and settings.
+    pub(crate) fn pings(&self) -> u32 {
+        self.pings
+    }
+
     /// Follows `bytes`.
     pub(crate) fn follow(&mut self, mut bytes: &[u8]) {
+        self.pings = 0;
         self.rested = !self.waits();
         let preface = usize::from(self.preface).min(bytes.len());
         self.preface -= u8::try_from(preface).unwrap_or(self.preface);
@@ -86,8 +98,10 @@ impl Frames {
             let [high, middle, low, kind, flags, ..] = self.head;
             self.left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
             self.data = kind == DATA;
-            if matches!(kind, HEADERS | CONTINUATION) {
-                self.block = flags & END_HEADERS == 0;
+            match kind {
+                HEADERS | CONTINUATION => self.block = flags & END_HEADERS == 0,
+                SETTINGS | PING if flags & ACK == 0 => self.pings = self.pings.saturating_add(1),
+                _ => {}
             }
         }
         taken
@@ -146,5 +160,20 @@ mod tests {
         assert_eq!(after(&ping[..12]), (true, true));
         assert_eq!(after(&[&ping[12..], &ping[..3]].concat()), (true, true));
         assert_eq!(after(&ping[3..5]), (false, true));
+    }
+
+    #[test]
+    fn frames_that_want_an_answer_alone_are_counted() {
+        let mut frames = Frames::new();
+        let mut after = |bytes: &[u8]| {
+            frames.follow(bytes);
+            frames.pings()
+        };
+        let (ping, answer) = (frame(PING, 0, &[0; 8]), frame(PING, ACK, &[0; 8]));
+        let first = [b"\r\nSM\r\n\r\n".to_vec(), frame(SETTINGS, 0, &[]), frame(SETTINGS, ACK, &[])].concat();
+        assert_eq!(after(&first), 1);
+        assert_eq!(after(&[ping.clone(), answer.clone(), ping[..5].to_vec()].concat()), 1);
+        assert_eq!(after(&[&ping[5..], &answer[..]].concat()), 1);
+        assert_eq!(after(&frame(DATA, 0, &[0; 8])), 0);
     }
 }
