@@ -55,6 +55,7 @@ mod openapi;
 mod origins;
 mod owed;
 mod patience;
+mod plain;
 pub mod predict;
 mod predict_body;
 mod reference;
