@@ -15,6 +15,24 @@ thread_local! {
     static LAST: Cell<(i64, [u8; SECONDS])> = const { Cell::new((i64::MIN, [0; SECONDS])) };
 }
 
+/// `.000` to `.999`.
+static PLACES: &str = match str::from_utf8(&places()) {
+    Ok(places) => places,
+    Err(_) => "",
+};
+
+const fn places() -> [u8; 4_000] {
+    let mut places = [b'.'; 4_000];
+    let mut number = 0;
+    while number < 1_000 {
+        places[number * 4 + 1] = b'0' + (number / 100) as u8;
+        places[number * 4 + 2] = b'0' + (number / 10 % 10) as u8;
+        places[number * 4 + 3] = b'0' + (number % 10) as u8;
+        number += 1;
+    }
+    places
+}
+
 /// A time in RFC 3339, UTC, with milliseconds.
 ///
 /// ```
@@ -82,10 +100,9 @@ pub fn whole(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
 /// # Errors
 /// When `out` does not take it.
 pub fn thousandths(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
-    let mut text = *b".000";
-    digits(&mut text[1..], number % 1_000);
     whole(out, number / 1_000)?;
-    out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    let at = (number % 1_000) as usize * 4;
+    out.write_str(PLACES.get(at..at + 4).ok_or(fmt::Error)?)
 }
 
 /// Writes an address and its port.
@@ -137,7 +154,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_as_the_formatter_writes_them() {
-        for number in [0, 1, 9, 10, 99, 100, 999, 1_000, 1_001, 12_345, 1_000_000, u64::MAX - 1, u64::MAX] {
+        for number in (0..=1_001).chain([12_345, 1_000_000, u64::MAX - 1, u64::MAX]) {
             let (mut plain, mut parts) = (String::new(), String::new());
             whole(&mut plain, number).expect("a string takes it");
             thousandths(&mut parts, number).expect("a string takes it");
