@@ -1,6 +1,7 @@
 //! What goes with a request whatever it asks for: who asks, until when an answer is worth having, how urgent it is, and
 //! where its time went. An adapter makes one for each request; everything that the service does is done in one.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -12,6 +13,7 @@ use serve_registry::Deployment;
 use crate::caller::Caller;
 use crate::error::{Code, Fault, ServiceError};
 use crate::metrics::rows::{Apart, Failed, Rows, Whose};
+use crate::statistics::VersionStatistics;
 
 /// Where the time of a request goes, in the order in which it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,8 @@ pub struct Context {
     priority: AtomicU8,
     spent: [AtomicU64; Stage::ALL.len()],
     deployment: OnceLock<Arc<Deployment>>,
+    /// The deployment's, once they were looked for.
+    statistics: OnceLock<Arc<VersionStatistics>>,
     rows: Rows,
     audited: AtomicBool,
 }
@@ -121,6 +125,7 @@ impl Context {
             priority: AtomicU8::new(Priority::USUAL.0),
             spent: Default::default(),
             deployment: OnceLock::new(),
+            statistics: OnceLock::new(),
             rows: Rows::default(),
             audited: AtomicBool::new(false),
         }
@@ -202,6 +207,20 @@ impl Context {
     #[must_use]
     pub fn deployment(&self) -> Option<&Arc<Deployment>> {
         self.deployment.get()
+    }
+
+    /// The statistics of a version: those of the one that the request means are found once, though they are counted in at
+    /// several of its steps.
+    pub(crate) fn statistics(
+        &self,
+        deployment: &Deployment,
+        find: impl FnOnce() -> Arc<VersionStatistics>,
+    ) -> Cow<'_, Arc<VersionStatistics>> {
+        if self.deployment().is_some_and(|meant| std::ptr::eq(&**meant, deployment)) {
+            Cow::Borrowed(self.statistics.get_or_init(find))
+        } else {
+            Cow::Owned(find())
+        }
     }
 
     /// Notes that predictions of so many rows were asked for.

@@ -94,7 +94,7 @@ impl Service {
         self.check_rows(rows)?;
         context.add_rows(rows);
         let _held = self.admission.admit(context, &[&deployment.manifest().name]).await?;
-        let statistics = self.statistics_of(&deployment);
+        let statistics = self.statistics_of(context, &deployment);
         let batch = self.infer_matrix(context, deployment, matrix).await?;
         statistics.executed(self.now(), rows, context.spent(Stage::Infer));
         Ok(batch)

@@ -5,6 +5,7 @@
 //! for, and are atomics. They are kept by the version's digest for as long as the process runs or until the registry no
 //! longer has the version, so unloading and loading again loses nothing.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -264,7 +265,7 @@ impl Service {
     ) {
         let (now, rows) = (self.now(), u32::try_from(answers.len()).unwrap_or(u32::MAX));
         let time = context.spent(Stage::Infer) / rows.max(1);
-        let mut last: Option<(&Arc<Deployment>, Arc<VersionStatistics>)> = None;
+        let mut last: Option<(&Arc<Deployment>, Cow<'_, Arc<VersionStatistics>>)> = None;
         for (request, answer) in requests.iter().zip(answers) {
             let Ok(Answered { deployment, .. }) = answer else {
                 self.count_failure(context, request);
@@ -272,7 +273,7 @@ impl Service {
             };
             let counts = match &last {
                 Some((known, counts)) if Arc::ptr_eq(known, deployment) => counts,
-                _ => &last.insert((deployment, self.statistics_of(deployment))).1,
+                _ => &last.insert((deployment, self.statistics_of(context, deployment))).1,
             };
             counts.executed(now, 1, time);
             counts.answered(context, 1);
@@ -282,7 +283,7 @@ impl Service {
     /// Counts a request that was refused, where a version was there to refuse it.
     fn count_failure(&self, context: &Context, request: &PredictRequest<'_>) {
         if let Some(deployment) = self.meant(context, request) {
-            self.statistics_of(&deployment).failed(context);
+            self.statistics_of(context, &deployment).failed(context);
         }
     }
 

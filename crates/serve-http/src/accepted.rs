@@ -131,6 +131,8 @@ impl Accepted {
         tokio::spawn(async move {
             loop {
                 tokio::select! {
+                    // Who is told something is woken, so that comes next at the latest; chance costs time.
+                    biased;
                     ended = &mut served => {
                         if let Err(error) = ended {
                             debug!(%error, "a connection ended");

@@ -54,7 +54,7 @@ pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 #[derive(Debug)]
 pub struct Call {
     /// Values of the path's `{…}`, percent-decoded, in order.
-    pub path: Vec<(String, String)>,
+    pub path: Vec<(&'static str, String)>,
     /// Everything but the body.
     pub parts: Parts,
     /// The body.
@@ -71,7 +71,7 @@ impl Call {
     /// The value of a `{name}` in the path.
     #[must_use]
     pub fn path(&self, name: &str) -> &str {
-        self.path.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+        self.path.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value.as_str())
     }
 
     /// A `{name}` of the path as an identifier.

@@ -24,7 +24,7 @@ pub(crate) async fn infer(app: &App, call: Call) -> Result<Reply, Failure> {
     let query = query(&call)?;
     let deployment =
         app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;
-    let statistics = app.service.statistics_of(&deployment);
+    let statistics = app.service.statistics_of(&call.context, &deployment);
     let answered = answer(app, &call, deployment).await;
     match &answered {
         Ok((_, rows)) => statistics.answered(&call.context, *rows),
