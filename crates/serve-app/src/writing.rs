@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::context::{Context, Stage};
-use crate::error::ServiceError;
+use crate::error::{Code, ServiceError};
 use crate::service::Service;
 use crate::workers::{LONGEST_ON_WORKER, Wanted};
 
@@ -26,5 +26,24 @@ impl Service {
         }
         let write = move |part: T, _: &Wanted| Some(write(part));
         self.workers.run_as(Stage::Write, context, parts, write).await
+    }
+
+    /// [`write`](Self::write), for an answer of one part.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_whole<T: Send + 'static, U: Send + 'static>(
+        &self,
+        context: &Context,
+        cost: Duration,
+        part: T,
+        write: impl Fn(T) -> U + Send + Sync + 'static,
+    ) -> Result<U, ServiceError> {
+        if cost <= LONGEST_ON_WORKER {
+            return Ok(context.timed(Stage::Write, || write(part)));
+        }
+        let written = self.write(context, cost, vec![part], write).await?;
+        let lost = || ServiceError::new(Code::Internal, "an answer was written and lost");
+        written.into_iter().next().ok_or_else(lost)
     }
 }

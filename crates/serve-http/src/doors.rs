@@ -8,6 +8,7 @@ use serve_app::auth::{Asked, Credentials, Entry, Standings};
 use serve_app::{Code, text};
 
 use crate::call::{Peer, RequestId};
+use crate::present::Present;
 use crate::routes::{App, Route};
 
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -19,11 +20,14 @@ pub(crate) fn enter(
     app: &App,
     peer: &Peer,
     parts: &http::request::Parts,
+    present: Present,
     route: &Route,
     id: &RequestId,
 ) -> Entry {
+    // A key that comes with a socket's opening was lifted to its place since.
+    let headers = present.among(&parts.headers, Present::CREDENTIALS | Present::UPGRADE);
     app.service.locks().enter(&Asked {
-        credentials: credentials(&parts.headers),
+        credentials: credentials(headers),
         address: peer.client,
         certificate: peer.subject().map(|subject| &**subject),
         what: (route.method.as_str(), parts.uri.path()),

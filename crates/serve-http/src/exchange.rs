@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::{Attempt, Standings};
 use serve_app::{Context, Origin, Permission, Stage};
@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::forwarded;
 use crate::limits;
 use crate::patience::{self, Patience};
+use crate::present::Present;
 use crate::reply::Reply;
 use crate::routes::{App, Found, Route, dialect};
 use crate::waiting::{self, Waker};
@@ -40,20 +41,22 @@ pub(crate) struct Ends {
 pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply {
     let began = Instant::now();
     let Ends { app, peer } = &*ends;
-    let id = request_id(&request);
-    let client = forwarded::client(peer.address.ip(), request.headers(), &app.config.trusted_proxies);
+    let headers = request.headers();
+    let present = Present::of(headers);
+    let id = request_id(present.among(headers, Present::ID));
+    let client = forwarded::client(peer.address.ip(), headers, &app.config.trusted_proxies);
     let peer = &Peer { client, ..peer.clone() };
-    let seen = Seen::new(app, &request, peer, &id, began);
+    let seen = Seen::new(app, &request, present, peer, &id, began);
     let dialect = dialect(request.uri().path());
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let packing = encoding::accepted(request.headers());
+    let origin = present.among(headers, Present::PAGE).get(header::ORIGIN).cloned();
+    let packing = encoding::accepted(present.among(headers, Present::PACKING));
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
     let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
-    let answered = match Patience::of(request.headers(), app.config.request_timeout) {
+    let answered = match Patience::of(present.among(headers, Present::PATIENCE), app.config.request_timeout) {
         Ok(patience) => {
             let told = Telling { seen: &seen, standings: &mut standings };
-            let timing = Timing { began, patience, waker };
+            let timing = Timing { began, present, patience, waker };
             let answer = pin!(dispatch(app, peer, request, id.clone(), timing, told));
             waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
         }
@@ -78,9 +81,10 @@ struct Telling<'a> {
     standings: &'a mut Standings,
 }
 
-/// When an exchange began, how long it may take, and who sees to that.
+/// When an exchange began and with which headers, how long it may take, and who sees to that.
 struct Timing {
     began: Instant,
+    present: Present,
     patience: Patience,
     waker: Waker,
 }
@@ -90,16 +94,18 @@ async fn dispatch(
     peer: &Peer,
     request: Request<Incoming>,
     id: RequestId,
-    Timing { began, patience, waker }: Timing,
+    Timing { began, present, patience, waker }: Timing,
     told: Telling<'_>,
 ) -> Result<Reply, Failure> {
     let (mut parts, body) = request.into_parts();
-    if let Some(reply) = app.doorway.admit(peer, &parts)? {
+    if let Some(reply) = app.doorway.admit(peer, &parts, present)? {
         return Ok(reply);
     }
-    websocket::lift_key(&mut parts);
+    if present.any(Present::UPGRADE) {
+        websocket::lift_key(&mut parts);
+    }
     let found = app.find(&parts.method, parts.uri.path())?;
-    let entry = doors::enter(app, peer, &parts, found.route, &id);
+    let entry = doors::enter(app, peer, &parts, present, found.route, &id);
     *told.standings = entry.standings;
     let certificate = peer.subject().cloned();
     let origin = Origin { address: Some(peer.client), certificate, request: Arc::clone(&id.0) };
@@ -109,7 +115,7 @@ async fn dispatch(
     let attempt = (route.permission == Some(Permission::Admin))
         .then(|| Attempt::new(&context, route.method.as_str(), parts.uri.path()));
     let call = Call { path, parts, body: Bytes::new(), id, peer: peer.clone(), context };
-    let answered = handled(app, route, call, body, waker, told.seen).await;
+    let answered = handled(app, route, call, (body, present), waker, told.seen).await;
     if let Some(attempt) = attempt {
         attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
     }
@@ -121,17 +127,18 @@ async fn handled(
     app: &App,
     route: &'static Route,
     mut call: Call,
-    body: Incoming,
+    (body, present): (Incoming, Present),
     waker: Waker,
     seen: &Seen<'_>,
 ) -> Result<Reply, Failure> {
     let headers = &call.parts.headers;
-    patience::priority(headers)?.into_iter().for_each(|priority| call.context.set_priority(priority));
+    let asked = patience::priority(present.among(headers, Present::PATIENCE))?;
+    asked.into_iter().for_each(|priority| call.context.set_priority(priority));
     let allowance = Allowance::new(&app.config.connections);
     let body = limits::read_body(body, headers, app.config.max_body_bytes, allowance, waker);
     let (mut body, waited) = body.await?;
     call.context.spend(Stage::Receive, waited);
-    if let Some(encoding) = encoding::content_encoding(headers)? {
+    if let Some(encoding) = encoding::content_encoding(present.among(headers, Present::PACKED))? {
         let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
         body = call.context.timed_async(Stage::Parse, unpacked).await?;
     }
@@ -141,8 +148,8 @@ async fn handled(
 }
 
 /// The client's id, if it is one that can be written to a log, else a new one.
-fn request_id(request: &Request<Incoming>) -> RequestId {
-    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let usable =
         |id: &&str| !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic());
     RequestId(match given.filter(usable) {

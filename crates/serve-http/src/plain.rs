@@ -87,10 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An object, member by member.
-    pub(crate) fn members(
-        &mut self,
-        mut member: impl FnMut(&mut Self, &'a str) -> Option<()>,
-    ) -> Option<()> {
+    pub(crate) fn members(&mut self, mut member: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
         self.between(*b"{}", |reader| {
             let key = reader.string()?;
             reader.byte(b':')?;

@@ -3,8 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use serve_app::log::direct::{self, Key};
 use serve_app::log::ACCESS;
+use serve_app::log::direct::{self, Key};
 use serve_app::trace::Trace;
 use serve_app::{Context, Stage};
 use tracing::{Level, debug, enabled, info, warn};

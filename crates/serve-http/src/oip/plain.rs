@@ -26,10 +26,7 @@ pub(super) fn read(text: &str) -> Option<InferRequest<'_>> {
     reader.ends().then_some(request)
 }
 
-fn list<'a, T>(
-    reader: &mut Reader<'a>,
-    item: impl Fn(&mut Reader<'a>) -> Option<T>,
-) -> Option<Vec<T>> {
+fn list<'a, T>(reader: &mut Reader<'a>, item: impl Fn(&mut Reader<'a>) -> Option<T>) -> Option<Vec<T>> {
     let mut items = Vec::new();
     reader.items(|reader| item(reader).map(|item| items.push(item)))?;
     Some(items)
