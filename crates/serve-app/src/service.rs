@@ -225,7 +225,7 @@ impl Service {
         self.check_model(context, &reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
             Err(DeploymentError::NotLoaded { name, version }) => {
-                context.within(self.loaded(reference, name, version)).await?
+                Box::pin(context.within(self.loaded(reference, name, version))).await?
             }
             resolved => resolved,
         }?;

@@ -6,13 +6,13 @@
 //! longer has the version, so unloading and loading again loses nothing.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serve_core::short::ShortMap;
 use serve_core::{Digest, ModelName, ModelVersion};
 use serve_registry::{Deployment, Registry, Slot};
 
@@ -210,14 +210,14 @@ fn size(place: usize) -> u64 {
 /// Counts of all versions.
 #[derive(Debug)]
 pub struct Statistics {
-    versions: Slot<HashMap<Digest, Arc<VersionStatistics>>>,
+    versions: Slot<ShortMap<Digest, Arc<VersionStatistics>>>,
     /// Invariant: held while `versions` is replaced, so that it has one writer.
     adding: Mutex<()>,
 }
 
 impl Default for Statistics {
     fn default() -> Self {
-        Self { versions: Slot::new(HashMap::new()), adding: Mutex::default() }
+        Self { versions: Slot::new(ShortMap::default()), adding: Mutex::default() }
     }
 }
 
@@ -233,7 +233,7 @@ impl Statistics {
 
     fn add(&self, registry: &Registry, deployment: &Deployment) -> Arc<VersionStatistics> {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut versions = HashMap::clone(&self.versions.load());
+        let mut versions = ShortMap::clone(&self.versions.load());
         let manifest = deployment.manifest();
         let published = registry.model(manifest.name.as_str());
         let known = |version: &ModelVersion| {

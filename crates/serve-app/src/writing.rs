@@ -25,7 +25,7 @@ impl Service {
             return Ok(context.timed(Stage::Write, || parts.into_iter().map(write).collect()));
         }
         let write = move |part: T, _: &Wanted| Some(write(part));
-        self.workers.run_as(Stage::Write, context, parts, write).await
+        Box::pin(self.workers.run_as(Stage::Write, context, parts, write)).await
     }
 
     /// [`write`](Self::write), for an answer of one part.
@@ -42,7 +42,7 @@ impl Service {
         if cost <= LONGEST_ON_WORKER {
             return Ok(context.timed(Stage::Write, || write(part)));
         }
-        let written = self.write(context, cost, vec![part], write).await?;
+        let written = Box::pin(self.write(context, cost, vec![part], write)).await?;
         let lost = || ServiceError::new(Code::Internal, "an answer was written and lost");
         written.into_iter().next().ok_or_else(lost)
     }

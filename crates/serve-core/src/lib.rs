@@ -61,6 +61,7 @@ pub mod prediction;
 pub mod reference;
 pub mod response;
 pub mod scaler;
+pub mod short;
 pub mod signature;
 pub mod size;
 pub mod transform;

@@ -29,7 +29,7 @@ use crate::exchange::{self, Ends};
 use crate::failure::{Dialect, Failure};
 use crate::owed::Owed;
 use crate::reply::{self, Reply};
-use crate::routes::App;
+use crate::routes::{App, boxed};
 use crate::tls::{self, Tls};
 use crate::transport::Transport;
 use crate::watchman::Full;
@@ -171,7 +171,7 @@ fn service(
     hyper::service::service_fn(move |request: Request<Incoming>| {
         let in_pieces = request.version() == Version::HTTP_2;
         let mut under_way = connection.begin();
-        let answering = Box::pin(exchange::answer(Arc::clone(&ends), request));
+        let answering = boxed(|| exchange::answer(Arc::clone(&ends), request));
         let connection = Arc::clone(&connection);
         async move {
             let answered = AssertUnwindSafe(answering).catch_unwind().await;

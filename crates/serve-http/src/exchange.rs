@@ -140,7 +140,7 @@ async fn handled(
     call.context.spend(Stage::Receive, waited);
     if let Some(encoding) = encoding::content_encoding(present.among(headers, Present::PACKED))? {
         let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes);
-        body = call.context.timed_async(Stage::Parse, unpacked).await?;
+        body = Box::pin(call.context.timed_async(Stage::Parse, unpacked)).await?;
     }
     call.body = body;
     seen.enter(route, &call);

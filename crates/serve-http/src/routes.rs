@@ -58,6 +58,11 @@ pub(crate) struct Route {
     pub(crate) handler: Handler,
 }
 
+/// A future in memory of its own, where it is made at once instead of being moved there: it is long.
+pub(crate) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), make()))
+}
+
 macro_rules! permission {
     (open) => {
         None
@@ -81,7 +86,7 @@ macro_rules! routes {
             permission: permission!($permission),
             handler: {
                 fn handle(app: &App, call: Call) -> Answer<'_> {
-                    Box::pin($handler(app, call))
+                    boxed(|| $handler(app, call))
                 }
                 handle
             },
