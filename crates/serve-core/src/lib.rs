@@ -33,6 +33,7 @@
 //! | [`manifest`], [`bundle`], [`golden`], [`envelope`] | one version of one model as bytes, with its proof |
 //! | [`reference`](mod@reference), [`drift`] | how the training data was distributed, and how far other values are from that |
 //! | [`duration`], [`size`], [`name`], [`digest`] | values that configuration and files share |
+//! | [`short`] | maps by such names and digests |
 //! | [`naive`] | a slow evaluator that shares no code with the engine, to prove it |
 
 pub mod bundle;

@@ -15,6 +15,7 @@
 //! | `access` | what is told of an exchange: the log's line, Server-Timing, its trace |
 //! | `traffic` | exchanges in numbers |
 //! | [`call`], `id` | one request as handlers see it, and its id |
+//! | `present`, `plain`, `short` | which headers a request has; its JSON, where that is plain; an answer's short values |
 //! | `doors`, [`forwarded`] | who asks, and from where |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
