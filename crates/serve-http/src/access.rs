@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
-use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use serve_app::error::Fault;
 use serve_app::log::ACCESS;
@@ -109,16 +108,14 @@ impl<'a> Seen<'a> {
     }
 
     /// Keeps the bodies, if the request was picked.
-    pub(crate) async fn sample(&self, reply: &Reply) {
+    pub(crate) fn sample(&self, reply: &Reply) {
         let Some(request) = self.entered.get().and_then(|entered| entered.body.as_ref()) else { return };
-        // It lies in memory: nothing is waited for.
-        let Ok(response) = reply.body().clone().collect().await;
         self.app.service.payloads().keep(Sample {
             request_id: Arc::clone(&self.id.0),
             asked: format!("{} {}", self.method, cut(self.path())),
             status: reply.status().as_u16(),
             request: request.to_vec(),
-            response: response.to_bytes().to_vec(),
+            response: reply.body().clone().into_inner().unwrap_or_default().to_vec(),
         });
     }
 

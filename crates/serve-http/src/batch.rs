@@ -73,7 +73,7 @@ const ONE_OF: &str =
     "a batch has exactly one of requests, instances and symbols, and horizon stands with symbols only";
 
 /// Answers per row; a bad row fails alone.
-pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn predict_batch(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable("malformed_json", "the body is empty; expected {\"requests\": […]}"));
     };

@@ -52,13 +52,25 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     let packing = encoding::accepted(present.among(headers, Present::PACKING));
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
-    let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
     let answered = match Patience::of(present.among(headers, Present::PATIENCE), app.config.request_timeout) {
         Ok(patience) => {
-            let told = Telling { seen: &seen, standings: &mut standings };
-            let timing = Timing { began, present, patience, waker };
-            let answer = pin!(dispatch(app, peer, request, id.clone(), timing, told));
-            waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
+            let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
+            match admitted(
+                app,
+                peer,
+                request,
+                (&id, present),
+                (began, began + patience.limit),
+                &mut standings,
+            ) {
+                Ok(Admitted::Answered(reply)) => Ok(reply),
+                Ok(Admitted::Asks { route, call, body }) => {
+                    let answer = pin!(handled(app, route, call, (body, present), waker, &seen));
+                    let answered = waiting::within(patience.limit, waker, answer).await;
+                    answered.unwrap_or_else(|| Err(patience.over()))
+                }
+                Err(failure) => Err(failure),
+            }
         }
         Err(failure) => Err(failure),
     };
@@ -71,62 +83,68 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    seen.sample(&reply).await;
-    seen.told(encoding::encoded(reply, dialect, packing).await, dialect)
+    seen.sample(&reply);
+    if encoding::is_long(&reply) {
+        reply = Box::pin(encoding::encoded(reply, dialect, packing)).await;
+    }
+    seen.told(reply, dialect)
 }
 
-/// What an exchange tells beside its answer.
-struct Telling<'a> {
-    seen: &'a Seen<'a>,
-    standings: &'a mut Standings,
+/// What becomes of a request before its body is read.
+enum Admitted {
+    Answered(Reply),
+    Asks { route: &'static Route, call: Box<Call>, body: Incoming },
 }
 
-/// When an exchange began and with which headers, how long it may take, and who sees to that.
-struct Timing {
-    began: Instant,
-    present: Present,
-    patience: Patience,
-    waker: Waker,
-}
-
-async fn dispatch(
+/// Finds out what a request asks for and who asks, and whether they may. The call is boxed: it goes through several hands.
+fn admitted(
     app: &App,
     peer: &Peer,
     request: Request<Incoming>,
-    id: RequestId,
-    Timing { began, present, patience, waker }: Timing,
-    told: Telling<'_>,
-) -> Result<Reply, Failure> {
+    (id, present): (&RequestId, Present),
+    (began, deadline): (Instant, Instant),
+    standings: &mut Standings,
+) -> Result<Admitted, Failure> {
     let (mut parts, body) = request.into_parts();
     if let Some(reply) = app.doorway.admit(peer, &parts, present)? {
-        return Ok(reply);
+        return Ok(Admitted::Answered(reply));
     }
     if present.any(Present::UPGRADE) {
         websocket::lift_key(&mut parts);
     }
-    let found = app.find(&parts.method, parts.uri.path())?;
-    let entry = doors::enter(app, peer, &parts, present, found.route, &id);
-    *told.standings = entry.standings;
+    let Found { route, path } = app.find(&parts.method, parts.uri.path())?;
+    let entry = doors::enter(app, peer, &parts, present, route, id);
+    *standings = entry.standings;
     let certificate = peer.subject().cloned();
     let origin = Origin { address: Some(peer.client), certificate, request: Arc::clone(&id.0) };
-    let context = Context::begun(entry.outcome?, began).until(began + patience.limit).sent_from(origin);
+    let context = Context::begun(entry.outcome?, began).until(deadline).sent_from(origin);
     let context = Arc::new(context);
-    let Found { route, path } = found;
-    let attempt = (route.permission == Some(Permission::Admin))
-        .then(|| Attempt::new(&context, route.method.as_str(), parts.uri.path()));
-    let call = Call { path, parts, body: Bytes::new(), id, peer: peer.clone(), context };
-    let answered = handled(app, route, call, (body, present), waker, told.seen).await;
-    if let Some(attempt) = attempt {
-        attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
-    }
-    answered
+    let call = Call { path, parts, body: Bytes::new(), id: id.clone(), peer: peer.clone(), context };
+    Ok(Admitted::Asks { route, call: Box::new(call), body })
 }
 
 /// Reads the body of a request that may be answered, and hands it to its handler.
 async fn handled(
     app: &App,
     route: &'static Route,
-    mut call: Call,
+    call: Box<Call>,
+    body: (Incoming, Present),
+    waker: Waker,
+    seen: &Seen<'_>,
+) -> Result<Reply, Failure> {
+    let attempt = (route.permission == Some(Permission::Admin))
+        .then(|| Attempt::new(&call.context, route.method.as_str(), call.parts.uri.path()));
+    let answered = answered(app, route, call, body, waker, seen).await;
+    if let Some(attempt) = attempt {
+        attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
+    }
+    answered
+}
+
+async fn answered(
+    app: &App,
+    route: &'static Route,
+    mut call: Box<Call>,
     (body, present): (Incoming, Present),
     waker: Waker,
     seen: &Seen<'_>,

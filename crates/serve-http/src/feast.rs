@@ -59,7 +59,7 @@ struct Reference {
 type Rows = Vec<Result<Retrieved, Unavailable>>;
 
 /// Answers a column for each join key and each feature.
-pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn online_features(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable(
             "malformed_json",

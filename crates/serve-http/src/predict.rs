@@ -27,14 +27,14 @@ pub(crate) const QUERY: [&str; 11] = [
 ];
 
 /// One prediction.
-pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn predict(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let request = read(&call)?.request()?;
     let answered = app.service.predict(&call.context, &request).await?;
     Ok(with_response(app, &call, &answered, |response| reply::json(StatusCode::OK, response)))
 }
 
 /// The same question to every compared feature set.
-pub(crate) async fn predict_both(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn predict_both(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let request = read(&call)?.request()?;
     let compared = app.service.compare(&call.context, &request).await?;
     Ok(reply::json(StatusCode::OK, &ComparedBody { app, call: &call, compared: &compared }))

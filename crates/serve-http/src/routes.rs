@@ -46,7 +46,7 @@ pub struct App {
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>>;
-type Handler = for<'a> fn(&'a App, Call) -> Answer<'a>;
+type Handler = for<'a> fn(&'a App, Box<Call>) -> Answer<'a>;
 
 /// One line of the table.
 #[derive(Clone)]
@@ -85,7 +85,7 @@ macro_rules! routes {
             path: $path,
             permission: permission!($permission),
             handler: {
-                fn handle(app: &App, call: Call) -> Answer<'_> {
+                fn handle(app: &App, call: Box<Call>) -> Answer<'_> {
                     boxed(|| $handler(app, call))
                 }
                 handle

@@ -51,7 +51,7 @@ impl Serialize for Explanations<'_> {
 }
 
 /// `POST /v1/models/{name}[/versions/{version}|/labels/{label}]:predict`.
-pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn predict(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
     let (field, first, matrix) = read(app, &call, &deployment)?;
     let batch = scoring::predict_table(app, &call.context, &deployment, first, matrix).await?;
@@ -68,7 +68,7 @@ pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
 }
 
 /// `POST /v1/models/{name}[…]:explain`: KServe's.
-pub(crate) async fn explain(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn explain(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
     let (_, _, matrix) = read(app, &call, &deployment)?;
     let explained =

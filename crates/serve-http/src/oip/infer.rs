@@ -21,7 +21,7 @@ use crate::short::Short;
 
 /// Answers tensors of rows with tensors of answers. Any bad row refuses the request, as the protocol has no place for
 /// errors of rows.
-pub(crate) async fn infer(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn infer(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = query(&call)?;
     let deployment =
         app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;
