@@ -298,6 +298,9 @@ impl Context {
 
     /// Notes that `stage` took a further `time`.
     pub fn spend(&self, stage: Stage, time: Duration) {
+        if time.is_zero() {
+            return;
+        }
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.spent[stage as usize].fetch_add(nanoseconds, Ordering::Relaxed);
     }

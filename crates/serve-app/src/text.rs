@@ -3,7 +3,6 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
@@ -105,32 +104,9 @@ pub fn thousandths(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
     out.write_str(PLACES.get(at..at + 4).ok_or(fmt::Error)?)
 }
 
-/// Writes an address and its port.
-///
-/// # Errors
-/// When `out` does not take it.
-pub fn address(out: &mut impl fmt::Write, address: SocketAddr) -> fmt::Result {
-    let SocketAddr::V4(four) = address else { return write!(out, "{address}") };
-    for (before, octet) in ["", ".", ".", "."].into_iter().zip(four.ip().octets()) {
-        out.write_str(before)?;
-        whole(out, octet.into())?;
-    }
-    out.write_char(':')?;
-    whole(out, four.port().into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_written_as_the_library_writes_them() {
-        for text in ["127.0.0.1:80", "255.10.0.9:65535", "0.0.0.0:0", "[::1]:8080", "[2001:db8::7]:1"] {
-            let mut out = String::new();
-            address(&mut out, text.parse().expect("an address")).expect("a string takes it");
-            assert_eq!(out, text);
-        }
-    }
 
     #[test]
     fn times_are_written_as_the_library_writes_them() {

@@ -85,8 +85,9 @@ impl Accepted {
             Err(full) => return self.turn_away(socket, full),
         };
         let local = socket.local_addr().unwrap_or(address);
-        let peer =
-            Peer { address, client: address.ip(), local, secure: self.app.tls.is_some(), certificate: None };
+        let shown = address.to_string().into();
+        let secure = self.app.tls.is_some();
+        let peer = Peer { address, shown, client: address.ip(), local, secure, certificate: None };
         match &self.app.tls {
             None => self.speak(Transport::Plain(socket), peer, place),
             Some(tls) => {

@@ -212,7 +212,7 @@ impl<'a> Seen<'a> {
             path: self.path(),
             route: self.entered.get().map(|entered| entered.route.path),
             status: Some(reply.status().as_u16()),
-            peer: self.peer.address,
+            peer: &self.peer.shown,
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
             context: self.entered.get().map(|entered| &*entered.context),

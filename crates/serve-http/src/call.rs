@@ -23,6 +23,8 @@ pub struct RequestId(pub Arc<str>);
 pub struct Peer {
     /// Where they connect from.
     pub address: SocketAddr,
+    /// The same as it stands in the log: written once for all that a connection asks.
+    pub shown: Arc<str>,
     /// Who asks: they, or whom they ask for, where they are a proxy that is believed.
     pub client: IpAddr,
     /// Where they connected to.

@@ -3,7 +3,6 @@
 //! events as all else is.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
@@ -129,7 +128,6 @@ field!(&str, text, value => value);
 field!(u64, whole, value => value);
 field!(u16, whole, value => value.into());
 field!(Duration, milliseconds, value => value);
-field!(SocketAddr, address, value => value);
 
 impl<T: Field> Field for Option<T> {
     fn write(self, key: Key, line: &mut Line) {

@@ -2,7 +2,6 @@
 //! does not fail.
 
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::text;
@@ -37,10 +36,6 @@ impl<W: fmt::Write> Text<'_, W> {
         } else {
             write!(self.0, "{value:?}")
         };
-    }
-
-    pub(super) fn address(&mut self, value: SocketAddr) {
-        let _ = text::address(self.0, value);
     }
 
     pub(super) fn debug(&mut self, value: &dyn fmt::Debug) {
@@ -79,12 +74,6 @@ impl<W: fmt::Write> Json<'_, W> {
     pub(super) fn text(&mut self, value: &str) {
         let _ = self.0.write_char('"');
         let _ = Escaped(self.0).write_str(value);
-        let _ = self.0.write_char('"');
-    }
-
-    pub(super) fn address(&mut self, value: SocketAddr) {
-        let _ = self.0.write_char('"');
-        let _ = text::address(self.0, value);
         let _ = self.0.write_char('"');
     }
 

@@ -1,6 +1,6 @@
 //! The log's line of one exchange, or of one answer on a socket.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serve_app::log::ACCESS;
@@ -65,7 +65,7 @@ pub(crate) struct Line<'a> {
     pub(crate) path: &'a str,
     pub(crate) route: Option<&'a str>,
     pub(crate) status: Option<u16>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: &'a str,
     /// Who it is from, where another than the peer is believed.
     pub(crate) client: Option<IpAddr>,
     pub(crate) certificate: Option<&'a str>,
