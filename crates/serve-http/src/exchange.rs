@@ -52,26 +52,14 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     let packing = encoding::accepted(present.among(headers, Present::PACKING));
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
-    let answered = match Patience::of(present.among(headers, Present::PATIENCE), app.config.request_timeout) {
-        Ok(patience) => {
-            let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
-            match admitted(
-                app,
-                peer,
-                request,
-                (&id, present),
-                (began, began + patience.limit),
-                &mut standings,
-            ) {
-                Ok(Admitted::Answered(reply)) => Ok(reply),
-                Ok(Admitted::Asks { route, call, body }) => {
-                    let answer = pin!(handled(app, route, call, (body, present), waker, &seen));
-                    let answered = waiting::within(patience.limit, waker, answer).await;
-                    answered.unwrap_or_else(|| Err(patience.over()))
-                }
-                Err(failure) => Err(failure),
-            }
+    let head = Head { app, peer, id: &id, present, began };
+    let answered = match admitted(&head, request, &mut standings) {
+        Ok(Admitted::Asks(asked)) => {
+            let (patience, waker) = (asked.patience, asked.waker);
+            let answer = pin!(answered(&head, asked, &seen));
+            waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
         }
+        Ok(Admitted::Answered(reply)) => Ok(reply),
         Err(failure) => Err(failure),
     };
     let mut reply = answered.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
@@ -90,22 +78,42 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     seen.told(reply, dialect)
 }
 
-/// What becomes of a request before its body is read.
-enum Admitted {
-    Answered(Reply),
-    Asks { route: &'static Route, call: Box<Call>, body: Incoming },
+/// What is known of a request before it is let in.
+struct Head<'a> {
+    app: &'a App,
+    peer: &'a Peer,
+    id: &'a RequestId,
+    present: Present,
+    began: Instant,
 }
 
-/// Finds out what a request asks for and who asks, and whether they may. The call is boxed: it goes through several hands.
+/// What becomes of a request before its body is read.
+enum Admitted {
+    /// It has its answer.
+    Answered(Reply),
+    Asks(Asked),
+}
+
+/// A request that may be answered, how long that may take, and who sees to that.
+struct Asked {
+    route: &'static Route,
+    /// Boxed: it goes through several hands.
+    call: Box<Call>,
+    body: Incoming,
+    patience: Patience,
+    waker: Waker,
+}
+
+/// Finds out what a request asks for and who asks, and whether they may.
 fn admitted(
-    app: &App,
-    peer: &Peer,
+    head: &Head<'_>,
     request: Request<Incoming>,
-    (id, present): (&RequestId, Present),
-    (began, deadline): (Instant, Instant),
     standings: &mut Standings,
 ) -> Result<Admitted, Failure> {
+    let Head { app, peer, id, present, began } = *head;
     let (mut parts, body) = request.into_parts();
+    let patience =
+        Patience::of(present.among(&parts.headers, Present::PATIENCE), app.config.request_timeout)?;
     if let Some(reply) = app.doorway.admit(peer, &parts, present)? {
         return Ok(Admitted::Answered(reply));
     }
@@ -117,41 +125,32 @@ fn admitted(
     *standings = entry.standings;
     let certificate = peer.subject().cloned();
     let origin = Origin { address: Some(peer.client), certificate, request: Arc::clone(&id.0) };
-    let context = Context::begun(entry.outcome?, began).until(deadline).sent_from(origin);
+    let context = Context::begun(entry.outcome?, began).until(began + patience.limit).sent_from(origin);
     let context = Arc::new(context);
+    let waker = if parts.version == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
     let call = Call { path, parts, body: Bytes::new(), id: id.clone(), peer: peer.clone(), context };
-    Ok(Admitted::Asks { route, call: Box::new(call), body })
+    Ok(Admitted::Asks(Asked { route, call: Box::new(call), body, patience, waker }))
 }
 
-/// Reads the body of a request that may be answered, and hands it to its handler.
-async fn handled(
-    app: &App,
-    route: &'static Route,
-    call: Box<Call>,
-    body: (Incoming, Present),
-    waker: Waker,
-    seen: &Seen<'_>,
-) -> Result<Reply, Failure> {
+/// Has a request answered, and tells the audit trail where it is an administrator's.
+async fn answered(head: &Head<'_>, asked: Asked, seen: &Seen<'_>) -> Result<Reply, Failure> {
+    let Asked { route, call, .. } = &asked;
     let attempt = (route.permission == Some(Permission::Admin))
         .then(|| Attempt::new(&call.context, route.method.as_str(), call.parts.uri.path()));
-    let answered = answered(app, route, call, body, waker, seen).await;
+    let answered = handled(head, asked, seen).await;
     if let Some(attempt) = attempt {
         attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
     }
     answered
 }
 
-async fn answered(
-    app: &App,
-    route: &'static Route,
-    mut call: Box<Call>,
-    (body, present): (Incoming, Present),
-    waker: Waker,
-    seen: &Seen<'_>,
-) -> Result<Reply, Failure> {
+/// Reads the body of a request that may be answered, and hands it to its handler.
+async fn handled(head: &Head<'_>, asked: Asked, seen: &Seen<'_>) -> Result<Reply, Failure> {
+    let Head { app, present, .. } = *head;
+    let Asked { route, mut call, body, waker, .. } = asked;
     let headers = &call.parts.headers;
-    let asked = patience::priority(present.among(headers, Present::PATIENCE))?;
-    asked.into_iter().for_each(|priority| call.context.set_priority(priority));
+    let priority = patience::priority(present.among(headers, Present::PATIENCE))?;
+    priority.into_iter().for_each(|priority| call.context.set_priority(priority));
     let allowance = Allowance::new(&app.config.connections);
     let body = limits::read_body(body, headers, app.config.max_body_bytes, allowance, waker);
     let (mut body, waited) = body.await?;
