@@ -6,13 +6,13 @@
 //! Permits are counted in all and for each model, so that one slow model leaves something for the others; see `gate`.
 //! Dynamic batching would stand between a permit and the inference: `workers` is its place.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
 use serve_core::ModelName;
+use serve_core::short::ShortMap;
 
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
@@ -46,7 +46,7 @@ pub struct Admission {
 #[derive(Debug)]
 struct SharesByName {
     limits: LimitsConfig,
-    by_name: HashMap<ModelName, Arc<Share>>,
+    by_name: ShortMap<ModelName, Arc<Share>>,
 }
 
 /// How much is under way, waits and was refused.
@@ -106,7 +106,7 @@ impl Admission {
         Self {
             gate: Arc::new(Gate::new(limits.whole())),
             batch_rows: AtomicUsize::new(limits.batch_rows),
-            shares: RwLock::new(SharesByName { limits, by_name: HashMap::new() }),
+            shares: RwLock::new(SharesByName { limits, by_name: ShortMap::default() }),
             expired: AtomicU64::new(0),
         }
     }
@@ -169,7 +169,7 @@ impl Admission {
         let permit = match self.gate.enter(shares, context.priority().0) {
             Ok(Entry::Admitted(permit)) => permit,
             Ok(Entry::Waits(place)) => {
-                let permit = context.timed_async(Stage::Queue, context.within(place)).await;
+                let permit = Box::pin(context.timed_async(Stage::Queue, context.within(place))).await;
                 permit.inspect_err(|_| self.expire())?
             }
             Err(full) => return Err(self.overloaded(&full, models)),

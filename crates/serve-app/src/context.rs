@@ -1,6 +1,7 @@
 //! What goes with a request whatever it asks for: who asks, until when an answer is worth having, how urgent it is, and
 //! where its time went. An adapter makes one for each request; everything that the service does is done in one.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use crate::admission::gate::Permit;
 use crate::caller::Caller;
 use crate::error::{Code, Fault, ServiceError};
 use crate::metrics::rows::{Apart, Failed, Rows, Whose};
+use crate::statistics::VersionStatistics;
 
 /// Where the time of a request goes, in the order in which it does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +103,8 @@ pub struct Context {
     priority: AtomicU8,
     spent: [AtomicU64; Stage::ALL.len()],
     deployment: OnceLock<Arc<Deployment>>,
+    /// The deployment's, once they were looked for.
+    statistics: OnceLock<Arc<VersionStatistics>>,
     rows: Rows,
     audited: AtomicBool,
     /// The permit for its work. Held to take it or give it back.
@@ -125,6 +129,7 @@ impl Context {
             priority: AtomicU8::new(Priority::USUAL.0),
             spent: Default::default(),
             deployment: OnceLock::new(),
+            statistics: OnceLock::new(),
             rows: Rows::default(),
             audited: AtomicBool::new(false),
             permit: Mutex::default(),
@@ -207,6 +212,20 @@ impl Context {
     #[must_use]
     pub fn deployment(&self) -> Option<&Arc<Deployment>> {
         self.deployment.get()
+    }
+
+    /// The statistics of a version: those of the one that the request means are found once, though they are counted in at
+    /// several of its steps.
+    pub(crate) fn statistics(
+        &self,
+        deployment: &Deployment,
+        find: impl FnOnce() -> Arc<VersionStatistics>,
+    ) -> Cow<'_, Arc<VersionStatistics>> {
+        if self.deployment().is_some_and(|meant| std::ptr::eq(&**meant, deployment)) {
+            Cow::Borrowed(self.statistics.get_or_init(find))
+        } else {
+            Cow::Owned(find())
+        }
     }
 
     /// Notes that predictions of so many rows were asked for. The service does for what it is asked; an adapter does for rows
@@ -294,6 +313,9 @@ impl Context {
 
     /// Notes that `stage` took a further `time`.
     pub fn spend(&self, stage: Stage, time: Duration) {
+        if time.is_zero() {
+            return;
+        }
         let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.spent[stage as usize].fetch_add(nanoseconds, Ordering::Relaxed);
     }

@@ -1,4 +1,5 @@
 //! Rows that are ready, and where they are inferred: short work where it is, what takes long on threads of its own, in parts.
+//! Futures that are seldom needed are boxed here and elsewhere: each request allocates and moves the future that holds them.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Service {
             let outcome = self.workers.here(context, 1, || row.outcome(&self.parts.registry))?;
             return Ok((row, outcome));
         }
-        let inferred = self.infer_apart(context, vec![row]).await?;
+        let inferred = Box::pin(self.infer_apart(context, vec![row])).await?;
         let lost = || ServiceError::new(Code::Internal, "a row was computed and not answered");
         inferred.into_iter().next().ok_or_else(lost)
     }
@@ -50,7 +51,7 @@ impl Service {
     ) -> Result<Vec<Inferred>, ServiceError> {
         let cost = rows.iter().map(Row::cost).fold(Duration::ZERO, Duration::saturating_add);
         if cost > LONGEST_ON_WORKER {
-            return self.infer_apart(context, rows).await;
+            return Box::pin(self.infer_apart(context, rows)).await;
         }
         let registry = &self.parts.registry;
         let infer = |row: Row| row.infer_alone(registry);
@@ -94,7 +95,7 @@ impl Service {
         self.check_rows(rows)?;
         context.add_rows(rows);
         self.admission.admit(context, &[&deployment.manifest().name]).await?;
-        let statistics = self.statistics_of(&deployment);
+        let statistics = self.statistics_of(context, &deployment);
         let batch = self.infer_matrix(context, deployment, matrix).await?;
         statistics.executed(self.now(), rows, context.spent(Stage::Infer));
         Ok(batch)
@@ -123,7 +124,7 @@ impl Service {
             Some(predicted.map(|()| batch))
         };
         let mut whole = BatchPrediction::new();
-        for part in self.workers.run(context, parts, work).await? {
+        for part in Box::pin(self.workers.run(context, parts, work)).await? {
             whole.append(part?);
         }
         Ok(whole)

@@ -83,7 +83,7 @@ impl Service {
             }
         };
         let Some((asked, instead)) = self.fallback(context, request) else { return Err(error) };
-        let answered = self.predict_alone(context, &instead).await;
+        let answered = Box::pin(self.predict_alone(context, &instead)).await;
         self.count_rows(context, slice::from_ref(&instead), slice::from_ref(&answered));
         let answered = fallen_back(asked, error, answered)?;
         context.set_row_apart(Whose::Version(Arc::clone(&answered.deployment)), None);
@@ -136,7 +136,7 @@ impl Service {
         if asks.is_empty() {
             return Ok(Vec::new());
         }
-        context.timed_async(Stage::Features, context.within(self.fetch(asks))).await
+        Box::pin(context.timed_async(Stage::Features, context.within(self.fetch(asks)))).await
     }
 
     /// Predicts many rows; a row that fails, fails alone. Features of the same set that are asked for in the same way are

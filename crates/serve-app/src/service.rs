@@ -1,5 +1,6 @@
 //! The service and what it is made of.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
@@ -186,10 +187,14 @@ impl Service {
         &self.statistics
     }
 
-    /// What a version was asked, and how long that took.
+    /// What a version was asked, and how long that took; for a step of a request.
     #[must_use]
-    pub fn statistics_of(&self, deployment: &Deployment) -> Arc<VersionStatistics> {
-        self.statistics.of(&self.parts.registry, deployment)
+    pub fn statistics_of<'a>(
+        &self,
+        context: &'a Context,
+        deployment: &Deployment,
+    ) -> Cow<'a, Arc<VersionStatistics>> {
+        context.statistics(deployment, || self.statistics.of(&self.parts.registry, deployment))
     }
 
     /// The deployment that a query means, where it is loaded.
@@ -220,7 +225,7 @@ impl Service {
         self.check_model(context, &reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
             Err(DeploymentError::NotLoaded { name, version }) => {
-                context.within(self.loaded(reference, name, version)).await?
+                Box::pin(context.within(self.loaded(reference, name, version))).await?
             }
             resolved => resolved,
         }?;

@@ -59,6 +59,25 @@ impl Service {
             return Ok(context.timed(Stage::Write, || parts.into_iter().map(write).collect()));
         }
         let write = move |part: T, _: &Wanted| Some(write(part));
-        self.workers.run_as(Stage::Write, context, parts, write).await
+        Box::pin(self.workers.run_as(Stage::Write, context, parts, write)).await
+    }
+
+    /// [`write`](Self::write), for an answer of one part.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub async fn write_whole<T: Send + 'static, U: Send + 'static>(
+        &self,
+        context: &Context,
+        cost: Duration,
+        part: T,
+        write: impl Fn(T) -> U + Send + Sync + 'static,
+    ) -> Result<U, ServiceError> {
+        if cost <= LONGEST_ON_WORKER {
+            return Ok(context.timed(Stage::Write, || write(part)));
+        }
+        let written = Box::pin(self.write(context, cost, vec![part], write)).await?;
+        let lost = || ServiceError::new(Code::Internal, "an answer was written and lost");
+        written.into_iter().next().ok_or_else(lost)
     }
 }

@@ -34,6 +34,7 @@
 //! | [`reference`](mod@reference), [`drift`] | how the training data was distributed, and how far other values are from that |
 //! | [`duration`], [`size`], [`name`], [`digest`] | values that configuration and files share |
 //! | [`words`] | what a parser says of a value that does not fit, in plain words |
+//! | [`short`] | maps by such names and digests |
 //! | [`naive`] | a slow evaluator that shares no code with the engine, to prove it |
 
 pub mod bundle;
@@ -62,6 +63,7 @@ pub mod prediction;
 pub mod reference;
 pub mod response;
 pub mod scaler;
+pub mod short;
 pub mod signature;
 pub mod size;
 pub mod transform;

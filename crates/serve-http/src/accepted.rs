@@ -29,7 +29,7 @@ use crate::exchange::{self, Ends};
 use crate::failure::{Dialect, Failure};
 use crate::owed::Owed;
 use crate::reply::{self, Reply};
-use crate::routes::App;
+use crate::routes::{App, boxed};
 use crate::tls::{self, Tls};
 use crate::transport::Transport;
 use crate::watchman::Full;
@@ -85,8 +85,9 @@ impl Accepted {
             Err(full) => return self.turn_away(socket, full),
         };
         let local = socket.local_addr().unwrap_or(address);
-        let peer =
-            Peer { address, client: address.ip(), local, secure: self.app.tls.is_some(), certificate: None };
+        let shown = address.to_string().into();
+        let secure = self.app.tls.is_some();
+        let peer = Peer { address, shown, client: address.ip(), local, secure, certificate: None };
         match &self.app.tls {
             None => self.speak(Transport::Plain(socket), peer, place),
             Some(tls) => {
@@ -131,6 +132,8 @@ impl Accepted {
         tokio::spawn(async move {
             loop {
                 tokio::select! {
+                    // Who is told something is woken, so that comes next at the latest; chance costs time.
+                    biased;
                     ended = &mut served => {
                         if let Err(error) = ended {
                             debug!(%error, "a connection ended");
@@ -169,7 +172,7 @@ fn service(
     hyper::service::service_fn(move |request: Request<Incoming>| {
         let in_pieces = request.version() == Version::HTTP_2;
         let mut under_way = connection.begin();
-        let answering = Box::pin(exchange::answer(Arc::clone(&ends), request));
+        let answering = boxed(|| exchange::answer(Arc::clone(&ends), request));
         let connection = Arc::clone(&connection);
         async move {
             let answered = AssertUnwindSafe(answering).catch_unwind().await;

@@ -1,12 +1,13 @@
 //! What is told of an exchange once it has its answer: the log's line, the metrics' counts, `Server-Timing`, and where it
 //! stands in a trace. Headers are never told, and of the path only so much.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
-use http_body_util::BodyExt as _;
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use serve_app::error::Fault;
 use serve_app::log::ACCESS;
@@ -18,16 +19,18 @@ use tracing::{Level, debug};
 
 use crate::call::{Call, Peer, RequestId};
 use crate::failure::{Dialect, Told};
+use crate::present::Present;
 use crate::reply::Reply;
 use crate::routes::{App, Route};
+use crate::short::Short;
 use line::cut;
 
 pub(crate) use line::Line;
 
 mod line;
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 /// The longest `tracestate` that is handed on, as the recommendation asks at least.
@@ -39,7 +42,7 @@ pub(crate) struct Seen<'a> {
     began: Instant,
     id: RequestId,
     method: Method,
-    uri: Uri,
+    path: Option<PathAndQuery>,
     peer: &'a Peer,
     trace: Option<Trace>,
     state: Option<HeaderValue>,
@@ -62,12 +65,13 @@ impl<'a> Seen<'a> {
     pub(crate) fn new(
         app: &'a App,
         request: &Request<Incoming>,
+        present: Present,
         peer: &'a Peer,
         id: &RequestId,
         began: Instant,
     ) -> Self {
         app.traffic.begin();
-        let headers = request.headers();
+        let headers = present.among(request.headers(), Present::TRACE);
         let parent = headers.get(TRACEPARENT).and_then(|value| value.to_str().ok());
         let trace = match parent {
             Some(parent) => Some(Trace::of(parent).unwrap_or_else(|| Trace::begin(false))),
@@ -81,13 +85,17 @@ impl<'a> Seen<'a> {
             began,
             id: id.clone(),
             method: request.method().clone(),
-            uri: request.uri().clone(),
+            path: request.uri().path_and_query().cloned(),
             peer,
             trace,
             state,
             entered: OnceLock::new(),
             answered: false,
         }
+    }
+
+    fn path(&self) -> &str {
+        self.path.as_ref().map_or("", PathAndQuery::path)
     }
 
     /// The request was read and is handed to its handler.
@@ -100,16 +108,14 @@ impl<'a> Seen<'a> {
     }
 
     /// Keeps the bodies, if the request was picked.
-    pub(crate) async fn sample(&self, reply: &Reply) {
+    pub(crate) fn sample(&self, reply: &Reply) {
         let Some(request) = self.entered.get().and_then(|entered| entered.body.as_ref()) else { return };
-        // It lies in memory: nothing is waited for.
-        let Ok(response) = reply.body().clone().collect().await;
         self.app.service.payloads().keep(Sample {
             request_id: Arc::clone(&self.id.0),
-            asked: format!("{} {}", self.method, cut(self.uri.path())),
+            asked: format!("{} {}", self.method, cut(self.path())),
             status: reply.status().as_u16(),
             request: request.to_vec(),
-            response: response.to_bytes().to_vec(),
+            response: reply.body().clone().into_inner().unwrap_or_default().to_vec(),
         });
     }
 
@@ -130,7 +136,7 @@ impl<'a> Seen<'a> {
         }
         if self.app.config.server_timing
             && let Some(entered) = self.entered.get()
-            && let Ok(value) = HeaderValue::try_from(timing(&entered.context, took))
+            && let Some(value) = timing(&entered.context, took)
         {
             headers.insert(SERVER_TIMING, value);
         }
@@ -178,7 +184,7 @@ impl<'a> Seen<'a> {
             ("http.request.method", Some(text(self.method.as_str()))),
             ("http.route", entered.map(|entered| text(entered.route.path))),
             ("http.response.status_code", Some(Attribute::Whole(status.as_u16().into()))),
-            ("url.path", Some(text(cut(self.uri.path())))),
+            ("url.path", Some(text(cut(self.path())))),
             ("client.address", Some(Attribute::Text(self.peer.client.to_string()))),
             (
                 "network.peer.address",
@@ -203,10 +209,10 @@ impl<'a> Seen<'a> {
         Line {
             request_id: &self.id.0,
             method: self.method.as_str(),
-            path: self.uri.path(),
+            path: self.path(),
             route: self.entered.get().map(|entered| entered.route.path),
             status: Some(reply.status().as_u16()),
-            peer: self.peer.address,
+            peer: &self.peer.shown,
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
             context: self.entered.get().map(|entered| &*entered.context),
@@ -236,25 +242,21 @@ fn is_quiet(path: &str) -> bool {
 }
 
 /// `Server-Timing`, with the stages that took any time.
-fn timing(context: &Context, took: Duration) -> String {
-    let mut line = String::with_capacity(128);
+fn timing(context: &Context, took: Duration) -> Option<HeaderValue> {
+    let mut line = Short::new();
     let mut stage = |name: &str, took: Duration| {
-        if !line.is_empty() {
-            line.push_str(", ");
-        }
-        line.push_str(name);
-        line.push_str(";dur=");
-        // Writing into memory does not fail.
-        let _ = text::thousandths(&mut line, u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+        let before = if line.is_empty() { "" } else { ", " };
+        [before, name, ";dur="].into_iter().try_for_each(|piece| line.write_str(piece))?;
+        text::thousandths(&mut line, u64::try_from(took.as_micros()).unwrap_or(u64::MAX))
     };
     for one in Stage::ALL {
         let spent = context.spent(one);
         if spent >= Duration::from_micros(1) {
-            stage(one.as_str(), spent);
+            stage(one.as_str(), spent).ok()?;
         }
     }
-    stage("total", took);
-    line
+    stage("total", took).ok()?;
+    line.value()
 }
 
 #[cfg(test)]
@@ -269,7 +271,9 @@ mod tests {
         context.spend(Stage::Parse, Duration::from_micros(50));
         context.spend(Stage::Write, Duration::from_nanos(999));
         let told = timing(&context, Duration::from_millis(12));
-        assert_eq!(told, "parse;dur=0.050, infer;dur=1.234, total;dur=12.000");
+        assert_eq!(told.expect("has room"), "parse;dur=0.050, infer;dur=1.234, total;dur=12.000");
+        Stage::ALL.iter().for_each(|stage| context.spend(*stage, Duration::from_secs(31_536_000)));
+        assert!(timing(&context, Duration::from_secs(31_536_000)).is_some(), "a year has room");
     }
 
     #[test]

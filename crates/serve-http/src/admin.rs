@@ -83,7 +83,7 @@ impl Asked {
 }
 
 /// `POST /models/reload`: one model, those of a feature set or type, or all.
-pub(crate) async fn reload(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn reload(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let asked = Asked::read(&call)?;
     if asked.model_version.is_some() {
         return Err(Failure::invalid(
@@ -111,7 +111,7 @@ fn reloaded(outcome: &ReloadOutcome) -> Json {
 }
 
 /// `POST /models/load`: loads a version, if it is not loaded.
-pub(crate) async fn load(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn load(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
     let deployment = app.service.load(&call.context, &query).await?;
     Ok(done(app, &call, loaded(&deployment)))
@@ -131,7 +131,7 @@ fn loaded(deployment: &Deployment) -> Json {
 }
 
 /// `POST /models/unload`: frees a version's memory. The next request for it loads it again.
-pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn unload(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
     let (name, version, unloaded) = app.service.unload(&call.context, &query).await?;
     let done_so = unloaded == Unloaded::Done;
@@ -146,7 +146,7 @@ pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
 
 /// `POST /models/warmup`: loads and warms one model, those of a feature set or type, or all that fit. One that fails is told
 /// and does not stop the others.
-pub(crate) async fn warm_up(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn warm_up(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = Asked::read(&call)?.query()?;
     let names = if query.is_open() {
         app.service.names(call.context.caller())
@@ -176,7 +176,7 @@ struct WhyBody {
 }
 
 /// `POST /models/{name}/rollback`.
-pub(crate) async fn rollback(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn rollback(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let name: ModelName = call.path_as("name", Code::UnknownModel)?;
     let WhyBody { why } = call.json()?.unwrap_or_default();
     let (from, to) = app.service.rollback(&call.context, name.clone(), author(&call, why)).await?;
@@ -192,7 +192,7 @@ struct AliasBody {
 }
 
 /// `PUT /models/{name}/aliases/{alias}`: promote.
-pub(crate) async fn point_alias(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn point_alias(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let name: ModelName = call.path_as("name", Code::UnknownModel)?;
     let alias: Alias = call.path_as("alias", Code::InvalidName)?;
     let Some(AliasBody { version, why }) = call.json()? else {

@@ -73,7 +73,7 @@ const ONE_OF: &str =
     "a batch has exactly one of requests, instances and symbols, and horizon stands with symbols only";
 
 /// Answers per row; a bad row fails alone.
-pub(crate) async fn predict_batch(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn predict_batch(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     if app.service.reads_apart(call.body.len()) {
         let service = Arc::clone(&app.service);
         let read = move |call: &Call| {

@@ -25,6 +25,8 @@ pub struct RequestId(pub Arc<str>);
 pub struct Peer {
     /// Where they connect from.
     pub address: SocketAddr,
+    /// The same as it stands in the log: written once for all that a connection asks.
+    pub shown: Arc<str>,
     /// Who asks: they, or whom they ask for, where they are a proxy that is believed.
     pub client: IpAddr,
     /// Where they connected to.
@@ -56,7 +58,7 @@ pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 #[derive(Debug)]
 pub struct Call {
     /// Values of the path's `{…}`, percent-decoded, in order.
-    pub path: Vec<(String, String)>,
+    pub path: Vec<(&'static str, String)>,
     /// Everything but the body.
     pub parts: Parts,
     /// The body.
@@ -75,7 +77,7 @@ impl Call {
     /// The value of a `{name}` in the path.
     #[must_use]
     pub fn path(&self, name: &str) -> &str {
-        self.path.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value.as_str())
+        self.path.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value.as_str())
     }
 
     /// A `{name}` of the path as an identifier.
@@ -141,10 +143,11 @@ impl App {
     /// As `read`; 408 when the deadline passes first.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        call: Call,
+        call: Box<Call>,
         read: impl Fn(&Call) -> Result<T, Failure> + Send + Sync + 'static,
-    ) -> Result<(Call, T), Failure> {
+    ) -> Result<(Box<Call>, T), Failure> {
         let (context, bytes) = (Arc::clone(&call.context), call.body.len());
+        let read = move |call: &Box<Call>| read(call);
         let (call, read) = self.service.read(&context, bytes, call, read).await?;
         Ok((call, read?))
     }

@@ -3,11 +3,13 @@
 //! The connection's own task notes its state here in passing, without asking for the time or setting a timer; the watchman
 //! ([`crate::watchman`]) goes round four times a second, looks at all of them, and tells those that outstay to end.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::task::Poll;
 
-use tokio::sync::Notify;
+use futures_util::task::AtomicWaker;
 
 use crate::watchman::Watchman;
 
@@ -82,7 +84,9 @@ pub(crate) struct Connection {
     /// Since the watchman's last look, what wanted an answer and asked for nothing.
     pub(crate) pings: AtomicU32,
     order: AtomicU8,
-    told: Notify,
+    /// Set where the connection's task has something to look at, before it is woken.
+    told: AtomicBool,
+    task: AtomicWaker,
 }
 
 impl Connection {
@@ -101,7 +105,8 @@ impl Connection {
             written: AtomicU64::new(0),
             pings: AtomicU32::new(0),
             order: AtomicU8::new(Order::Nothing as u8),
-            told: Notify::new(),
+            told: AtomicBool::new(false),
+            task: AtomicWaker::new(),
         }
     }
 
@@ -135,7 +140,8 @@ impl Connection {
 
     /// Has the connection's task look at what it does.
     pub(crate) fn look(&self) {
-        self.told.notify_one();
+        self.told.store(true, SeqCst);
+        self.task.wake();
     }
 
     /// Whether nothing is asked and nothing is owed.
@@ -178,13 +184,21 @@ impl Connection {
     /// Tells the connection what to do, unless it was told to do more.
     pub(crate) fn tell(&self, order: Order) {
         if self.order.fetch_max(order as u8, Relaxed) < order as u8 {
-            self.told.notify_one();
+            self.look();
         }
     }
 
-    /// Waits until the connection is told something.
+    /// Waits until the connection is told something. One task at a time does; it is asked whenever the task is looked at, so
+    /// it costs little.
     pub(crate) async fn told(&self) -> Order {
-        self.told.notified().await;
+        poll_fn(|context| {
+            self.task.register(context.waker());
+            if self.told.load(SeqCst) && self.told.swap(false, SeqCst) {
+                return Poll::Ready(());
+            }
+            Poll::Pending
+        })
+        .await;
         self.order()
     }
 

@@ -3,12 +3,16 @@
 //! `RateLimit-Policy` and `RateLimit` are those of draft-ietf-httpapi-ratelimit-headers-10: a list of policies by name,
 //! with quota `q` and window `w` in seconds, and of what is left, `r`, with the seconds until all of it is back, `t`.
 
+use std::fmt::Write as _;
+
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serve_app::auth::{Asked, Credentials, Entry, Standings};
 use serve_app::{Code, text};
 
 use crate::call::{Peer, RequestId};
+use crate::present::Present;
 use crate::routes::{App, Route};
+use crate::short::Short;
 
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -19,11 +23,14 @@ pub(crate) fn enter(
     app: &App,
     peer: &Peer,
     parts: &http::request::Parts,
+    present: Present,
     route: &Route,
     id: &RequestId,
 ) -> Entry {
+    // A key that comes with a socket's opening was lifted to its place since.
+    let headers = present.among(&parts.headers, Present::CREDENTIALS | Present::UPGRADE);
     app.service.locks().enter(&Asked {
-        credentials: credentials(&parts.headers),
+        credentials: credentials(headers),
         address: peer.client,
         certificate: peer.subject().map(|subject| &**subject),
         what: (route.method.as_str(), parts.uri.path()),
@@ -45,8 +52,7 @@ pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
     if standings.iter().next().is_none() {
         return;
     }
-    // Room for both limits, so that neither list grows.
-    let (mut policies, mut left) = (String::with_capacity(64), String::with_capacity(64));
+    let (mut policies, mut left) = (Short::new(), Short::new());
     for standing in standings.iter() {
         let (rate, reset) = (standing.rate, standing.reset.as_millis().div_ceil(1_000));
         let remaining = standing.remaining.min(rate.requests());
@@ -55,20 +61,19 @@ pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
         let reset = u64::try_from(reset).unwrap_or(u64::MAX);
         item(&mut left, standing.policy, [("\";r=", remaining.into()), (";t=", reset)]);
     }
-    if let (Ok(policies), Ok(left)) = (HeaderValue::try_from(policies), HeaderValue::try_from(left)) {
+    if let (Some(policies), Some(left)) = (policies.value(), left.value()) {
         headers.insert(POLICY, policies);
         headers.insert(LIMIT, left);
     }
 }
 
 /// One item of a list: a name in quotes, and its parameters.
-fn item(list: &mut String, name: &str, parameters: [(&str, u64); 2]) {
-    list.push_str(if list.is_empty() { "\"" } else { ", \"" });
-    list.push_str(name);
+fn item(list: &mut Short, name: &str, parameters: [(&str, u64); 2]) {
+    let begin = if list.is_empty() { "\"" } else { ", \"" };
+    // A name and two numbers have room, for each of the two limits that there are.
+    let _ = [begin, name].into_iter().try_for_each(|piece| list.write_str(piece));
     for (parameter, value) in parameters {
-        list.push_str(parameter);
-        // Writing to a string does not fail.
-        let _ = text::whole(list, value);
+        let _ = list.write_str(parameter).and_then(|()| text::whole(list, value));
     }
 }
 

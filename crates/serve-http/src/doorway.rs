@@ -10,6 +10,7 @@ use crate::failure::Failure;
 use crate::forwarded::{self, Network};
 use crate::hosts::Hosts;
 use crate::origins::Origins;
+use crate::present::Present;
 use crate::reply::Reply;
 use crate::wire::MAX_HEADERS;
 
@@ -50,9 +51,18 @@ impl Doorway {
     ///
     /// # Errors
     /// 400, 403, 414, 421 or 431.
-    pub(crate) fn admit(&self, peer: &Peer, parts: &Parts) -> Result<Option<Reply>, Failure> {
+    pub(crate) fn admit(
+        &self,
+        peer: &Peer,
+        parts: &Parts,
+        present: Present,
+    ) -> Result<Option<Reply>, Failure> {
         self.measure(parts)?;
         self.hosts.check(&parts.uri, &parts.headers, peer.local)?;
+        if !present.any(Present::PAGE | Present::UPGRADE) {
+            // No page asks, and no socket is to be opened.
+            return Ok(None);
+        }
         self.origins.check(parts, forwarded::scheme(peer, &parts.headers, &self.proxies))?;
         Ok(self.origins.preflight(parts))
     }

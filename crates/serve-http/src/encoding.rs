@@ -10,6 +10,7 @@ use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::Full;
+use hyper::body::Body as _;
 
 use crate::failure::{Dialect, Failure};
 use crate::reply::Reply;
@@ -107,12 +108,17 @@ pub(crate) fn unpacks(dialect: Dialect, path: &str) -> bool {
     dialect != Dialect::Oip || path.ends_with("/infer")
 }
 
-/// Packs an answer, where the client takes that and it is worth it.
+/// Whether an answer is long enough to be packed.
+pub(crate) fn is_long(reply: &Reply) -> bool {
+    reply.body().size_hint().lower() >= SHORTEST as u64
+}
+
+/// Packs a long answer, where the client takes that and it is worth it.
 pub(crate) async fn encoded(reply: Reply, dialect: Dialect, accepted: Option<Encoding>) -> Reply {
     let (mut parts, body) = reply.into_parts();
     let Some(bytes) = body.into_inner() else { return Reply::from_parts(parts, Full::default()) };
     let error = dialect == Dialect::Oip && parts.status != StatusCode::OK;
-    if bytes.len() < SHORTEST || error || parts.headers.contains_key(header::CONTENT_ENCODING) {
+    if error || parts.headers.contains_key(header::CONTENT_ENCODING) {
         return Reply::from_parts(parts, Full::new(bytes));
     }
     parts.headers.append(header::VARY, HeaderValue::from_static("accept-encoding"));

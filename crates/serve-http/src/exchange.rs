@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::{Attempt, Standings};
 use serve_app::{Context, Origin, Stage};
@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::forwarded;
 use crate::limits::{self, Reading, Received};
 use crate::patience::{self, Patience};
+use crate::present::Present;
 use crate::reply::Reply;
 use crate::routes::{App, Found, Route, dialect};
 use crate::waiting::{self, Waker};
@@ -40,23 +41,25 @@ pub(crate) struct Ends {
 pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply {
     let began = Instant::now();
     let Ends { app, peer } = &*ends;
-    let id = request_id(&request);
-    let client = forwarded::client(peer.address.ip(), request.headers(), &app.config.trusted_proxies);
+    let headers = request.headers();
+    let present = Present::of(headers);
+    let id = request_id(present.among(headers, Present::ID));
+    let client = forwarded::client(peer.address.ip(), headers, &app.config.trusted_proxies);
     let peer = &Peer { client, ..peer.clone() };
-    let seen = Seen::new(app, &request, peer, &id, began);
+    let seen = Seen::new(app, &request, present, peer, &id, began);
     let dialect = dialect(request.uri().path());
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let packing = encoding::accepted(request.headers());
+    let origin = present.among(headers, Present::PAGE).get(header::ORIGIN).cloned();
+    let packing = encoding::accepted(present.among(headers, Present::PACKING));
     let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
     let mut standings = Standings::default();
-    let waker = if request.version() == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
-    let answered = match Patience::of(request.headers(), app.config.request_timeout) {
-        Ok(patience) => {
-            let told = Telling { seen: &seen, standings: &mut standings };
-            let timing = Timing { began, patience, waker };
-            let answer = pin!(dispatch(app, peer, request, id.clone(), timing, told));
+    let head = Head { app, peer, id: &id, present, began };
+    let answered = match admitted(&head, request, &mut standings) {
+        Ok(Admitted::Asks(asked)) => {
+            let (patience, waker) = (asked.patience, asked.waker);
+            let answer = pin!(answered(&head, asked, &seen));
             waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
         }
+        Ok(Admitted::Answered(reply)) => Ok(reply),
         Err(failure) => Err(failure),
     };
     let mut reply = answered.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
@@ -68,47 +71,74 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     if app.is_draining() {
         reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    seen.sample(&reply).await;
-    seen.told(encoding::encoded(reply, dialect, packing).await, dialect)
+    seen.sample(&reply);
+    if encoding::is_long(&reply) {
+        reply = Box::pin(encoding::encoded(reply, dialect, packing)).await;
+    }
+    seen.told(reply, dialect)
 }
 
-/// What an exchange tells beside its answer.
-struct Telling<'a> {
-    seen: &'a Seen<'a>,
-    standings: &'a mut Standings,
-}
-
-/// When an exchange began, how long it may take, and who sees to that.
-struct Timing {
+/// What is known of a request before it is let in.
+struct Head<'a> {
+    app: &'a App,
+    peer: &'a Peer,
+    id: &'a RequestId,
+    present: Present,
     began: Instant,
+}
+
+/// What becomes of a request before its body is read.
+enum Admitted {
+    /// It has its answer.
+    Answered(Reply),
+    Asks(Asked),
+}
+
+/// A request that may be answered, how long that may take, and who sees to that.
+struct Asked {
+    route: &'static Route,
+    /// Boxed: it goes through several hands.
+    call: Box<Call>,
+    body: Incoming,
     patience: Patience,
     waker: Waker,
 }
 
-async fn dispatch(
-    app: &App,
-    peer: &Peer,
+/// Finds out what a request asks for and who asks, and whether they may.
+fn admitted(
+    head: &Head<'_>,
     request: Request<Incoming>,
-    id: RequestId,
-    Timing { began, patience, waker }: Timing,
-    told: Telling<'_>,
-) -> Result<Reply, Failure> {
+    standings: &mut Standings,
+) -> Result<Admitted, Failure> {
+    let Head { app, peer, id, present, began } = *head;
     let (mut parts, body) = request.into_parts();
-    if let Some(reply) = app.doorway.admit(peer, &parts)? {
-        return Ok(reply);
+    let patience =
+        Patience::of(present.among(&parts.headers, Present::PATIENCE), app.config.request_timeout)?;
+    if let Some(reply) = app.doorway.admit(peer, &parts, present)? {
+        return Ok(Admitted::Answered(reply));
     }
-    websocket::lift_key(&mut parts);
-    let found = app.find(&parts.method, parts.uri.path())?;
-    let entry = doors::enter(app, peer, &parts, found.route, &id);
-    *told.standings = entry.standings;
+    if present.any(Present::UPGRADE) {
+        websocket::lift_key(&mut parts);
+    }
+    let Found { route, path } = app.find(&parts.method, parts.uri.path())?;
+    let entry = doors::enter(app, peer, &parts, present, route, id);
+    *standings = entry.standings;
     let certificate = peer.subject().cloned();
     let origin = Origin { address: Some(peer.client), certificate, request: Arc::clone(&id.0) };
     let context = Context::begun(entry.outcome?, began).until(began + patience.limit).sent_from(origin);
     let context = Arc::new(context);
-    let Found { route, path } = found;
-    let attempt = route.act.map(|act| Attempt::new(&context, act, route.method.as_str(), parts.uri.path()));
-    let call = Call { path, parts, body: Bytes::new(), room: None, id, peer: peer.clone(), context };
-    let answered = handled(app, route, call, body, waker, told.seen).await;
+    let waker = if parts.version == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
+    let (id, peer) = (id.clone(), peer.clone());
+    let call = Call { path, parts, body: Bytes::new(), room: None, id, peer, context };
+    Ok(Admitted::Asks(Asked { route, call: Box::new(call), body, patience, waker }))
+}
+
+/// Has a request answered, and tells the audit trail where it is an administrator's.
+async fn answered(head: &Head<'_>, asked: Asked, seen: &Seen<'_>) -> Result<Reply, Failure> {
+    let Asked { route, call, .. } = &asked;
+    let attempt =
+        route.act.map(|act| Attempt::new(&call.context, act, route.method.as_str(), call.parts.uri.path()));
+    let answered = handled(head, asked, seen).await;
     if let Some(attempt) = attempt {
         attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
     }
@@ -116,23 +146,19 @@ async fn dispatch(
 }
 
 /// Reads the body of a request that may be answered, and hands it to its handler.
-async fn handled(
-    app: &App,
-    route: &'static Route,
-    mut call: Call,
-    body: Incoming,
-    waker: Waker,
-    seen: &Seen<'_>,
-) -> Result<Reply, Failure> {
+async fn handled(head: &Head<'_>, asked: Asked, seen: &Seen<'_>) -> Result<Reply, Failure> {
+    let Head { app, present, .. } = *head;
+    let Asked { route, mut call, body, waker, .. } = asked;
     let headers = &call.parts.headers;
-    patience::priority(headers)?.into_iter().for_each(|priority| call.context.set_priority(priority));
+    let priority = patience::priority(present.among(headers, Present::PATIENCE))?;
+    priority.into_iter().for_each(|priority| call.context.set_priority(priority));
     let (limit, bodies) = (app.config.max_body_bytes, &app.bodies);
     let reading = Reading { limit, allowance: Allowance::new(&app.config.connections), waker, bodies };
     let Received { mut body, mut room, waited } = limits::read_body(body, headers, reading).await?;
     call.context.spend(Stage::Receive, waited);
-    if let Some(encoding) = encoding::content_encoding(headers)? {
+    if let Some(encoding) = encoding::content_encoding(present.among(headers, Present::PACKED))? {
         let unpacked = encoding::decoded(encoding, body, limit, room, bodies);
-        (body, room) = call.context.timed_async(Stage::Parse, unpacked).await?;
+        (body, room) = Box::pin(call.context.timed_async(Stage::Parse, unpacked)).await?;
     }
     (call.body, call.room) = (body, room);
     seen.enter(route, &call);
@@ -140,8 +166,8 @@ async fn handled(
 }
 
 /// The client's id, if it is one that can be written to a log, else a new one.
-fn request_id(request: &Request<Incoming>) -> RequestId {
-    let given = request.headers().get(REQUEST_ID).and_then(|value| value.to_str().ok());
+fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let usable =
         |id: &&str| !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic());
     RequestId(match given.filter(usable) {

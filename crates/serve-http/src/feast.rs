@@ -69,7 +69,7 @@ struct Reference {
 type Rows = Vec<Result<Retrieved, Unavailable>>;
 
 /// Answers a column for each join key and each feature.
-pub(crate) async fn online_features(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn online_features(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let (call, body) = app.read(call, read).await?;
     let OnlineBody { entities, features, feature_service, full_feature_names } = body;
     let references = match feature_service {

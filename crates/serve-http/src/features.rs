@@ -18,7 +18,7 @@ use crate::reply::{self, Reply};
 use crate::routes::App;
 
 /// `GET /features`: the sets that are declared, or that a model is served from.
-pub(crate) async fn list(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn list(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let sets = app.service.usable_sets(call.context.caller());
     let listed = sets.iter().map(|set| {
         let declared = app.service.retriever().declarations().get(set.as_str());
@@ -51,7 +51,7 @@ fn declaration(set: &FeatureSet) -> Json {
 }
 
 /// `GET /features/{set}`: its declaration, how fresh it is now, and what its values lack.
-pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn show(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let set = set_name(app, &call)?;
     let report = app.service.retriever().report(&set).await;
     let report = report.map_err(|error| app.service.unavailable(&error))?;
@@ -106,7 +106,7 @@ fn reported(feature: &FeatureReport, declared: Option<&FeatureSet>) -> Json {
 }
 
 /// `GET /features/{set}/{entity}`: its values, and where each comes from.
-pub(crate) async fn entity(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn entity(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let set = set_name(app, &call)?;
     let entity: Entity = call.path_as("entity", Code::UnknownEntity)?;
     let (mut as_of, mut asked) = (None, None);

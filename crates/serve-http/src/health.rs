@@ -14,7 +14,7 @@ use crate::routes::{self, App};
 use crate::tls::TlsStatus;
 
 /// What this is, and what it has.
-pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn index(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let endpoints: Vec<String> =
         routes::all().map(|route| format!("{} {}", route.method, route.path)).collect();
     let body = json!({
@@ -31,12 +31,12 @@ pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
 }
 
 /// The process is up.
-pub(crate) async fn live(_app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn live(_app: &App, _call: Box<Call>) -> Result<Reply, Failure> {
     Ok(reply::json(StatusCode::OK, &json!({ "status": "live", "live": true })))
 }
 
 /// Models can answer, and the server takes requests.
-pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn ready(app: &App, _call: Box<Call>) -> Result<Reply, Failure> {
     if app.is_draining() {
         return Err(Failure::not_ready("the server is stopping"));
     }
@@ -44,7 +44,7 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 }
 
 /// What there is to tell a monitoring system.
-pub(crate) async fn metrics(app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn metrics(app: &App, _call: Box<Call>) -> Result<Reply, Failure> {
     let mut page = app.service.metrics();
     app.traffic.tell(&mut page);
     app.bodies.tell(&mut page);
@@ -220,7 +220,7 @@ fn is_whole((name, told): (&String, &Json)) -> bool {
 }
 
 /// Everything at a glance. Who may not read sees how it is, and not why: names and errors tell of what stands behind.
-pub(crate) async fn health(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn health(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let caller = call.context.caller();
     let told = caller.may(Permission::Read) && caller.may_use_all();
     let mut components = components(app).await;

@@ -60,7 +60,8 @@ impl Hosts {
     /// # Errors
     /// 400 where no host is named, or two are, or what is none; 421 where another is.
     pub(crate) fn check(&self, uri: &Uri, headers: &HeaderMap, local: SocketAddr) -> Result<(), Failure> {
-        if let (Some(authority), Some(host)) = (uri.authority(), headers.get(header::HOST))
+        if let Some(authority) = uri.authority()
+            && let Some(host) = headers.get(header::HOST)
             && !same(authority.as_str(), host.to_str().unwrap_or_default(), uri.scheme_str())
         {
             let message = "the request names two hosts: its Host is not that of its address";
@@ -165,7 +166,8 @@ pub(crate) fn name(host: &str) -> &str {
 }
 
 fn is_loopback(host: &str) -> bool {
-    host == "localhost"
+    // Those that nearly everyone asks for need no reading.
+    matches!(host, "localhost" | "127.0.0.1")
         || host.ends_with(".localhost")
         || host.parse().is_ok_and(|address: IpAddr| address.to_canonical().is_loopback())
 }

@@ -101,7 +101,7 @@ impl Read {
 }
 
 /// `POST /features/{set}`.
-pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn ready(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let set = set_name(app, &call)?;
     let service = Arc::clone(&app.service);
     let (call, read) = app.read(call, move |call| read(&service, call, "features")).await?;
@@ -131,7 +131,7 @@ pub(crate) async fn ready(app: &App, call: Call) -> Result<Reply, Failure> {
 }
 
 /// `POST /raw/{table}`.
-pub(crate) async fn raw(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn raw(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let table: RawTable = call.path_as("table", Code::UnknownTable)?;
     if !is_known(app, &table) {
         let message = format!("unknown table \"{table}\": no declared feature set reads it");

@@ -15,6 +15,7 @@
 //! | `access` | what is told of an exchange: the log's line, Server-Timing, its trace |
 //! | `traffic` | exchanges in numbers |
 //! | [`call`], `id` | one request as handlers see it, and its id |
+//! | `present`, `plain`, `short` | which headers a request has; its JSON, where that is plain; an answer's short values |
 //! | `doors`, [`forwarded`] | who asks, and from where |
 //! | [`failure`] | errors, and the one place that gives them a status |
 //! | [`limits`] | body size and time |
@@ -56,13 +57,16 @@ mod openapi;
 mod origins;
 mod owed;
 mod patience;
+mod plain;
 pub mod predict;
 mod predict_body;
+mod present;
 mod reference;
 mod reply;
 pub mod routes;
 mod scoring;
 pub mod server;
+mod short;
 mod table;
 pub mod tls;
 mod traffic;

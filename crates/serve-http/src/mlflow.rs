@@ -44,7 +44,7 @@ const KINDS: [(&str, Kind); 4] = [
 ];
 
 /// `POST /invocations` and `POST /models/{name}/invocations`.
-pub(crate) async fn invocations(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn invocations(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let kind = kind(&call)?;
     let deployment = app.service.deployment(&call.context, &query(&call)?).await?;
     let context = Arc::clone(&call.context);
@@ -145,7 +145,7 @@ fn kind(call: &Call) -> Result<Kind, Failure> {
 }
 
 /// `GET /ping` and `GET /models/{name}/ping`: 200 where a model can answer, 404 where there is none.
-pub(crate) async fn ping(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn ping(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     if app.is_draining() {
         return Err(Failure::not_ready("the server is stopping"));
     }
@@ -160,7 +160,7 @@ pub(crate) async fn ping(app: &App, call: Call) -> Result<Reply, Failure> {
 }
 
 /// `GET /version`: the version alone.
-pub(crate) async fn version(_app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn version(_app: &App, _call: Box<Call>) -> Result<Reply, Failure> {
     Ok(plain(env!("CARGO_PKG_VERSION")))
 }
 

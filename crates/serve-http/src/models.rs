@@ -20,7 +20,7 @@ use crate::reply::{self, Reply};
 use crate::routes::App;
 
 /// `GET /models`.
-pub(crate) async fn list(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn list(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let models = usable(app, &call);
     let mut available: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for about in models.iter().filter_map(|model| model.summary()) {
@@ -55,7 +55,7 @@ impl Serialize for Summaries<'_> {
 }
 
 /// `GET /models/types`: the feature sets and, for each, its model types.
-pub(crate) async fn types(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn types(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let models = usable(app, &call);
     let mut types: BTreeMap<&str, BTreeMap<&str, Vec<&ModelName>>> = BTreeMap::new();
     for model in &models {
@@ -71,7 +71,7 @@ pub(crate) async fn types(app: &App, call: Call) -> Result<Reply, Failure> {
 }
 
 /// `GET /models/cache/stats`.
-pub(crate) async fn cache_stats(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn cache_stats(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let predictions = app.service.prediction_cache().map(PredictionCache::stats);
     let mut models = app.service.registry().cache_stats();
     models.models.retain(|loaded| call.context.caller().may_use(&loaded.name));
@@ -89,12 +89,12 @@ struct CacheStatsBody {
 }
 
 /// `GET /models/{name}`.
-pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn show(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     shown(app, find(app, &call)?).await
 }
 
 /// `GET /model/info`: the same of the default model, or of the one that the query names.
-pub(crate) async fn info(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn info(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = queried(&call)?;
     let deployment = app.service.deployment(&call.context, &query).await?;
     shown(app, named(app, deployment.manifest().name.as_str())?).await
@@ -180,7 +180,7 @@ fn insight(made: &Explanations) -> serde_json::Map<String, Json> {
 }
 
 /// `GET /models/{name}/versions`.
-pub(crate) async fn versions(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn versions(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let model = find(app, &call)?;
     let body = json!({ "model_name": model.name, "versions": version_list(app.service.registry(), &model) });
     Ok(reply::json(StatusCode::OK, &body))

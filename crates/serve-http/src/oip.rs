@@ -5,7 +5,7 @@
 //! | module | concept |
 //! |---|---|
 //! | [`metadata`], [`config`] | what the server and its models are |
-//! | [`infer`] | inference: `request`, `tensor`, `datatype`, `flat` read it, `matrix` makes rows of tensors, `outputs` answers |
+//! | [`infer`] | inference: `request`, `plain`, `tensor`, `datatype`, `flat` read it, `matrix` makes rows of tensors, `outputs` answers |
 //! | [`statistics`] | what was asked, and how long that took |
 //! | [`repository`] | what there is; load and unload |
 //!
@@ -21,6 +21,7 @@ pub mod infer;
 mod matrix;
 pub mod metadata;
 mod outputs;
+mod plain;
 pub mod repository;
 mod request;
 pub mod statistics;

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::hosts;
 use crate::reply::{self, Reply};
 
-const SEC_FETCH_SITE: &str = "sec-fetch-site";
+pub(crate) const SEC_FETCH_SITE: &str = "sec-fetch-site";
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, POST, PUT, DELETE");
 const REQUEST_HEADERS: HeaderValue = HeaderValue::from_static(
     "authorization, content-type, content-encoding, inference-header-content-length, traceparent, tracestate, x-api-key, x-request-id, x-request-priority, x-request-timeout",

@@ -27,7 +27,7 @@ pub(crate) const QUERY: [&str; 11] = [
 ];
 
 /// One prediction.
-pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn predict(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     if app.service.reads_apart(call.body.len()) {
         let (call, request) = app.read(call, read_whole).await?;
         return predicted(app, &call, &request).await;
@@ -42,7 +42,7 @@ async fn predicted(app: &App, call: &Call, request: &PredictRequest<'_>) -> Resu
 }
 
 /// The same question to every compared feature set.
-pub(crate) async fn predict_both(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn predict_both(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let (call, request) = app.read(call, read_whole).await?;
     let compared = app.service.compare(&call.context, &request).await?;
     Ok(reply::json(StatusCode::OK, &ComparedBody { app, call: &call, compared: &compared }))

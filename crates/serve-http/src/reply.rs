@@ -27,18 +27,21 @@ pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Repl
 
 /// JSON that is written already.
 pub(crate) fn raw(status: StatusCode, body: Bytes) -> Reply {
+    of(status, "application/json", body)
+}
+
+/// Bytes of some type.
+pub(crate) fn of(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
     *reply.headers_mut() = HeaderMap::with_capacity(HEADERS);
-    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }
 
 /// Text of some type.
 pub(crate) fn text(content_type: &'static str, body: String) -> Reply {
-    let mut reply = raw(StatusCode::OK, body.into());
-    reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    reply
+    of(StatusCode::OK, content_type, body.into())
 }
 
 /// A failure as the bytes of HTTP/1.1, for a client whose request the parser does not know; the connection ends with it.

@@ -48,7 +48,7 @@ pub struct App {
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Failure>> + Send + 'a>>;
-type Handler = for<'a> fn(&'a App, Call) -> Answer<'a>;
+type Handler = for<'a> fn(&'a App, Box<Call>) -> Answer<'a>;
 
 /// One line of the table.
 #[derive(Clone)]
@@ -60,6 +60,11 @@ pub(crate) struct Route {
     /// The administrative act that it is, where it is one, as the audit trail names it.
     pub(crate) act: Option<&'static str>,
     pub(crate) handler: Handler,
+}
+
+/// A future in memory of its own, where it is made at once instead of being moved there: it is long.
+pub(crate) fn boxed<F: Future>(make: impl FnOnce() -> F) -> Pin<Box<F>> {
+    Box::into_pin(Box::write(Box::new_uninit(), make()))
 }
 
 macro_rules! permission {
@@ -94,8 +99,8 @@ macro_rules! routes {
             permission: permission!($permission),
             act: act!($($act)?),
             handler: {
-                fn handle(app: &App, call: Call) -> Answer<'_> {
-                    Box::pin($handler(app, call))
+                fn handle(app: &App, call: Box<Call>) -> Answer<'_> {
+                    boxed(|| $handler(app, call))
                 }
                 handle
             },
@@ -182,11 +187,26 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
 /// The line of the table that a request means, and the values of its path's `{…}`.
 pub(crate) struct Found {
     pub(crate) route: &'static Route,
-    pub(crate) path: Vec<(String, String)>,
+    pub(crate) path: Vec<(&'static str, String)>,
 }
 
 /// Paths to their methods.
-struct Table(Router<Vec<&'static Route>>);
+struct Table(Router<Place>);
+
+/// What stands at one path.
+#[derive(Clone)]
+struct Place {
+    routes: Vec<&'static Route>,
+    /// The names of its `{…}`, in order.
+    names: Vec<&'static str>,
+}
+
+impl Place {
+    fn new(route: &'static Route) -> Self {
+        let names = route.path.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+        Self { routes: vec![route], names: names.collect() }
+    }
+}
 
 impl std::fmt::Debug for Table {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -196,18 +216,18 @@ impl std::fmt::Debug for Table {
 
 impl Table {
     fn new() -> Self {
-        let mut paths: Vec<(&str, Vec<&'static Route>)> = Vec::new();
+        let mut paths: Vec<(&str, Place)> = Vec::new();
         for route in ROUTES {
             match paths.iter_mut().find(|(other, _)| *other == route.path) {
-                Some((_, routes)) => routes.push(route),
-                None => paths.push((route.path, vec![route])),
+                Some((_, place)) => place.routes.push(route),
+                None => paths.push((route.path, Place::new(route))),
             }
         }
         let mut router = Router::new();
-        for (path, routes) in paths {
+        for (path, place) in paths {
             let prefixed = if path == "/" { PREFIX.to_owned() } else { format!("{PREFIX}{path}") };
             for path in [path.to_owned(), prefixed] {
-                router.insert(path, routes.clone()).expect("no two lines of the table conflict");
+                router.insert(path, place.clone()).expect("no two lines of the table conflict");
             }
         }
         Self(router)
@@ -216,24 +236,34 @@ impl Table {
     fn find(&self, method: &Method, path: &str) -> Result<Found, Failure> {
         let found = self.0.at(path).map_err(|_| Failure::unknown_path(path))?;
         let asked = if method == Method::HEAD { &Method::GET } else { method };
-        let Some(route) = found.value.iter().find(|route| route.method == asked) else {
-            let allowed: Vec<&str> = found.value.iter().map(|route| route.method.as_str()).collect();
-            let verb = found.value.iter().any(|route| route.path.contains(':'));
+        let Place { routes, names } = found.value;
+        let Some(route) = routes.iter().find(|route| route.method == asked) else {
+            let allowed: Vec<&str> = routes.iter().map(|route| route.method.as_str()).collect();
+            let verb = routes.iter().any(|route| route.path.contains(':'));
             if dialect(path) == Dialect::TensorFlow && path.contains(':') && !verb {
                 // A verb that there is not, such as `:classify`, is no model's name.
                 return Err(Failure::unknown_path(path));
             }
             return Err(Failure::method(method, &allowed.join(", ")));
         };
-        let decode = |(key, value): (&str, &str)| {
-            let text = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| {
-                let message = format!("the path's {key} is not UTF-8 once decoded: {value:?}");
-                Failure::unreadable("malformed_path", message)
-            })?;
-            Ok((key.to_owned(), text.into_owned()))
-        };
-        Ok(Found { route, path: found.params.iter().map(decode).collect::<Result<_, Failure>>()? })
+        let mut path = Vec::with_capacity(names.len());
+        for (name, (_, value)) in names.iter().zip(found.params.iter()) {
+            path.push((*name, decoded(name, value)?));
+        }
+        Ok(Found { route, path })
     }
+}
+
+/// The value of a path's `{…}`.
+fn decoded(name: &str, value: &str) -> Result<String, Failure> {
+    if !value.contains('%') {
+        return Ok(value.to_owned());
+    }
+    let text = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| {
+        let message = format!("the path's {name} is not UTF-8 once decoded: {value:?}");
+        Failure::unreadable("malformed_path", message)
+    })?;
+    Ok(text.into_owned())
 }
 
 impl App {
@@ -314,7 +344,7 @@ mod tests {
     fn a_path_that_is_not_utf8_is_unreadable() {
         let table = Table::new();
         let found = table.find(&Method::GET, "/features/vader/BTC%2FUSD").expect("is a path");
-        assert_eq!(found.path[1], ("entity".to_owned(), "BTC/USD".to_owned()));
+        assert_eq!(found.path[1], ("entity", "BTC/USD".to_owned()));
         let Err(failure) = table.find(&Method::GET, "/features/vader/%ff%fe") else {
             unreachable!("is refused");
         };

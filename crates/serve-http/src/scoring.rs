@@ -24,7 +24,7 @@ pub(crate) async fn counted(
     deployment: &Deployment,
     answer: impl Future<Output = Result<Reply, Failure>>,
 ) -> Result<Reply, Failure> {
-    let statistics = app.service.statistics_of(deployment);
+    let statistics = app.service.statistics_of(context, deployment);
     let answered = answer.await;
     match &answered {
         Ok(_) => statistics.answered(context, usize::try_from(context.rows()).unwrap_or(usize::MAX)),
@@ -114,9 +114,7 @@ pub(crate) async fn write(
     batch: BatchPrediction,
     write: impl Fn(&BatchPrediction, &Deployment) -> Reply + Send + Sync + 'static,
 ) -> Result<Reply, Failure> {
-    let written =
-        app.service.write(context, cost, vec![batch], move |batch| write(&batch, &deployment)).await?;
-    written.into_iter().next().ok_or_else(Failure::internal)
+    Ok(app.service.write_whole(context, cost, batch, move |batch| write(&batch, &deployment)).await?)
 }
 
 /// One entry a row: the probabilities in class order, a regression's value, or its values where there are several.

@@ -51,7 +51,7 @@ impl Serialize for Explanations<'_> {
 }
 
 /// `POST /v1/models/{name}[/versions/{version}|/labels/{label}]:predict`.
-pub(crate) async fn predict(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn predict(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
     let context = Arc::clone(&call.context);
     scoring::counted(app, &context, &deployment, predicted(app, call, &deployment)).await
@@ -73,7 +73,7 @@ async fn predicted(app: &App, call: Call, deployment: &Arc<Deployment>) -> Resul
 }
 
 /// `POST /v1/models/{name}[…]:explain`: KServe's.
-pub(crate) async fn explain(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn explain(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
     let context = Arc::clone(&call.context);
     scoring::counted(app, &context, &deployment, explained(app, call, &deployment)).await

@@ -45,7 +45,7 @@ const KEY_PREFIX: &str = "serve.key.";
 const VERSION: &str = "13";
 
 /// Opens a socket.
-pub(crate) async fn connect(app: &App, mut call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn connect(app: &App, mut call: Box<Call>) -> Result<Reply, Failure> {
     if let Err(missing) = check(&call.parts) {
         let message = format!("a WebSocket is opened by an upgrade of HTTP/1.1: {missing}");
         let failure = Failure::of(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);

@@ -3,9 +3,9 @@
 //! events as all else is.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
 use tracing::{Level, enabled};
 
@@ -74,8 +74,8 @@ pub struct Line {
 
 impl Line {
     /// Adds a field, if it has a value.
-    pub fn field(&mut self, name: &'static str, value: impl Field) {
-        value.write(name, self);
+    pub fn field(&mut self, key: Key, value: impl Field) {
+        value.write(key, self);
     }
 
     /// Writes it.
@@ -89,20 +89,35 @@ impl Line {
     }
 }
 
+/// A field's name with what stands around it in each format, put together when the program is compiled.
+#[derive(Debug, Clone, Copy)]
+pub struct Key {
+    /// ` name=`
+    pub text: &'static str,
+    /// `,"name":`
+    pub json: &'static str,
+}
+
 /// What a field may be.
 pub trait Field {
     /// Adds it to a line.
-    fn write(self, name: &'static str, line: &mut Line);
+    fn write(self, key: Key, line: &mut Line);
 }
 
 macro_rules! field {
     ($type:ty, $method:ident, $value:ident => $as:expr) => {
         impl Field for $type {
-            fn write(self, name: &'static str, line: &mut Line) {
+            fn write(self, key: Key, line: &mut Line) {
                 let $value = self;
                 match line.format {
-                    LogFormat::Text => Text(&mut line.text).$method(name, $as),
-                    LogFormat::Json => Json(&mut line.text).$method(name, $as),
+                    LogFormat::Text => {
+                        line.text.push_str(key.text);
+                        Text(&mut line.text).$method($as);
+                    }
+                    LogFormat::Json => {
+                        line.text.push_str(key.json);
+                        Json(&mut line.text).$method($as);
+                    }
                 }
             }
         }
@@ -112,13 +127,12 @@ macro_rules! field {
 field!(&str, text, value => value);
 field!(u64, whole, value => value);
 field!(u16, whole, value => value.into());
-field!(f64, float, value => value);
-field!(SocketAddr, address, value => value);
+field!(Duration, milliseconds, value => value);
 
 impl<T: Field> Field for Option<T> {
-    fn write(self, name: &'static str, line: &mut Line) {
+    fn write(self, key: Key, line: &mut Line) {
         if let Some(value) = self {
-            value.write(name, line);
+            value.write(key, line);
         }
     }
 }

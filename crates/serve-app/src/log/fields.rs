@@ -2,7 +2,7 @@
 //! does not fail.
 
 use std::fmt::{self, Write as _};
-use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::text;
 
@@ -10,39 +10,35 @@ use crate::text;
 pub(super) struct Text<'w, W>(pub(super) &'w mut W);
 
 impl<W: fmt::Write> Text<'_, W> {
-    fn key(&mut self, name: &str) {
+    pub(super) fn key(&mut self, name: &str) -> &mut Self {
         for piece in [" ", name, "="] {
             let _ = self.0.write_str(piece);
         }
+        self
     }
 
-    pub(super) fn float(&mut self, name: &str, value: f64) {
-        self.key(name);
+    pub(super) fn float(&mut self, value: f64) {
         let _ = number(self.0, value);
     }
 
-    pub(super) fn whole(&mut self, name: &str, value: u64) {
-        self.key(name);
+    pub(super) fn milliseconds(&mut self, value: Duration) {
+        let _ = text::thousandths(self.0, microseconds(value));
+    }
+
+    pub(super) fn whole(&mut self, value: u64) {
         let _ = text::whole(self.0, value);
     }
 
-    pub(super) fn text(&mut self, name: &str, value: &str) {
-        let plain = |byte: u8| byte.is_ascii_graphic() && byte != b'"' && byte != b'=' && byte != b'\\';
-        self.key(name);
-        let _ = if !value.is_empty() && value.bytes().all(plain) {
+    pub(super) fn text(&mut self, value: &str) {
+        let plain = |byte: u8| byte.is_ascii_graphic() & (byte != b'"') & (byte != b'=') & (byte != b'\\');
+        let _ = if !value.is_empty() && all(value, plain) {
             self.0.write_str(value)
         } else {
             write!(self.0, "{value:?}")
         };
     }
 
-    pub(super) fn address(&mut self, name: &str, value: SocketAddr) {
-        self.key(name);
-        let _ = text::address(self.0, value);
-    }
-
-    pub(super) fn debug(&mut self, name: &str, value: &dyn fmt::Debug) {
-        self.key(name);
+    pub(super) fn debug(&mut self, value: &dyn fmt::Debug) {
         let _ = write!(OneLine(self.0), "{value:?}");
     }
 }
@@ -51,48 +47,51 @@ impl<W: fmt::Write> Text<'_, W> {
 pub(super) struct Json<'w, W>(pub(super) &'w mut W);
 
 impl<W: fmt::Write> Json<'_, W> {
-    fn key(&mut self, name: &str) {
+    pub(super) fn key(&mut self, name: &str) -> &mut Self {
         for piece in [",\"", name, "\":"] {
             let _ = self.0.write_str(piece);
         }
+        self
     }
 
-    pub(super) fn float(&mut self, name: &str, value: f64) {
-        self.key(name);
+    pub(super) fn float(&mut self, value: f64) {
         let _ = if value.is_finite() { number(self.0, value) } else { self.0.write_str("null") };
     }
 
-    pub(super) fn whole(&mut self, name: &str, value: u64) {
-        self.key(name);
+    pub(super) fn milliseconds(&mut self, value: Duration) {
+        let _ = text::thousandths(self.0, microseconds(value));
+    }
+
+    pub(super) fn whole(&mut self, value: u64) {
         let _ = text::whole(self.0, value);
     }
 
     /// A number, `true` or `false`.
-    pub(super) fn plain(&mut self, name: &str, value: impl fmt::Display) {
-        self.key(name);
+    pub(super) fn plain(&mut self, value: impl fmt::Display) {
         let _ = write!(self.0, "{value}");
     }
 
-    pub(super) fn text(&mut self, name: &str, value: &str) {
-        self.key(name);
+    pub(super) fn text(&mut self, value: &str) {
         let _ = self.0.write_char('"');
         let _ = Escaped(self.0).write_str(value);
         let _ = self.0.write_char('"');
     }
 
-    pub(super) fn address(&mut self, name: &str, value: SocketAddr) {
-        self.key(name);
-        let _ = self.0.write_char('"');
-        let _ = text::address(self.0, value);
-        let _ = self.0.write_char('"');
-    }
-
-    pub(super) fn debug(&mut self, name: &str, value: &dyn fmt::Debug) {
-        self.key(name);
+    pub(super) fn debug(&mut self, value: &dyn fmt::Debug) {
         let _ = self.0.write_char('"');
         let _ = write!(Escaped(self.0), "{value:?}");
         let _ = self.0.write_char('"');
     }
+}
+
+/// Whether all bytes are such, looked at many at a time: nearly always they are.
+fn all(text: &str, such: impl Fn(u8) -> bool) -> bool {
+    text.bytes().fold(true, |all, byte| all & such(byte))
+}
+
+/// Rounded, as numbers are.
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from((time.as_nanos() + 500) / 1_000).unwrap_or(u64::MAX)
 }
 
 /// Writes a number with three places at most.
@@ -134,9 +133,13 @@ pub(super) struct Escaped<'w, W>(pub(super) &'w mut W);
 
 impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        let plain = |byte: u8| (byte >= 0x20) & (byte != b'"') & (byte != b'\\');
+        if all(text, plain) {
+            return self.0.write_str(text);
+        }
         let mut from = 0;
         for (at, byte) in text.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            if plain(byte) {
                 continue;
             }
             self.0.write_str(&text[from..at])?;

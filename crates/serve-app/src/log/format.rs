@@ -73,57 +73,57 @@ impl Visit for Message<'_, '_> {
 
 impl Visit for Text<'_, Writer<'_>> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.float(field.name(), value);
+        self.key(field.name()).float(value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.whole(field.name(), value);
+        self.key(field.name()).whole(value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() != "message" {
-            self.text(field.name(), value);
+            self.key(field.name()).text(value);
         }
     }
 
     fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
-        self.text(field.name(), &with_causes(error));
+        self.key(field.name()).text(&with_causes(error));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         if field.name() != "message" {
-            self.debug(field.name(), value);
+            self.key(field.name()).debug(value);
         }
     }
 }
 
 impl Visit for Json<'_, Writer<'_>> {
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.float(field.name(), value);
+        self.key(field.name()).float(value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.plain(field.name(), value);
+        self.key(field.name()).plain(value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.whole(field.name(), value);
+        self.key(field.name()).whole(value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.plain(field.name(), value);
+        self.key(field.name()).plain(value);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.text(field.name(), value);
+        self.key(field.name()).text(value);
     }
 
     fn record_error(&mut self, field: &Field, error: &(dyn std::error::Error + 'static)) {
-        self.text(field.name(), &with_causes(error));
+        self.key(field.name()).text(&with_causes(error));
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.debug(field.name(), value);
+        self.key(field.name()).debug(value);
     }
 }
 

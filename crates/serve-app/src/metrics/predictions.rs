@@ -66,7 +66,7 @@ impl Service {
     /// Counts a request for a prediction that has its answer, or the code of the error that it has in its place; and its
     /// rows, each for itself where the request was answered.
     pub fn predicted(&self, context: &Context, took: Duration, failed: Option<(&'static str, Fault)>) {
-        let known = context.deployment().map(|deployment| self.statistics_of(deployment));
+        let known = context.deployment().map(|deployment| self.statistics_of(context, deployment));
         let meant = known.as_ref().map_or(&self.unknown, |known| &known.predictions);
         meant.observe(took, failed);
         let mut rows = context.rows();
@@ -75,7 +75,7 @@ impl Service {
                 rows = rows.saturating_sub(some);
                 match whose {
                     Whose::Version(version) => {
-                        self.statistics_of(&version).predictions.rows.count(failed, some);
+                        self.statistics_of(context, &version).predictions.rows.count(failed, some);
                     }
                     Whose::Request => meant.rows.count(failed, some),
                     Whose::Nobody => self.unknown.rows.count(failed, some),

@@ -23,7 +23,7 @@ impl Service {
         loop {
             let joining = match context.timed(Stage::Cache, || cache.find(&row.deployment, &key)) {
                 Found::Kept(outcome) => return Ok(row.answered(outcome, true)),
-                Found::Lead(lead) => return self.lead(context, cache, &key, lead, row).await,
+                Found::Lead(lead) => return Box::pin(self.lead(context, cache, &key, lead, row)).await,
                 Found::UnderWay(joining) => joining,
             };
             if let Some(outcome) = context.timed_async(Stage::Cache, joining.outcome(context)).await? {

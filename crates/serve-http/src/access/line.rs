@@ -1,9 +1,10 @@
 //! The log's line of one exchange, or of one answer on a socket.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use serve_app::log::{ACCESS, direct};
+use serve_app::log::ACCESS;
+use serve_app::log::direct::{self, Key};
 use serve_app::trace::Trace;
 use serve_app::{Context, Stage};
 use tracing::{Level, debug, enabled, info, warn};
@@ -11,24 +12,47 @@ use tracing::{Level, debug, enabled, info, warn};
 /// How much of a path, or of an error's message, stands in the log.
 pub(super) const LONGEST: usize = 256;
 
+/// A field's name, as each format of the log writes it.
+macro_rules! key {
+    ($name:expr) => {
+        Key { text: concat!(" ", stringify!($name), "="), json: concat!(",\"", stringify!($name), "\":") }
+    };
+}
+
 /// Writes the line, past `tracing` or as an event of it.
 macro_rules! told {
     (
         $level:ident,
         $($name:ident: $value:expr),*;
         peer: $peer:expr;
-        $($rest:ident: $later:expr),* $(,)?
+        $($rest:ident: $later:expr),*;
+        times: $($stage:ident: $took:expr),*;
+        $($last:ident: $latest:expr),* $(,)?
     ) => {
         if let Some(mut line) = direct::line($level, ACCESS) {
-            $(line.field(stringify!($name), $value);)*
-            line.field("peer", $peer);
-            $(line.field(stringify!($rest), $later);)*
+            $(line.field(key!($name), $value);)*
+            line.field(key!(peer), $peer);
+            $(line.field(key!($rest), $later);)*
+            $(line.field(key!($stage), $took);)*
+            $(line.field(key!($last), $latest);)*
             line.end();
         } else {
+            macro_rules! event {
+                ($event:ident) => {
+                    $event!(
+                        target: ACCESS,
+                        $($name = $value,)*
+                        peer = %$peer,
+                        $($rest = $later,)*
+                        $($stage = $took.map(milliseconds),)*
+                        $($last = $latest),*
+                    )
+                };
+            }
             match $level {
-                Level::WARN => warn!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
-                Level::DEBUG => debug!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
-                _ => info!(target: ACCESS, $($name = $value,)* peer = %$peer, $($rest = $later),*),
+                Level::WARN => event!(warn),
+                Level::DEBUG => event!(debug),
+                _ => event!(info),
             }
         }
     };
@@ -41,7 +65,7 @@ pub(crate) struct Line<'a> {
     pub(crate) path: &'a str,
     pub(crate) route: Option<&'a str>,
     pub(crate) status: Option<u16>,
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: &'a str,
     /// Who it is from, where another than the peer is believed.
     pub(crate) client: Option<IpAddr>,
     pub(crate) certificate: Option<&'a str>,
@@ -71,8 +95,7 @@ impl Line<'_> {
         let context = self.context;
         let manifest =
             context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
-        let spent =
-            |stage| context.map(|context| milliseconds(context.spent(stage))).filter(|spent| *spent > 0.0);
+        let spent = |stage| context.map(|context| context.spent(stage)).filter(|spent| !spent.is_zero());
         let count = |of: fn(&Context) -> u64| context.map(of).filter(|count| *count > 0);
         let trace = self.trace.map(|trace| format!("{:032x}", trace.trace_id));
         let span = self.trace.map(|trace| format!("{:016x}", trace.span_id));
@@ -92,15 +115,16 @@ impl Line<'_> {
             model: manifest.map(|manifest| manifest.name.as_str()),
             version: manifest.map(|manifest| manifest.version.as_str()),
             rows: count(Context::rows),
-            failed_rows: count(Context::failed_rows),
-            ms: milliseconds(self.took),
+            failed_rows: count(Context::failed_rows);
+            times:
+            ms: Some(self.took),
             receive_ms: spent(Stage::Receive),
             parse_ms: spent(Stage::Parse),
             queue_ms: spent(Stage::Queue),
             features_ms: spent(Stage::Features),
             cache_ms: spent(Stage::Cache),
             infer_ms: spent(Stage::Infer),
-            write_ms: spent(Stage::Write),
+            write_ms: spent(Stage::Write);
             bytes_in: self.bytes_in,
             bytes_out: self.bytes_out,
             trace_id: trace.as_deref(),

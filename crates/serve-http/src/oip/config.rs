@@ -52,7 +52,7 @@ struct Text {
 }
 
 /// `GET /v2/models/{name}[/versions/{version}]/config`.
-pub(crate) async fn config(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn config(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = query(&call)?;
     let deployment =
         app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;

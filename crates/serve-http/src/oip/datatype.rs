@@ -24,6 +24,27 @@ pub(crate) enum Datatype {
 }
 
 impl Datatype {
+    const ALL: [Self; 13] = [
+        Self::Fp64,
+        Self::Fp32,
+        Self::Bytes,
+        Self::Bool,
+        Self::Int8,
+        Self::Int16,
+        Self::Int32,
+        Self::Int64,
+        Self::Uint8,
+        Self::Uint16,
+        Self::Uint32,
+        Self::Uint64,
+        Self::Fp16,
+    ];
+
+    /// The one that is written so.
+    pub(super) fn named(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|datatype| datatype.as_str() == text)
+    }
+
     /// As it is written.
     pub(super) fn as_str(self) -> &'static str {
         match self {
@@ -124,6 +145,15 @@ fn half(bits: u16) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_datatype_is_found_by_its_name() {
+        for datatype in Datatype::ALL {
+            let text = serde_json::to_string(&datatype).expect("a text");
+            assert_eq!(Datatype::named(text.trim_matches('"')), Some(datatype));
+        }
+        assert_eq!(Datatype::named("fp64"), None);
+    }
 
     #[test]
     fn half_floats_are_those_of_ieee_754() {

@@ -8,7 +8,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use serve_core::Value;
 
 /// Elements in row-major order, however deep they were nested.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Flat<'a>(pub(super) Vec<Value<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Flat<'a> {

@@ -3,26 +3,27 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use http::{HeaderValue, StatusCode, header};
+use http::StatusCode;
 use ndarray::Array2;
 use serve_app::context::Priority;
-use serve_app::{Context, Service};
+use serve_app::{Context, Service, text};
 use serve_core::BatchPrediction;
 use serve_registry::Deployment;
 
 use super::matrix::matrix;
 use super::outputs::{Output, Wanted, wanted};
 use super::request::{HEADER_LENGTH, InferRequest};
-use super::{failure, guarded, query};
+use super::{Labels, failure, guarded, query};
 use crate::call::Call;
 use crate::failure::{Dialect, Failure};
 use crate::reply::{self, Reply};
 use crate::routes::App;
 use crate::scoring;
+use crate::short::Short;
 
 /// Answers tensors of rows with tensors of answers. Any bad row refuses the request, as the protocol has no place for
 /// errors of rows.
-pub(crate) async fn infer(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn infer(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = query(&call)?;
     let deployment =
         app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;
@@ -30,7 +31,7 @@ pub(crate) async fn infer(app: &App, call: Call) -> Result<Reply, Failure> {
     scoring::counted(app, &context, &deployment, answer(app, call, Arc::clone(&deployment))).await
 }
 
-async fn answer(app: &App, call: Call, deployment: Arc<Deployment>) -> Result<Reply, Failure> {
+async fn answer(app: &App, call: Box<Call>, deployment: Arc<Deployment>) -> Result<Reply, Failure> {
     let (service, asked) = (Arc::clone(&app.service), Arc::clone(&deployment));
     let (call, (matrix, wanted, id)) = app.read(call, move |call| read(&service, call, &asked)).await?;
     let batch = app.service.predict_matrix(&call.context, Arc::clone(&deployment), matrix).await?;
@@ -40,8 +41,7 @@ async fn answer(app: &App, call: Call, deployment: Arc<Deployment>) -> Result<Re
     let cost = scoring::writing(batch.scores().len() * wanted.len());
     let id: Arc<str> = id.map_or_else(|| Arc::clone(&call.id.0), Arc::from);
     let write = move |batch| write(&deployment, &id, &wanted, &batch);
-    let reply = app.service.write(&call.context, cost, vec![batch], write).await?;
-    reply.into_iter().next().ok_or_else(Failure::internal)
+    Ok(app.service.write_whole(&call.context, cost, batch, write).await?)
 }
 
 /// The rows of a request, which outputs it wants, and its id. Rows that are refused are noted as asked for.
@@ -73,7 +73,8 @@ fn heed(context: &Context, request: &InferRequest<'_>) {
 
 /// JSON, and after it the outputs that are binary.
 fn write(deployment: &Deployment, id: &str, wanted: &[Wanted], batch: &BatchPrediction) -> Reply {
-    let outputs: Vec<Output<'_>> = wanted.iter().map(|one| one.of(deployment, batch)).collect();
+    let labels = Labels::of(deployment.manifest());
+    let outputs: Vec<Output<'_>> = wanted.iter().map(|one| one.of(deployment, labels, batch)).collect();
     let size: usize = outputs.iter().map(Output::size).sum();
     let mut body = Vec::with_capacity(512 + size);
     if json(&mut body, deployment, id, &outputs).is_err() {
@@ -82,12 +83,12 @@ fn write(deployment: &Deployment, id: &str, wanted: &[Wanted], batch: &BatchPred
     if !outputs.iter().any(Output::is_binary) {
         return reply::raw(StatusCode::OK, body.into());
     }
-    let length = body.len();
+    let mut length = Short::new();
+    // It has room.
+    let _ = text::whole(&mut length, body.len() as u64);
     outputs.iter().for_each(|output| output.write_binary(&mut body));
-    let mut reply = reply::raw(StatusCode::OK, body.into());
-    let headers = reply.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-    headers.insert(HEADER_LENGTH, HeaderValue::from(length));
+    let mut reply = reply::of(StatusCode::OK, "application/octet-stream", body.into());
+    length.value().into_iter().for_each(|length| drop(reply.headers_mut().insert(HEADER_LENGTH, length)));
     reply
 }
 
@@ -104,7 +105,12 @@ fn json(
         ["{\"model_name\":\"", manifest.name.as_str(), "\",\"model_version\":\"", manifest.version.as_str()];
     head.iter().for_each(|piece| body.extend_from_slice(piece.as_bytes()));
     body.extend_from_slice(b"\",\"id\":");
-    serde_json::to_writer(&mut *body, id)?;
+    let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    if id.bytes().fold(true, |all, byte| all & plain(byte)) {
+        ["\"", id, "\""].iter().for_each(|piece| body.extend_from_slice(piece.as_bytes()));
+    } else {
+        serde_json::to_writer(&mut *body, id)?;
+    }
     body.extend_from_slice(b",\"outputs\":[");
     for (at, output) in outputs.iter().enumerate() {
         if at > 0 {

@@ -90,19 +90,19 @@ enum TensorParameters<'a> {
 }
 
 /// `GET /v2`.
-pub(crate) async fn server(app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn server(app: &App, _call: Box<Call>) -> Result<Reply, Failure> {
     let name = &app.config.server_name;
     let body = ServerMetadata { name, version: env!("CARGO_PKG_VERSION"), extensions: EXTENSIONS };
     Ok(reply::json(StatusCode::OK, &body))
 }
 
 /// `GET /v2/health/live`.
-pub(crate) async fn live(_app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn live(_app: &App, _call: Box<Call>) -> Result<Reply, Failure> {
     Ok(reply::json(StatusCode::OK, &Live { live: true }))
 }
 
 /// `GET /v2/health/ready`.
-pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn ready(app: &App, _call: Box<Call>) -> Result<Reply, Failure> {
     if app.is_draining() {
         return Err(Failure::not_ready("the server is stopping"));
     }
@@ -110,12 +110,12 @@ pub(crate) async fn ready(app: &App, _call: Call) -> Result<Reply, Failure> {
 }
 
 /// `GET /v2/models`.
-pub(crate) async fn models(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn models(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     Ok(reply::json(StatusCode::OK, &Models { models: app.service.names(call.context.caller()) }))
 }
 
 /// `GET /v2/models/{name}[/versions/{version}]/ready`: whether the version is loaded. Asking loads nothing.
-pub(crate) async fn model_ready(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn model_ready(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = query(&call)?;
     let deployment =
         app.service.loaded_deployment(&call.context, &query).map_err(|error| failure(&call, error))?;
@@ -123,7 +123,7 @@ pub(crate) async fn model_ready(app: &App, call: Call) -> Result<Reply, Failure>
 }
 
 /// `GET /v2/models/{name}[/versions/{version}]`.
-pub(crate) async fn model(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn model(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let query = query(&call)?;
     let deployment =
         app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;

@@ -70,9 +70,13 @@ impl Wanted {
     }
 
     /// The output, which `batch` has no failed row of.
-    pub(super) fn of<'a>(self, deployment: &'a Deployment, batch: &'a BatchPrediction) -> Output<'a> {
+    pub(super) fn of<'a>(
+        self,
+        deployment: &'a Deployment,
+        labels: Labels,
+        batch: &'a BatchPrediction,
+    ) -> Output<'a> {
         let manifest = deployment.manifest();
-        let labels = Labels::of(manifest);
         if let Some(best) = self.best {
             let columns = best.min(manifest.target.task.scores());
             let data = Data::Words(ranked(batch, &manifest.target.task, columns));

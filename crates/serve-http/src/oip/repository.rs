@@ -47,7 +47,7 @@ struct Freed {
 }
 
 /// `POST /v2/repository/index`.
-pub(crate) async fn index(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn index(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let IndexRequest { ready } = call.json()?.unwrap_or_default();
     let caller = call.context.caller();
     let mut entries = Vec::new();
@@ -81,7 +81,7 @@ fn entry(app: &App, model: &ModelSnapshot, version: &ModelVersion) -> IndexEntry
 }
 
 /// `POST /v2/repository/models/{name}/load`.
-pub(crate) async fn load(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn load(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     check(&call)?;
     let deployment =
         app.service.load(&call.context, &query(&call)?).await.map_err(|error| failure(&call, error))?;
@@ -89,7 +89,7 @@ pub(crate) async fn load(app: &App, call: Call) -> Result<Reply, Failure> {
 }
 
 /// `POST /v2/repository/models/{name}/unload`.
-pub(crate) async fn unload(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn unload(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     check(&call)?;
     let unloaded = app.service.unload(&call.context, &query(&call)?).await;
     let (name, version, unloaded) = unloaded.map_err(|error| failure(&call, error))?;

@@ -10,6 +10,7 @@ use serde::de::IgnoredAny;
 use serve_core::Signature;
 
 use super::datatype::Datatype;
+use super::plain;
 use super::tensor::Tensor;
 use crate::call::object;
 use crate::failure::Failure;
@@ -17,11 +18,11 @@ use crate::failure::Failure;
 /// The length of the JSON of a body that goes on after it.
 pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct InferRequest<'a> {
     pub(super) id: Option<String>,
     #[serde(default)]
-    parameters: Option<RequestParameters>,
+    pub(super) parameters: Option<RequestParameters>,
     #[serde(borrow)]
     pub(super) inputs: Vec<Tensor<'a>>,
     #[serde(borrow, default)]
@@ -29,16 +30,16 @@ pub(super) struct InferRequest<'a> {
 }
 
 /// The parameters of a request that mean something here; others are ignored.
-#[derive(Debug, Default, Deserialize)]
-struct RequestParameters {
-    binary_data_output: Option<bool>,
+#[derive(Debug, Default, PartialEq, Deserialize)]
+pub(super) struct RequestParameters {
+    pub(super) binary_data_output: Option<bool>,
     /// Microseconds; 0 is none.
-    timeout: Option<u64>,
+    pub(super) timeout: Option<u64>,
     /// 1 is the most urgent; 0 says nothing.
-    priority: Option<u64>,
+    pub(super) priority: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 pub(super) struct RequestedOutput<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
@@ -47,7 +48,7 @@ pub(super) struct RequestedOutput<'a> {
 }
 
 /// The parameters of a requested output that mean something here; others are ignored.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct OutputParameters {
     pub(super) binary_data: Option<bool>,
     pub(super) classification: Option<u64>,
@@ -72,7 +73,8 @@ impl<'a> InferRequest<'a> {
     }
 
     fn parse(json: &'a [u8], binary: &'a [u8]) -> Result<Self, Failure> {
-        let mut request: Self = object(json)?;
+        let plain = str::from_utf8(json).ok().and_then(plain::read);
+        let mut request: Self = plain.map_or_else(|| object(json), Ok)?;
         let mut rest = binary;
         for tensor in &mut request.inputs {
             rest = tensor.take_binary(rest)?;

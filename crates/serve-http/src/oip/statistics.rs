@@ -52,12 +52,12 @@ struct BatchStatistics {
 }
 
 /// `GET /v2/models/stats`: every version that is loaded or was asked for.
-pub(crate) async fn all(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn all(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     Ok(told(app, &call, |_, _| true))
 }
 
 /// `GET /v2/models/{name}[/versions/{version}]/stats`.
-pub(crate) async fn model(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn model(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let asked = query(&call)?;
     let name = asked.name.as_ref().ok_or_else(|| unknown(call.path("name"), None))?;
     app.service.check_model(&call.context, name)?;

@@ -15,26 +15,26 @@ use crate::failure::Failure;
 const MOST_KEPT: usize = 65_536;
 
 /// An input tensor as it comes.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Tensor<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
     pub(super) shape: Vec<i64>,
     pub(super) datatype: Datatype,
     #[serde(borrow, default)]
-    data: Option<Flat<'a>>,
+    pub(super) data: Option<Flat<'a>>,
     #[serde(default)]
-    parameters: Option<TensorParameters>,
+    pub(super) parameters: Option<TensorParameters>,
     /// The tensor's piece of the binary data.
     #[serde(skip)]
-    binary: Option<Cow<'a, [u8]>>,
+    pub(super) binary: Option<Cow<'a, [u8]>>,
 }
 
 /// The parameters of a tensor that mean something here.
-#[derive(Debug, Clone, Deserialize)]
-struct TensorParameters {
-    binary_data_size: Option<u64>,
-    shared_memory_region: Option<IgnoredAny>,
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+pub(super) struct TensorParameters {
+    pub(super) binary_data_size: Option<u64>,
+    pub(super) shared_memory_region: Option<IgnoredAny>,
 }
 
 impl<'a> Tensor<'a> {

@@ -24,7 +24,7 @@ const POLICY: &str = "default-src 'self'; script-src 'self' 'unsafe-inline'; sty
 const LOGO: &str = "https://cdn.redoc.ly/redoc/logo-mini.svg";
 
 /// The document.
-pub(crate) async fn openapi(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn openapi(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let known = Known::of(app, &call.context).await;
     Ok(reply::raw(StatusCode::OK, app.document.of(known)?))
 }
@@ -47,7 +47,7 @@ impl Document {
 }
 
 /// Swagger UI. Its files lie below `docs/`, wherever the page itself was found.
-pub(crate) async fn swagger(_app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn swagger(_app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let page = found("index.html")?;
     let text = String::from_utf8_lossy(&page.bytes);
     let base = if call.parts.uri.path().ends_with('/') { "./" } else { "docs/" };
@@ -56,7 +56,7 @@ pub(crate) async fn swagger(_app: &App, call: Call) -> Result<Reply, Failure> {
 }
 
 /// A file of Swagger UI.
-pub(crate) async fn swagger_file(_app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn swagger_file(_app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let file = found(call.path("file"))?;
     let mut reply = reply::raw(StatusCode::OK, file.bytes.into_owned().into());
     if let Ok(media) = HeaderValue::from_str(&file.content_type) {
@@ -83,7 +83,7 @@ fn found(name: &str) -> Result<SwaggerFile<'static>, Failure> {
 }
 
 /// ReDoc.
-pub(crate) async fn redoc(_app: &App, _call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn redoc(_app: &App, _call: Box<Call>) -> Result<Reply, Failure> {
     static PAGE: OnceLock<String> = OnceLock::new();
     let page = PAGE.get_or_init(|| {
         // ReDoc shows its maker's logo, from their server; their name in text stays.

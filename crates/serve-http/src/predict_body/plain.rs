@@ -5,146 +5,47 @@
 use std::borrow::Cow;
 
 use serve_app::Features;
-use serve_core::{Value, number};
 use serve_features::Mode;
 
 use super::{PredictBody, SWITCHES, TEXTS, USE_CACHED};
+use crate::plain::{Reader, once};
 
 /// What a body says; nothing, where it is not of this form.
 pub(super) fn read(text: &str) -> Option<PredictBody<'_>> {
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader::new(text);
     let mut body = PredictBody::default();
-    reader.members(|reader, key| reader.member(&mut body, key))?;
-    reader.space();
-    (reader.at == text.len()).then_some(body)
+    reader.members(|reader, key| member(reader, &mut body, key))?;
+    reader.ends().then_some(body)
 }
 
-struct Reader<'a> {
-    text: &'a str,
-    at: usize,
+fn features<'a>(reader: &mut Reader<'a>) -> Option<Features<'a>> {
+    if reader.peek() == Some(b'[') {
+        let mut values = Vec::with_capacity(64);
+        reader.items(|reader| reader.value().map(|value| values.push(value)))?;
+        return Some(Features::Positional(values));
+    }
+    let mut named = Vec::with_capacity(64);
+    reader.members(|reader, key| reader.value().map(|value| named.push((Cow::Borrowed(key), value))))?;
+    Some(Features::Named(named))
 }
 
-impl<'a> Reader<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
+/// One member of the body.
+fn member<'a>(reader: &mut Reader<'a>, body: &mut PredictBody<'a>, key: &'a str) -> Option<()> {
+    if key == "features" || key == "data" {
+        let features = features(reader)?;
+        once(if key == "features" { &mut body.features } else { &mut body.data }, features)?;
+    } else if let Some(at) = TEXTS.iter().position(|known| *known == key) {
+        once(&mut body.texts[at], Cow::Borrowed(reader.string()?))?;
+    } else if let Some(at) = SWITCHES.iter().position(|known| *known == key) {
+        once(&mut body.switches[at], reader.switch()?)?;
+    } else if key == USE_CACHED {
+        once(&mut body.mode, if reader.switch()? { Mode::Cached } else { Mode::Compute })?;
+    } else {
+        body.others.push((Cow::Borrowed(key), reader.value()?));
+        return Some(());
     }
-
-    /// Past white space.
-    fn space(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
-            self.at += 1;
-        }
-    }
-
-    /// Past one byte, with white space around it.
-    fn byte(&mut self, byte: u8) -> Option<()> {
-        self.space();
-        (self.peek() == Some(byte)).then(|| self.at += 1)?;
-        self.space();
-        Some(())
-    }
-
-    /// Past what stands here, if it is `word`.
-    fn word(&mut self, word: &str) -> Option<()> {
-        self.text.get(self.at..)?.starts_with(word).then(|| self.at += word.len())
-    }
-
-    /// What stands between two brackets, parted by commas.
-    fn list(&mut self, [open, close]: [u8; 2], mut item: impl FnMut(&mut Self) -> Option<()>) -> Option<()> {
-        self.byte(open)?;
-        if self.peek() == Some(close) {
-            self.at += 1;
-            return Some(());
-        }
-        loop {
-            item(self)?;
-            self.space();
-            match self.peek()? {
-                b',' => self.at += 1,
-                byte if byte == close => {
-                    self.at += 1;
-                    return Some(());
-                }
-                _ => return None,
-            }
-            self.space();
-        }
-    }
-
-    /// An object, member by member.
-    fn members(&mut self, mut member: impl FnMut(&mut Self, &'a str) -> Option<()>) -> Option<()> {
-        self.list(*b"{}", |reader| {
-            let key = reader.string()?;
-            reader.byte(b':')?;
-            member(reader, key)
-        })
-    }
-
-    /// A text without escapes.
-    fn string(&mut self) -> Option<&'a str> {
-        (self.peek() == Some(b'"')).then(|| self.at += 1)?;
-        let start = self.at;
-        let rest = self.text.as_bytes().get(start..)?;
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-        (rest[length] == b'"').then_some(())?;
-        self.at += length;
-        let text = self.text.get(start..self.at);
-        self.at += 1;
-        text
-    }
-
-    fn switch(&mut self) -> Option<bool> {
-        match self.peek()? {
-            b't' => self.word("true").map(|()| true),
-            _ => self.word("false").map(|()| false),
-        }
-    }
-
-    fn value(&mut self) -> Option<Value<'a>> {
-        match self.peek()? {
-            b'"' => self.string().map(|text| Value::Text(Cow::Borrowed(text))),
-            b'n' => self.word("null").map(|()| Value::Missing),
-            b't' | b'f' => self.switch().map(Value::Bool),
-            _ => {
-                let (x, length) = number::leading(self.text.get(self.at..)?)?;
-                self.at += length;
-                Some(Value::Number(x))
-            }
-        }
-    }
-
-    fn features(&mut self) -> Option<Features<'a>> {
-        if self.peek() == Some(b'[') {
-            let mut values = Vec::with_capacity(64);
-            self.list(*b"[]", |reader| reader.value().map(|value| values.push(value)))?;
-            return Some(Features::Positional(values));
-        }
-        let mut named = Vec::with_capacity(64);
-        self.members(|reader, key| reader.value().map(|value| named.push((Cow::Borrowed(key), value))))?;
-        Some(Features::Named(named))
-    }
-
-    /// One member of the body. What stands twice is left to who can tell it.
-    fn member(&mut self, body: &mut PredictBody<'a>, key: &'a str) -> Option<()> {
-        fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
-            place.replace(value).is_none().then_some(())
-        }
-        if key == "features" || key == "data" {
-            let features = self.features()?;
-            once(if key == "features" { &mut body.features } else { &mut body.data }, features)?;
-        } else if let Some(at) = TEXTS.iter().position(|known| *known == key) {
-            once(&mut body.texts[at], Cow::Borrowed(self.string()?))?;
-        } else if let Some(at) = SWITCHES.iter().position(|known| *known == key) {
-            once(&mut body.switches[at], self.switch()?)?;
-        } else if key == USE_CACHED {
-            once(&mut body.mode, if self.switch()? { Mode::Cached } else { Mode::Compute })?;
-        } else {
-            body.others.push((Cow::Borrowed(key), self.value()?));
-            return Some(());
-        }
-        body.known += 1;
-        Some(())
-    }
+    body.known += 1;
+    Some(())
 }
 
 #[cfg(test)]

@@ -39,14 +39,14 @@ struct ModelNames {
 }
 
 /// `GET /v1/models`: KServe's.
-pub(crate) async fn list(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn list(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let mut models = app.service.registry().find(None, None);
     models.retain(|name| call.context.caller().may_use(name));
     Ok(reply::json(StatusCode::OK, &ModelNames { models }))
 }
 
 /// `GET /v1/models/{name}[/versions/{version}|/labels/{label}]`.
-pub(crate) async fn show(app: &App, call: Call) -> Result<Reply, Failure> {
+pub(crate) async fn show(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let model = models::find(app, &call).map_err(|failure| failure.or_not_found(|| unknown(&call)))?;
     let registry = app.service.registry();
     let pointed = |alias: &str| {

@@ -287,7 +287,7 @@ impl Session {
             path: PATH,
             route: Some(PATH),
             status: None,
-            peer: self.peer.address,
+            peer: &self.peer.shown,
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
             context: Some(context),

@@ -140,20 +140,24 @@ impl Head {
                 "a header goes on in a second line, which has been given up (obs-fold)",
             ));
         }
-        let Some(colon) = line.iter().position(|b| *b == b':') else {
+        let Some(colon) = memchr::memchr(b':', line) else {
             return Err(Refusal::Malformed(
                 "a line of the head is no header: it has no colon, or a very long name",
             ));
         };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let (name, value) = (&line[..colon], &line[colon + 1..]);
         if name.last().is_none_or(u8::is_ascii_whitespace) {
             return Err(Refusal::Malformed("a header's name is empty, or a space stands before its colon"));
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.hosts = self.hosts.saturating_add(1),
             7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-            14 if name.eq_ignore_ascii_case(b"content-length") => return self.content_length(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => return self.transfer_encoding(value),
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                return self.content_length(value.trim_ascii());
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                return self.transfer_encoding(value.trim_ascii());
+            }
             _ => {}
         }
         Ok(())

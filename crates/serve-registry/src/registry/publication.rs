@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use serve_core::short::ShortMap;
 use serve_core::{Alias, ModelName};
 
 use super::Shared;
@@ -16,7 +17,7 @@ use crate::storage::Fingerprint;
 /// Model names by feature set, then by model type.
 pub(super) type Index = BTreeMap<String, BTreeMap<String, Vec<ModelName>>>;
 
-pub(super) type Slots = HashMap<ModelName, Arc<Slot<ModelSnapshot>>>;
+pub(super) type Slots = ShortMap<ModelName, Arc<Slot<ModelSnapshot>>>;
 
 #[derive(Debug, Default)]
 pub(super) struct Catalog {
