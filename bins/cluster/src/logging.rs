@@ -5,7 +5,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use serve_score::sql;
 
 /// How messages begin that are told otherwise.
-const TOLD: [&str; 15] = [
+const TOLD: [&str; 16] = [
     // The client's last line has the reason.
     "Job ",
     // A failed job is forgotten before its tasks are cancelled.
@@ -25,6 +25,7 @@ const TOLD: [&str; 15] = [
     "Executor registration failed",
     "Fail to remove the directory",
     "Fail to update tasks",
+    "Fail to connect to scheduler",
 ];
 
 struct Lines {
