@@ -5,7 +5,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 use serve_score::sql;
 
 /// How messages begin that are told otherwise.
-const TOLD: [&str; 12] = [
+const TOLD: [&str; 16] = [
     // The client's last line has the reason.
     "Job ",
     // A failed job is forgotten before its tasks are cancelled.
@@ -14,6 +14,9 @@ const TOLD: [&str; 12] = [
     "Failed to call remove_job_data",
     // Behind the line that the executor is lost.
     "Executor is already dead",
+    "Failed to send stop_executor",
+    "Fail to get executor metadata",
+    "Receive buggy tasks status",
     // `executor` tells that its scheduler does not answer, and that it ends.
     "Fail to update heartbeat",
     "Heartbeat failed",
@@ -22,6 +25,7 @@ const TOLD: [&str; 12] = [
     "Executor registration failed",
     "Fail to remove the directory",
     "Fail to update tasks",
+    "Fail to connect to scheduler",
 ];
 
 struct Lines {
