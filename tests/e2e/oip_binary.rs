@@ -174,10 +174,7 @@ fn binary_data_that_does_not_fit_is_refused() {
         (json!({"inputs": [shape(json!([-1, 30]))]}), "not negative, got [-1, 30]"),
         (json!({"inputs": [shape(json!([i64::MAX, 30]))]}), "limits.batch_rows"),
         (json!({"inputs": [shape(json!([1, 1, 30]))]}), "one or two dimensions"),
-        (
-            json!({"inputs": [with(shape(json!([1, 30])), json!({"datatype": "FP8"}))]}),
-            "unknown variant `FP8`",
-        ),
+        (json!({"inputs": [with(shape(json!([1, 30])), json!({"datatype": "FP8"}))]}), "unknown value `FP8`"),
     ] {
         let reply = infer(&server, INFER, &request, &row);
         let (status, told) = error(&reply);
@@ -225,7 +222,7 @@ fn hostile_json_is_refused() {
         (data("[1]"), "does not hold the 1 elements given"),
         (data("{}"), "or a list of these"),
         (outputs, "output \"predict\" is asked for twice"),
-        ("{\"inputs\": [], \"inputs\": []}".to_owned(), "duplicate field"),
+        ("{\"inputs\": [], \"inputs\": []}".to_owned(), "`inputs` stands twice"),
         ("{\"inputs\": []}".to_owned(), "there are no inputs"),
         (String::new(), "EOF"),
     ] {

@@ -91,7 +91,7 @@ async fn serve(start: Start) -> Result<(), Exit> {
     let app = App::new(Arc::clone(&service), config.http.clone());
     // From here on a stop is heard, also one that comes before the first request.
     let stop = stop_signal()?;
-    let server = Server::bind(app).await.map_err(bind_error)?;
+    let server = Server::bind(app).map_err(bind_error)?;
     let address = server.local_addr().map_err(|error| Exit::because(ExitReason::System, error))?;
     let period = config.registry.poll;
     let folder = config.registry.url.folder().filter(|_| config.registry.watch);

@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(unpacked(Encoding::Gzip, &empty.repeat(MOST_AHEAD), 1 << 20), invalid);
         // Blocks that are stored and empty, of which none is the last.
         assert_eq!(unpacked(Encoding::Deflate, &[0, 0, 0, 0xff, 0xff].repeat(MOST_AHEAD), 1 << 20), invalid);
-        let long = pack(Encoding::Gzip, &[7; 1 << 20]).expect("packs");
+        let long = pack(Encoding::Gzip, &vec![7; 1 << 20]).expect("packs");
         let padded = [long, empty.repeat(MOST_AHEAD)].concat();
         assert_eq!(unpacked(Encoding::Gzip, &padded, 2 << 20), invalid);
         // What is in small pieces, and what no packer makes shorter, unpacks all the same.
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_unpacks_takes_its_room_among_all_bodies() {
-        let packed = Bytes::from(pack(Encoding::Gzip, &[7; 1 << 20]).expect("packs"));
+        let packed = Bytes::from(pack(Encoding::Gzip, &vec![7; 1 << 20]).expect("packs"));
         let go_on = |most: u64| {
             let bodies = Bodies::new(ByteSize(most));
             Unpacking::new(Encoding::Gzip, packed.clone(), 1 << 20, None, &bodies).go_on(usize::MAX)

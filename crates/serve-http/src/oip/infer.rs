@@ -44,12 +44,11 @@ async fn answer(app: &App, call: Box<Call>, deployment: Arc<Deployment>) -> Resu
     Ok(app.service.write_whole(&call.context, cost, batch, write).await?)
 }
 
-/// The rows of a request, which outputs it wants, and its id. Rows that are refused are noted as asked for.
-fn read(
-    service: &Service,
-    call: &Call,
-    deployment: &Deployment,
-) -> Result<(Array2<f64>, Vec<Wanted>, Option<String>), Failure> {
+/// The rows of a request, which outputs it wants, and its id.
+type Read = (Array2<f64>, Vec<Wanted>, Option<String>);
+
+/// Makes sense of a request. Rows that are refused are noted as asked for.
+fn read(service: &Service, call: &Call, deployment: &Deployment) -> Result<Read, Failure> {
     let signature = deployment.pipeline().signature();
     let request = InferRequest::read(&call.parts.headers, &call.body, signature)?;
     heed(&call.context, &request);

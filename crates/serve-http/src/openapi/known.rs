@@ -1,6 +1,8 @@
 //! What the document knows of this server when it is asked for: models that answer, declared sets, and tables that they
 //! read. It shows no more than the caller may use, and never so much that a large registry makes a large document.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serve_app::{Context, ModelQuery};
 use serve_core::Input;
@@ -139,13 +141,11 @@ impl Known {
     /// Finds out which of the models that are shown can be explained, which is made ready for that; of some, for it takes
     /// time and memory.
     async fn look_for_explanations(&mut self, app: &App) {
-        let shown: Vec<String> = self
-            .groups()
-            .iter()
-            .flat_map(|group| &group.names)
-            .take(MOST_EXPLAINED)
-            .map(|name| (*name).to_owned())
-            .collect();
+        let grouped = self.groups().into_iter().flat_map(|group| group.names);
+        let of_sets =
+            self.sets.iter().flat_map(|set| self.models_of(&set.name)).map(|model| model.name.as_str());
+        let shown: BTreeSet<String> =
+            grouped.chain(of_sets).take(MOST_EXPLAINED).map(str::to_owned).collect();
         for name in shown {
             let model = app.service.registry().model(&name);
             let Some(deployment) = model.as_ref().and_then(|model| model.champion_deployment()) else {
