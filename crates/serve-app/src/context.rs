@@ -221,7 +221,7 @@ impl Context {
         deployment: &Deployment,
         find: impl FnOnce() -> Arc<VersionStatistics>,
     ) -> Cow<'_, Arc<VersionStatistics>> {
-        if self.deployment().is_some_and(|meant| std::ptr::eq(&**meant, deployment)) {
+        if self.deployment().is_some_and(|meant| std::ptr::eq(Arc::as_ptr(meant), deployment)) {
             Cow::Borrowed(self.statistics.get_or_init(find))
         } else {
             Cow::Owned(find())

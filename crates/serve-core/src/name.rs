@@ -190,14 +190,15 @@ pub struct Alias(Arc<str>);
 
 text_type!(Alias);
 
+thread_local! {
+    /// Nearly every request asks for it, and threads that shared one would wait for each other to count it.
+    static CHAMPION: Alias = Alias("champion".into());
+}
+
 impl Alias {
     /// The alias that answers where a request names no version.
     #[must_use]
     pub fn champion() -> Self {
-        thread_local! {
-            // Nearly every request asks for it. Threads that shared one would wait for each other to count it.
-            static CHAMPION: Alias = Alias("champion".into());
-        }
         CHAMPION.with(Self::clone)
     }
 }

@@ -30,7 +30,8 @@ impl<W: fmt::Write> Text<'_, W> {
     }
 
     pub(super) fn text(&mut self, value: &str) {
-        let plain = |byte: u8| byte.is_ascii_graphic() & (byte != b'"') & (byte != b'=') & (byte != b'\\');
+        // Graphic, but for quotes, `=` and `\`.
+        let plain = |byte: u8| matches!(byte, b'!' | b'#'..=b'<' | b'>'..=b'[' | b']'..=b'~');
         let _ = if !value.is_empty() && all(value, plain) {
             self.0.write_str(value)
         } else {
@@ -133,7 +134,7 @@ pub(super) struct Escaped<'w, W>(pub(super) &'w mut W);
 
 impl<W: fmt::Write> fmt::Write for Escaped<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let plain = |byte: u8| (byte >= 0x20) & (byte != b'"') & (byte != b'\\');
+        let plain = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..);
         if all(text, plain) {
             return self.0.write_str(text);
         }

@@ -104,7 +104,7 @@ fn json(
         ["{\"model_name\":\"", manifest.name.as_str(), "\",\"model_version\":\"", manifest.version.as_str()];
     head.iter().for_each(|piece| body.extend_from_slice(piece.as_bytes()));
     body.extend_from_slice(b"\",\"id\":");
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\');
+    let plain = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
     if id.bytes().fold(true, |all, byte| all & plain(byte)) {
         ["\"", id, "\""].iter().for_each(|piece| body.extend_from_slice(piece.as_bytes()));
     } else {
