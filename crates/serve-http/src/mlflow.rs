@@ -51,7 +51,12 @@ pub(crate) async fn invocations(app: &App, call: Box<Call>) -> Result<Reply, Fai
     scoring::counted(app, &context, &deployment, answer(app, call, kind, &deployment)).await
 }
 
-async fn answer(app: &App, call: Call, kind: Kind, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
+async fn answer(
+    app: &App,
+    call: Box<Call>,
+    kind: Kind,
+    deployment: &Arc<Deployment>,
+) -> Result<Reply, Failure> {
     let (call, (first, matrix)) = read(app, call, kind, deployment).await?;
     let batch = scoring::predict_table(app, &call.context, deployment, first, matrix).await?;
     let write = |batch: &BatchPrediction, deployment: &Deployment| {
@@ -64,10 +69,10 @@ async fn answer(app: &App, call: Call, kind: Kind, deployment: &Arc<Deployment>)
 /// The rows of a body, and the first of them where a guard window wants it.
 async fn read(
     app: &App,
-    call: Call,
+    call: Box<Call>,
     kind: Kind,
     deployment: &Arc<Deployment>,
-) -> Result<(Call, (Option<FirstRow>, Array2<f64>)), Failure> {
+) -> Result<(Box<Call>, (Option<FirstRow>, Array2<f64>)), Failure> {
     let (deployment, most) = (Arc::clone(deployment), app.service.batch_rows());
     if kind == Kind::Json {
         let read = move |call: &Call| {

@@ -57,7 +57,7 @@ pub(crate) async fn predict(app: &App, call: Box<Call>) -> Result<Reply, Failure
     scoring::counted(app, &context, &deployment, predicted(app, call, &deployment)).await
 }
 
-async fn predicted(app: &App, call: Call, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
+async fn predicted(app: &App, call: Box<Call>, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
     let (call, (field, first, matrix)) = read(app, call, deployment).await?;
     let batch = scoring::predict_table(app, &call.context, deployment, first, matrix).await?;
     let cost = scoring::writing(batch.scores().len());
@@ -79,7 +79,7 @@ pub(crate) async fn explain(app: &App, call: Box<Call>) -> Result<Reply, Failure
     scoring::counted(app, &context, &deployment, explained(app, call, &deployment)).await
 }
 
-async fn explained(app: &App, call: Call, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
+async fn explained(app: &App, call: Box<Call>, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
     let (call, (_, _, matrix)) = read(app, call, deployment).await?;
     let explained = app.service.explain_matrix(&call.context, Arc::clone(deployment), matrix.clone()).await;
     let explained = explained.inspect_err(|_| call.context.add_rows(matrix.nrows()))?;
@@ -96,7 +96,11 @@ async fn explained(app: &App, call: Call, deployment: &Arc<Deployment>) -> Resul
 
 type Read = (Field, Option<crate::table::FirstRow>, ndarray::Array2<f64>);
 
-async fn read(app: &App, call: Call, deployment: &Arc<Deployment>) -> Result<(Call, Read), Failure> {
+async fn read(
+    app: &App,
+    call: Box<Call>,
+    deployment: &Arc<Deployment>,
+) -> Result<(Box<Call>, Read), Failure> {
     let (deployment, most) = (Arc::clone(deployment), app.service.batch_rows());
     let read = move |call: &Call| {
         let seed = TableSeed { signature: deployment.pipeline().signature(), most };
