@@ -147,8 +147,7 @@ impl App {
         read: impl Fn(&Call) -> Result<T, Failure> + Send + Sync + 'static,
     ) -> Result<(Box<Call>, T), Failure> {
         let (context, bytes) = (Arc::clone(&call.context), call.body.len());
-        let read = move |call: &Box<Call>| read(call);
-        let (call, read) = self.service.read(&context, bytes, call, read).await?;
+        let (call, read) = self.service.read(&context, bytes, call, move |call| read(call)).await?;
         Ok((call, read?))
     }
 }
