@@ -198,18 +198,18 @@ fn no_message_names_a_type_of_the_program() {
 }
 
 #[test]
-fn a_query_that_contradicts_its_body_or_its_model_is_409() {
+fn a_query_that_contradicts_its_body_or_its_model_is_refused() {
     let (_folder, server) = cells();
     let ask = |query: &str, body: Json| server.post(&format!("/predict?{query}"), &body);
     let reply = ask("model=cells", json!({"model": "trained"}));
     let message =
         "the query contradicts the body: model is \"trained\" in the body and \"cells\" in the query";
-    assert_eq!(reply.error(), (409, "conflicting_query", message));
+    assert_eq!(reply.error(), (422, "conflicting_query", message));
     let reply = ask("explain=true", json!({"model": "cells", "explain": false}));
-    assert_eq!((reply.error().0, reply.error().1), (409, "conflicting_query"));
+    assert_eq!((reply.error().0, reply.error().1), (422, "conflicting_query"));
     let reply = ask("feature_set=other", json!({"model": "cells", "features": {"mean_radius": 15.0}}));
     let message = "model \"cells\" has feature_set \"cells\", the request says \"other\"";
-    assert_eq!(reply.error(), (409, "conflicting_model", message));
+    assert_eq!(reply.error(), (422, "conflicting_model", message));
     ask("model=cells&feature_set=cells", json!({"model": "cells", "features": {"mean_radius": 15.0}})).ok();
 }
 

@@ -11,7 +11,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::object_store::ObjectStore;
 use datafusion::prelude::SessionConfig;
 use serve_score::Models;
-use serve_score::sql::take_explain_for_a_name;
+use serve_score::sql::{physical_rules, take_explain_for_a_name};
 use url::Url;
 
 use crate::codec::{LogicalCodec, PhysicalCodec};
@@ -32,6 +32,7 @@ pub(crate) fn state(config: SessionConfig, models: &Arc<Models>) -> Result<Sessi
     let functions = models.functions().into_iter().map(Arc::new);
     let state = SessionStateBuilder::new_from_existing(default_session_builder(config)?)
         .with_scalar_functions(ballista_scalar_functions().into_iter().chain(functions).collect())
+        .with_physical_optimizer_rules(physical_rules())
         .with_runtime_env(runtime(RuntimeEnvBuilder::new())?);
     Ok(state.build())
 }

@@ -84,9 +84,7 @@ fn status(code: Code) -> StatusCode {
         | Code::AmbiguousCredentials => StatusCode::UNAUTHORIZED,
         Code::RateLimited => StatusCode::TOO_MANY_REQUESTS,
         Code::DeadlineExceeded => StatusCode::REQUEST_TIMEOUT,
-        Code::ConflictingModel | Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => {
-            StatusCode::CONFLICT
-        }
+        Code::PromotionRefused | Code::ModelPinned | Code::NothingToRollBack => StatusCode::CONFLICT,
         Code::VersionRefused
         | Code::ModelLoading
         | Code::CacheFull
@@ -108,6 +106,7 @@ fn status(code: Code) -> StatusCode {
         | Code::OnDemandUnavailable
         | Code::InvalidRows
         | Code::RawRowsNotKept
+        | Code::ConflictingModel
         | Code::TooManyRows => StatusCode::UNPROCESSABLE_ENTITY,
     }
 }

@@ -274,10 +274,9 @@ fn no_others(others: &[(Cow<'_, str>, Value<'_>)]) -> Result<(), Failure> {
     }
 }
 
-/// The query and the body are told apart: a schema of each cannot say that they have to agree.
 fn differ(what: &str) -> Failure {
     let message = format!("the query contradicts the body: {what}");
-    Failure::of(StatusCode::CONFLICT, "conflicting_query", message)
+    Failure::invalid("conflicting_query", message)
 }
 
 fn conflict(what: &str) -> Failure {

@@ -42,7 +42,7 @@ use arguments::InputsByName;
 use failure::{Told, told};
 pub use failure::{failure, for_others, remote, unmarked};
 use function::{Kind, ModelFunction};
-pub use query::{QueryOptions, QuerySummary, TABLE, planned, preview, query, write};
+pub use query::{QueryOptions, QuerySummary, TABLE, physical_rules, planned, preview, query, write};
 pub use table::register_input;
 pub use travel::{
     decode_function, decode_plan, decode_table, encode_function, encode_plan, encode_table, shares_table,

@@ -24,6 +24,16 @@ fn a_query_reads_and_writes_pipes_and_tells_rows_without_an_answer() {
 }
 
 #[test]
+fn rows_that_a_query_leaves_out_are_not_scored() {
+    let folder = Folder::new();
+    let sql = "SELECT id, predict('direction', *) AS label FROM input WHERE id <> '2' ORDER BY id";
+    let output = query(&folder, sql, "--input - --input-format csv --output - --format csv", ROWS);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "id,label\n1,up\n3,up\n");
+    assert!(output.status.success() && !told.contains("without an answer"), "{told}");
+}
+
+#[test]
 fn what_a_query_cannot_do_is_told_with_its_code() {
     let folder = Folder::new();
     fs::write(folder.path("rows.csv"), ROWS).expect("writes");

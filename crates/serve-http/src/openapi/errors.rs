@@ -89,7 +89,7 @@ const STATUSES: [(u16, &str, &str); 19] = [
     (404, "NotFound", "There is no such thing."),
     (405, "MethodNotAllowed", "The path has no such method; `Allow` lists those that it has."),
     (408, "RequestTimeout", "It took longer than it may."),
-    (409, "Conflict", "What is there stands against it, or the query against the body."),
+    (409, "Conflict", "What is there stands against it."),
     (413, "ContentTooLarge", "The body is too long (`http.max_body_bytes`)."),
     (414, "UriTooLong", "The path with its query is too long (`http.max_uri_bytes`)."),
     (415, "UnsupportedMediaType", "The body is of another media type, or packed in a way that is not known."),

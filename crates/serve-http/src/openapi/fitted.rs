@@ -12,7 +12,6 @@ use super::asked::{
 };
 use super::bodies::{Body, infer, invocations, stored, v1};
 use super::known::{Group, Known, KnownModel};
-use super::queries;
 use super::rows::{literal, ready_example, ready_values};
 use super::shown;
 
@@ -37,13 +36,8 @@ pub(super) fn fit(document: &mut Json, known: &Known) {
     }
     if known.default.is_none() {
         // The model has to be told, by its name as far as a schema can say that.
-        without(document, "/model/info", "get", "kind");
         named(document, "/invocations", "post");
         named(document, "/model/info", "get");
-    }
-    if !known.groups().iter().all(|group| group.explains) {
-        let paths = ["/predict", "/api/ml/serve", "/predict/both"];
-        paths.iter().for_each(|path| without(document, path, "post", queries::EXPLAIN));
     }
     for path in ["/models/load", "/models/unload"] {
         required(document, path, known.default.is_none());
@@ -272,12 +266,6 @@ fn parameter(document: &mut Json, path: &str, name: &str, schema: Json, example:
 
 fn parameters<'a>(document: &'a mut Json, path: &str, method: &str) -> Option<&'a mut Vec<Json>> {
     document.get_mut("paths")?.get_mut(path)?.get_mut(method)?.get_mut("parameters")?.as_array_mut()
-}
-
-/// Leaves a parameter of a path out, which not every model that is told takes.
-fn without(document: &mut Json, path: &str, method: &str, name: &str) {
-    let parameters = parameters(document, path, method);
-    parameters.into_iter().for_each(|parameters| parameters.retain(|one| one["name"] != name));
 }
 
 /// The query has to name a model.

@@ -346,19 +346,17 @@ struct TotalTime {
     total_response_time_ms: f64,
 }
 
-/// What a prediction's query may say. What is asked of stored features is no parameter of the document: whether somebody has
-/// any is no matter of a schema.
-const BY_QUERY: &str = "The query takes the body's keys too, alone or beside a body; where both say something they must agree. \
-    Beside the parameters told here these are `feature_set` with `model_type`, `entity` or `symbol`, `horizon` and `timestamp`. So \
-    `POST /predict?feature_set=vader&model_type=random_forest` needs no body.";
+/// What a prediction's query may say. It is no parameter of the document: schemas of a query and of a body cannot say that the two
+/// have to agree, nor whether somebody has stored features.
+const BY_QUERY: &str = "The query takes the body's keys too, alone or beside a body; where both say something they must agree \
+    (422). These are `model`, `model_version`, `feature_set` with `model_type`, `entity` or `symbol`, `horizon`, `timestamp`, `explain`, \
+    `use_cached_features` and `max_age`. So `POST /predict?feature_set=vader&model_type=random_forest` needs no body.";
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Predictions, id, summary);
     let stored = || json!({ "model": "vader-random-forest", "entity": "BTC/USD" });
     let one = |id, summary| {
         new(id, summary)
-            .query_model()
-            .query_how()
             .text(BY_QUERY)
             .takes::<PredictRequest>(false, &[("Stored features", stored())])
             .answers::<PredictAnswer>("The prediction.", None)
@@ -383,9 +381,7 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
         ("POST", "/predict/batch") => batch("predict_batch", "Many predictions, each answered for itself"),
         ("POST", "/api/ml/batch") => batch("serve_batch", "Many predictions, under another server's path"),
         ("POST", "/predict/both") => new("predict_both", "The same question to every compared feature set")
-            .query_how()
-            .text("The sets are those of `http.compare`. The query takes the body's keys too, of which some are told here.")
-            .fails(&[409])
+            .text("The sets are those of `http.compare`. The query takes the body's keys too.")
             .takes::<BothRequest>(false, &[("Stored features", json!({ "entity": "BTC/USD" }))])
             .answers::<BothAnswer>("A prediction under each set's name.", None),
         _ => return None,

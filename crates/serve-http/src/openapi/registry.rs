@@ -13,7 +13,8 @@ use changes::{
 };
 use shown::{CacheStats, Model, Models, Types, Versions};
 
-const BY_QUERY: &str = "What the query says holds, whatever a body says.";
+const BY_QUERY: &str = "What the query says holds, whatever a body says. It also takes `feature_set` and `model_type`, which have to fit the \
+    model where both are given.";
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Models, id, summary);
@@ -24,7 +25,6 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<Model>("The model.", None),
         ("GET", "/model/info") => new("model_info", "The default model, or the one that the query names")
             .query_model()
-            .query_kind()
             .answers::<Model>("The model.", None),
         ("GET", "/models/{name}/versions") => {
             new("versions", "A model's versions").answers::<Versions>("Its versions.", None)
@@ -36,26 +36,22 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
         ("POST", "/models/reload") => new("reload", "Read the registry again, or rehearse that")
             .text(BY_QUERY)
             .query_name()
-            .query_kinds()
             .query_open::<Switch>("dry_run", "Prove what would serve, and change nothing.")
             .takes::<ReloadRequest>(false, &[("Rehearse", json!({ "dry_run": true }))])
             .answers::<Reloaded>("What came of each model.", None),
         ("POST", "/models/load") => new("load", "Load a version")
             .text(BY_QUERY)
             .query_model()
-            .query_kind()
             .takes::<Asked>(true, &one())
             .answers::<LoadedVersion>("It is loaded.", None),
         ("POST", "/models/unload") => new("unload", "Free a version's memory")
             .text(BY_QUERY)
             .query_model()
-            .query_kind()
             .takes::<Asked>(true, &one())
             .answers::<UnloadedVersion>("What came of it.", None),
         ("POST", "/models/warmup") => new("warm_up", "Load versions and answer their golden rows again")
             .text(BY_QUERY)
             .query_model()
-            .query_kinds()
             .takes::<AskedMany>(false, &one())
             .answers::<WarmedUp>("What came of each.", None),
         ("POST", "/models/{name}/rollback") => new("rollback", "Take the champion's newest promotion back")

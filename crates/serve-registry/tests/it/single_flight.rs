@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Barrier, Mutex};
+use std::time::Duration;
 
 use serve_registry::{DeploymentError, Registry, ReloadStatus};
 
@@ -40,6 +41,8 @@ fn crowd<R: Send>(
         barrier.wait();
         begins.recv().expect("one of them loads");
         assert_eq!(served(registry, "m"), "v1", "answers do not wait for the load");
+        // Those who have not run since the barrier would come after the load, which nobody remembers if it is refused.
+        std::thread::sleep(Duration::from_millis(200));
         go.send(()).expect("the loader waits");
         drop(go);
         threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()

@@ -1,6 +1,7 @@
 //! Parquet: a piece is a row group, or a range of a long one. Its thread decodes it page by page, so a long row group is never
 //! held whole.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use ::parquet::arrow::ProjectionMask;
@@ -139,7 +140,9 @@ struct Rows {
 
 impl Piece for Rows {
     fn next_batch(&mut self) -> Result<Option<Batch>, ScoreError> {
-        let rows = match self.reader.next() {
+        // A page whose bytes were overwritten can make the reader panic.
+        let next = catch_unwind(AssertUnwindSafe(|| self.reader.next()));
+        let rows = match next.map_err(|_| wrong(&self.name, "a page has values that no writer writes"))? {
             Some(batch) => batch.map_err(|error| wrong(&self.name, error))?,
             None if self.left == 0 => return Ok(None),
             None => {

@@ -12,7 +12,10 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::execution::{SendableRecordBatchStream, SessionStateBuilder, TaskContext};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::{DataFrame, SessionConfig, SessionContext};
 use futures_util::StreamExt;
@@ -210,5 +213,19 @@ fn session(options: QueryOptions) -> Result<SessionContext, DataFusionError> {
         let reserved = &mut config.options_mut().execution.sort_spill_reservation_bytes;
         *reserved = (*reserved).min(bytes / (8 * threads.max(2)));
     }
-    Ok(SessionContext::new_with_config_rt(config, runtime.build_arc()?))
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_runtime_env(runtime.build_arc()?)
+        .with_default_features()
+        .with_physical_optimizer_rules(physical_rules());
+    Ok(SessionContext::new_with_state(state.build()))
+}
+
+/// The engine's physical rules but one: the one that computes what is selected below a filter where that has fewer columns. For
+/// columns that is cheaper; our functions would score the rows that the filter drops, and count those of them without an answer.
+/// What is read of a file is narrowed by a rule before these.
+#[must_use]
+pub fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let rules = PhysicalOptimizer::new().rules;
+    rules.into_iter().filter(|rule| rule.name() != ProjectionPushdown::new().name()).collect()
 }
