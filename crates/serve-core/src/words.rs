@@ -178,7 +178,7 @@ mod tests {
             ),
             (
                 told::<f64>(r#""a\"b, expected \\""#),
-                format!("expected a number, got text \"a\\\"b, expected \\\\\"{}", place(18)),
+                format!("expected a number, got text \"a\\\"b, expected \\\\\"{}", place(19)),
             ),
             (told::<bool>("null"), format!("expected true or false, got null{}", place(4))),
             (told::<String>("[1]"), format!("expected text, got a list{}", place(0))),

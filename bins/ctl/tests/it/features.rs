@@ -174,11 +174,15 @@ fn ready_rows_are_held_against_their_declaration_and_the_clock() {
     let rows = |lines: &str| {
         fs::write(path.join("rows.csv"), format!("entity,timestamp,change,smooth\n{lines}")).expect("writes");
     };
-    rows("A,2024-01-01,1,2\nA,2024-01-02,up,true\n");
+    rows("A,2024-01-01,1,2\nA,2024-01-02,up,true\nA,2024-01-03,1,\nA,2024-01-04,1,x\n");
     let (code, told) = refused(path, &ingest);
     assert_eq!(code, Some(65));
-    assert!(told.starts_with("serve-ctl: rows.csv: line 3: `change`: expected a number"), "{told}");
-    assert!(told.contains("; `smooth`: expected a number"), "{told}");
+    assert!(told.starts_with("serve-ctl: rows.csv: 2 of 4 rows are refused, and none is written"), "{told}");
+    assert!(
+        told.contains("line 3: `change`: expected a number, got text; `smooth`: expected a number"),
+        "{told}"
+    );
+    assert!(told.contains("line 5: `smooth`: expected a number, got text"), "{told}");
     rows("A,2999-01-01,1,2\n");
     let (_, told) = refused(path, &ingest);
     assert!(told.contains("line 2: `timestamp`: expected a moment that has been"), "{told}");

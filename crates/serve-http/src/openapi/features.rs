@@ -116,12 +116,25 @@ struct FeatureOrigin {
     /// What a prediction takes.
     value: Option<FeatureValue>,
     expression: Option<String>,
+    /// The raw columns that it is computed from, as `source.column`.
+    reads: Vec<String>,
+    /// The raw rows that it is computed from.
+    needs: Vec<Needed>,
     stored: Option<FeatureValue>,
     computed: Option<FeatureValue>,
     /// Why the declaration does not allow what is stored.
     invalid: Option<String>,
     /// Whether the set's constant stands for it.
     imputed: Option<bool>,
+}
+
+/// Of one source so many of the newest raw rows, those of that long before them, or all there are.
+#[derive(Serialize, ToSchema)]
+struct Needed {
+    source: String,
+    rows: u64,
+    seconds: Option<f64>,
+    history: Option<bool>,
 }
 
 #[derive(Serialize, ToSchema)]
