@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use http::StatusCode;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serve_app::{Features, PredictRequest};
 use serve_core::Value;

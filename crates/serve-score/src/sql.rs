@@ -146,13 +146,24 @@ impl Models {
     }
 
     fn resolve(&self, text: &str, explained: bool) -> Result<PinnedModel> {
-        self.load(text, explained).map_err(|error| {
-            external(match &self.whose {
-                Some(whose) => {
-                    ScoreError::Remote { problem: format!("{whose}: {}", told(&error)), fault: error.fault() }
-                }
-                None => error,
-            })
+        self.load(text, explained).map_err(|error| self.failed(error))
+    }
+
+    /// A model with how its training data was distributed, against which a report's rows are counted.
+    fn with_reference(&self, model: PinnedModel) -> Result<PinnedModel> {
+        match &self.registry {
+            Some(registry) => model.with_reference(registry).map_err(|error| self.failed(error)),
+            None => Ok(model),
+        }
+    }
+
+    /// An error of the registry, with whose it is.
+    fn failed(&self, error: ScoreError) -> DataFusionError {
+        external(match &self.whose {
+            Some(whose) => {
+                ScoreError::Remote { problem: format!("{whose}: {}", told(&error)), fault: error.fault() }
+            }
+            None => error,
         })
     }
 

@@ -10,6 +10,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serve_core::doctest::logistic;
+use serve_core::reference::{Distribution, Reference};
 use serve_registry::{Directory, Storage};
 
 /// Nothing here takes so long, but for a machine that is very busy.
@@ -58,9 +59,12 @@ impl Drop for Process {
 
 pub(crate) fn registry(folder: &Path, intercept: f64) {
     let registry = Directory::create(folder).expect("a registry");
-    registry
-        .publish(&logistic("direction", "v1", intercept).build().expect("proves"), "tests")
-        .expect("publishes");
+    let mut builder = logistic("direction", "v1", intercept);
+    // What it has seen in training, against which reports tell drift.
+    let seen = |name: &str| Distribution::of(name, (0..300_u32).map(|row| f64::from(row % 97) / 97.0));
+    let (features, scores) = (["a", "b"].map(seen).into(), ["down", "up"].map(seen).into());
+    builder.reference = Some(Reference { rows: 300, window: None, features, scores });
+    registry.publish(&builder.build().expect("proves"), "tests").expect("publishes");
 }
 
 fn program(folder: &Path, environment: &[(&'static str, String)]) -> Command {

@@ -196,6 +196,7 @@ fn reports_are_those_of_one_machine() {
     for key in ["model", "input", "rows", "labels", "scores", "features"] {
         assert!(!alone[key].is_null() && alone[key] == ours[key], "{key}: {} and {}", alone[key], ours[key]);
     }
+    assert!(ours["features"][0]["drift"]["psi"].is_number(), "{}", ours["features"][0]);
     assert!(ours["speed"].get("threads").is_none() && alone["speed"]["threads"].is_number());
 }
 

@@ -23,6 +23,7 @@ impl Shares {
     /// Scores a share; gives back the part as JSON.
     pub(super) fn score(&self, share: usize, stopped: &dyn Fn() -> bool) -> Result<RecordBatch> {
         let model = self.models.get(&self.spread.pinned(), self.spread.explain)?;
+        let model = if self.spread.tally { self.models.with_reference(model)? } else { model };
         let part = self.spread.score(share, model, &self.output, stopped).map_err(external)?;
         let text = serde_json::to_string(&part).map_err(|error| external(ScoreError::software(error)))?;
         Ok(RecordBatch::try_new(row(), vec![Arc::new(StringArray::from(vec![text]))])?)
