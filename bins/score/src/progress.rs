@@ -80,11 +80,12 @@ impl Display {
         }
         let (began, program) = (Instant::now(), self.program);
         while ended.recv_timeout(BETWEEN_TICKS) == Err(RecvTimeoutError::Timeout) {
-            bar.set_position((self.share(progress).unwrap_or(0.0) * 1000.0) as u64);
             progress.notices().iter().for_each(|notice| bar.println(format!("{program}: {notice}")));
             let left = self.share(progress).filter(|share| *share > 0.0);
             let left = left.map(|share| format!(", {:.0} s left", Self::left(progress, began, share)));
             bar.set_message(self.counts(progress, began) + &left.unwrap_or_default());
+            // Last, since it draws.
+            bar.set_position((self.share(progress).unwrap_or(0.0) * 1000.0) as u64);
             bar.tick();
         }
         bar.finish_and_clear();
