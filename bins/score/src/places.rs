@@ -32,9 +32,11 @@ impl<'a> Place<'a> {
 /// not there.
 pub(crate) fn check<'a>(
     (read, input, files): (&str, &str, &[InputFile]),
+    registry: Option<&Path>,
     written: impl IntoIterator<Item = Place<'a>>,
 ) -> Result<(), Exit> {
     let mut known: Vec<(&str, PathBuf, bool)> = Vec::new();
+    let registry = registry.and_then(|registry| registry.canonicalize().ok());
     let inputs: Vec<PathBuf> = files.iter().filter_map(|file| file.path()?.canonicalize().ok()).collect();
     for Place { argument, path, folder } in written {
         let path = real(&path, argument)?;
@@ -43,6 +45,10 @@ pub(crate) fn check<'a>(
                 "{argument} {} lies where {read} {input} reads: the next run would take it for rows; write it elsewhere",
                 path.display()
             );
+            return Err(Exit::told(ExitReason::Usage, problem));
+        }
+        if registry.as_ref().is_some_and(|registry| path.starts_with(registry)) {
+            let problem = format!("{argument} {} lies in the registry: write it elsewhere", path.display());
             return Err(Exit::told(ExitReason::Usage, problem));
         }
         let twice = |other: &str| {

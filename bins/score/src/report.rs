@@ -7,7 +7,7 @@ use serve_app::Exit;
 use serve_score::digest::{self, FileDigest};
 use serve_score::job::RunOptions;
 use serve_score::report::{Circumstances, Files};
-use serve_score::{InputFile, Job, Plan, Progress, Report, ScoreError, Summary};
+use serve_score::{InputFile, Job, Output, Plan, Progress, Report, ScoreError, Summary};
 
 use crate::args::Args;
 use crate::engine::Engine;
@@ -18,18 +18,21 @@ pub(crate) struct Reporting {
     plan: Arc<Plan>,
     files: Vec<InputFile>,
     format: String,
+    overwrite: bool,
 }
 
 impl Reporting {
     /// Of a job; none where no report is asked for.
-    pub(crate) fn of(args: &Args, job: &Job) -> Result<Option<Self>, Exit> {
+    pub(crate) fn of(args: &Args, job: &Job, output: &Output) -> Result<Option<Self>, Exit> {
         if args.report.is_empty() {
             return Ok(None);
         }
-        args.report.iter().try_for_each(|file| file.check(args.overwrite)).map_err(exit)?;
+        // Where a job goes on that was ended between its reports, one is there that it wrote itself.
+        let overwrite = args.overwrite || args.resume && output.begun().map_err(exit)?.is_some();
+        args.report.iter().try_for_each(|file| file.check(overwrite)).map_err(exit)?;
         let source = job.source();
         let (files, format) = (source.files().to_vec(), source.format().to_string());
-        Ok(Some(Self { plan: Arc::clone(job.planned()), files, format }))
+        Ok(Some(Self { plan: Arc::clone(job.planned()), files, format, overwrite }))
     }
 
     /// Runs the job, takes digests meanwhile, and writes the reports.
@@ -53,6 +56,7 @@ impl Reporting {
         let summary = summary?;
         let output = digest::of_output(&options.output, &stop);
         self.write(args, options, &summary, (input, output), engine.threads(options))?;
+        options.output.forget();
         Ok(summary)
     }
 
@@ -71,7 +75,7 @@ impl Reporting {
             threads,
         };
         let report = Report::new(&self.plan, summary, circumstances);
-        args.report.iter().try_for_each(|file| file.write(&report, Report::html, args.overwrite))
+        args.report.iter().try_for_each(|file| file.write(&report, Report::html, self.overwrite))
     }
 }
 

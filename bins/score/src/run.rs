@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serve_app::{Exit, ExitReason};
 use serve_core::ByteSize;
-use serve_registry::Registry;
+use serve_registry::{Registry, RegistryUrl};
 use serve_score::job::RunOptions;
 use serve_score::{
     Fault, InputFile, Job, Keep, Output, PinnedModel, PlanOptions, Progress, ScoreError, Source, Summary,
@@ -57,6 +57,7 @@ pub(crate) fn check_places(args: &Args, output: &Output, files: &[InputFile]) ->
     let reports = args.report.iter().map(|report| Place::file("--report", report.path()));
     places::check(
         ("--input", &args.input, files),
+        args.registry.as_ref().and_then(RegistryUrl::folder),
         Place::output(output).into_iter().chain(rejects).chain(reports),
     )
 }
@@ -100,6 +101,7 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
     options.ordered = !args.unordered;
     options.resume = args.resume;
     options.asked = args.model.clone().unwrap_or_default();
+    options.keep_state = !args.report.is_empty();
     let progress = Arc::new(Progress::default());
     if let Some(ByteSize(bytes)) = args.memory_limit {
         let notice = options.limit_memory(usize::try_from(bytes).unwrap_or(usize::MAX), &job);
@@ -109,7 +111,7 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
     let program = engine.program();
     let display = Display::new(job.source(), args.quiet, program);
     let model = job.planned().model().to_string();
-    let reporting = Reporting::of(args, &job)?;
+    let reporting = Reporting::of(args, &job, &options.output)?;
     let done = std::thread::scope(|scope| {
         let _shown = display.show(scope, &progress);
         match reporting {

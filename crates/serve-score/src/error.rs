@@ -227,12 +227,8 @@ impl ScoreError {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Model(
-                DeploymentError::UnknownModel { .. }
-                | DeploymentError::UnknownVersion { .. }
-                | DeploymentError::UnknownAlias { .. },
-            )
-            | Self::NoInput { .. } => Fault::NoInput,
+            Self::Model(error) if error.is_unknown() => Fault::NoInput,
+            Self::NoInput { .. } => Fault::NoInput,
             Self::Model(DeploymentError::Busy { .. } | DeploymentError::TimedOut { .. })
             | Self::Registry { .. }
             | Self::Unreachable { .. } => Fault::Unavailable,

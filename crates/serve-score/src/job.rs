@@ -50,6 +50,8 @@ pub struct RunOptions {
     pub asked: String,
     /// Bytes that answers may take which wait for their turn.
     pub waiting_bytes: usize,
+    /// Whether the state outlives the job until [`Output::forget`], since something is to be written of it that a kill must not lose.
+    pub keep_state: bool,
 }
 
 impl RunOptions {
@@ -67,6 +69,7 @@ impl RunOptions {
             resume: false,
             asked: String::new(),
             waiting_bytes: WAITING_BYTES,
+            keep_state: false,
         }
     }
 }

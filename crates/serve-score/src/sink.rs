@@ -180,6 +180,13 @@ impl Output {
         self.state().map_or(Ok(None), |(folder, _)| State::facts(&folder))
     }
 
+    /// Removes the state of a job that kept it beyond its end.
+    pub fn forget(&self) {
+        if let Ok((folder, _)) = self.state() {
+            State::forget(&folder, &self.name());
+        }
+    }
+
     /// Whether nothing is in its place that has to stay; what an earlier try may have put into a bucket is looked at when it is put `again`.
     ///
     /// # Errors

@@ -172,10 +172,17 @@ impl Models {
             text.split_once('#').map_or((text, None), |(text, digest)| (text, Some(digest)));
         let nowhere = || format!("{reference}: there is no registry here to load models from");
         let registry = self.registry.as_ref().ok_or_else(|| ScoreError::plan(nowhere()))?;
-        let model = if explained {
-            PinnedModel::resolve_explained(registry, reference)
-        } else {
-            PinnedModel::resolve(registry, reference)
+        let resolve = || {
+            if explained {
+                PinnedModel::resolve_explained(registry, reference)
+            } else {
+                PinnedModel::resolve(registry, reference)
+            }
+        };
+        let model = match resolve() {
+            // It may have been published since the registry was looked at: an executor runs for days.
+            Err(ScoreError::Model(error)) if error.is_unknown() && registry.reload().is_ok() => resolve(),
+            resolved => resolved,
         }?;
         if let Some(digest) = digest.filter(|digest| *digest != model.digest().to_string()) {
             let has = model.digest();

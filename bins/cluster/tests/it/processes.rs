@@ -58,8 +58,13 @@ impl Drop for Process {
 }
 
 pub(crate) fn registry(folder: &Path, intercept: f64) {
+    publish(folder, "direction", intercept);
+}
+
+/// A model into a registry, which is made where it is not there.
+pub(crate) fn publish(folder: &Path, name: &str, intercept: f64) {
     let registry = Directory::create(folder).expect("a registry");
-    let mut builder = logistic("direction", "v1", intercept);
+    let mut builder = logistic(name, "v1", intercept);
     // What it has seen in training, against which reports tell drift.
     let seen = |name: &str| Distribution::of(name, (0..300_u32).map(|row| f64::from(row % 97) / 97.0));
     let (features, scores) = (["a", "b"].map(seen).into(), ["down", "up"].map(seen).into());

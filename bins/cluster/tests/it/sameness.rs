@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::processes::{Cluster, registry, write_csv};
+use crate::processes::{Cluster, publish, registry, write_csv};
 
 pub(crate) fn write_parquet(path: &Path, first: i64, rows: i64) {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + rows));
@@ -206,4 +206,17 @@ fn unanswered(told: &str) -> String {
     let mut lines: Vec<_> = lines.map(|line| line.split(" in ").next().unwrap_or(line)).collect();
     lines.sort_unstable();
     lines.join("\n")
+}
+
+#[test]
+fn executors_find_what_was_published_after_they_began() {
+    let cluster = Cluster::start(1);
+    write_parquet(&cluster.path("rows.parquet"), 0, 100);
+    let arguments =
+        |model| ["--model", model, "--input", "rows.parquet", "--output", "out.csv", "--overwrite"];
+    // The executor has looked at its registry.
+    assert_eq!(cluster.run(&arguments("direction")).0, 0);
+    publish(&cluster.path("models"), "later", 0.0);
+    let (code, told) = cluster.run(&arguments("later"));
+    assert_eq!(code, 0, "{told}");
 }

@@ -184,6 +184,12 @@ fn nothing_is_written_over_what_is_read_or_written_elsewhere() {
             "nowhere/r.html cannot be written (--report)",
         ),
         ("--input nested/deep --output nested/ --format csv", 2, "--output"),
+        (
+            "--input rows.csv --output models/direction/v1/golden.json --format json",
+            2,
+            "lies in the registry",
+        ),
+        ("--input rows.csv --output out.csv --rejects models/rejects.csv", 2, "lies in the registry"),
         ("--input rows.csv --output kept/ --format csv", 73, "it holds \"notes.txt\""),
     ] {
         let (got, told) = folder.told(&format!("{arguments} --overwrite"));

@@ -117,3 +117,11 @@ pub enum OpenError {
     #[error("a thread cannot be started")]
     Thread(#[source] std::io::Error),
 }
+
+impl DeploymentError {
+    /// Whether the registry has no such model, version or alias.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        matches!(self, Self::UnknownModel { .. } | Self::UnknownVersion { .. } | Self::UnknownAlias { .. })
+    }
+}

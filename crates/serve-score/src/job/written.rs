@@ -41,6 +41,7 @@ pub(super) struct Parts {
     ends: BTreeMap<u64, u64>,
     /// Whether the input can be read again.
     resumable: bool,
+    keep_state: bool,
     published: bool,
 }
 
@@ -160,6 +161,7 @@ impl Parts {
             rejects: rejects.clone(),
             writer: None,
             ends: BTreeMap::new(),
+            keep_state: options.keep_state,
             resumable: facts.inputs.iter().all(|input| input.bytes.is_some()),
             published: begun == Begun::Published,
         })
@@ -230,7 +232,9 @@ impl Parts {
             Ok(rejects) => {
                 let mut tally = None;
                 self.state.parts().iter().for_each(|part| Tally::add(&mut tally, part.tally.as_ref()));
-                self.state.remove();
+                if !self.keep_state {
+                    self.state.remove();
+                }
                 Ok((rejects, tally))
             }
             Err(error) => {

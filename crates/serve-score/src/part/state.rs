@@ -182,6 +182,13 @@ impl State {
         drop(fs::remove_dir(&self.folder));
     }
 
+    /// Removes what a job has left, unless another one works there.
+    pub fn forget(folder: &Path, output: &str) {
+        if let Ok(_lock) = lock(folder, output) {
+            drop(fs::remove_dir_all(folder));
+        }
+    }
+
     /// Removes what no note names, as far as that can be done.
     pub fn tidy(&self) {
         drop(self.sweep());

@@ -19,7 +19,9 @@ fn failed(path: &Path) -> impl Fn(io::Error) -> ScoreError + '_ {
 pub(crate) fn check_free(path: &Path, overwrite: bool) -> Result<(), ScoreError> {
     match fs::symlink_metadata(path) {
         Ok(_) if !overwrite => Err(ScoreError::Exists { location: path.display().to_string() }),
-        Ok(_) => Ok(()),
+        Ok(found) if found.is_file() || found.is_dir() || found.is_symlink() => Ok(()),
+        // A device or a pipe is not written to but replaced, which nobody wants.
+        Ok(_) => Err(failed(path)(io::Error::other("it is no file: expected one, or nothing"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(failed(path)(error)),
     }

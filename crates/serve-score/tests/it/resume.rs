@@ -277,3 +277,28 @@ fn one_job_at_a_time_writes_an_output() {
     drop(lock);
     assert!(job.run(true, false).0.expect("goes on").earlier_rows > 0);
 }
+
+#[test]
+fn what_is_to_be_written_of_a_job_is_not_lost_with_a_kill() {
+    let fixture = Fixture::new();
+    fixture.text("rows.csv", rows(7));
+    let resumed = Resumed {
+        options: PlanOptions { tally: true, ..keep("id") },
+        ..Resumed::new(&fixture, "rows.csv", "out.csv")
+    };
+    let run = |resume: bool| {
+        let mut options = RunOptions::new(resumed.output.clone());
+        (options.keep_state, options.resume) = (true, resume);
+        "plain@v1".clone_into(&mut options.asked);
+        resumed.job().run(&options, &Progress::default()).expect("runs")
+    };
+    let first = run(false);
+    assert!(fixture.path("out.csv").exists() && fixture.path(".out.csv.partial").exists());
+    // As after a kill before the report: the same numbers come again.
+    let again = run(true);
+    assert_eq!((again.rows, again.rejected, &again.rejects), (first.rows, 1, &first.rejects));
+    assert_eq!(again.tally, first.tally);
+    assert!(first.tally.is_some());
+    resumed.output.forget();
+    assert!(!fixture.path(".out.csv.partial").exists() && fixture.path("out.csv").exists());
+}
