@@ -99,8 +99,8 @@ pub fn run_replay(args: &ReplayArgs) -> Result<(), Exit> {
     let files = location::list(&args.log).map_err(exit)?;
     let reports = args.report.iter().map(|report| Place::file("--report", report.path()));
     let written = output.as_ref().and_then(Place::output).into_iter().chain(reports);
-    let registry = args.registry.as_ref().and_then(RegistryUrl::folder);
-    places::check(("--log", &args.log, &files), registry, written)?;
+    let kept = args.registry.as_ref().and_then(RegistryUrl::folder);
+    places::check(("--log", &args.log, &files), kept, written)?;
     let source = Source::open(files, args.log_format).map_err(exit)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = ReplayOptions {
