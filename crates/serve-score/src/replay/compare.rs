@@ -114,7 +114,9 @@ impl Comparison<'_> {
         for (row, number) in logged.numbers.iter().enumerate() {
             let (model, version) = (text(&logged.model, row), text(&logged.version, row));
             if last.as_ref().is_none_or(|(known, of, _)| (*known, *of) != (model, version)) {
-                let before = last.replace((model, version, self.rules.of(model, version)));
+                let rule = self.rules.of(model, version);
+                self.rules.check(model, version, &rule)?;
+                let before = last.replace((model, version, rule));
                 part.count_version(before, std::mem::take(&mut alike));
             }
             alike += 1;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serve_core::decision::Decider;
-use serve_core::{Answer, DecisionPolicy, Target};
+use serve_core::{Answer, DecisionPolicy, Target, Task};
 use serve_registry::Registry;
 
 use crate::error::ScoreError;
@@ -19,6 +19,8 @@ pub(super) struct Rule {
     labels: Vec<String>,
     /// The names of its scores, in order.
     pub(super) scores: Vec<String>,
+    /// Its classes, sorted, where it has any.
+    classes: Option<Vec<String>>,
     /// Whether it is the version's own, rather than the new one's in its place.
     pub(super) is_own: bool,
 }
@@ -26,7 +28,25 @@ pub(super) struct Rule {
 impl Rule {
     fn new(policy: &DecisionPolicy, target: &Target, is_own: bool) -> Option<Self> {
         let decider = Decider::new(policy, target).ok()?;
-        Some(Self { decider, labels: policy.labels(target).to_vec(), scores: score_names(target), is_own })
+        let classes = match &target.task {
+            Task::Classification { classes } => {
+                let mut classes = classes.clone();
+                classes.sort_unstable();
+                Some(classes)
+            }
+            _ => None,
+        };
+        let (labels, scores) = (policy.labels(target).to_vec(), score_names(target));
+        Some(Self { decider, labels, scores, classes, is_own })
+    }
+
+    /// What it answers, in a message.
+    fn answers(&self) -> String {
+        match &self.classes {
+            Some(classes) => format!("the classes {}", classes.join(", ")),
+            None if self.scores.len() == 1 => "one value".to_owned(),
+            None => format!("{} values", self.scores.len()),
+        }
     }
 
     /// The logged scores of a row, in order; none where one is missing. Of two classes one number is the second's.
@@ -76,6 +96,17 @@ impl<'a> Rules<'a> {
     fn look_up(&self, model: &str, version: &str) -> Option<Arc<Rule>> {
         let manifest = self.registry.manifest(&model.parse().ok()?, &version.parse().ok()?).ok()?;
         Rule::new(&manifest.decision, &manifest.target, true).map(Arc::new)
+    }
+
+    /// Refuses a version whose answers are of another kind than the new one's: no decision could be the same.
+    pub(super) fn check(&self, model: &str, version: &str, rule: &Rule) -> Result<(), ScoreError> {
+        if rule.classes == self.new.classes && rule.scores.len() == self.new.scores.len() {
+            return Ok(());
+        }
+        let (then, now) = (rule.answers(), self.new.answers());
+        Err(ScoreError::plan(format!(
+            "the log's {model}@{version} answered {then}, --model answers {now}: expected the same"
+        )))
     }
 
     /// Whether a version decided by its own rule.

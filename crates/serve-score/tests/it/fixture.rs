@@ -12,7 +12,7 @@ use serve_core::link::LinkFunction;
 use serve_core::reference::{Distribution, Reference};
 use serve_core::{
     Bundle, Datatype, DecisionPolicy, Estimator, Input, LinearModel, Link, MissingPolicy, Model, Range,
-    Signature, Value, naive,
+    Signature, Task, Value, naive,
 };
 use serve_registry::{Directory, Registry, Storage};
 use serve_score::job::RunOptions;
@@ -28,7 +28,9 @@ impl Fixture {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let directory = Directory::create(folder.path().join("registry").as_path()).expect("a registry");
-        for bundle in [plain("v1", 0.0), plain("v2", 0.5), typed(), referenced(), ruled("v1"), ruled("v2")] {
+        for bundle in
+            [plain("v1", 0.0), plain("v2", 0.5), typed(), referenced(), ruled("v1"), ruled("v2"), answered()]
+        {
             directory.publish(&bundle, "tests").expect("publishes");
         }
         let registry = Arc::new(Registry::open(folder.path().join("registry")).expect("opens"));
@@ -110,6 +112,13 @@ fn ruled(version: &str) -> Bundle {
         let otherwise = "down".to_owned();
         builder.decision = DecisionPolicy::Thresholds { thresholds: vec![0.0, 0.9], otherwise };
     }
+    builder.build().expect("proves")
+}
+
+/// As `plain`, with other classes.
+fn answered() -> Bundle {
+    let mut builder = logistic("answered", "v1", 0.0);
+    builder.target.task = Task::Classification { classes: vec!["no".to_owned(), "yes".to_owned()] };
     builder.build().expect("proves")
 }
 

@@ -257,3 +257,18 @@ fn what_is_no_log_is_told_by_what_it_lacks() {
         "{error}"
     );
 }
+
+#[test]
+fn a_version_of_other_answers_is_refused() {
+    let fixture = Fixture::new();
+    parquet(&fixture.path("log.parquet"), &text_batch(&rows(&fixture)), 100);
+    let options = ReplayOptions { model: Some("plain".to_owned()), ..options(None) };
+    let error =
+        replayed(&fixture, &fixture.path("log.parquet"), "answered@v1", &options).expect_err("is refused");
+    assert!(
+        error
+            .to_string()
+            .contains("plain@v1 answered the classes down, up, --model answers the classes no, yes"),
+        "{error}"
+    );
+}
