@@ -6,13 +6,13 @@ use serve_app::Exit;
 use serve_core::ByteSize;
 use serve_registry::Registry;
 use serve_score::sql::{QueryOptions, QuerySummary};
-use serve_score::{Output, Progress, Source, location};
+use serve_score::{Output, Progress, location};
 
 use crate::args::Args;
 use crate::dry_run;
 use crate::engine::Engine;
 use crate::progress::Display;
-use crate::run::{check_places, exit, stop_at_signals, unless_unread};
+use crate::run::{check_places, exit, open, stop_at_signals, unless_unread};
 
 /// Runs the query, or with `--dry-run` shows what it would answer, and says what it came to.
 pub(crate) fn run(
@@ -24,7 +24,9 @@ pub(crate) fn run(
 ) -> Result<(), Exit> {
     let files = location::list(&args.input).map_err(exit)?;
     output.map_or(Ok(()), |output| check_places(args, output, &files))?;
-    let source = Source::open(files, args.input_format).map_err(exit)?;
+    let progress = Arc::new(Progress::default());
+    stop_at_signals(&progress)?;
+    let source = open(args, files, &progress)?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let options = QueryOptions {
         threads: args.threads.map_or(cores, usize::from),
@@ -33,8 +35,7 @@ pub(crate) fn run(
     let Some(output) = output.filter(|_| !args.dry_run) else {
         return dry_run::of_query(&Arc::new(registry), source, text, options, output);
     };
-    let (program, progress) = (engine.program(), Arc::new(Progress::default()));
-    stop_at_signals(&progress)?;
+    let program = engine.program();
     // How many rows a query answers with nobody knows before.
     let display = Display::unknown(args.quiet, program);
     let done = std::thread::scope(|scope| {

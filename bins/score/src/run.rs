@@ -34,7 +34,9 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
     let model = model(args, &registry, output.as_ref())?;
     let files = location::list(&args.input).map_err(exit)?;
     output.as_ref().map_or(Ok(()), |output| check_places(args, output, &files))?;
-    let source = Source::open(files, args.input_format).map_err(exit)?;
+    let progress = Arc::new(Progress::default());
+    stop_at_signals(&progress)?;
+    let source = open(args, files, &progress)?;
     let options = PlanOptions {
         map: args.map.clone(),
         keep: args.keep.clone().unwrap_or(Keep::None),
@@ -43,9 +45,17 @@ pub fn run(args: &Args, engine: &dyn Engine) -> Result<(), Exit> {
     };
     let job = Job::plan(model, source, &options).map_err(exit)?;
     match output {
-        Some(output) if !args.dry_run => score(args, engine, job, output),
+        Some(output) if !args.dry_run => score(args, engine, job, output, &progress),
         output => dry_run::of_job(job, output.as_ref()),
     }
+}
+
+/// Opens the input, which may be a pipe through which nothing comes until somebody ends this.
+pub(crate) fn open(args: &Args, files: Vec<InputFile>, progress: &Progress) -> Result<Source, Exit> {
+    files.iter().for_each(|file| file.end_with(progress));
+    Source::open(files, args.input_format).map_err(|error| {
+        exit(if progress.is_stopped() { ScoreError::Interrupted { rows: 0 } } else { error })
+    })
 }
 
 /// Nothing may go where something else is read or goes.
@@ -93,7 +103,13 @@ fn output_of(args: &Args, output: &str) -> Result<Output, Exit> {
     Ok(output)
 }
 
-fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(), Exit> {
+fn score(
+    args: &Args,
+    engine: &dyn Engine,
+    job: Job,
+    output: Output,
+    progress: &Arc<Progress>,
+) -> Result<(), Exit> {
     let mut options = RunOptions::new(output);
     options.rejects = args.rejects.clone().or(options.rejects);
     options.max_rejects = args.max_rejects;
@@ -102,21 +118,19 @@ fn score(args: &Args, engine: &dyn Engine, job: Job, output: Output) -> Result<(
     options.resume = args.resume;
     options.asked = args.model.clone().unwrap_or_default();
     options.keep_state = !args.report.is_empty();
-    let progress = Arc::new(Progress::default());
     if let Some(ByteSize(bytes)) = args.memory_limit {
         let notice = options.limit_memory(usize::try_from(bytes).unwrap_or(usize::MAX), &job);
         notice.into_iter().for_each(|notice| progress.tell(notice));
     }
-    stop_at_signals(&progress)?;
     let program = engine.program();
     let display = Display::new(job.source(), args.quiet, program);
     let model = job.planned().model().to_string();
     let reporting = Reporting::of(args, &job, &options.output)?;
     let done = std::thread::scope(|scope| {
-        let _shown = display.show(scope, &progress);
+        let _shown = display.show(scope, progress);
         match reporting {
-            Some(reporting) => reporting.run(args, engine, job, &options, &progress),
-            None => engine.score(job, &options, &progress),
+            Some(reporting) => reporting.run(args, engine, job, &options, progress),
+            None => engine.score(job, &options, progress),
         }
     });
     let notices = progress.notices();

@@ -157,7 +157,7 @@ impl Job {
         }
         let (part, next_row) = written.position();
         let files = self.source.files().to_vec();
-        files.iter().filter_map(InputFile::pipe).for_each(|pipe| pipe.stop_with(&progress.stop_flag()));
+        files.iter().for_each(|file| file.end_with(progress));
         let mut pieces = self.source.read(self.bindings, progress.bytes_read());
         pieces.skip_to(next_row);
         let cuts = Cuts::new(options.output.part_rows, part, next_row);

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::ScoreError;
 use crate::format::Format;
+use crate::job::Progress;
 #[cfg(feature = "s3")]
 pub(crate) use object::{Object, StoreFailure, store, wait};
 #[cfg(feature = "s3")]
@@ -179,6 +180,13 @@ impl InputFile {
     #[must_use]
     pub fn is_pipe(&self) -> bool {
         self.pipe().is_some()
+    }
+
+    /// Ends reading, where it waits for bytes that may never come, once the job is to end.
+    pub fn end_with(&self, progress: &Progress) {
+        if let Some(pipe) = self.pipe() {
+            pipe.stop_with(&progress.stop_flag());
+        }
     }
 
     /// Standard input, where it is that.

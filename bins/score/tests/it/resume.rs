@@ -198,6 +198,12 @@ fn pipes_have_nothing_to_go_on_with() {
 
 #[test]
 fn a_job_that_waits_for_standard_input_ends_when_it_is_told() {
+    for rows in [0, 1_000_000] {
+        waits_for(rows);
+    }
+}
+
+fn waits_for(rows: usize) {
     let folder = Folder::new();
     let mut child = Command::new(env!("CARGO_BIN_EXE_serve-score"))
         .current_dir(folder.0.path())
@@ -208,10 +214,17 @@ fn a_job_that_waits_for_standard_input_ends_when_it_is_told() {
         .spawn()
         .expect("starts");
     let mut stdin = child.stdin.take().expect("is piped");
-    let rows = "0.5,1\n".repeat(1_000_000);
-    stdin.write_all(format!("a,b\n{rows}").as_bytes()).expect("is read");
-    // What signals are caught by is there before the folder is.
-    while !folder.path(".out.csv.partial").exists() {
+    let lines = "0.5,1\n".repeat(rows);
+    stdin.write_all(format!("a,b\n{lines}").as_bytes()).expect("is read");
+    // Signals are caught by a thread that is there before the first byte is waited for, and before the folder is.
+    let threads = format!("/proc/{}/task", child.id());
+    let named = |name: &str| {
+        let tasks = fs::read_dir(&threads).into_iter().flatten().flatten();
+        tasks
+            .map(|task| fs::read_to_string(task.path().join("comm")).unwrap_or_default())
+            .any(|comm| comm.trim() == name)
+    };
+    while !named("stdin") || (rows > 0 && !folder.path(".out.csv.partial").exists()) {
         assert_eq!(child.try_wait().expect("waits"), None);
         sleep(Duration::from_millis(5));
     }

@@ -96,7 +96,7 @@ impl Progress {
     }
 
     /// What says that the job is to end, for those who wait for bytes.
-    pub(super) fn stop_flag(&self) -> Arc<AtomicBool> {
+    pub(crate) fn stop_flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.stop)
     }
 
