@@ -5,8 +5,8 @@
 mod bucket;
 mod encode;
 mod staged;
+mod stdout;
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,7 @@ use arrow_schema::SchemaRef;
 use crate::error::ScoreError;
 use crate::format::Format;
 use crate::part::{JobFacts, State};
+use stdout::Stdout;
 
 #[cfg(feature = "s3")]
 pub use bucket::BucketPlace;
@@ -236,7 +237,7 @@ impl Output {
         let target = match &self.place {
             OutputPlace::Stdout => {
                 let unread = Arc::new(AtomicBool::new(false));
-                let stdout = Stdout { inner: std::io::stdout(), unread: Arc::clone(&unread) };
+                let stdout = Stdout::new(Arc::clone(&unread));
                 let encoder = Encoder::new(self.format, schema, Box::new(stdout), "", true);
                 Target::Stream(encoder.map_err(failed)?, unread)
             }
@@ -293,33 +294,6 @@ pub struct Sink {
     output: Output,
     schema: SchemaRef,
     target: Target,
-}
-
-/// Standard output, and whether whoever read it has gone: encoders tell errors as texts only.
-struct Stdout {
-    inner: io::Stdout,
-    unread: Arc<AtomicBool>,
-}
-
-impl Write for Stdout {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes);
-        self.noted(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        let flushed = self.inner.flush();
-        self.noted(flushed)
-    }
-}
-
-impl Stdout {
-    fn noted<T>(&self, done: io::Result<T>) -> io::Result<T> {
-        if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
-            self.unread.store(true, Ordering::Relaxed);
-        }
-        done
-    }
 }
 
 enum Target {
