@@ -10,15 +10,6 @@ use utoipa::ToSchema;
 use super::described::Described;
 use super::predictions::Selector;
 
-/// `true` or `false`, as queries have it.
-#[derive(Serialize, ToSchema)]
-pub(super) enum Switch {
-    #[serde(rename = "true")]
-    True,
-    #[serde(rename = "false")]
-    False,
-}
-
 /// Where features come from.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -39,12 +30,9 @@ pub(super) enum UseCachedWord {
 impl Described {
     /// Which model is meant, and which version.
     pub(super) fn query_model(self) -> Self {
-        self.query_name().query_version()
-    }
-
-    /// Which model is meant.
-    pub(super) fn query_name(self) -> Self {
-        self.query::<Selector>("model", "A model's name.", json!("vader-random-forest")).fails(&[404])
+        self.query::<Selector>("model", "A model's name.", json!("vader-random-forest"))
+            .fails(&[404])
+            .query_version()
     }
 
     /// Which version is meant.

@@ -6,15 +6,14 @@ mod shown;
 use serde_json::json;
 
 use super::described::{Described, Tag};
-use super::queries::Switch;
 use changes::{
     Asked, AskedMany, LoadedVersion, Moved, PointAlias, ReloadRequest, Reloaded, UnloadedVersion, WarmedUp,
     Why,
 };
 use shown::{CacheStats, Model, Models, Types, Versions};
 
-const BY_QUERY: &str = "What the query says holds, whatever a body says. It also takes `feature_set` and `model_type`, which have to fit the \
-    model where both are given.";
+const BY_QUERY: &str = "The query takes the body's keys too, and what it says holds, whatever a body says. A `feature_set` and a \
+    `model_type` have to fit the model where that is named too.";
 
 pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
     let new = |id, summary| Described::new(Tag::Models, id, summary);
@@ -35,23 +34,18 @@ pub(super) fn describe(method: &str, path: &str) -> Option<Described> {
             .answers::<CacheStats>("The cache.", None),
         ("POST", "/models/reload") => new("reload", "Read the registry again, or rehearse that")
             .text(BY_QUERY)
-            .query_name()
-            .query_open::<Switch>("dry_run", "Prove what would serve, and change nothing.")
             .takes::<ReloadRequest>(false, &[("Rehearse", json!({ "dry_run": true }))])
             .answers::<Reloaded>("What came of each model.", None),
         ("POST", "/models/load") => new("load", "Load a version")
             .text(BY_QUERY)
-            .query_model()
             .takes::<Asked>(true, &one())
             .answers::<LoadedVersion>("It is loaded.", None),
         ("POST", "/models/unload") => new("unload", "Free a version's memory")
             .text(BY_QUERY)
-            .query_model()
             .takes::<Asked>(true, &one())
             .answers::<UnloadedVersion>("What came of it.", None),
         ("POST", "/models/warmup") => new("warm_up", "Load versions and answer their golden rows again")
             .text(BY_QUERY)
-            .query_model()
             .takes::<AskedMany>(false, &one())
             .answers::<WarmedUp>("What came of each.", None),
         ("POST", "/models/{name}/rollback") => new("rollback", "Take the champion's newest promotion back")
