@@ -2,15 +2,12 @@
 //! are written with the digits that read back to the same bits.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 use csv::{Writer, WriterBuilder};
 use serve_app::{Exit, ExitReason};
-use serve_features::{Cell, CellReader, FileError};
-
-/// The bytes that a Parquet file begins with.
-const PARQUET: &[u8; 4] = b"PAR1";
+use serve_features::{Cell, CellReader, FileError, is_parquet};
 
 /// Opens a file, Parquet if it begins like one, else CSV.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, Exit> {
@@ -23,14 +20,7 @@ pub(crate) fn open(path: &Path) -> Result<Box<dyn Read>, Exit> {
 
 fn opened(path: &Path) -> io::Result<Box<dyn Read>> {
     let mut file = File::open(path)?;
-    // A pipe cannot go back, and is no Parquet file.
-    if !file.metadata()?.is_file() {
-        return Ok(Box::new(BufReader::new(file)));
-    }
-    let mut magic = Vec::with_capacity(PARQUET.len());
-    file.by_ref().take(PARQUET.len() as u64).read_to_end(&mut magic)?;
-    file.seek(SeekFrom::Start(0))?;
-    if magic != PARQUET {
+    if !is_parquet(&mut file)? {
         return Ok(Box::new(BufReader::new(file)));
     }
     let cells = CellReader::parquet_file(file).map_err(broken)?;

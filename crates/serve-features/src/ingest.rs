@@ -4,7 +4,7 @@
 pub use cells::CellReader;
 pub use error::{FileError, Place};
 pub use reader::{RowReader, read_features, read_raw};
-pub use records::Cell;
+pub use records::{Cell, is_parquet};
 pub use rows::{ColumnKind, LabelRows, ReadyRows, Rows};
 
 mod cells;

@@ -39,8 +39,8 @@ pub use feature_cache::CacheCounters;
 pub use frame::{Column, Frame, FrameError};
 pub use freshness::{Freshness, MaxAge, Outdated, Stale, check_declaration, check_freshness};
 pub use ingest::{
-    Cell, CellReader, ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, read_features,
-    read_raw,
+    Cell, CellReader, ColumnKind, FileError, LabelRows, Place, ReadyRows, RowReader, Rows, is_parquet,
+    read_features, read_raw,
 };
 pub use location::{RedisUrl, StoreUrl, UrlError, migrate_store, open_store, open_store_with, tables_of};
 pub use memory::MemoryStore;

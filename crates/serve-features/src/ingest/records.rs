@@ -2,7 +2,7 @@
 //! and the errors that name it are the same for both.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -35,6 +35,20 @@ pub enum Cell<'a> {
     Text(&'a str),
     /// A moment.
     Moment(Timestamp),
+}
+
+/// Whether a file begins like Parquet; it is at its beginning again then. A pipe cannot go back, and is no Parquet file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_parquet(file: &mut File) -> io::Result<bool> {
+    if !file.metadata()?.is_file() {
+        return Ok(false);
+    }
+    let mut magic = Vec::with_capacity(PARQUET_MAGIC.len());
+    file.by_ref().take(PARQUET_MAGIC.len() as u64).read_to_end(&mut magic)?;
+    file.seek(SeekFrom::Start(0))?;
+    Ok(magic == PARQUET_MAGIC)
 }
 
 /// A file behind its header.
@@ -82,14 +96,7 @@ impl<'i> Records<'i> {
     pub(super) fn open(path: &Path, expected: &'static str) -> Result<Self, FileError> {
         let opened = |source| FileError::Open { source };
         let mut file = File::open(path).map_err(opened)?;
-        let mut magic = Vec::with_capacity(PARQUET_MAGIC.len());
-        // A pipe cannot go back, and is no Parquet file.
-        if !file.metadata().map_err(opened)?.is_file() {
-            return Self::csv(Box::new(file), expected);
-        }
-        file.by_ref().take(PARQUET_MAGIC.len() as u64).read_to_end(&mut magic).map_err(opened)?;
-        file.seek(SeekFrom::Start(0)).map_err(opened)?;
-        if magic == PARQUET_MAGIC {
+        if is_parquet(&mut file).map_err(opened)? {
             Self::parquet(file, expected)
         } else {
             Self::csv(Box::new(file), expected)
