@@ -17,7 +17,7 @@ use crate::row::FeatureRow;
 use crate::store::{
     Cause, FetchRequest, HistoryRequest, RetrieveError, SampledRow, Slot, Unreadable, WriteError,
 };
-use crate::stored::{self, Decoder, Layouts};
+use crate::stored::{self, Decoder, Decoders};
 
 /// One entity's newest row: a look-up in the primary key.
 const NEWEST: &str = "SELECT timestamp, features, declaration FROM feature_data
@@ -73,9 +73,9 @@ pub(super) async fn query(client: &ClientWrapper, request: &FetchRequest) -> Res
 }
 
 /// One slot an entity, in order.
-pub(super) fn slots(request: &FetchRequest, rows: &[Row], layouts: &Layouts) -> Vec<Slot> {
+pub(super) fn slots(request: &FetchRequest, rows: &[Row], decoders: &Decoders) -> Vec<Slot> {
     let mut slots = vec![Ok(None); request.entities.len()];
-    let mut decoder = layouts.decoder(&request.set);
+    let mut decoder = decoders.of_newest(&request.set);
     let single = request.entities.len() == 1;
     for row in rows {
         let place = if single { 0 } else { place(row, 3) };
@@ -95,7 +95,7 @@ fn decode(set: &FeatureSetName, entity: &Entity, row: &Row, decoder: &mut Decode
     let mut decoded = || -> Result<FeatureRow, Cause> {
         let at = row.try_get::<_, Moment>(0)?.timestamp()?;
         let Json(json) = row.try_get(1)?;
-        let (names, values) = decoder.decode(json)?;
+        let (names, values) = decoder.decode(entity, json)?;
         let declaration = DeclarationDigest::parse_if_any(row.try_get(2)?)?;
         Ok(FeatureRow::of(entity.clone(), at, names, values).computed_by(declaration))
     };
@@ -183,9 +183,9 @@ pub(super) async fn sample(
 pub(super) fn sampled(
     set: &FeatureSetName,
     rows: &[Row],
-    layouts: &Layouts,
+    decoders: &Decoders,
 ) -> Result<Vec<SampledRow>, RetrieveError> {
-    let mut decoder = layouts.decoder(set);
+    let mut decoder = decoders.of_newest(set);
     let one = |row: &Row| {
         let entity = super::entity("sample features", row, 3)?;
         Ok(decode(set, &entity, row, &mut decoder))
@@ -207,9 +207,9 @@ pub(super) async fn history(client: &ClientWrapper, request: &HistoryRequest) ->
 pub(super) fn past(
     request: &HistoryRequest,
     rows: &[Row],
-    layouts: &Layouts,
+    decoders: &Decoders,
 ) -> Result<Vec<FeatureRow>, Unreadable> {
-    let mut decoder = layouts.decoder(&request.set);
+    let mut decoder = decoders.of(&request.set);
     rows.iter().map(|row| decode(&request.set, &request.entity, row, &mut decoder)).collect()
 }
 

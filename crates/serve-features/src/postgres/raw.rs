@@ -162,7 +162,7 @@ fn one(table: &RawTable, rows: &[Row], depth: usize) -> Result<RawRows, Cause> {
             RawTable::Price => candle(row, &names)?,
             RawTable::Sentiment | RawTable::Events(_) => {
                 let like = known.last().map_or(&[][..], |(_, values)| values);
-                let mut values = stored::decode(row.try_get::<_, Json<'_>>(2)?.0.as_bytes(), like)?;
+                let mut values = stored::decode(row.try_get::<_, Json<'_>>(2)?.0, like)?;
                 if *table == RawTable::Sentiment {
                     said(row, &mut values)?;
                 }

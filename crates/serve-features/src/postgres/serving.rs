@@ -17,7 +17,7 @@ use crate::store::{
     BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawSlot, RawStore,
     RetrieveError, SampledRow, Slot, StoredState, WriteError,
 };
-use crate::stored::Layouts;
+use crate::stored::Decoders;
 
 /// A PostgreSQL database as a [`FeatureStore`].
 ///
@@ -33,7 +33,7 @@ use crate::stored::Layouts;
 #[derive(Debug)]
 pub struct PostgresStore {
     connections: Connections,
-    layouts: Layouts,
+    decoders: Decoders,
 }
 
 impl PostgresStore {
@@ -43,7 +43,7 @@ impl PostgresStore {
     /// # Errors
     /// [`OpenError`]: the file of authorities cannot be read, or the store can have no thread.
     pub fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Self, OpenError> {
-        Ok(Self { connections: Connections::new(url, options)?, layouts: Layouts::default() })
+        Ok(Self { connections: Connections::new(url, options)?, decoders: Decoders::default() })
     }
 
     /// Brings the database's schema to this program's version. Blocks; several programs may do so at once. Tables of others
@@ -99,7 +99,7 @@ impl FeatureStore for PostgresStore {
             let late = || RetrieveError::Deadline { set: request.set.clone() };
             let rows =
                 self.connections.until(give_up, work).await.map_err(failing_or("fetch features", late))?;
-            Ok(feature::slots(&request, &rows, &self.layouts))
+            Ok(feature::slots(&request, &rows, &self.decoders))
         })
     }
 
@@ -129,7 +129,7 @@ impl FeatureStore for PostgresStore {
                 lent.done(rows)
             };
             let rows = self.connections.until(give_up, work).await.map_err(failing("sample features"))?;
-            feature::sampled(&set, &rows, &self.layouts)
+            feature::sampled(&set, &rows, &self.decoders)
         })
     }
 
@@ -143,7 +143,7 @@ impl FeatureStore for PostgresStore {
                 lent.done(rows)
             };
             let rows = self.connections.until(give_up, work).await.map_err(failing(OPERATION))?;
-            Ok(feature::past(&request, &rows, &self.layouts)?)
+            Ok(feature::past(&request, &rows, &self.decoders)?)
         })
     }
 

@@ -20,7 +20,7 @@ use crate::store::{
     BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RetrieveError, SampledRow, Slot,
     WriteError,
 };
-use crate::stored::{self, Layouts};
+use crate::stored::{self, Decoders};
 
 /// One command's answer: members of a sorted set.
 type Members = Vec<Vec<u8>>;
@@ -42,7 +42,7 @@ pub struct RedisStore {
     timeout: Duration,
     prefix: String,
     history: u32,
-    layouts: Layouts,
+    decoders: Decoders,
 }
 
 impl RedisStore {
@@ -54,7 +54,7 @@ impl RedisStore {
         let link = Link::open(url, options.connect_timeout)?;
         let runtime = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
         let (timeout, prefix, history) = (options.timeout, url.prefix().to_owned(), url.history());
-        Ok(Self { link, runtime, timeout, prefix, history, layouts: Layouts::default() })
+        Ok(Self { link, runtime, timeout, prefix, history, decoders: Decoders::default() })
     }
 
     async fn newest(&self, request: &FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
@@ -74,7 +74,7 @@ impl RedisStore {
             Failure::Deadline => RetrieveError::Deadline { set: request.set.clone() },
             other => failing("fetch features")(other).into(),
         })?;
-        let mut decoder = self.layouts.decoder(&request.set);
+        let mut decoder = self.decoders.of_newest(&request.set);
         let mut row = |(entity, members): (&Entity, &Members)| {
             let member = members.first();
             member.map(|member| key::decode(member, &request.set, entity, &mut decoder)).transpose()
@@ -132,7 +132,7 @@ impl RedisStore {
         command.arg("BYLEX").arg("LIMIT").arg(0).arg(limit);
         let answer = self.link.ask(&commands, self.timeout, None).await;
         let (members,): (Members,) = answer.map_err(failed)?;
-        let mut decoder = self.layouts.decoder(set);
+        let mut decoder = self.decoders.of(set);
         let rows = members.iter().map(|member| key::decode(member, set, entity, &mut decoder));
         Ok(rows.collect::<Result<_, _>>()?)
     }
