@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::pipe;
+use redis::{cmd, pipe};
 
 use super::aside::{Aside, millis};
 use super::key;
@@ -168,13 +168,19 @@ impl Near {
             counted(&self.counters.skipped, wanted);
             return vec![None; wanted];
         }
-        let mut commands = pipe();
-        let command = commands.cmd("MGET");
-        for entity in &request.entities {
-            command.arg(key::cached(&self.prefix, &request.set, entity));
-        }
-        let answer = self.aside.ask::<(Vec<Option<Vec<u8>>>,)>(&commands, self.patience(request)).await;
-        let Some((values,)) = answer else {
+        let key = |entity| key::cached(&self.prefix, &request.set, entity);
+        let patience = self.patience(request);
+        let values: Option<Vec<Option<Vec<u8>>>> = match request.entities.as_slice() {
+            [entity] => {
+                let value = self.aside.ask(cmd("GET").arg(key(entity)), patience).await;
+                value.map(|value| vec![value])
+            }
+            entities => {
+                let keys: Vec<String> = entities.iter().map(key).collect();
+                self.aside.ask(cmd("MGET").arg(keys), patience).await
+            }
+        };
+        let Some(values) = values else {
             counted(&self.counters.failed, wanted);
             return vec![None; wanted];
         };

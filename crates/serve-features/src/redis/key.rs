@@ -24,7 +24,7 @@ const SIGN: u64 = 1 << 63;
 
 /// All rows of an entity.
 pub(super) fn rows(prefix: &str, set: &FeatureSetName, entity: &Entity) -> String {
-    format!("{prefix}:s:{set}:{entity}")
+    [prefix, ":s:", set.as_str(), ":", entity.as_str()].concat()
 }
 
 /// The entities of a set.
@@ -34,7 +34,7 @@ pub(super) fn entities(prefix: &str, set: &FeatureSetName) -> String {
 
 /// An entity's newest row, of another store.
 pub(super) fn cached(prefix: &str, set: &FeatureSetName, entity: &Entity) -> String {
-    format!("{prefix}:c:{set}:{entity}")
+    [prefix, ":c:", set.as_str(), ":", entity.as_str()].concat()
 }
 
 /// A moment in digits that order as moments do, `after` microseconds later.

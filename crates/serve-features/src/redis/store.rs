@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use redis::{Pipeline, pipe};
+use redis::{Pipeline, cmd, pipe};
 
 use super::link::Link;
 use super::{Failure, KIND, failing, key};
@@ -63,13 +63,25 @@ impl RedisStore {
             return Ok(Vec::new());
         }
         let latest = request.as_of.map_or_else(|| "+".to_owned(), |at| format!("({}", key::stamp(at, 1)));
-        let mut commands = Pipeline::with_capacity(request.entities.len());
-        for entity in &request.entities {
-            let key = key::rows(&self.prefix, &request.set, entity);
-            let command = commands.cmd("ZRANGE").arg(key).arg(&latest).arg("-");
+        let command = |entity| {
+            let mut command = cmd("ZRANGE");
+            command.arg(key::rows(&self.prefix, &request.set, entity)).arg(&latest).arg("-");
             command.arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(1);
-        }
-        let answer = self.link.ask(&commands, self.timeout, request.deadline).await;
+            command
+        };
+        let answer = match request.entities.as_slice() {
+            [entity] => {
+                let answer = self.link.ask(&command(entity), self.timeout, request.deadline).await;
+                answer.map(|members| vec![members])
+            }
+            entities => {
+                let mut commands = Pipeline::with_capacity(entities.len());
+                for entity in entities {
+                    commands.add_command(command(entity));
+                }
+                self.link.ask(&commands, self.timeout, request.deadline).await
+            }
+        };
         let found: Vec<Members> = answer.map_err(|failure| match failure {
             Failure::Deadline => RetrieveError::Deadline { set: request.set.clone() },
             other => failing("fetch features")(other).into(),
