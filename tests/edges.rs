@@ -28,7 +28,7 @@ const CONFINED: [&str; 31] = [
     "indicatif",
     "redis",
     "parquet",
-    "deadpool-postgres",
+    "deadpool",
     "rustls",
     "tokio-postgres",
     "tokio-postgres-rustls",

@@ -19,6 +19,7 @@ use pool::Failure;
 pub use serving::PostgresStore;
 pub use url::PostgresUrl;
 
+mod connection;
 mod feature;
 mod pool;
 mod raw;

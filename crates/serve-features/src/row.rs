@@ -13,6 +13,8 @@ use crate::timestamp;
 
 /// The names of a row's features, in order.
 pub(crate) type Names = Arc<[Arc<str>]>;
+/// Their values, in the same order.
+pub(crate) type Values = Arc<[Value<'static>]>;
 
 /// The features of one entity at one moment, in the order in which the set names them.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +23,7 @@ pub struct FeatureRow {
     timestamp: Timestamp,
     names: Names,
     /// As many as there are names.
-    values: Arc<[Value<'static>]>,
+    values: Values,
     declaration: Option<DeclarationDigest>,
 }
 
@@ -34,19 +36,14 @@ impl FeatureRow {
         features: impl IntoIterator<Item = (Arc<str>, Value<'static>)>,
     ) -> Self {
         let (names, values): (Vec<_>, Vec<_>) = features.into_iter().unzip();
-        Self::of(entity, timestamp, names.into(), values)
+        Self::of(entity, timestamp, names.into(), values.into())
     }
 
-    /// A row whose names are shared with others. As many values as names.
-    pub(crate) fn of(
-        entity: Entity,
-        timestamp: Timestamp,
-        names: Names,
-        values: Vec<Value<'static>>,
-    ) -> Self {
+    /// A row whose names, and maybe values, are shared with others. As many values as names.
+    pub(crate) fn of(entity: Entity, timestamp: Timestamp, names: Names, values: Values) -> Self {
         debug_assert_eq!(names.len(), values.len(), "a value a name");
         let timestamp = timestamp::to_micros(timestamp);
-        Self { entity, timestamp, names, values: values.into(), declaration: None }
+        Self { entity, timestamp, names, values, declaration: None }
     }
 
     /// The row as computed by this declaration.

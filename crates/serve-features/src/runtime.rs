@@ -4,7 +4,6 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -37,14 +36,12 @@ impl StoreRuntime {
 
     /// The same future, which finds the store's runtime wherever it is polled.
     pub(crate) fn run<'a, T>(&'a self, future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
-        Box::pin(async move {
-            let mut future = pin!(future);
-            poll_fn(|context| {
-                let _entered = self.handle.enter();
-                future.as_mut().poll(context)
-            })
-            .await
-        })
+        // In a box of its own it is moved once; as a local of another future it would take its room twice.
+        let mut future = Box::pin(future);
+        Box::pin(poll_fn(move |context| {
+            let _entered = self.handle.enter();
+            future.as_mut().poll(context)
+        }))
     }
 }
 

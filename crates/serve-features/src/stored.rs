@@ -11,9 +11,11 @@ use serve_core::Value;
 use crate::row::FeatureRow;
 use crate::store::WriteError;
 
-pub(crate) use layout::{Decoder, Layouts};
+pub(crate) use decoder::{Decoder, Decoders};
 
+mod decoder;
 mod layout;
+mod recent;
 
 /// Names and values, as raw rows hold them.
 pub(crate) type Features = Vec<(Arc<str>, Value<'static>)>;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use serve_core::Value;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 
+use super::connection::Connection;
 use super::pool::{Failure, Lent};
 use super::value::{Json, JsonText, Moment};
 use super::{CHUNK, has_nul};
@@ -17,11 +18,15 @@ use crate::row::FeatureRow;
 use crate::store::{
     Cause, FetchRequest, HistoryRequest, RetrieveError, SampledRow, Slot, Unreadable, WriteError,
 };
-use crate::stored::{self, Decoder, Layouts};
+use crate::stored::{self, Decoder, Decoders};
 
 /// One entity's newest row: a look-up in the primary key.
 const NEWEST: &str = "SELECT timestamp, features, declaration FROM feature_data
     WHERE feature_set_name = $1 AND entity = $2 AND timestamp <= $3 ORDER BY timestamp DESC LIMIT 1";
+
+/// The same of all times.
+const NEWEST_OF_ALL: &str = "SELECT timestamp, features, declaration FROM feature_data
+    WHERE feature_set_name = $1 AND entity = $2 ORDER BY timestamp DESC LIMIT 1";
 
 /// The same for many in one query; `i` is the place in the request, from 1.
 const NEWEST_OF_MANY: &str = "SELECT newest.timestamp, newest.features, newest.declaration, wanted.i
@@ -54,35 +59,53 @@ const SAMPLE: &str = "WITH RECURSIVE known (entity) AS (
 const HISTORY: &str = "SELECT timestamp, features, declaration FROM feature_data
     WHERE feature_set_name = $1 AND entity = $2 AND timestamp >= $3 AND timestamp < $4 ORDER BY timestamp LIMIT $5";
 
-/// The rows of the database for a request: a single one, or each with its entity's place.
-pub(super) async fn query(client: &ClientWrapper, request: &FetchRequest) -> Result<Vec<Row>, Failure> {
+/// What the database has for a request.
+pub(super) enum Found {
+    /// The row of its only entity.
+    One(Option<Row>),
+    /// Rows with their entities' places.
+    Many(Vec<Row>),
+}
+
+/// The rows of the database for a request.
+pub(super) async fn query(connection: &mut Connection, request: &FetchRequest) -> Result<Found, Failure> {
     let until = request.as_of.map_or(Moment::END, Moment::bound);
     let set = request.set.as_str();
     match request.entities.as_slice() {
-        [] => Ok(Vec::new()),
+        [] => Ok(Found::Many(Vec::new())),
         [entity] => {
-            let statement = client.prepare_cached(NEWEST).await?;
-            Ok(client.query_opt(&statement, &[&set, &entity.as_str(), &until]).await?.into_iter().collect())
+            let (sql, parameters) = if request.as_of.is_none() { (NEWEST_OF_ALL, 2) } else { (NEWEST, 3) };
+            let statement = connection.statement(sql).await?;
+            let sought: [&(dyn ToSql + Sync); 3] = [&set, &entity.as_str(), &until];
+            Ok(Found::One(connection.client.query_opt(&statement, &sought[..parameters]).await?))
         }
         entities => {
-            let statement = client.prepare_cached(NEWEST_OF_MANY).await?;
+            let statement = connection.statement(NEWEST_OF_MANY).await?;
             let entities: Vec<&str> = entities.iter().map(Entity::as_str).collect();
-            Ok(client.query(&statement, &[&set, &entities, &until]).await?)
+            Ok(Found::Many(connection.client.query(&statement, &[&set, &entities, &until]).await?))
         }
     }
 }
 
 /// One slot an entity, in order.
-pub(super) fn slots(request: &FetchRequest, rows: &[Row], layouts: &Layouts) -> Vec<Slot> {
-    let mut slots = vec![Ok(None); request.entities.len()];
-    let mut decoder = layouts.decoder(&request.set);
-    let single = request.entities.len() == 1;
-    for row in rows {
-        let place = if single { 0 } else { place(row, 3) };
-        let Some(entity) = request.entities.get(place) else { continue };
-        slots[place] = decode(&request.set, entity, row, &mut decoder).map(Some);
+pub(super) fn slots(request: &FetchRequest, found: &Found, decoders: &Decoders) -> Vec<Slot> {
+    let mut decoder = decoders.of_newest(&request.set);
+    let mut slot = |entity, row| decode(&request.set, entity, row, &mut decoder).map(Some);
+    match found {
+        Found::One(row) => {
+            let one = |entity| row.as_ref().map_or(Ok(None), |row| slot(entity, row));
+            request.entities.iter().map(one).collect()
+        }
+        Found::Many(rows) => {
+            let mut slots = vec![Ok(None); request.entities.len()];
+            for row in rows {
+                let place = place(row, 3);
+                let Some(entity) = request.entities.get(place) else { continue };
+                slots[place] = slot(entity, row);
+            }
+            slots
+        }
     }
-    slots
 }
 
 /// The place in the request that `WITH ORDINALITY` counted.
@@ -95,7 +118,7 @@ fn decode(set: &FeatureSetName, entity: &Entity, row: &Row, decoder: &mut Decode
     let mut decoded = || -> Result<FeatureRow, Cause> {
         let at = row.try_get::<_, Moment>(0)?.timestamp()?;
         let Json(json) = row.try_get(1)?;
-        let (names, values) = decoder.decode(json)?;
+        let (names, values) = decoder.decode(entity, json)?;
         let declaration = DeclarationDigest::parse_if_any(row.try_get(2)?)?;
         Ok(FeatureRow::of(entity.clone(), at, names, values).computed_by(declaration))
     };
@@ -156,8 +179,8 @@ pub(super) async fn write(
     set: &FeatureSetName,
     columns: &Columns,
 ) -> Result<(), Failure> {
-    let statement = lent.client().prepare_cached(UPSERT).await?;
-    let transaction = lent.client_mut().transaction().await?;
+    let statement = lent.connection().statement(UPSERT).await?;
+    let transaction = lent.connection().client.transaction().await?;
     let chunks = columns.entities.chunks(CHUNK).zip(columns.moments.chunks(CHUNK));
     let values = columns.features.chunks(CHUNK).zip(columns.declarations.chunks(CHUNK));
     for ((entities, moments), (features, declarations)) in chunks.zip(values) {
@@ -170,22 +193,22 @@ pub(super) async fn write(
 
 /// The newest row of each of the first entities.
 pub(super) async fn sample(
-    client: &ClientWrapper,
+    connection: &mut Connection,
     set: &FeatureSetName,
     limit: usize,
 ) -> Result<Vec<Row>, Failure> {
-    let statement = client.prepare_cached(SAMPLE).await?;
+    let statement = connection.statement(SAMPLE).await?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    Ok(client.query(&statement, &[&set.as_str(), &limit]).await?)
+    Ok(connection.client.query(&statement, &[&set.as_str(), &limit]).await?)
 }
 
 /// What [`sample`] found.
 pub(super) fn sampled(
     set: &FeatureSetName,
     rows: &[Row],
-    layouts: &Layouts,
+    decoders: &Decoders,
 ) -> Result<Vec<SampledRow>, RetrieveError> {
-    let mut decoder = layouts.decoder(set);
+    let mut decoder = decoders.of_newest(set);
     let one = |row: &Row| {
         let entity = super::entity("sample features", row, 3)?;
         Ok(decode(set, &entity, row, &mut decoder))
@@ -194,28 +217,31 @@ pub(super) fn sampled(
 }
 
 /// One entity's rows in a span of time, oldest first.
-pub(super) async fn history(client: &ClientWrapper, request: &HistoryRequest) -> Result<Vec<Row>, Failure> {
-    let statement = client.prepare_cached(HISTORY).await?;
+pub(super) async fn history(
+    connection: &mut Connection,
+    request: &HistoryRequest,
+) -> Result<Vec<Row>, Failure> {
+    let statement = connection.statement(HISTORY).await?;
     let from = Moment::bound(request.from.unwrap_or(Timestamp::MIN));
     let to = request.to.map_or(Moment::END, Moment::bound);
     let limit = i64::try_from(request.limit).unwrap_or(i64::MAX);
     let (set, entity) = (request.set.as_str(), request.entity.as_str());
-    Ok(client.query(&statement, &[&set, &entity, &from, &to, &limit]).await?)
+    Ok(connection.client.query(&statement, &[&set, &entity, &from, &to, &limit]).await?)
 }
 
 /// What [`history`] found.
 pub(super) fn past(
     request: &HistoryRequest,
     rows: &[Row],
-    layouts: &Layouts,
+    decoders: &Decoders,
 ) -> Result<Vec<FeatureRow>, Unreadable> {
-    let mut decoder = layouts.decoder(&request.set);
+    let mut decoder = decoders.of(&request.set);
     rows.iter().map(|row| decode(&request.set, &request.entity, row, &mut decoder)).collect()
 }
 
 /// Reads at most one row.
-pub(super) async fn ping(client: &ClientWrapper) -> Result<(), Failure> {
-    let statement = client.prepare_cached("SELECT 1 FROM feature_data LIMIT 1").await?;
-    client.query_opt(&statement, &[]).await?;
+pub(super) async fn ping(connection: &mut Connection) -> Result<(), Failure> {
+    let statement = connection.statement("SELECT 1 FROM feature_data LIMIT 1").await?;
+    connection.client.query_opt(&statement, &[]).await?;
     Ok(())
 }

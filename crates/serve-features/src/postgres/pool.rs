@@ -6,18 +6,17 @@
 //! - A connection that broke is found out when it is next lent, and thrown away.
 //! - The schema's version is read with the first connection that there is; nothing is asked of another one's tables.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use deadpool_postgres::{
-    Client, ClientWrapper, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType,
-    Timeouts,
-};
+use deadpool::Runtime;
+use deadpool::managed::{Object, Pool, PoolError, TimeoutType, Timeouts};
 use tokio::time::timeout_at;
 use tokio_postgres::error::SqlState;
-use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::connection::{Connection, Connector, Tls};
 use super::url::PostgresUrl;
 use super::{schema, tls};
 use crate::options::StoreOptions;
@@ -92,11 +91,14 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// So long before the deadline we stop waiting for a connection, to say that this is what we waited for.
 const TO_TELL: Duration = Duration::from_millis(2);
 
+/// What the pool gives.
+type Got = Result<Object<Connector>, PoolError<tokio_postgres::Error>>;
+
 /// The pool, and what its connections need.
 #[derive(Debug)]
 pub(super) struct Connections {
-    pool: Pool,
-    tls: Connector,
+    pool: Pool<Connector>,
+    tls: Tls,
     options: StoreOptions,
     runtime: StoreRuntime,
     shown: String,
@@ -106,21 +108,11 @@ pub(super) struct Connections {
     connecting: Mutex<Option<Instant>>,
 }
 
-/// Says nothing of itself.
-#[derive(Clone)]
-struct Connector(MakeRustlsConnect);
-
-impl std::fmt::Debug for Connector {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connector")
-    }
-}
-
 impl Connections {
     /// A pool without a connection. What the URL names is read from the disk, and nothing asked of the network.
     pub(super) fn new(url: &PostgresUrl, options: StoreOptions) -> Result<Self, OpenError> {
         let failed = |source: Cause| OpenError::Server { operation: "set up", url: url.to_string(), source };
-        let tls = tls::connector(url).map_err(failed)?;
+        let tls = Tls(tls::connector(url).map_err(failed)?);
         let runtime = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
         let mut config = url.config.clone();
         // A server that went away without a word is noticed, also while we wait for its answer.
@@ -139,21 +131,12 @@ impl Connections {
         let path = url.schema.as_ref().map(|schema| format!(" -c search_path={schema}")).unwrap_or_default();
         let session = format!("{asked} -c statement_timeout={}{path}", options.timeout.as_millis().max(1));
         config.options(session.trim());
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config, tls.clone(), recycling);
+        let connector = Connector { config, tls: tls.clone() };
         let pool =
-            Pool::builder(manager).max_size(options.connections.max(1)).runtime(Runtime::Tokio1).build();
+            Pool::builder(connector).max_size(options.connections.max(1)).runtime(Runtime::Tokio1).build();
         let pool = pool.map_err(|error| failed(Box::new(error)))?;
-        let (tls, shown) = (Connector(tls), url.to_string());
-        Ok(Self {
-            pool,
-            tls,
-            options,
-            runtime,
-            shown,
-            checked: AtomicBool::new(false),
-            connecting: Mutex::new(None),
-        })
+        let (shown, checked, connecting) = (url.to_string(), AtomicBool::new(false), Mutex::new(None));
+        Ok(Self { pool, tls, options, runtime, shown, checked, connecting })
     }
 
     /// When a call is given up: at its deadline, or when it took as long as any may.
@@ -166,11 +149,12 @@ impl Connections {
         &self.runtime
     }
 
-    /// The work's answer, if it comes before `give_up`.
+    /// The work's answer, if it comes before `give_up`. It stays where it is pinned: moving it into one future after the other
+    /// would cost more than the timer.
     pub(super) async fn until<T>(
         &self,
         give_up: Instant,
-        work: impl Future<Output = Result<T, Failure>>,
+        work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Failure> {
         timeout_at(give_up.into(), work).await.unwrap_or(Err(Failure::Late))
     }
@@ -178,46 +162,56 @@ impl Connections {
     /// A connection to a database with our tables.
     pub(super) async fn lend(&self, give_up: Instant) -> Result<Lent<'_>, Failure> {
         let lent = self.lend_unchecked(give_up).await?;
-        if !self.checked.load(Ordering::Relaxed) {
-            let found = schema::version(lent.client()).await;
-            let found = match found {
-                Ok(found) => found,
-                Err(error) => return lent.done(Err(error)),
-            };
-            if found != schema::CURRENT {
-                let error = OpenError::other_version(self.shown.clone(), found, schema::CURRENT);
-                return lent.done(Err(error.into()));
-            }
-            self.checked.store(true, Ordering::Relaxed);
+        // Boxed, as is the wait below: what is rare takes no room in every call's future.
+        if self.checked.load(Ordering::Relaxed) { Ok(lent) } else { Box::pin(self.check(lent)).await }
+    }
+
+    async fn check<'a>(&self, mut lent: Lent<'a>) -> Result<Lent<'a>, Failure> {
+        let found = match schema::version(&lent.connection().client).await {
+            Ok(found) => found,
+            Err(error) => return lent.done(Err(error)),
+        };
+        if found != schema::CURRENT {
+            let error = OpenError::other_version(self.shown.clone(), found, schema::CURRENT);
+            return lent.done(Err(error.into()));
         }
+        self.checked.store(true, Ordering::Relaxed);
         Ok(lent)
     }
 
     /// A connection, whatever is in the database.
     pub(super) async fn lend_unchecked(&self, give_up: Instant) -> Result<Lent<'_>, Failure> {
-        let timeouts = Timeouts {
-            wait: Some(give_up.saturating_duration_since(Instant::now()).saturating_sub(2 * TO_TELL)),
-            create: Some(self.options.connect_timeout),
-            recycle: None,
-        };
-        let got = if self.pool.status().available > 0 {
-            self.pool.timeout_get(&timeouts).await
-        } else {
-            let pool = self.pool.clone();
-            let making = self.runtime.handle().spawn(async move { pool.timeout_get(&timeouts).await });
-            let told = give_up.checked_sub(TO_TELL).unwrap_or(give_up);
-            match timeout_at(told.into(), making).await {
-                Ok(made) => made.unwrap_or(Err(PoolError::Closed)),
-                Err(_) => return Err(self.still_connecting()),
-            }
-        };
+        let mut got = Err(PoolError::Timeout(TimeoutType::Wait));
+        if self.pool.status().available > 0 {
+            got = self.pool.timeout_get(&self.timeouts(Duration::ZERO)).await;
+        }
+        // None was free, or another call was faster.
+        if matches!(got, Err(PoolError::Timeout(TimeoutType::Wait))) {
+            got = Box::pin(self.wait(give_up)).await?;
+        }
         match got {
-            Ok(client) => {
+            Ok(connection) => {
                 *self.connecting() = None;
-                Ok(Lent { client: Some(client), of: self })
+                Ok(Lent { connection: Some(connection), of: self })
             }
             Err(error) => Err(self.not_lent(error)),
         }
+    }
+
+    /// A connection that another call gives back, or a new one.
+    async fn wait(&self, give_up: Instant) -> Result<Got, Failure> {
+        let wait = give_up.saturating_duration_since(Instant::now()).saturating_sub(2 * TO_TELL);
+        let (pool, timeouts) = (self.pool.clone(), self.timeouts(wait));
+        let making = self.runtime.handle().spawn(async move { pool.timeout_get(&timeouts).await });
+        let told = give_up.checked_sub(TO_TELL).unwrap_or(give_up);
+        match timeout_at(told.into(), making).await {
+            Ok(made) => Ok(made.unwrap_or(Err(PoolError::Closed))),
+            Err(_) => Err(self.still_connecting()),
+        }
+    }
+
+    fn timeouts(&self, wait: Duration) -> Timeouts {
+        Timeouts { wait: Some(wait), create: Some(self.options.connect_timeout), recycle: None }
     }
 
     /// No connection was made in the caller's time: that is the server's fault only after a while.
@@ -230,7 +224,7 @@ impl Connections {
         self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn not_lent(&self, error: PoolError) -> Failure {
+    fn not_lent(&self, error: PoolError<tokio_postgres::Error>) -> Failure {
         match error {
             // All places are taken by connections in the making.
             PoolError::Timeout(TimeoutType::Wait) if self.connecting().is_some() => self.still_connecting(),
@@ -251,37 +245,33 @@ impl Connections {
 /// A connection that one call has for itself.
 pub(super) struct Lent<'a> {
     /// `None` only while dropping.
-    client: Option<Client>,
+    connection: Option<Object<Connector>>,
     of: &'a Connections,
 }
 
 impl Lent<'_> {
-    pub(super) fn client(&self) -> &ClientWrapper {
-        self.client.as_ref().expect("is there until it is dropped")
-    }
-
-    pub(super) fn client_mut(&mut self) -> &mut ClientWrapper {
-        self.client.as_mut().expect("is there until it is dropped")
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("is there until it is dropped")
     }
 
     /// The call has its answer: nothing is under way on the connection any more.
     pub(super) fn done<T>(mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
-        drop(self.client.take());
+        drop(self.connection.take());
         answer
     }
 }
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        let client = Client::take(client);
+        let Some(connection) = self.connection.take() else { return };
+        let connection = Object::take(connection);
         let (tls, patience) = (self.of.tls.0.clone(), self.of.options.connect_timeout);
         // Only this connection can be hit: it is kept out of the pool, and closed after the request to cancel.
         self.of.runtime.handle().spawn(async move {
-            let cancel = client.cancel_token();
+            let cancel = connection.client.cancel_token();
             // One that fails leaves the statement to its timeout; there is nobody left to tell.
             let _ = tokio::time::timeout(patience, cancel.cancel_query(tls)).await;
-            drop(client);
+            drop(connection);
         });
     }
 }

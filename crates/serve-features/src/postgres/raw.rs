@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use serve_core::Value;
 use tokio_postgres::Row;
 
+use super::connection::Connection;
 use super::feature::place;
 use super::pool::Failure;
 use super::value::{Json, Moment};
@@ -107,7 +107,7 @@ const EVENT_ENTITIES: &str = entities!("raw_data", "raw_data.entity", "table_nam
 type Values = Vec<(Arc<str>, Value<'static>)>;
 
 /// The rows of the database for a request, in the order of its entities, oldest first.
-pub(super) async fn query(client: &ClientWrapper, request: &RawRequest) -> Result<Vec<Row>, Failure> {
+pub(super) async fn query(connection: &mut Connection, request: &RawRequest) -> Result<Vec<Row>, Failure> {
     let until = request.until.map_or(Moment::END, Moment::bound);
     let since = request.depth.since.map_or(Moment::END, Moment::bound);
     let before = match (request.depth.since, request.until) {
@@ -124,10 +124,10 @@ pub(super) async fn query(client: &ClientWrapper, request: &RawRequest) -> Resul
         RawTable::Sentiment => (SENTIMENT, 5),
         RawTable::Events(_) => (EVENTS, 6),
     };
-    let statement = client.prepare_cached(sql).await?;
+    let statement = connection.statement(sql).await?;
     let sought: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
         [&entities, &since, &until, &before, &limit, &name];
-    Ok(client.query(&statement, &sought[..parameters]).await?)
+    Ok(connection.client.query(&statement, &sought[..parameters]).await?)
 }
 
 /// One slot an entity, in order.
@@ -162,7 +162,7 @@ fn one(table: &RawTable, rows: &[Row], depth: usize) -> Result<RawRows, Cause> {
             RawTable::Price => candle(row, &names)?,
             RawTable::Sentiment | RawTable::Events(_) => {
                 let like = known.last().map_or(&[][..], |(_, values)| values);
-                let mut values = stored::decode(row.try_get::<_, Json<'_>>(2)?.0.as_bytes(), like)?;
+                let mut values = stored::decode(row.try_get::<_, Json<'_>>(2)?.0, like)?;
                 if *table == RawTable::Sentiment {
                     said(row, &mut values)?;
                 }
@@ -193,7 +193,7 @@ fn number(row: &Row, column: usize) -> Result<Value<'static>, Cause> {
 
 /// The entities of which a table has rows, in order.
 pub(super) async fn entities(
-    client: &ClientWrapper,
+    connection: &mut Connection,
     table: &RawTable,
     after: Option<&Entity>,
     limit: usize,
@@ -205,7 +205,7 @@ pub(super) async fn entities(
         RawTable::Sentiment => (SENTIMENT_ENTITIES, 2),
         RawTable::Events(_) => (EVENT_ENTITIES, 3),
     };
-    let statement = client.prepare_cached(sql).await?;
+    let statement = connection.statement(sql).await?;
     let sought: [&(dyn tokio_postgres::types::ToSql + Sync); 3] = [&after, &limit, &table.name()];
-    Ok(client.query(&statement, &sought[..parameters]).await?)
+    Ok(connection.client.query(&statement, &sought[..parameters]).await?)
 }

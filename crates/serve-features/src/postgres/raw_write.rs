@@ -91,10 +91,10 @@ impl Batch {
     pub(super) async fn write(&self, lent: &mut Lent<'_>) -> Result<(), Failure> {
         let mut statements = Vec::new();
         for columns in &self.0 {
-            statements.push(lent.client().prepare_cached(columns.sql).await?);
+            statements.push(lent.connection().statement(columns.sql).await?);
         }
-        let forget = lent.client().prepare_cached(state::FORGET).await?;
-        let transaction = lent.client_mut().transaction().await?;
+        let forget = lent.connection().statement(state::FORGET).await?;
+        let transaction = lent.connection().client.transaction().await?;
         let mut unknown: BTreeMap<String, Moment> = BTreeMap::new();
         for (columns, statement) in self.0.iter().zip(&statements) {
             for from in (0..columns.entities.len()).step_by(CHUNK) {
@@ -139,7 +139,7 @@ impl Columns {
 
     async fn send(
         &self,
-        transaction: &deadpool_postgres::Transaction<'_>,
+        transaction: &tokio_postgres::Transaction<'_>,
         statement: &tokio_postgres::Statement,
         from: usize,
     ) -> Result<Vec<Row>, Failure> {

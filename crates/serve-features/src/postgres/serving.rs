@@ -1,5 +1,6 @@
 //! PostgreSQL behind the stores' seam.
 
+use std::pin::pin;
 use std::thread;
 
 use jiff::Timestamp;
@@ -17,7 +18,7 @@ use crate::store::{
     BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawRequest, RawSlot, RawStore,
     RetrieveError, SampledRow, Slot, StoredState, WriteError,
 };
-use crate::stored::Layouts;
+use crate::stored::Decoders;
 
 /// A PostgreSQL database as a [`FeatureStore`].
 ///
@@ -33,7 +34,7 @@ use crate::stored::Layouts;
 #[derive(Debug)]
 pub struct PostgresStore {
     connections: Connections,
-    layouts: Layouts,
+    decoders: Decoders,
 }
 
 impl PostgresStore {
@@ -43,7 +44,7 @@ impl PostgresStore {
     /// # Errors
     /// [`OpenError`]: the file of authorities cannot be read, or the store can have no thread.
     pub fn open(url: &PostgresUrl, options: StoreOptions) -> Result<Self, OpenError> {
-        Ok(Self { connections: Connections::new(url, options)?, layouts: Layouts::default() })
+        Ok(Self { connections: Connections::new(url, options)?, decoders: Decoders::default() })
     }
 
     /// Brings the database's schema to this program's version. Blocks; several programs may do so at once. Tables of others
@@ -56,11 +57,11 @@ impl PostgresStore {
         let migrate = async {
             let connections = Connections::new(url, options)?;
             let give_up = connections.give_up(None);
-            let work = async {
+            let work = pin!(async {
                 let mut lent = connections.lend_unchecked(give_up).await?;
-                let found = schema::migrate(lent.client_mut(), url.schema.as_deref()).await;
+                let found = schema::migrate(&mut lent.connection().client, url.schema.as_deref()).await;
                 lent.done(found)
-            };
+            });
             let found = connections.until(give_up, work).await.map_err(|failure| match failure {
                 Failure::Backend { source, .. } => failed(source),
                 Failure::Late | Failure::Connecting | Failure::Exhausted { .. } => {
@@ -91,15 +92,15 @@ impl FeatureStore for PostgresStore {
         let give_up = self.connections.give_up(request.deadline);
         self.connections.runtime().run(async move {
             request.check_deadline()?;
-            let work = async {
-                let lent = self.connections.lend(give_up).await?;
-                let rows = feature::query(lent.client(), &request).await;
+            let work = pin!(async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let rows = feature::query(lent.connection(), &request).await;
                 lent.done(rows)
-            };
+            });
             let late = || RetrieveError::Deadline { set: request.set.clone() };
             let rows =
                 self.connections.until(give_up, work).await.map_err(failing_or("fetch features", late))?;
-            Ok(feature::slots(&request, &rows, &self.layouts))
+            Ok(feature::slots(&request, &rows, &self.decoders))
         })
     }
 
@@ -107,11 +108,11 @@ impl FeatureStore for PostgresStore {
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
             let columns = feature::columns(&rows)?;
-            let work = async {
+            let work = pin!(async {
                 let mut lent = self.connections.lend(give_up).await?;
                 let written = feature::write(&mut lent, &set, &columns).await;
                 lent.done(written)
-            };
+            });
             Ok(self.connections.until(give_up, work).await.map_err(failing("write feature rows"))?)
         })
     }
@@ -123,13 +124,13 @@ impl FeatureStore for PostgresStore {
     ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
-            let work = async {
-                let lent = self.connections.lend(give_up).await?;
-                let rows = feature::sample(lent.client(), &set, limit).await;
+            let work = pin!(async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let rows = feature::sample(lent.connection(), &set, limit).await;
                 lent.done(rows)
-            };
+            });
             let rows = self.connections.until(give_up, work).await.map_err(failing("sample features"))?;
-            feature::sampled(&set, &rows, &self.layouts)
+            feature::sampled(&set, &rows, &self.decoders)
         })
     }
 
@@ -137,13 +138,13 @@ impl FeatureStore for PostgresStore {
         const OPERATION: &str = "read the history of features";
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
-            let work = async {
-                let lent = self.connections.lend(give_up).await?;
-                let rows = feature::history(lent.client(), &request).await;
+            let work = pin!(async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let rows = feature::history(lent.connection(), &request).await;
                 lent.done(rows)
-            };
+            });
             let rows = self.connections.until(give_up, work).await.map_err(failing(OPERATION))?;
-            Ok(feature::past(&request, &rows, &self.layouts)?)
+            Ok(feature::past(&request, &rows, &self.decoders)?)
         })
     }
 
@@ -154,11 +155,11 @@ impl FeatureStore for PostgresStore {
     fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
-            let work = async {
-                let lent = self.connections.lend(give_up).await?;
-                let answer = feature::ping(lent.client()).await;
+            let work = pin!(async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let answer = feature::ping(lent.connection()).await;
                 lent.done(answer)
-            };
+            });
             Ok(self.connections.until(give_up, work).await.map_err(failing("answer a ping"))?)
         })
     }
@@ -169,11 +170,11 @@ impl RawStore for PostgresStore {
         let give_up = self.connections.give_up(request.deadline);
         self.connections.runtime().run(async move {
             request.check_deadline()?;
-            let work = async {
-                let lent = self.connections.lend(give_up).await?;
-                let rows = raw::query(lent.client(), &request).await;
+            let work = pin!(async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let rows = raw::query(lent.connection(), &request).await;
                 lent.done(rows)
-            };
+            });
             let late = || RetrieveError::RawDeadline { table: request.table.clone() };
             let rows =
                 self.connections.until(give_up, work).await.map_err(failing_or("read raw rows", late))?;
@@ -185,11 +186,11 @@ impl RawStore for PostgresStore {
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
             let batch = Batch::new(&table, &rows)?;
-            let work = async {
+            let work = pin!(async {
                 let mut lent = self.connections.lend(give_up).await?;
                 let written = batch.write(&mut lent).await;
                 lent.done(written)
-            };
+            });
             Ok(self.connections.until(give_up, work).await.map_err(failing("write raw rows"))?)
         })
     }
@@ -202,11 +203,11 @@ impl RawStore for PostgresStore {
     ) -> BoxFuture<'_, Result<Vec<Entity>, RetrieveError>> {
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
-            let work = async {
-                let lent = self.connections.lend(give_up).await?;
-                let rows = raw::entities(lent.client(), &table, after.as_ref(), limit).await;
+            let work = pin!(async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let rows = raw::entities(lent.connection(), &table, after.as_ref(), limit).await;
                 lent.done(rows)
-            };
+            });
             let rows = self.connections.until(give_up, work).await.map_err(failing("list entities"))?;
             rows.iter().map(|row| super::entity("list entities", row, 0)).collect()
         })
@@ -221,11 +222,11 @@ impl RawStore for PostgresStore {
     ) -> BoxFuture<'_, Result<Vec<Option<StoredState>>, RetrieveError>> {
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
-            let work = async {
-                let lent = self.connections.lend(give_up).await?;
-                let rows = state::query(lent.client(), &set, &declaration, &entities, as_of).await;
+            let work = pin!(async {
+                let mut lent = self.connections.lend(give_up).await?;
+                let rows = state::query(lent.connection(), &set, &declaration, &entities, as_of).await;
                 lent.done(rows)
-            };
+            });
             let rows = self.connections.until(give_up, work).await.map_err(failing("read states"))?;
             Ok(state::slots(&declaration, &entities, &rows))
         })
@@ -238,11 +239,11 @@ impl RawStore for PostgresStore {
     ) -> BoxFuture<'_, Result<(), WriteError>> {
         let give_up = self.connections.give_up(None);
         self.connections.runtime().run(async move {
-            let work = async {
+            let work = pin!(async {
                 let mut lent = self.connections.lend(give_up).await?;
                 let written = state::write(&mut lent, &set, &states).await;
                 lent.done(written)
-            };
+            });
             Ok(self.connections.until(give_up, work).await.map_err(failing("write states"))?)
         })
     }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use deadpool_postgres::ClientWrapper;
 use jiff::Timestamp;
 use tokio_postgres::Row;
 
 use super::CHUNK;
+use super::connection::Connection;
 use super::feature::place;
 use super::pool::{Failure, Lent};
 use super::value::Moment;
@@ -33,16 +33,16 @@ pub(super) const FORGET: &str =
 
 /// The newest state of each entity, with its place.
 pub(super) async fn query(
-    client: &ClientWrapper,
+    connection: &mut Connection,
     set: &FeatureSetName,
     declaration: &str,
     entities: &[Entity],
     as_of: Option<Timestamp>,
 ) -> Result<Vec<Row>, Failure> {
-    let statement = client.prepare_cached(NEWEST).await?;
+    let statement = connection.statement(NEWEST).await?;
     let entities: Vec<&str> = entities.iter().map(Entity::as_str).collect();
     let until = as_of.map_or(Moment::END, Moment::bound);
-    Ok(client.query(&statement, &[&set.as_str(), &declaration, &entities, &until]).await?)
+    Ok(connection.client.query(&statement, &[&set.as_str(), &declaration, &entities, &until]).await?)
 }
 
 /// One slot an entity, in order.
@@ -70,12 +70,12 @@ pub(super) async fn write(
     set: &FeatureSetName,
     states: &[StoredState],
 ) -> Result<(), Failure> {
-    let statement = lent.client().prepare_cached(UPSERT).await?;
+    let statement = lent.connection().statement(UPSERT).await?;
     // An upsert takes each key once; the last one stays.
     let newest: BTreeMap<_, _> =
         states.iter().map(|state| ((&state.entity, state.timestamp), state)).collect();
     let states: Vec<&StoredState> = newest.into_values().collect();
-    let transaction = lent.client_mut().transaction().await?;
+    let transaction = lent.connection().client.transaction().await?;
     for states in states.chunks(CHUNK) {
         let entities: Vec<&str> = states.iter().map(|state| state.entity.as_str()).collect();
         let moments: Vec<Moment> = states.iter().map(|state| Moment::of(state.timestamp)).collect();

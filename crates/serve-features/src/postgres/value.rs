@@ -72,14 +72,14 @@ impl ToSql for Moment {
 /// The version of `jsonb`'s binary form that every PostgreSQL speaks.
 const JSONB: u8 = 1;
 
-/// JSON's text as it came, to be read where it lies.
+/// JSON's text as it came, to be read where it lies. That it is UTF-8 is for the reader to see.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Json<'a>(pub(super) &'a str);
+pub(super) struct Json<'a>(pub(super) &'a [u8]);
 
 impl<'a> FromSql<'a> for Json<'a> {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Cause> {
         match raw.split_first() {
-            Some((&JSONB, json)) => Ok(Self(std::str::from_utf8(json)?)),
+            Some((&JSONB, json)) => Ok(Self(json)),
             _ => Err("a jsonb of another version than 1".into()),
         }
     }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::Failure;
 use super::breaker::{Breaker, FAILURES};
-use super::link::Link;
+use super::link::{Commands, Link};
 
 /// How long work that nobody waits for may take.
 const BEHIND: Duration = Duration::from_secs(1);
@@ -56,7 +56,11 @@ impl Aside {
     }
 
     /// The answer, if there is one within `patience`; the breaker and the counter learn of it.
-    pub(super) async fn ask<T: FromRedisValue>(&self, commands: &Pipeline, patience: Duration) -> Option<T> {
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        commands: &impl Commands,
+        patience: Duration,
+    ) -> Option<T> {
         match self.link.ask(commands, patience, None).await {
             Ok(answer) => {
                 if self.breaker.succeeded() {

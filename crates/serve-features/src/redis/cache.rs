@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use redis::pipe;
+use redis::{cmd, pipe};
 
 use super::aside::{Aside, millis};
 use super::key;
@@ -29,7 +29,7 @@ use crate::store::{
     BoxFuture, Fault, FeatureStore, FetchRequest, HistoryRequest, OpenError, RawStore, RetrieveError,
     SampledRow, SharedCacheCounters, Slot, StoreError, WriteError,
 };
-use crate::stored::Layouts;
+use crate::stored::Decoders;
 
 /// How long a lease holds, and how long an empty value bars a place: longer than a fetch takes.
 const BARRED: Duration = Duration::from_secs(10);
@@ -97,7 +97,7 @@ struct Near {
     aside: Aside,
     options: RedisCacheOptions,
     prefix: String,
-    layouts: Layouts,
+    decoders: Decoders,
     counters: Counters,
 }
 
@@ -113,11 +113,11 @@ impl RedisCache {
     ) -> Result<Self, OpenError> {
         let link = Link::open(url, options.connect_timeout)?;
         let options = RedisCacheOptions { ttl: options.ttl.max(Duration::from_millis(1)), ..options };
-        let (layouts, counters) = Default::default();
+        let (decoders, counters) = Default::default();
         let prefix = url.prefix().to_owned();
         let here = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
         let aside = Aside::new("shared cache of features", link, here.handle().clone());
-        let near = Near { aside, options, prefix, layouts, counters };
+        let near = Near { aside, options, prefix, decoders, counters };
         Ok(Self { inner, near: Arc::new(near), runtime: here })
     }
 
@@ -168,13 +168,19 @@ impl Near {
             counted(&self.counters.skipped, wanted);
             return vec![None; wanted];
         }
-        let mut commands = pipe();
-        let command = commands.cmd("MGET");
-        for entity in &request.entities {
-            command.arg(key::cached(&self.prefix, &request.set, entity));
-        }
-        let answer = self.aside.ask::<(Vec<Option<Vec<u8>>>,)>(&commands, self.patience(request)).await;
-        let Some((values,)) = answer else {
+        let key = |entity| key::cached(&self.prefix, &request.set, entity);
+        let patience = self.patience(request);
+        let values: Option<Vec<Option<Vec<u8>>>> = match request.entities.as_slice() {
+            [entity] => {
+                let value = self.aside.ask(cmd("GET").arg(key(entity)), patience).await;
+                value.map(|value| vec![value])
+            }
+            entities => {
+                let keys: Vec<String> = entities.iter().map(key).collect();
+                self.aside.ask(cmd("MGET").arg(keys), patience).await
+            }
+        };
+        let Some(values) = values else {
             counted(&self.counters.failed, wanted);
             return vec![None; wanted];
         };
@@ -196,7 +202,7 @@ impl Near {
         request: &FetchRequest,
         values: Vec<Option<Vec<u8>>>,
     ) -> Vec<Option<FeatureRow>> {
-        let mut decoder = self.layouts.decoder(&request.set);
+        let mut decoder = self.decoders.of_newest(&request.set);
         let mut row = |(entity, value): (&Entity, Option<Vec<u8>>)| {
             let value = value.filter(|value| value.first().is_some_and(|first| *first != LEASE))?;
             let row = key::decode(&value, &request.set, entity, &mut decoder).ok();

@@ -24,7 +24,7 @@ const SIGN: u64 = 1 << 63;
 
 /// All rows of an entity.
 pub(super) fn rows(prefix: &str, set: &FeatureSetName, entity: &Entity) -> String {
-    format!("{prefix}:s:{set}:{entity}")
+    [prefix, ":s:", set.as_str(), ":", entity.as_str()].concat()
 }
 
 /// The entities of a set.
@@ -34,7 +34,7 @@ pub(super) fn entities(prefix: &str, set: &FeatureSetName) -> String {
 
 /// An entity's newest row, of another store.
 pub(super) fn cached(prefix: &str, set: &FeatureSetName, entity: &Entity) -> String {
-    format!("{prefix}:c:{set}:{entity}")
+    [prefix, ":c:", set.as_str(), ":", entity.as_str()].concat()
 }
 
 /// A moment in digits that order as moments do, `after` microseconds later.
@@ -58,22 +58,22 @@ pub(super) fn decode(
 ) -> Result<FeatureRow, Unreadable> {
     let unreadable = |source: Cause| Unreadable::new(set.as_str(), entity, source);
     let (at, declaration, json) = split(bytes).map_err(unreadable)?;
-    let (names, values) = decoder.decode(json).map_err(|error| unreadable(error.into()))?;
+    let (names, values) = decoder.decode(entity, json).map_err(unreadable)?;
     Ok(FeatureRow::of(entity.clone(), at, names, values).computed_by(declaration))
 }
 
-fn split(bytes: &[u8]) -> Result<(Timestamp, Option<DeclarationDigest>, &str), Cause> {
-    let text = std::str::from_utf8(bytes)?;
-    let (stamp, json) = text.split_at_checked(STAMP).ok_or("it is shorter than a timestamp")?;
-    if !stamp.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b)) {
+fn split(bytes: &[u8]) -> Result<(Timestamp, Option<DeclarationDigest>, &[u8]), Cause> {
+    let (stamp, json) = bytes.split_at_checked(STAMP).ok_or("it is shorter than a timestamp")?;
+    if !stamp.iter().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(b)) {
         return Err("it does not begin with a timestamp".into());
     }
-    let micros = (u64::from_str_radix(stamp, 16)? ^ SIGN).cast_signed();
+    let micros = (u64::from_str_radix(std::str::from_utf8(stamp)?, 16)? ^ SIGN).cast_signed();
     let at = Timestamp::from_microsecond(micros)?;
-    match json
-        .split_at_checked(DIGITS)
-        .and_then(|(text, json)| Some((DeclarationDigest::parse(text).ok()?, json)))
-    {
+    let declared = |(digits, json)| {
+        let digits = std::str::from_utf8(digits).ok()?;
+        Some((DeclarationDigest::parse(digits).ok()?, json))
+    };
+    match json.split_at_checked(DIGITS).and_then(declared) {
         Some((declaration, json)) => Ok((at, Some(declaration), json)),
         // It begins with `{`, which is no digit.
         None => Ok((at, None, json)),
@@ -98,7 +98,7 @@ mod tests {
             prop_assert_eq!(stamp(a, 0).cmp(&stamp(b, 0)), a.cmp(&b));
             prop_assert!(stamp(a, 0) < stamp(a, 1));
             let text = stamp(a, 0);
-            prop_assert_eq!(split(text.as_bytes()).expect("reads"), (a, None, ""));
+            prop_assert_eq!(split(text.as_bytes()).expect("reads"), (a, None, &b""[..]));
         }
     }
 
@@ -117,11 +117,11 @@ mod tests {
             FeatureRow::new("e".parse().expect("is an entity"), micros(7), [("a".into(), 1.0.into())])
                 .computed_by(by)
         };
-        let layouts = crate::stored::Layouts::default();
+        let decoders = crate::stored::Decoders::default();
         let (set, entity) = ("s".parse().expect("is a set's name"), "e".parse().expect("is an entity"));
         for row in [row(Some(declaration)), row(None)] {
             let text = encode(&row).expect("encodes");
-            let read = decode(text.as_bytes(), &set, &entity, &mut layouts.decoder(&set));
+            let read = decode(text.as_bytes(), &set, &entity, &mut decoders.of(&set));
             assert_eq!(read.expect("decodes"), row, "{text}");
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, FromRedisValue, Pipeline, RedisError, RedisResult, TlsCertificates,
+    AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, TlsCertificates,
 };
 use tokio::time::{timeout, timeout_at};
 
@@ -80,7 +80,7 @@ impl Link {
     /// Sends commands in one go and reads their answers. Has to be polled in a runtime, as by [`StoreRuntime::run`].
     pub(super) async fn ask<T: FromRedisValue>(
         &self,
-        commands: &Pipeline,
+        commands: &impl Commands,
         patience: Duration,
         deadline: Option<Instant>,
     ) -> Result<T, Failure> {
@@ -93,12 +93,33 @@ impl Link {
         }
     }
 
-    async fn answer<T: FromRedisValue>(&self, commands: &Pipeline) -> Result<T, Failure> {
+    async fn answer<T: FromRedisValue>(&self, commands: &impl Commands) -> Result<T, Failure> {
         let (mut connection, number) = self.shared.connection().await?;
         let call = Call { shared: &self.shared, number, answered: false };
-        let answer = commands.query_async(&mut connection).await;
+        let answer = commands.send(&mut connection).await;
         call.end(answer.as_ref().err());
         Ok(answer?)
+    }
+}
+
+/// What is sent in one go. One command alone is cheaper than a pipeline of one.
+pub(super) trait Commands: Sync {
+    /// Sends it and reads the answer.
+    fn send<T: FromRedisValue>(
+        &self,
+        connection: &mut MultiplexedConnection,
+    ) -> impl Future<Output = RedisResult<T>> + Send;
+}
+
+impl Commands for Cmd {
+    async fn send<T: FromRedisValue>(&self, connection: &mut MultiplexedConnection) -> RedisResult<T> {
+        self.query_async(connection).await
+    }
+}
+
+impl Commands for Pipeline {
+    async fn send<T: FromRedisValue>(&self, connection: &mut MultiplexedConnection) -> RedisResult<T> {
+        self.query_async(connection).await
     }
 }
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use redis::{Pipeline, pipe};
+use redis::{Pipeline, cmd, pipe};
 
 use super::link::Link;
 use super::{Failure, KIND, failing, key};
@@ -20,7 +20,7 @@ use crate::store::{
     BoxFuture, FeatureStore, FetchRequest, HistoryRequest, OpenError, RetrieveError, SampledRow, Slot,
     WriteError,
 };
-use crate::stored::{self, Layouts};
+use crate::stored::{self, Decoders};
 
 /// One command's answer: members of a sorted set.
 type Members = Vec<Vec<u8>>;
@@ -42,7 +42,7 @@ pub struct RedisStore {
     timeout: Duration,
     prefix: String,
     history: u32,
-    layouts: Layouts,
+    decoders: Decoders,
 }
 
 impl RedisStore {
@@ -54,7 +54,7 @@ impl RedisStore {
         let link = Link::open(url, options.connect_timeout)?;
         let runtime = StoreRuntime::here().map_err(|source| OpenError::Thread { source })?;
         let (timeout, prefix, history) = (options.timeout, url.prefix().to_owned(), url.history());
-        Ok(Self { link, runtime, timeout, prefix, history, layouts: Layouts::default() })
+        Ok(Self { link, runtime, timeout, prefix, history, decoders: Decoders::default() })
     }
 
     async fn newest(&self, request: &FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
@@ -63,18 +63,30 @@ impl RedisStore {
             return Ok(Vec::new());
         }
         let latest = request.as_of.map_or_else(|| "+".to_owned(), |at| format!("({}", key::stamp(at, 1)));
-        let mut commands = Pipeline::with_capacity(request.entities.len());
-        for entity in &request.entities {
-            let key = key::rows(&self.prefix, &request.set, entity);
-            let command = commands.cmd("ZRANGE").arg(key).arg(&latest).arg("-");
+        let command = |entity| {
+            let mut command = cmd("ZRANGE");
+            command.arg(key::rows(&self.prefix, &request.set, entity)).arg(&latest).arg("-");
             command.arg("BYLEX").arg("REV").arg("LIMIT").arg(0).arg(1);
-        }
-        let answer = self.link.ask(&commands, self.timeout, request.deadline).await;
+            command
+        };
+        let answer = match request.entities.as_slice() {
+            [entity] => {
+                let answer = self.link.ask(&command(entity), self.timeout, request.deadline).await;
+                answer.map(|members| vec![members])
+            }
+            entities => {
+                let mut commands = Pipeline::with_capacity(entities.len());
+                for entity in entities {
+                    commands.add_command(command(entity));
+                }
+                self.link.ask(&commands, self.timeout, request.deadline).await
+            }
+        };
         let found: Vec<Members> = answer.map_err(|failure| match failure {
             Failure::Deadline => RetrieveError::Deadline { set: request.set.clone() },
             other => failing("fetch features")(other).into(),
         })?;
-        let mut decoder = self.layouts.decoder(&request.set);
+        let mut decoder = self.decoders.of_newest(&request.set);
         let mut row = |(entity, members): (&Entity, &Members)| {
             let member = members.first();
             member.map(|member| key::decode(member, &request.set, entity, &mut decoder)).transpose()
@@ -132,7 +144,7 @@ impl RedisStore {
         command.arg("BYLEX").arg("LIMIT").arg(0).arg(limit);
         let answer = self.link.ask(&commands, self.timeout, None).await;
         let (members,): (Members,) = answer.map_err(failed)?;
-        let mut decoder = self.layouts.decoder(set);
+        let mut decoder = self.decoders.of(set);
         let rows = members.iter().map(|member| key::decode(member, set, entity, &mut decoder));
         Ok(rows.collect::<Result<_, _>>()?)
     }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use crate::store::{
     Depth, FetchRequest, HistoryRequest, RawRequest, RawSlot, RetrieveError, SampledRow, Slot, StoredState,
     WriteError,
 };
-use crate::stored::Layouts;
+use crate::stored::Decoders;
 
 /// Statements kept prepared on the connection; there are fewer.
 const STATEMENTS: usize = 32;
@@ -27,7 +28,7 @@ const STATEMENTS: usize = 32;
 /// A feature database on a connection of its own.
 pub struct SqliteDatabase {
     connection: Connection,
-    layouts: Layouts,
+    decoders: Arc<Decoders>,
     path: PathBuf,
 }
 
@@ -63,7 +64,7 @@ impl SqliteDatabase {
     /// # Errors
     /// [`RetrieveError`]; `Deadline` also when it passes between two entities.
     pub fn fetch(&self, request: &FetchRequest) -> Result<Vec<Slot>, RetrieveError> {
-        feature::fetch(&self.connection, &self.layouts, request)
+        feature::fetch(&self.connection, &self.decoders, request)
     }
 
     /// Stores feature rows, replacing those of the same set, entity and timestamp.
@@ -79,7 +80,7 @@ impl SqliteDatabase {
     /// # Errors
     /// [`RetrieveError`].
     pub fn sample(&self, set: &FeatureSetName, limit: usize) -> Result<Vec<SampledRow>, RetrieveError> {
-        feature::sample(&self.connection, &self.layouts, set, limit)
+        feature::sample(&self.connection, &self.decoders, set, limit)
     }
 
     /// One entity's rows in a span of time, as [`crate::FeatureStore::history`].
@@ -87,7 +88,7 @@ impl SqliteDatabase {
     /// # Errors
     /// [`RetrieveError`].
     pub fn history(&self, request: &HistoryRequest) -> Result<Vec<FeatureRow>, RetrieveError> {
-        feature::history(&self.connection, &self.layouts, request)
+        feature::history(&self.connection, &self.decoders, request)
     }
 
     /// Raw rows, as [`crate::RawStore::read_raw`].
@@ -176,13 +177,14 @@ impl SqliteDatabase {
             path: path.to_owned(),
             source: Box::new(error),
         };
-        let (connection, layouts) = (opened.map_err(failed)?, Layouts::default());
-        Ok(Self { connection, layouts, path: path.to_owned() })
+        let (connection, decoders) = (opened.map_err(failed)?, Arc::default());
+        Ok(Self { connection, decoders, path: path.to_owned() })
     }
 
     /// A second connection to the same file, for reads that wait for nobody: what another process blocks fails at once.
     pub(super) fn reader(&self) -> Result<Self, OpenError> {
-        let reader = Self::connect(&self.path, Duration::ZERO)?;
+        let mut reader = Self::connect(&self.path, Duration::ZERO)?;
+        reader.decoders = Arc::clone(&self.decoders);
         reader.connection.pragma_update(None, "query_only", true).map_err(self.failed("configure"))?;
         Ok(reader)
     }

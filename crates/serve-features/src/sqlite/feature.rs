@@ -11,7 +11,7 @@ use crate::row::FeatureRow;
 use crate::store::{
     Cause, FetchRequest, HistoryRequest, RetrieveError, SampledRow, Slot, Unreadable, WriteError,
 };
-use crate::stored::{self, Decoder, Layouts};
+use crate::stored::{self, Decoder, Decoders};
 
 const NEWEST: &str = "SELECT timestamp, features, declaration FROM feature_data
     WHERE feature_set_name = ?1 AND entity = ?2 AND timestamp <= ?3
@@ -24,13 +24,13 @@ const UPSERT: &str = "INSERT INTO feature_data (feature_set_name, entity, timest
 /// One slot an entity, in order: its newest row not later than `as_of`. One look-up in the primary key each.
 pub(super) fn fetch(
     connection: &Connection,
-    layouts: &Layouts,
+    decoders: &Decoders,
     request: &FetchRequest,
 ) -> Result<Vec<Slot>, RetrieveError> {
     let failed = failing("fetch features");
-    let until = crate::timestamp::to_micros(request.as_of.unwrap_or(Timestamp::MAX)).as_microsecond();
+    let until = request.as_of.map_or(i64::MAX, |at| crate::timestamp::to_micros(at).as_microsecond());
     let mut statement = connection.prepare_cached(NEWEST).map_err(&failed)?;
-    let mut decoder = layouts.decoder(&request.set);
+    let mut decoder = decoders.of_newest(&request.set);
     let mut rows = Vec::with_capacity(request.entities.len());
     for entity in &request.entities {
         request.check_deadline()?;
@@ -46,7 +46,7 @@ pub(super) fn fetch(
 fn read(row: &Row<'_>, set: &FeatureSetName, entity: &Entity, decoder: &mut Decoder<'_>) -> SampledRow {
     let mut decoded = || -> Result<FeatureRow, Cause> {
         let at = timestamp(row.get(0)?)?;
-        let (names, values) = decoder.decode(row.get_ref(1)?.as_str()?)?;
+        let (names, values) = decoder.decode(entity, row.get_ref(1)?.as_bytes()?)?;
         let declaration = DeclarationDigest::parse_if_any(row.get_ref(2)?.as_str_or_null()?)?;
         Ok(FeatureRow::of(entity.clone(), at, names, values).computed_by(declaration))
     };
@@ -75,7 +75,7 @@ pub(super) fn write(
 /// The newest row of each of the first entities. The skip from one entity to the next is a look-up in the primary key.
 pub(super) fn sample(
     connection: &Connection,
-    layouts: &Layouts,
+    decoders: &Decoders,
     set: &FeatureSetName,
     limit: usize,
 ) -> Result<Vec<SampledRow>, RetrieveError> {
@@ -92,7 +92,7 @@ pub(super) fn sample(
         let entity = found.parse::<Entity>().map_err(|error| {
             failed(rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error)))
         })?;
-        let newest = fetch(connection, layouts, &FetchRequest::newest(set.clone(), [entity]))?;
+        let newest = fetch(connection, decoders, &FetchRequest::newest(set.clone(), [entity]))?;
         rows.extend(newest.into_iter().filter_map(Result::transpose));
     }
     Ok(rows)
@@ -108,7 +108,7 @@ fn entity_of(row: &SampledRow) -> &Entity {
 /// One entity's rows in a span of time, oldest first.
 pub(super) fn history(
     connection: &Connection,
-    layouts: &Layouts,
+    decoders: &Decoders,
     request: &HistoryRequest,
 ) -> Result<Vec<FeatureRow>, RetrieveError> {
     let failed = failing("read the history of features");
@@ -122,7 +122,7 @@ pub(super) fn history(
     let (set, entity) = (&request.set, &request.entity);
     let mut found =
         statement.query(params![set.as_str(), entity.as_str(), span.0, span.1, limit]).map_err(&failed)?;
-    let (mut rows, mut decoder) = (Vec::new(), layouts.decoder(set));
+    let (mut rows, mut decoder) = (Vec::new(), decoders.of(set));
     while let Some(row) = found.next().map_err(&failed)? {
         rows.push(read(row, set, entity, &mut decoder)?);
     }

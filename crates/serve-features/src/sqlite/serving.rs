@@ -260,4 +260,33 @@ mod tests {
         drop(reader);
         assert!(matches!(fetch().as_mut().poll(&mut context), Poll::Ready(Ok(rows)) if rows == [Ok(None)]));
     }
+
+    #[test]
+    fn the_reader_and_the_thread_remember_the_same_rows() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let options = SqliteOptions::default();
+        let store = SqliteStore::open(folder.path().join("features.db"), options).expect("opens");
+        let (set, entity): (FeatureSetName, Entity) =
+            ("vader".parse().expect("is a set"), "A".parse().expect("is an entity"));
+        let mut context = Context::from_waker(Waker::noop());
+        let row = FeatureRow::new(entity.clone(), Timestamp::UNIX_EPOCH, [("mood".into(), 0.25.into())]);
+        let mut written = store.write(set.clone(), vec![row]);
+        while written.as_mut().poll(&mut context).is_pending() {
+            thread::yield_now();
+        }
+        let mut newest = || {
+            let mut asked = store.fetch(FetchRequest::newest(set.clone(), [entity.clone()]));
+            loop {
+                match asked.as_mut().poll(&mut context) {
+                    Poll::Ready(rows) => {
+                        break rows.expect("answers").remove(0).expect("is sound").expect("is there");
+                    }
+                    Poll::Pending => thread::yield_now(),
+                }
+            }
+        };
+        let read_here = newest();
+        let _taken = store.reader.as_ref().expect("was opened").lock().expect("is not poisoned");
+        assert!(std::ptr::eq(read_here.values(), newest().values()));
+    }
 }

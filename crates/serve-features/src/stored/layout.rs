@@ -12,7 +12,7 @@ use serve_core::{Value, number};
 
 use super::decode;
 use crate::name::FeatureSetName;
-use crate::row::Names;
+use crate::row::{Names, Values};
 
 /// Sets whose layouts are kept; beyond, all are forgotten and learnt again.
 const SETS: usize = 128;
@@ -22,11 +22,11 @@ const NAMES: usize = 4096;
 const NAME_BYTES: usize = 128 * 1024;
 
 /// A row's names, and its values in their order.
-pub(crate) type Row = (Names, Vec<Value<'static>>);
+pub(super) type Row = (Names, Values);
 
 /// The names of a row.
 #[derive(Debug, Default)]
-struct Layout {
+pub(super) struct Layout {
     names: Names,
     known: Box<[Known]>,
 }
@@ -42,13 +42,33 @@ struct Known {
 /// The layouts of a store's sets. A lock is held for one look-up a request, or one insertion where names changed; a panic
 /// leaves whole layouts only, so a poisoned lock is used on.
 #[derive(Debug, Default)]
-pub(crate) struct Layouts(RwLock<HashMap<FeatureSetName, Arc<Layout>>>);
+pub(super) struct Layouts(RwLock<HashMap<FeatureSetName, Arc<Layout>>>);
 
 impl Layouts {
-    /// For rows of one set.
-    pub(crate) fn decoder<'a>(&'a self, set: &'a FeatureSetName) -> Decoder<'a> {
+    /// The last one of a set; one without names where none is known.
+    pub(super) fn of(&self, set: &FeatureSetName) -> Arc<Layout> {
         let layouts = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        Decoder { layouts: self, set, layout: layouts.get(set).cloned().unwrap_or_default() }
+        layouts.get(set).cloned().unwrap_or_default()
+    }
+
+    /// The names and values of a JSON object, in its order, as [`decode`]. `layout` is the one tried first, and then the one that
+    /// was learnt.
+    pub(super) fn decode(
+        &self,
+        set: &FeatureSetName,
+        layout: &mut Arc<Layout>,
+        json: &str,
+    ) -> serde_json::Result<Row> {
+        if let Some(values) = follow(layout, json) {
+            return Ok((Arc::clone(&layout.names), values.into()));
+        }
+        let (names, values): (Vec<_>, Vec<_>) = decode(json.as_bytes(), &[])?.into_iter().unzip();
+        let (bytes, names) = (names.iter().map(|name| name.len()).sum::<usize>(), Names::from(names));
+        if (1..=NAMES).contains(&names.len()) && bytes <= NAME_BYTES {
+            *layout = Arc::new(layout_of(&names, json)?);
+            self.learn(set, Arc::clone(layout));
+        }
+        Ok((names, values.into()))
     }
 
     fn learn(&self, set: &FeatureSetName, layout: Arc<Layout>) {
@@ -57,29 +77,6 @@ impl Layouts {
             layouts.clear();
         }
         layouts.insert(set.clone(), layout);
-    }
-}
-
-/// Decodes rows of one set, and remembers their names.
-pub(crate) struct Decoder<'a> {
-    layouts: &'a Layouts,
-    set: &'a FeatureSetName,
-    layout: Arc<Layout>,
-}
-
-impl Decoder<'_> {
-    /// The names and values of a JSON object, in its order, as [`decode`].
-    pub(crate) fn decode(&mut self, json: &str) -> serde_json::Result<Row> {
-        if let Some(values) = follow(&self.layout, json) {
-            return Ok((Arc::clone(&self.layout.names), values));
-        }
-        let (names, values): (Vec<_>, Vec<_>) = decode(json.as_bytes(), &[])?.into_iter().unzip();
-        let (bytes, names) = (names.iter().map(|name| name.len()).sum::<usize>(), Names::from(names));
-        if (1..=NAMES).contains(&names.len()) && bytes <= NAME_BYTES {
-            self.layout = Arc::new(layout_of(&names, json)?);
-            self.layouts.learn(self.set, Arc::clone(&self.layout));
-        }
-        Ok((names, values))
     }
 }
 
@@ -200,7 +197,12 @@ mod tests {
     /// By serde alone, without a layout.
     fn decode(json: &str) -> serde_json::Result<Row> {
         let (names, values): (Vec<_>, Vec<_>) = stored::decode(json.as_bytes(), &[])?.into_iter().unzip();
-        Ok((names.into(), values))
+        Ok((names.into(), values.into()))
+    }
+
+    /// With the layout that was learnt last.
+    fn known(layouts: &Layouts, set: &FeatureSetName, json: &str) -> serde_json::Result<Row> {
+        layouts.decode(set, &mut layouts.of(set), json)
     }
 
     fn set() -> FeatureSetName {
@@ -216,9 +218,9 @@ mod tests {
     fn rows_of_one_set_share_their_names() {
         let (layouts, set) = (Layouts::default(), set());
         let json = r#"{"a":1.5,"b \"q\"":null,"c":true,"t":"x"}"#;
-        let mut first = layouts.decoder(&set).decode(json).expect("decodes");
-        let mut decoder = layouts.decoder(&set);
-        let second = decoder.decode(r#" { "a" : -0 , "b \"q\"":2e3,"c":false,"t":"é"} "#).expect("decodes");
+        let mut first = known(&layouts, &set, json).expect("decodes");
+        let spaced = r#" { "a" : -0 , "b \"q\"":2e3,"c":false,"t":"é"} "#;
+        let second = known(&layouts, &set, spaced).expect("decodes");
         assert!(Arc::ptr_eq(&first.0, &second.0), "{first:?}");
         first = decode(r#"{"a":-0,"b \"q\"":2e3,"c":false,"t":"é"}"#).expect("decodes");
         assert_eq!(shown(&second), shown(&first));
@@ -228,10 +230,10 @@ mod tests {
     fn another_layout_is_learnt_and_the_old_one_forgotten() {
         let (layouts, set) = (Layouts::default(), set());
         for json in [r#"{"a":1}"#, r#"{"b":1,"a":2}"#, r#"{"b":1}"#, "{}", r#"{"a":1,"a":2}"#] {
-            let features = layouts.decoder(&set).decode(json).expect("decodes");
+            let features = known(&layouts, &set, json).expect("decodes");
             assert_eq!(features, decode(json).expect("decodes"), "{json}");
         }
-        assert_eq!(layouts.decoder(&set).layout.names.len(), 2);
+        assert_eq!(layouts.of(&set).names.len(), 2);
     }
 
     #[test]
@@ -239,12 +241,12 @@ mod tests {
         let layouts = Layouts::default();
         for i in 0..1000 {
             let set = format!("s{i}").parse().expect("is a set's name");
-            layouts.decoder(&set).decode(&format!("{{\"n{i}\":1}}")).expect("decodes");
+            known(&layouts, &set, &format!("{{\"n{i}\":1}}")).expect("decodes");
         }
         let set = set();
         let many: Vec<String> = (0..=NAMES).map(|i| format!("\"n{i}\":1")).collect();
-        layouts.decoder(&set).decode(&format!("{{{}}}", many.join(","))).expect("decodes");
-        layouts.decoder(&set).decode(&format!("{{\"{}\":1}}", "x".repeat(NAME_BYTES + 1))).expect("decodes");
+        known(&layouts, &set, &format!("{{{}}}", many.join(","))).expect("decodes");
+        known(&layouts, &set, &format!("{{\"{}\":1}}", "x".repeat(NAME_BYTES + 1))).expect("decodes");
         let kept = layouts.0.read().expect("is not poisoned");
         assert!(kept.len() <= SETS && !kept.contains_key(&set), "{}", kept.len());
     }
@@ -252,14 +254,13 @@ mod tests {
     #[test]
     fn what_json_refuses_is_refused_in_a_known_layout_too() {
         let (layouts, set) = (Layouts::default(), set());
-        let mut decoder = layouts.decoder(&set);
-        decoder.decode(r#"{"a":1}"#).expect("decodes");
+        known(&layouts, &set, r#"{"a":1}"#).expect("decodes");
         for value in ["01", "+1", "1.", ".5", "1e", "-", "1e999", "NaN", "inf", "nul", "\"\u{1}\"", "\"x", ""]
         {
-            assert!(decoder.decode(&format!("{{\"a\":{value}}}")).is_err(), "{value}");
+            assert!(known(&layouts, &set, &format!("{{\"a\":{value}}}")).is_err(), "{value}");
         }
         for json in [r#"{"a":1"#, r#"{"a":1}}"#, r#"{"a" 1}"#, r#"{"a":1,}"#, r#"{,"a":1}"#] {
-            assert!(decoder.decode(json).is_err(), "{json}");
+            assert!(known(&layouts, &set, json).is_err(), "{json}");
         }
     }
 
@@ -283,7 +284,7 @@ mod tests {
             for (a, b, c) in rows {
                 let features: Features = vec![("a".into(), a), (name.as_str().into(), b), ("c".into(), c)];
                 let json = encode(stored::pairs(&features)).expect("encodes");
-                let got = layouts.decoder(&set).decode(&json).expect("decodes");
+                let got = known(&layouts, &set, &json).expect("decodes");
                 prop_assert_eq!(shown(&got), shown(&decode(&json).expect("decodes")));
             }
         }
@@ -294,11 +295,10 @@ mod tests {
         ) {
             let (layouts, set) = (Layouts::default(), set());
             let json = format!("{{\"a\":{number}}}");
-            let mut decoder = layouts.decoder(&set);
-            decoder.decode("{\"a\":1}").expect("decodes");
+            known(&layouts, &set, "{\"a\":1}").expect("decodes");
             match decode(&json) {
-                Ok(expected) => prop_assert_eq!(shown(&decoder.decode(&json).expect("decodes")), shown(&expected)),
-                Err(_) => prop_assert!(decoder.decode(&json).is_err()),
+                Ok(expected) => prop_assert_eq!(shown(&known(&layouts, &set, &json).expect("decodes")), shown(&expected)),
+                Err(_) => prop_assert!(known(&layouts, &set, &json).is_err()),
             }
         }
     }
