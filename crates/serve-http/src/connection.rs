@@ -197,7 +197,9 @@ impl Connection {
     pub(crate) fn hand_over(&self, wire: Wire) {
         let sender = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
         // Whoever waits no more lets it drop, which ends the connection.
-        sender.map(|sender| drop(sender.send(wire)));
+        if let Some(sender) = sender {
+            drop(sender.send(wire));
+        }
     }
 
     /// Whether the client keeps the server waiting with an answer.
