@@ -211,6 +211,10 @@ fn a_query_that_contradicts_its_body_or_its_model_is_refused() {
     let message = "model \"cells\" has feature_set \"cells\", the request says \"other\"";
     assert_eq!(reply.error(), (422, "conflicting_model", message));
     ask("model=cells&feature_set=cells", json!({"model": "cells", "features": {"mean_radius": 15.0}})).ok();
+    for (query, body) in [("feature_set=", json!({})), ("model=cells", json!({"feature_set": ""}))] {
+        let reply = ask(query, body);
+        assert_eq!(reply.error(), (422, "invalid_name", "feature_set is empty; expected a name, or nothing"));
+    }
 }
 
 #[test]

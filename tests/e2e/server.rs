@@ -189,6 +189,14 @@ impl Server {
         line.trim().strip_suffix(" kB")?.parse().ok()
     }
 
+    /// The names of the process' threads.
+    pub(crate) fn threads(&self) -> Vec<String> {
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let tasks = std::fs::read_dir(tasks).into_iter().flatten().flatten();
+        let names = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("comm")).ok());
+        names.map(|name| name.trim().to_owned()).collect()
+    }
+
     /// How the server ended.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         eventually("the server stops", || self.child.try_wait().expect("a child can be waited for"))

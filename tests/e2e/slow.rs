@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::seen::sum;
 use crate::server::{Client, Server, eventually, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -85,6 +86,70 @@ fn idle_connections_end_and_those_that_ask_stay() {
     }
     assert_eq!(idle.read(&mut [0; 1]).expect("ends in order"), 0);
     busy.request("GET", "/health/live", None).ok();
+}
+
+/// How many connections hold no parser.
+fn resting(server: &Server) -> f64 {
+    let page = server.get("/metrics").bytes;
+    sum(&String::from_utf8_lossy(&page), "http_connections_at_rest", &[])
+}
+
+#[test]
+fn silent_connections_rest_and_are_answered_again() {
+    let server = server(&[]);
+    let mut silent: Vec<Client> = (0..4).map(|_| server.connect()).collect();
+    for client in &mut silent {
+        client.request("GET", "/health/live", None).ok();
+    }
+    until("all four rest", || resting(&server) == 4.0);
+    let get = "GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    // One asks twice at once.
+    silent[0].send(&get.repeat(2)).expect("is open");
+    // One in pieces, none of which says what it will be.
+    for piece in
+        ["P", "OST /predict HTTP/1.1\r\nHost: loc", "alhost\r\nContent-Type: application/json\r\nContent-Len"]
+    {
+        silent[1].send(piece).expect("is open");
+        sleep(Duration::from_millis(50));
+    }
+    silent[1].send("gth: 31\r\n\r\n{\"model\":").expect("is open");
+    silent[1].send("\"vader-random-forest\"}").expect("is open");
+    // One asks for another protocol, and one leaves.
+    silent[2]
+        .send(&get.replace("\r\n\r\n", "\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"))
+        .expect("is open");
+    drop(silent.pop());
+    for (asked, times) in [(0, 2), (1, 1), (2, 1)] {
+        for _ in 0..times {
+            let reply = silent[asked].receive().expect("an answer");
+            assert_eq!(reply.status, 200, "{asked}: {reply:?}");
+        }
+    }
+    until("two rest again, and two have ended", || resting(&server) == 2.0);
+    silent[1].request("GET", "/health/live", None).ok();
+}
+
+#[test]
+fn a_connection_that_rests_takes_part_in_a_stop() {
+    let mut server = server(&[]);
+    let mut silent: Client = server.connect();
+    silent.request("GET", "/health/live", None).ok();
+    until("it rests", || resting(&server) == 1.0);
+    server.terminate();
+    assert!(silent.receive().is_err(), "it ends without a word");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn as_many_threads_hold_connections_as_are_asked_for() {
+    let server = server(&[("SERVE__HTTP__THREADS", "3")]);
+    let mut all: Vec<Client> = (0..10).map(|_| server.connect()).collect();
+    for client in &mut all {
+        client.request("GET", "/health/live", None).ok();
+    }
+    let threads = server.threads();
+    let of_http = threads.iter().filter(|name| name.starts_with("http-")).count();
+    assert_eq!(of_http, 3, "{threads:?}");
 }
 
 #[test]

@@ -127,6 +127,24 @@ fn both_versions_of_http_are_spoken_by_agreement() {
 }
 
 #[test]
+fn silent_connections_rest_and_are_answered_again() {
+    let papers = Papers::new();
+    let server = papers.server("");
+    let config = papers.client(None, &["http/1.1"]);
+    let mut silent = connect(&server, Arc::clone(&config));
+    silent.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("is open");
+    let mut first = [0; 15];
+    silent.read_exact(&mut first).expect("an answer");
+    assert_eq!(&first, b"HTTP/1.1 200 OK");
+    until("it rests", || {
+        let page = get(&mut connect(&server, Arc::clone(&config)), "/metrics").expect("an answer");
+        crate::seen::sum(&page, "http_connections_at_rest", &[]) == 1.0
+    });
+    let answer = get(&mut silent, "/health/live").expect("an answer");
+    assert!(answer.contains("HTTP/1.1 200 OK"), "{answer}");
+}
+
+#[test]
 fn a_new_certificate_serves_the_next_connection_and_a_broken_pair_none() {
     let papers = Papers::new();
     let server = papers.server("");

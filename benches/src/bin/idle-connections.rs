@@ -9,6 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -19,6 +20,9 @@ type Failure = Box<dyn Error>;
 
 const REQUEST: &[u8] = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n";
 const ANSWER: &[u8] = b"\"status\":\"live\"}";
+
+/// How long all of them are silent before they are measured again.
+const SILENCE: Duration = Duration::from_secs(12);
 
 trait Connection: Read + Write {}
 impl<T: Read + Write> Connection for T {}
@@ -91,13 +95,18 @@ fn measure(
         all.push(connection);
     }
     let after = resident_of(&process)?;
+    std::thread::sleep(SILENCE);
+    let later = resident_of(&process)?;
     for connection in &mut all {
         ask(connection)?;
     }
-    let each = (after - before) as f64 / count as f64 / 1024.0;
-    let (before, after) = (before >> 20, after >> 20);
+    let each = |now: u64| now.saturating_sub(before) as f64 / count as f64 / 1024.0;
     println!(
-        "{kind}: {count} connections, {before} MiB before, {after} MiB after, {each:.1} KiB each; all answered again"
+        "{kind}: {count} connections, {} MiB before; at once {:.1} KiB each, after {} s of silence {:.1} KiB; all answered again",
+        before >> 20,
+        each(after),
+        SILENCE.as_secs(),
+        each(later),
     );
     Ok(())
 }

@@ -7,8 +7,18 @@
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const GIVEN_BACK_FROM: i32 = 256 << 10;
 
+/// Gives freed pieces that are smaller back to the system, as far as they fill pages: what connections leave that fall silent.
+pub(crate) fn give_back_small() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        #[allow(unsafe_code, reason = "the C library's calls have no safe interface")]
+        // SAFETY: it may be called at any time, by any thread.
+        let _ = unsafe { libc::malloc_trim(0) };
+    }
+}
+
 /// Fixes that size. Called before any thread starts; whoever set `MALLOC_MMAP_THRESHOLD_` meant it.
-pub(crate) fn give_back() {
+pub(crate) fn fix_threshold() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     if std::env::var_os("MALLOC_MMAP_THRESHOLD_").is_none() {
         #[allow(unsafe_code, reason = "the C library's settings have no safe interface")]

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    allocator::give_back();
+    allocator::fix_threshold();
     let args = args::Args::parse();
     match run::run(args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ use serve_http::{BindError, Server};
 use serve_registry::Registry;
 use tracing::{info, warn};
 
+use crate::allocator;
 use crate::args::Args;
 use crate::config::ServerConfig;
 use crate::demo::Demo;
@@ -88,7 +89,7 @@ async fn serve(start: Start) -> Result<(), Exit> {
     service.telemetry().start(&config.telemetry);
     service.payloads().reconfigure(&config.log.payloads);
     raise_descriptors(config.http.connections.max);
-    let app = App::new(Arc::clone(&service), config.http.clone());
+    let app = App::new(Arc::clone(&service), config.http.clone()).giving_back(allocator::give_back_small);
     // From here on a stop is heard, also one that comes before the first request.
     let stop = stop_signal()?;
     let server = Server::bind(app).map_err(bind_error)?;

@@ -1,15 +1,18 @@
 //! Sizes as people write them: one whole number and one unit, `10MiB`. A number without a unit is refused, because
 //! nobody can tell what it means.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use thiserror::Error;
 
 const UNITS: [(&str, u64); 5] =
     [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("kB", 1000), ("B", 1)];
 
 /// A number of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(into = "String")]
 pub struct ByteSize(pub u64);
 
 /// Text that is no size.
@@ -32,19 +35,44 @@ impl std::str::FromStr for ByteSize {
     }
 }
 
-impl std::fmt::Display for ByteSize {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (unit, factor) =
             UNITS.iter().find(|(_, factor)| self.0.is_multiple_of(*factor)).unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / factor)
     }
 }
 
-impl TryFrom<String> for ByteSize {
-    type Error = SizeError;
+impl<'de> Deserialize<'de> for ByteSize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Text)
+    }
+}
 
-    fn try_from(text: String) -> Result<Self, SizeError> {
-        text.parse()
+/// Reads a text; of a bare number says what it lacks.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = ByteSize;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a size such as 10MiB")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<ByteSize, E> {
+        text.parse().map_err(E::custom)
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<ByteSize, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<ByteSize, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<ByteSize, E> {
+        self.visit_str(&number.to_string())
     }
 }
 
@@ -66,6 +94,16 @@ mod tests {
         assert_eq!(ByteSize(10 << 20).to_string(), "10MiB");
         for text in ["10", "MiB", "-1B", "99999999999999999999B", "20000000000GiB"] {
             assert!(text.parse::<ByteSize>().is_err(), "{text}");
+        }
+        for (json, size) in [
+            ("\"10MiB\"", Ok(ByteSize(10 << 20))),
+            ("10", Err("size \"10\": expected a whole number and one of B")),
+        ] {
+            let read = serde_json::from_str::<ByteSize>(json).map_err(|error| error.to_string());
+            match (read, size) {
+                (Err(told), Err(begins)) => assert!(told.starts_with(begins), "{told}"),
+                (read, size) => assert_eq!(read.ok(), size.ok(), "{json}"),
+            }
         }
     }
 }

@@ -15,8 +15,6 @@ use futures_util::FutureExt as _;
 use http::{HeaderValue, Request, Response, StatusCode, Version, header};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -24,7 +22,9 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, error};
 
 use crate::call::Peer;
-use crate::connection::{Connection, Order, Phase, Place};
+use crate::connection::{Connection, Phase, Place};
+use crate::conversation::Protocols;
+use crate::event_loops::Load;
 use crate::exchange::{self, Ends};
 use crate::failure::{Dialect, Failure};
 use crate::owed::Owed;
@@ -41,14 +41,11 @@ const TURNED_AWAY: Duration = Duration::from_millis(500);
 /// How many of them hear it at a time; others are let go without a word.
 const FAREWELLS: usize = 64;
 
-/// Answers that one HTTP/2 stream may have under way; more waits with the body.
-const STREAM_BUFFER: usize = 64 << 10;
-
 /// Takes connections in.
 #[derive(Debug, Clone)]
 pub(crate) struct Accepted {
     app: Arc<App>,
-    builder: auto::Builder<TokioExecutor>,
+    protocols: Arc<Protocols>,
     limits: HeadLimits,
     farewells: Arc<Semaphore>,
 }
@@ -60,27 +57,14 @@ impl Accepted {
             header_bytes: usize::try_from(config.max_header_bytes.0).unwrap_or(usize::MAX),
             uri_bytes: usize::try_from(config.max_uri_bytes.0).unwrap_or(usize::MAX),
         };
-        let mut builder = auto::Builder::new(TokioExecutor::new());
-        // Heads and pauses are the watchman's.
-        builder.http1().header_read_timeout(None::<Duration>);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(config.http2.max_streams)
-            // A head that is a little too large is answered by us, one that is much too large by the protocol.
-            .max_header_list_size(u32::try_from(limits.header_bytes).unwrap_or(u32::MAX).saturating_mul(2))
-            .max_pending_accept_reset_streams(20)
-            .max_local_error_reset_streams(256)
-            .max_send_buf_size(STREAM_BUFFER)
-            .keep_alive_interval(Some(config.http2.ping_interval))
-            .keep_alive_timeout(config.http2.ping_interval);
-        Self { app: Arc::clone(app), builder, limits, farewells: Arc::new(Semaphore::new(FAREWELLS)) }
+        let protocols = Arc::new(Protocols::new(config, limits.header_bytes));
+        Self { app: Arc::clone(app), protocols, limits, farewells: Arc::new(Semaphore::new(FAREWELLS)) }
     }
 
     /// Serves a connection in a task of its own, or turns it away.
-    pub(crate) fn take(&self, socket: TcpStream, address: SocketAddr) {
+    pub(crate) fn take(&self, socket: TcpStream, address: SocketAddr, load: Load) {
         let phase = if self.app.tls.is_some() { Phase::Handshake } else { Phase::Idle };
-        let place = match self.app.watchman.enter(address.ip(), phase) {
+        let place = match self.app.watchman.enter(address.ip(), phase, load) {
             Ok(place) => place,
             Err(full) => return self.turn_away(socket, full),
         };
@@ -111,7 +95,7 @@ impl Accepted {
 
     /// Agrees on TLS; what that takes is given back before HTTP is spoken.
     async fn secure(self, tls: &Tls, socket: TcpStream, mut peer: Peer, place: Place) {
-        match handshake(tls, socket, &place.0).await {
+        match handshake(tls, socket, &place.connection).await {
             Ok(stream) => {
                 peer.certificate = tls::client(stream.get_ref().1.peer_certificates());
                 self.speak(Transport::Tls(stream), peer, place);
@@ -125,30 +109,11 @@ impl Accepted {
 
     /// Speaks HTTP, in a task of its own, until one side ends it.
     fn speak(&self, transport: Transport, peer: Peer, place: Place) {
-        let connection = Arc::clone(&place.0);
+        let connection = Arc::clone(&place.connection);
         let service = service(Arc::clone(&self.app), peer, Arc::clone(&connection));
-        let wire = TokioIo::new(Wire::new(transport, place, self.limits));
-        let mut served = Box::pin(self.builder.serve_connection_with_upgrades(wire, service).into_owned());
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    // Who is told something is woken, so that comes next at the latest; chance costs time.
-                    biased;
-                    ended = &mut served => {
-                        if let Err(error) = ended {
-                            debug!(%error, "a connection ended");
-                        }
-                        return;
-                    }
-                    order = connection.told() => match order {
-                        Order::Cut => return,
-                        Order::Finish => served.as_mut().graceful_shutdown(),
-                        // Looking at the connection again is all it takes.
-                        Order::Nothing | Order::Refuse => {}
-                    },
-                }
-            }
-        });
+        let wire = Wire::new(transport, place, self.limits);
+        let protocols = Arc::clone(&self.protocols);
+        tokio::spawn(async move { protocols.speak(wire, connection, service).await });
     }
 }
 
@@ -169,7 +134,10 @@ fn service(
 + 'static {
     // Counted once for the connection: who counts the app for each request waits for the other threads that do.
     let ends = Arc::new(Ends { app, peer });
-    hyper::service::service_fn(move |request: Request<Incoming>| {
+    hyper::service::service_fn(move |mut request: Request<Incoming>| {
+        if connection.phase() == Phase::Asking {
+            request.extensions_mut().insert(connection.upgrade());
+        }
         let in_pieces = request.version() == Version::HTTP_2;
         let mut under_way = connection.begin();
         let answering = boxed(|| exchange::answer(Arc::clone(&ends), request));

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::num::NonZero;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub struct HttpConfig {
     pub host: IpAddr,
     /// The port; 0 takes a free one.
     pub port: u16,
+    /// Threads that connections live on; nothing said, as many as the process may use cores.
+    pub threads: Option<NonZero<usize>>,
     /// The longest body that is read.
     pub max_body_bytes: ByteSize,
     /// What all bodies that are under way may take together.
@@ -103,6 +106,7 @@ impl Default for HttpConfig {
         Self {
             host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             port: 8000,
+            threads: None,
             max_body_bytes: ByteSize(10 << 20),
             max_bodies_bytes: ByteSize(256 << 20),
             max_header_bytes: ByteSize(32 << 10),

@@ -5,13 +5,19 @@
 
 use std::future::poll_fn;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 use futures_util::task::AtomicWaker;
+use tokio::sync::oneshot;
 
+use crate::event_loops::Load;
 use crate::watchman::Watchman;
+use crate::wire::Wire;
+
+/// After so long in milliseconds without a request a connection's parser is given up.
+const REST: u64 = 1_000;
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +90,10 @@ pub(crate) struct Connection {
     /// Since the watchman's last look, what wanted an answer and asked for nothing.
     pub(crate) pings: AtomicU32,
     order: AtomicU8,
+    /// Whether no parser is kept for it.
+    resting: AtomicBool,
+    /// Who takes the wire over, where another protocol was asked for.
+    upgrade: Mutex<Option<oneshot::Sender<Wire>>>,
     /// Set where the connection's task has something to look at, before it is woken.
     told: AtomicBool,
     task: AtomicWaker,
@@ -105,6 +115,8 @@ impl Connection {
             written: AtomicU64::new(0),
             pings: AtomicU32::new(0),
             order: AtomicU8::new(Order::Nothing as u8),
+            resting: AtomicBool::new(true),
+            upgrade: Mutex::default(),
             told: AtomicBool::new(false),
             task: AtomicWaker::new(),
         }
@@ -147,6 +159,47 @@ impl Connection {
     /// Whether nothing is asked and nothing is owed.
     pub(crate) fn at_rest(&self) -> bool {
         self.computing.load(Relaxed) == 0 && self.owed.load(Relaxed) == 0
+    }
+
+    /// Whether a parser is kept for it, for nothing since long.
+    pub(crate) fn may_rest(&self) -> bool {
+        self.phase() == Phase::Idle
+            && self.at_rest()
+            && !self.blocked.load(Relaxed)
+            && !self.resting.load(Relaxed)
+            && self.quiet() > REST
+    }
+
+    /// Its parser is given up.
+    pub(crate) fn rest(&self) {
+        self.resting.store(true, Relaxed);
+        self.watchman.counts.rested.fetch_add(1, Relaxed);
+    }
+
+    /// Whether it has none.
+    pub(crate) fn rests(&self) -> bool {
+        self.resting.load(Relaxed)
+    }
+
+    /// It has a parser.
+    pub(crate) fn wake_up(&self) {
+        self.resting.store(false, Relaxed);
+    }
+
+    /// For the request that asks for another protocol.
+    pub(crate) fn upgrade(&self) -> Upgrade {
+        let (sender, receiver) = oneshot::channel();
+        *self.upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        Upgrade(Arc::new(Mutex::new(Some(receiver))))
+    }
+
+    /// Hands the wire to who asked for another protocol.
+    pub(crate) fn hand_over(&self, wire: Wire) {
+        let sender = self.upgrade.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Whoever waits no more lets it drop, which ends the connection.
+        if let Some(sender) = sender {
+            drop(sender.send(wire));
+        }
     }
 
     /// Whether the client keeps the server waiting with an answer.
@@ -220,6 +273,18 @@ impl Connection {
     }
 }
 
+/// A connection that goes on in another protocol, once the answer that says so is sent.
+#[derive(Debug, Clone)]
+pub(crate) struct Upgrade(Arc<Mutex<Option<oneshot::Receiver<Wire>>>>);
+
+impl Upgrade {
+    /// The connection's bytes; nothing, where it ended before.
+    pub(crate) async fn wire(self) -> Option<Wire> {
+        let receiver = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        receiver?.await.ok()
+    }
+}
+
 /// A request under way: computed, then owed, until its answer was taken or given up.
 #[derive(Debug)]
 pub(crate) struct UnderWay {
@@ -248,10 +313,14 @@ impl Drop for UnderWay {
 
 /// A connection's place among the others, which is free again when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Place(pub(crate) Arc<Connection>);
+pub(crate) struct Place {
+    pub(crate) connection: Arc<Connection>,
+    /// The place in the loop that it lives on.
+    pub(crate) _load: Load,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.watchman.leave(&self.0);
+        self.connection.watchman.leave(&self.connection);
     }
 }

@@ -4,7 +4,7 @@
 //! | module | concept |
 //! |---|---|
 //! | [`config`] | the `http` section |
-//! | [`server`], `accepted` | listening, connections, graceful drain |
+//! | [`server`], `event_loops`, `accepted`, `conversation` | listening, the threads of connections, what is spoken on them, graceful drain |
 //! | `watchman`, `connection`, `owed`, `allowance`, `waiting` | how many connections, and clients that take their time |
 //! | `wire`, `transport` | the bytes of a connection, held against stricter rules than the parser's |
 //! | [`tls`] | certificates, and their renewal |
@@ -36,10 +36,12 @@ mod bodies;
 pub mod call;
 pub mod config;
 mod connection;
+mod conversation;
 pub mod descriptors;
 mod doors;
 mod doorway;
 mod encoding;
+mod event_loops;
 mod exchange;
 pub mod failure;
 pub mod feast;

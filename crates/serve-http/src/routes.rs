@@ -37,6 +37,8 @@ pub struct App {
     pub draining: AtomicBool,
     pub(crate) watchman: Arc<Watchman>,
     pub(crate) doorway: Doorway,
+    /// Gives freed memory back to the system.
+    pub(crate) give_back: Option<fn()>,
     /// TLS, once the server listens with it.
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) traffic: Traffic,
@@ -276,6 +278,7 @@ impl App {
             watchman: Arc::new(Watchman::new(&config)),
             doorway: Doorway::new(&config),
             bodies: Bodies::new(config.max_bodies_bytes),
+            give_back: None,
             tls: None,
             config,
             draining: AtomicBool::new(false),
@@ -283,6 +286,14 @@ impl App {
             document: openapi::Document::default(),
             table: Table::new(),
         }
+    }
+
+    /// Has `give_back` called, on a thread of its own and seldom, after much memory was freed in small pieces: when many
+    /// connections have fallen silent. Allocators keep such memory unless they are told otherwise.
+    #[must_use]
+    pub fn giving_back(mut self, give_back: fn()) -> Self {
+        self.give_back = Some(give_back);
+        self
     }
 
     /// The line of the table that a request means.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio::net::{TcpListener, TcpSocket};
 use tracing::warn;
 
 use crate::accepted::Accepted;
+use crate::event_loops::EventLoops;
 use crate::routes::App;
 use crate::tls::{Tls, TlsError};
 
@@ -53,6 +55,15 @@ pub enum BindError {
         /// All of them.
         mistakes: Vec<String>,
     },
+    /// The system gives no threads for connections.
+    #[error("cannot start {threads} threads for connections (http.threads)")]
+    Threads {
+        /// How many.
+        threads: usize,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// TLS cannot be spoken.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -63,6 +74,7 @@ pub enum BindError {
 pub struct Server {
     listener: TcpListener,
     app: Arc<App>,
+    loops: EventLoops,
 }
 
 /// How a server stopped.
@@ -88,7 +100,11 @@ impl Server {
             _ => BindError::Refused { address, source },
         })?;
         set_options(&listener);
-        Ok(Self { listener, app: Arc::new(app) })
+        let app = Arc::new(app);
+        let threads = app.config.threads.map_or_else(cores, NonZero::get);
+        let loops = EventLoops::start(threads, &Accepted::new(&app))
+            .map_err(|source| BindError::Threads { threads, source })?;
+        Ok(Self { listener, app, loops })
     }
 
     /// Where the server listens, with the real port where 0 was asked for.
@@ -114,9 +130,9 @@ impl Server {
     /// Answers until `stop` completes and a second longer, asking clients to leave; then takes no more connections and waits
     /// for requests under way.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Stopped {
-        let Self { listener, app } = self;
-        let watching = Arc::clone(&app.watchman);
-        let watching = tokio::spawn(async move { watching.watch().await });
+        let Self { listener, app, loops } = self;
+        let (watching, give_back) = (Arc::clone(&app.watchman), app.give_back);
+        let watching = tokio::spawn(async move { watching.watch(give_back).await });
         let following = app.service.follow_features(app.config.websocket.poll);
         let renewing = app.tls.clone().filter(|tls| !tls.config().poll.is_zero()).map(renew);
         let draining = Arc::clone(&app);
@@ -126,7 +142,7 @@ impl Server {
             draining.sockets.close();
             tokio::time::sleep(FAREWELL.min(draining.config.drain_timeout)).await;
         };
-        accept(&listener, &app, stop).await;
+        accept(&listener, &loops, stop).await;
         drop(listener);
         let ended = async { tokio::join!(app.watchman.dismiss(), app.sockets.ended()) };
         let drained = tokio::time::timeout(app.config.drain_timeout, ended).await;
@@ -140,8 +156,7 @@ impl Server {
 }
 
 /// Accepts until `stop` completes.
-async fn accept(listener: &TcpListener, app: &Arc<App>, stop: impl Future<Output = ()>) {
-    let accepted = Accepted::new(app);
+async fn accept(listener: &TcpListener, loops: &EventLoops, stop: impl Future<Output = ()>) {
     let mut stop = std::pin::pin!(stop);
     loop {
         let connection = tokio::select! {
@@ -149,7 +164,7 @@ async fn accept(listener: &TcpListener, app: &Arc<App>, stop: impl Future<Output
             () = &mut stop => return,
         };
         match connection {
-            Ok((socket, address)) => accepted.take(socket, address),
+            Ok((socket, address)) => loops.take(socket, address),
             Err(error) => {
                 warn!(%error, "a connection cannot be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -160,6 +175,11 @@ async fn accept(listener: &TcpListener, app: &Arc<App>, stop: impl Future<Output
 
 /// Connections that the system has made and that wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// How many cores this process may use.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
 
 fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;

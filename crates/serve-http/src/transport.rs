@@ -18,11 +18,19 @@ pub(crate) enum Transport {
 impl Transport {
     /// Lets the system throw away what is not sent yet when the socket closes.
     pub(crate) fn forget(&self) {
-        let socket = match self {
+        drop(self.socket().set_zero_linger());
+    }
+
+    /// Waits until the socket has something to read, beyond what was read from it.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.socket().readable().await
+    }
+
+    fn socket(&self) -> &TcpStream {
+        match self {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => stream.get_ref().0,
-        };
-        drop(socket.set_zero_linger());
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use crate::allowance::Allowance;
 use crate::config::HttpConfig;
 use crate::connection::{Connection, Order, Phase, Place};
+use crate::event_loops::Load;
 
 /// How often the watchman goes round, which is how exact the limits are.
 const ROUND: Duration = Duration::from_millis(250);
@@ -30,6 +31,15 @@ const LONG: u64 = 1_000;
 /// sends some hundreds a second.
 const MOST_PINGS: u32 = 1_000;
 
+/// So many connections at rest have freed memory that is worth being given back to the system: 4 MiB.
+const MANY: u64 = 256;
+
+/// How long that waits at least; while it is done, who wants memory may have to wait.
+const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
+
+/// It is not done again before so many times the time that it took.
+const SELDOM: u32 = 1_000;
+
 /// How long what a refused client still sends is read.
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -40,6 +50,8 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     pub(crate) heads_refused: AtomicU64,
     pub(crate) cut_off: AtomicU64,
+    /// Put to rest since memory was given back last.
+    pub(crate) rested: AtomicU64,
     pub(crate) handshakes_failed: AtomicU64,
 }
 
@@ -48,6 +60,8 @@ pub(crate) struct Counts {
 pub struct ConnectionCounts {
     /// Open now.
     pub open: u64,
+    /// Those of them that hold no parser: nothing was asked on them for long, or not yet.
+    pub at_rest: u64,
     /// Taken since the start.
     pub accepted: u64,
     /// Refused for want of a place.
@@ -66,6 +80,12 @@ impl ConnectionCounts {
     pub fn page(&self) -> String {
         let lines = [
             ("http_connections", "gauge", "Connections that are open.", self.open),
+            (
+                "http_connections_at_rest",
+                "gauge",
+                "Connections that are silent and hold no parser.",
+                self.at_rest,
+            ),
             ("http_connections_accepted_total", "counter", "Connections taken.", self.accepted),
             (
                 "http_connections_refused_total",
@@ -177,7 +197,7 @@ impl Watchman {
     }
 
     /// A place for one more connection.
-    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, phase: Phase) -> Result<Place, Full> {
+    pub(crate) fn enter(self: &Arc<Self>, address: IpAddr, phase: Phase, load: Load) -> Result<Place, Full> {
         let mut connections = self.lock();
         let taken = connections.by_address.get(&address).copied().unwrap_or(0);
         let full =
@@ -200,7 +220,7 @@ impl Watchman {
             connections.by_address.insert(address, taken + 1);
         }
         self.counts.accepted.fetch_add(1, Relaxed);
-        Ok(Place(connection))
+        Ok(Place { connection, _load: load })
     }
 
     pub(crate) fn leave(&self, connection: &Connection) {
@@ -216,8 +236,14 @@ impl Watchman {
 
     /// How many connections there are, and were.
     pub(crate) fn counts(&self) -> ConnectionCounts {
+        let (open, at_rest) = {
+            let connections = self.lock();
+            let at_rest = connections.all.values().filter(|watched| watched.connection.rests()).count();
+            (connections.all.len() as u64, at_rest as u64)
+        };
         ConnectionCounts {
-            open: self.lock().all.len() as u64,
+            open,
+            at_rest,
             accepted: self.counts.accepted.load(Relaxed),
             refused: self.counts.refused.load(Relaxed),
             heads_refused: self.counts.heads_refused.load(Relaxed),
@@ -227,7 +253,8 @@ impl Watchman {
     }
 
     /// Goes round until it is dropped.
-    pub(crate) async fn watch(&self) {
+    pub(crate) async fn watch(&self, give_back: Option<fn()>) {
+        let mut not_before = Instant::now() + GIVE_BACK_AFTER;
         let mut rounds = tokio::time::interval(ROUND);
         rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
@@ -235,6 +262,15 @@ impl Watchman {
             let now = milliseconds(self.began.elapsed());
             let passed = now.saturating_sub(self.clock.swap(now, Relaxed));
             self.look(Duration::from_millis(passed));
+            if let Some(give_back) = give_back
+                && Instant::now() > not_before
+                && self.counts.rested.load(Relaxed) >= MANY
+            {
+                self.counts.rested.store(0, Relaxed);
+                let began = Instant::now();
+                drop(tokio::task::spawn_blocking(give_back).await);
+                not_before = Instant::now() + GIVE_BACK_AFTER.max(began.elapsed() * SELDOM);
+            }
         }
     }
 
@@ -243,7 +279,9 @@ impl Watchman {
         let mut connections = self.lock();
         for watched in connections.all.values_mut() {
             let order = self.judge(watched, passed);
-            if order == Order::Nothing && watched.connection.works() && watched.connection.quiet() > LONG {
+            let connection = &watched.connection;
+            let takes_long = connection.works() && connection.quiet() > LONG;
+            if order == Order::Nothing && (takes_long || connection.may_rest()) {
                 watched.connection.look();
             }
             match order {
@@ -311,6 +349,10 @@ mod tests {
         watchman.look(Duration::from_secs(seconds));
     }
 
+    fn load() -> Load {
+        Load::of(&Arc::default())
+    }
+
     const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
     #[test]
@@ -320,11 +362,11 @@ mod tests {
             config.connections.max_per_address = Some(2);
         });
         let other: IpAddr = "10.0.0.1".parse().expect("an address");
-        let mine = [watchman.enter(HERE, Phase::Idle), watchman.enter(HERE, Phase::Idle)];
+        let mine = [watchman.enter(HERE, Phase::Idle, load()), watchman.enter(HERE, Phase::Idle, load())];
         assert!(mine.iter().all(Result::is_ok));
-        assert_eq!(watchman.enter(HERE, Phase::Idle).err(), Some(Full::Address));
-        let theirs = watchman.enter(other, Phase::Idle);
-        assert_eq!(watchman.enter(other, Phase::Idle).err(), Some(Full::Server));
+        assert_eq!(watchman.enter(HERE, Phase::Idle, load()).err(), Some(Full::Address));
+        let theirs = watchman.enter(other, Phase::Idle, load());
+        assert_eq!(watchman.enter(other, Phase::Idle, load()).err(), Some(Full::Server));
         drop((mine, theirs));
         let counts = watchman.counts();
         assert_eq!((counts.open, counts.accepted, counts.refused), (0, 3, 2));
@@ -335,10 +377,10 @@ mod tests {
     fn each_phase_has_its_limit() {
         let watchman = watchman(|_| ());
         let told = |phase: Phase, seconds: u64| {
-            let place = watchman.enter(HERE, Phase::Idle).expect("a place");
-            place.0.enter(phase);
+            let place = watchman.enter(HERE, Phase::Idle, load()).expect("a place");
+            place.connection.enter(phase);
             pass(&watchman, seconds);
-            place.0.order()
+            place.connection.order()
         };
         for (phase, limit, order) in [
             (Phase::Handshake, 10, Order::Cut),
@@ -358,36 +400,36 @@ mod tests {
     #[test]
     fn a_client_that_pings_without_end_is_cut_off() {
         let watchman = watchman(|_| ());
-        let place = watchman.enter(HERE, Phase::Open).expect("a place");
+        let place = watchman.enter(HERE, Phase::Open, load()).expect("a place");
         for _ in 0..10 {
-            place.0.pinged(MOST_PINGS);
+            place.connection.pinged(MOST_PINGS);
             pass(&watchman, 1);
         }
-        assert_eq!(place.0.order(), Order::Nothing);
-        place.0.pinged(1);
-        place.0.pinged(MOST_PINGS);
+        assert_eq!(place.connection.order(), Order::Nothing);
+        place.connection.pinged(1);
+        place.connection.pinged(MOST_PINGS);
         pass(&watchman, 1);
-        assert!(place.0.is_cut());
+        assert!(place.connection.is_cut());
     }
 
     #[test]
     fn a_client_that_does_not_take_its_answer_is_cut_off_and_a_slow_handler_is_not_its_fault() {
         let watchman = watchman(|_| ());
-        let place = watchman.enter(HERE, Phase::Idle).expect("a place");
-        let mut request = place.0.begin();
+        let place = watchman.enter(HERE, Phase::Idle, load()).expect("a place");
+        let mut request = place.connection.begin();
         pass(&watchman, 1000);
-        assert_eq!(place.0.order(), Order::Nothing);
+        assert_eq!(place.connection.order(), Order::Nothing);
         request.answered();
         for _ in 0..100 {
-            place.0.wrote(1024);
+            place.connection.wrote(1024);
             pass(&watchman, 1);
         }
-        assert_eq!(place.0.order(), Order::Nothing);
+        assert_eq!(place.connection.order(), Order::Nothing);
         for _ in 0..10 {
-            place.0.wrote(1);
+            place.connection.wrote(1);
             pass(&watchman, 1);
         }
-        assert!(place.0.is_cut());
+        assert!(place.connection.is_cut());
         assert_eq!(watchman.counts().cut_off, 1);
     }
 }

@@ -12,8 +12,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use serve_app::metrics::Page;
 use tokio::sync::watch;
 use tokio_tungstenite::WebSocketStream;
@@ -22,6 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig as Protocol
 use tracing::debug;
 
 use crate::call::Call;
+use crate::connection::Upgrade;
 use crate::failure::{Dialect, Failure};
 use crate::reply::{self, Reply};
 use crate::routes::App;
@@ -64,21 +63,19 @@ pub(crate) async fn connect(app: &App, mut call: Box<Call>) -> Result<Reply, Fai
         ));
     };
     let speaks_ours = offered(headers).any(|protocol| protocol == PROTOCOL);
-    let Some(upgrade) = call.parts.extensions.remove::<OnUpgrade>() else {
+    let Some(upgrade) = call.parts.extensions.remove::<Upgrade>() else {
         return Err(Failure::unreadable("malformed_handshake", "the connection cannot be upgraded"));
     };
     let place = app.sockets.enter(&call.context.caller().to_string())?;
     let session = Session::new(app, &call, place);
     let config = protocol(&app.config.websocket);
     tokio::spawn(async move {
-        match upgrade.await {
-            Ok(upgraded) => {
-                let io = TokioIo::new(upgraded);
-                let socket = WebSocketStream::from_raw_socket(io, Role::Server, Some(config)).await;
-                session.run(socket).await;
-            }
-            Err(error) => debug!(%error, "a socket was not opened"),
-        }
+        let Some(wire) = upgrade.wire().await else {
+            debug!("a socket was not opened: its client left before");
+            return;
+        };
+        let socket = WebSocketStream::from_raw_socket(wire, Role::Server, Some(config)).await;
+        session.run(socket).await;
     });
     Ok(switching(&accept, speaks_ours))
 }

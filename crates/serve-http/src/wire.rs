@@ -81,11 +81,13 @@ pub(crate) struct Wire {
     last_words: Option<Bytes>,
     /// Whether the sending side was closed.
     closed: bool,
+    /// What was read and looked at, and is to be read once more.
+    ahead: Bytes,
 }
 
 impl Wire {
     pub(crate) fn new(transport: Transport, place: Place, limits: HeadLimits) -> Self {
-        let (connection, framing) = (Arc::clone(&place.0), Framing::default());
+        let (connection, framing) = (Arc::clone(&place.connection), Framing::default());
         Self {
             transport,
             connection,
@@ -97,7 +99,20 @@ impl Wire {
             broken_off: false,
             last_words: None,
             closed: false,
+            ahead: Bytes::new(),
         }
+    }
+
+    /// Has bytes read once more that were read already, before all others.
+    pub(crate) fn put_back(&mut self, bytes: Bytes) {
+        debug_assert!(self.ahead.is_empty(), "nobody reads less than what was put back");
+        // None at all can hold the memory in which others stood.
+        self.ahead = if bytes.is_empty() { Bytes::new() } else { bytes };
+    }
+
+    /// Waits until there is something to read, once everything was read that there was. Takes no memory.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        if self.ahead.is_empty() { self.transport.readable().await } else { Ok(()) }
     }
 
     /// Refuses what comes.
@@ -204,6 +219,11 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if !this.ahead.is_empty() {
+            let now = this.ahead.split_to(this.ahead.len().min(buf.remaining()));
+            buf.put_slice(&now);
+            return Poll::Ready(Ok(()));
+        }
         if this.connection.is_too_slow() && this.refusal.is_none() {
             this.refuse(Refusal::Slow);
         }

@@ -17,6 +17,11 @@ pub(crate) fn model_query(
     version: Option<&str>,
 ) -> Result<ModelQuery, Failure> {
     let invalid = |error: serve_core::InvalidName| Failure::from(serve_app::ServiceError::from(error));
+    let said = [("feature_set", &feature_set), ("model_type", &model_type)];
+    if let Some((key, _)) = said.into_iter().find(|(_, said)| said.as_deref() == Some("")) {
+        let message = format!("{key} is empty; expected a name, or nothing");
+        return Err(Failure::invalid("invalid_name", message));
+    }
     let mut query = ModelQuery {
         name: None,
         feature_set: feature_set.map(Cow::into_owned),

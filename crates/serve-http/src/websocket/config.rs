@@ -39,7 +39,7 @@ impl Default for WebSocketConfig {
             sockets: 1_000,
             sockets_per_key: 100,
             subscriptions: 100,
-            max_message_bytes: ByteSize(1 << 20),
+            max_message_bytes: ByteSize(256 << 10),
             messages_per_second: 100,
             min_interval: Duration::from_millis(100),
             poll: Duration::from_secs(1),

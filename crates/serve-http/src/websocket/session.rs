@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::wire::Wire;
 use futures_util::{SinkExt as _, StreamExt as _};
-use hyper::upgrade::Upgraded;
-use hyper_util::rt::TokioIo;
 use serve_app::{Answered, Context, Fault, Service, ServiceError, Stage};
 use serve_core::response::PredictResponse;
 use tokio::sync::{Notify, watch};
@@ -30,7 +29,7 @@ use crate::routes::App;
 
 mod pushes;
 
-type Socket = WebSocketStream<TokioIo<Upgraded>>;
+type Socket = WebSocketStream<Wire>;
 
 /// How long a closing socket waits for its client to agree.
 const GOODBYE: Duration = Duration::from_secs(1);

@@ -1,0 +1,98 @@
+//! The threads that connections live on, each with an event loop of its own.
+//!
+//! A connection stays with the loop that it was given to, so its request is read, answered and written by one thread: no
+//! task wanders to another core, and no thread is woken to look for work that another one found. What takes long is
+//! computed elsewhere all the same (`serve_app`'s workers, the registry's threads), so a loop is never held up for long.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use tokio::net::TcpStream;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tracing::warn;
+
+use crate::accepted::Accepted;
+
+/// Threads of one loop for work that blocks, such as unpacking a long body.
+const BLOCKING_THREADS: usize = 8;
+
+/// A connection that was accepted, and is counted by the loop that it goes to.
+struct Arrival {
+    socket: std::net::TcpStream,
+    address: SocketAddr,
+    load: Load,
+}
+
+/// All loops. They end, with what still runs on them, when this is dropped.
+#[derive(Debug)]
+pub(crate) struct EventLoops(Vec<EventLoop>);
+
+#[derive(Debug)]
+struct EventLoop {
+    arrivals: UnboundedSender<Arrival>,
+    connections: Arc<AtomicUsize>,
+}
+
+/// One connection of a loop, for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Load(Arc<AtomicUsize>);
+
+impl Load {
+    pub(crate) fn of(connections: &Arc<AtomicUsize>) -> Self {
+        connections.fetch_add(1, Relaxed);
+        Self(Arc::clone(connections))
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
+    }
+}
+
+impl EventLoops {
+    /// Starts so many threads.
+    ///
+    /// # Errors
+    /// When the system gives no thread, or no event queue.
+    pub(crate) fn start(threads: usize, accepted: &Accepted) -> io::Result<Self> {
+        let start = |number| EventLoop::start(number, accepted.clone());
+        (0..threads).map(start).collect::<io::Result<_>>().map(Self)
+    }
+
+    /// Hands a connection to the loop that has the fewest.
+    pub(crate) fn take(&self, socket: TcpStream, address: SocketAddr) {
+        let Some(chosen) = self.0.iter().min_by_key(|one| one.connections.load(Relaxed)) else { return };
+        match socket.into_std() {
+            Ok(socket) => {
+                let load = Load::of(&chosen.connections);
+                // It listens for as long as there is this sender.
+                drop(chosen.arrivals.send(Arrival { socket, address, load }));
+            }
+            Err(error) => warn!(%error, "a connection cannot be handed on"),
+        }
+    }
+}
+
+impl EventLoop {
+    fn start(number: usize, accepted: Accepted) -> io::Result<Self> {
+        let runtime =
+            Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
+        let (arrivals, arriving) = mpsc::unbounded_channel();
+        let run = move || runtime.block_on(serve(arriving, accepted));
+        std::thread::Builder::new().name(format!("http-{number}")).spawn(run)?;
+        Ok(Self { arrivals, connections: Arc::default() })
+    }
+}
+
+async fn serve(mut arriving: UnboundedReceiver<Arrival>, accepted: Accepted) {
+    while let Some(Arrival { socket, address, load }) = arriving.recv().await {
+        match TcpStream::from_std(socket) {
+            Ok(socket) => accepted.take(socket, address, load),
+            Err(error) => warn!(%error, "a connection cannot be watched"),
+        }
+    }
+}
