@@ -8,6 +8,8 @@ use serde_json::{Value as Json, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -168,6 +170,17 @@ fn an_interval_pushes_again_and_again() {
         let (answer, error) =
             ((json!("BTC/USD"), Json::Null), (json!("nobody"), json!("features_unavailable")));
         assert_eq!(told, [answer.clone(), error, answer.clone(), answer.clone(), answer]);
+    });
+}
+
+#[test]
+fn a_clients_farewell_is_answered() {
+    let server = Server::demo();
+    block_on(async {
+        let mut socket = Socket::open(server.address).await;
+        let frame = CloseFrame { code: CloseCode::Normal, reason: "done".into() };
+        socket.0.send(Message::Close(Some(frame.clone()))).await.expect("is sent");
+        assert_eq!(socket.frame().await, Some(Message::Close(Some(frame))));
     });
 }
 

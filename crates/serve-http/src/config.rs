@@ -172,6 +172,7 @@ impl HttpConfig {
             // Less than one body may be long would refuse it always.
             ("max_bodies_bytes", self.max_bodies_bytes.0, self.max_body_bytes.0, u64::MAX),
             ("max_uri_bytes", self.max_uri_bytes.0, 256, 60 << 10),
+            ("threads", self.threads.map_or(1, NonZero::get) as u64, 1, 1024),
             ("connections.max", self.connections.max as u64, 1, 1 << 24),
             ("connections.max_per_address", self.connections.max_per_address.unwrap_or(1) as u64, 1, 1 << 24),
             (

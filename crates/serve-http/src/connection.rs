@@ -158,22 +158,18 @@ impl Connection {
 
     /// Whether nothing is asked and nothing is owed.
     pub(crate) fn at_rest(&self) -> bool {
-        self.computing.load(Relaxed) == 0 && self.owed.load(Relaxed) == 0
+        self.computing.load(Relaxed) == 0 && !self.waits_for_reader()
     }
 
     /// Whether a parser is kept for it, for nothing since long.
     pub(crate) fn may_rest(&self) -> bool {
-        self.phase() == Phase::Idle
-            && self.at_rest()
-            && !self.blocked.load(Relaxed)
-            && !self.resting.load(Relaxed)
-            && self.quiet() > REST
+        self.phase() == Phase::Idle && self.at_rest() && !self.resting.load(Relaxed) && self.quiet() > REST
     }
 
     /// Its parser is given up.
     pub(crate) fn rest(&self) {
         self.resting.store(true, Relaxed);
-        self.watchman.counts.rested.fetch_add(1, Relaxed);
+        self.watchman.counts.freed.fetch_add(1, Relaxed);
     }
 
     /// Whether it has none.
@@ -316,7 +312,7 @@ impl Drop for UnderWay {
 pub(crate) struct Place {
     pub(crate) connection: Arc<Connection>,
     /// The place in the loop that it lives on.
-    pub(crate) _load: Load,
+    pub(crate) load: Load,
 }
 
 impl Drop for Place {

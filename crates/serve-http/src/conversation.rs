@@ -5,9 +5,10 @@
 
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn, ready};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -98,9 +99,6 @@ impl Protocols {
     {
         loop {
             let mut served = Box::new(self.http1.serve_connection(TokioIo::new(wire), service));
-            if connection.order() == Order::Finish {
-                Pin::new(&mut *served).graceful_shutdown();
-            }
             let may_rest = || connection.may_rest();
             let finish = http1::Connection::graceful_shutdown;
             let stretch = until_ended(Pin::new(&mut *served), connection, finish, may_rest).await;
@@ -114,10 +112,12 @@ impl Protocols {
                 return connection.hand_over(wire);
             }
             connection.rest();
+            wire.load().rest(true);
             if !rested(&wire, connection).await {
                 return;
             }
             connection.wake_up();
+            wire.load().rest(false);
         }
     }
 }
@@ -133,25 +133,49 @@ where
     P: std::ops::DerefMut<Target = F>,
     F: Future<Output = hyper::Result<()>>,
 {
+    let told = |ended: hyper::Result<()>| {
+        if let Err(error) = ended {
+            debug!(%error, "a connection ended");
+        }
+        Stretch::End
+    };
+    // Told before there was a parser.
+    if connection.order() == Order::Finish {
+        if let Some(ended) = looked_once_more(served.as_mut()).await {
+            return told(ended);
+        }
+        finish(served.as_mut());
+    }
     loop {
         tokio::select! {
             // Who is told something is woken, so that comes next at the latest; chance costs time.
             biased;
-            ended = served.as_mut() => {
-                if let Err(error) = ended {
-                    debug!(%error, "a connection ended");
-                }
-                return Stretch::End;
-            }
+            ended = served.as_mut() => return told(ended),
             order = connection.told() => match order {
                 Order::Cut => return Stretch::End,
-                Order::Finish => finish(served.as_mut()),
+                Order::Finish => {
+                    if let Some(ended) = looked_once_more(served.as_mut()).await {
+                        return told(ended);
+                    }
+                    finish(served.as_mut());
+                }
                 Order::Nothing if may_rest() => return Stretch::Rest,
                 // Looking at the connection again is all it takes.
                 Order::Nothing | Order::Refuse => {}
             },
         }
     }
+}
+
+/// Has a connection look for what has come before it is told to finish: without a request under way it ends at once. First the
+/// event loop gets to notice.
+async fn looked_once_more<F: Future>(mut served: Pin<&mut F>) -> Option<F::Output> {
+    tokio::task::yield_now().await;
+    poll_fn(|context| match served.as_mut().poll(context) {
+        Poll::Ready(ended) => Poll::Ready(Some(ended)),
+        Poll::Pending => Poll::Ready(None),
+    })
+    .await
 }
 
 /// Waits until something comes, and says whether there is something to be done about it.
@@ -173,6 +197,7 @@ async fn rested(wire: &Wire, connection: &Connection) -> bool {
 async fn begun(wire: &mut Wire, connection: &Connection) -> Beginning {
     let mut first = [0; PREFACE.len()];
     let mut known = 0;
+    let mut finishing = false;
     let beginning = loop {
         tokio::select! {
             biased;
@@ -181,9 +206,14 @@ async fn begun(wire: &mut Wire, connection: &Connection) -> Beginning {
                 Ok(0) | Err(_) => return Beginning::Nothing,
                 Ok(read) => known += read,
             },
+            () = ready(()), if finishing => break Beginning::Http1,
             order = connection.told() => match order {
                 Order::Cut => return Beginning::Nothing,
-                Order::Finish => break Beginning::Http1,
+                Order::Finish => {
+                    // What has come already is looked at once more.
+                    tokio::task::yield_now().await;
+                    finishing = true;
+                }
                 Order::Nothing | Order::Refuse => {}
             },
         }
@@ -196,4 +226,78 @@ async fn begun(wire: &mut Wire, connection: &Connection) -> Beginning {
     };
     wire.put_back(Bytes::copy_from_slice(&first[..known]));
     beginning
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use http_body_util::Full;
+    use hyper::service::service_fn;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::event_loops::Load;
+    use crate::transport::Transport;
+    use crate::watchman::Watchman;
+    use crate::wire::HeadLimits;
+
+    const ASKED: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// A connection that is served by a task of its own, with its client.
+    async fn served() -> (std::net::TcpStream, Arc<Connection>, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
+        let client = std::net::TcpStream::connect(listener.local_addr().expect("has one")).expect("connects");
+        client.set_read_timeout(Some(Duration::from_secs(10))).expect("an option");
+        let (socket, address): (TcpStream, _) = listener.accept().await.expect("accepts");
+        let config = HttpConfig::default();
+        let watchman = Arc::new(Watchman::new(&config));
+        let load = Load::of(&Arc::default());
+        let place = watchman.enter(address.ip(), Phase::Idle, load).expect("a place");
+        let connection = Arc::clone(&place.connection);
+        let limits = HeadLimits { header_bytes: 8192, uri_bytes: 1024 };
+        let wire = Wire::new(Transport::Plain(socket), place, limits);
+        let service = service_fn(|_: Request<Incoming>| async {
+            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"answered"))))
+        });
+        let (protocols, theirs) = (Protocols::new(&config, 8192), Arc::clone(&connection));
+        let speaking = tokio::spawn(async move { protocols.speak(wire, theirs, service).await });
+        (client, connection, speaking)
+    }
+
+    /// All that comes until the end.
+    fn rest_of(mut client: std::net::TcpStream) -> String {
+        let mut text = String::new();
+        client.read_to_string(&mut text).expect("ends in order");
+        text
+    }
+
+    #[tokio::test]
+    async fn what_has_come_is_answered_before_a_connection_ends() {
+        // One that has said nothing yet; one in the middle of what tells the protocols apart; one that was answered before.
+        for (before, asked) in
+            [(&b""[..], ASKED), (&b"P"[..], &b"UT / HTTP/1.1\r\nHost: localhost\r\n\r\n"[..]), (ASKED, ASKED)]
+        {
+            let (mut client, connection, speaking) = served().await;
+            client.write_all(before).expect("is open");
+            for _ in 0..20 {
+                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            client.write_all(asked).expect("is open");
+            // The event loop has heard of neither.
+            connection.tell(Order::Finish);
+            speaking.await.expect("ends");
+            let answers = rest_of(client).matches("answered").count();
+            assert_eq!(answers, if before == ASKED { 2 } else { 1 }, "{before:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn who_asks_nothing_is_let_go() {
+        let (client, connection, speaking) = served().await;
+        connection.tell(Order::Finish);
+        speaking.await.expect("ends");
+        assert_eq!(rest_of(client), "");
+    }
 }

@@ -4,10 +4,11 @@
 //! task wanders to another core, and no thread is woken to look for work that another one found. What takes long is
 //! computed elsewhere all the same (`serve_app`'s workers, the registry's threads), so a loop is never held up for long.
 
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
@@ -33,23 +34,52 @@ pub(crate) struct EventLoops(Vec<EventLoop>);
 #[derive(Debug)]
 struct EventLoop {
     arrivals: UnboundedSender<Arrival>,
-    connections: Arc<AtomicUsize>,
+    connections: Arc<Connections>,
+}
+
+/// How many connections a loop has.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    open: AtomicUsize,
+    /// Those of them that rest.
+    resting: AtomicUsize,
+}
+
+impl Connections {
+    /// Those that may work, and all; which loop should have the next goes by the first.
+    fn count(&self) -> (usize, usize) {
+        let (open, resting) = (self.open.load(Relaxed), self.resting.load(Relaxed));
+        (open.saturating_sub(resting), open)
+    }
 }
 
 /// One connection of a loop, for as long as this lives.
 #[derive(Debug)]
-pub(crate) struct Load(Arc<AtomicUsize>);
+pub(crate) struct Load {
+    of: Arc<Connections>,
+    rests: AtomicBool,
+}
 
 impl Load {
-    pub(crate) fn of(connections: &Arc<AtomicUsize>) -> Self {
-        connections.fetch_add(1, Relaxed);
-        Self(Arc::clone(connections))
+    pub(crate) fn of(connections: &Arc<Connections>) -> Self {
+        connections.open.fetch_add(1, Relaxed);
+        Self { of: Arc::clone(connections), rests: AtomicBool::new(false) }
+    }
+
+    /// Says whether it rests.
+    pub(crate) fn rest(&self, rests: bool) {
+        match (self.rests.swap(rests, Relaxed), rests) {
+            (false, true) => drop(self.of.resting.fetch_add(1, Relaxed)),
+            (true, false) => drop(self.of.resting.fetch_sub(1, Relaxed)),
+            _ => {}
+        }
     }
 }
 
 impl Drop for Load {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Relaxed);
+        self.rest(false);
+        self.of.open.fetch_sub(1, Relaxed);
     }
 }
 
@@ -63,9 +93,14 @@ impl EventLoops {
         (0..threads).map(start).collect::<io::Result<_>>().map(Self)
     }
 
-    /// Hands a connection to the loop that has the fewest.
+    /// Hands a connection to the loop that has the fewest which do not rest. Among equals chance decides: clients that come in a
+    /// pattern, such as a busy one after each silent one, would else have one loop do all the work.
     pub(crate) fn take(&self, socket: TcpStream, address: SocketAddr) {
-        let Some(chosen) = self.0.iter().min_by_key(|one| one.connections.load(Relaxed)) else { return };
+        let (hasher, port) = (RandomState::new(), address.port());
+        let loops = self.0.iter().enumerate();
+        let chosen =
+            loops.min_by_key(|(number, one)| (one.connections.count(), hasher.hash_one((number, port))));
+        let Some((_, chosen)) = chosen else { return };
         match socket.into_std() {
             Ok(socket) => {
                 let load = Load::of(&chosen.connections);

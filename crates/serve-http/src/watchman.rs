@@ -31,14 +31,14 @@ const LONG: u64 = 1_000;
 /// sends some hundreds a second.
 const MOST_PINGS: u32 = 1_000;
 
-/// So many connections at rest have freed memory that is worth being given back to the system: 4 MiB.
-const MANY: u64 = 256;
+/// So many connections that rest, or have ended, freed memory that is worth being given back to the system: 16 MiB.
+const MANY: u64 = 1_000;
 
 /// How long that waits at least; while it is done, who wants memory may have to wait.
 const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
 
 /// It is not done again before so many times the time that it took.
-const SELDOM: u32 = 1_000;
+const SELDOM: u32 = 200;
 
 /// How long what a refused client still sends is read.
 const LINGER: Duration = Duration::from_secs(2);
@@ -50,8 +50,8 @@ pub(crate) struct Counts {
     pub(crate) refused: AtomicU64,
     pub(crate) heads_refused: AtomicU64,
     pub(crate) cut_off: AtomicU64,
-    /// Put to rest since memory was given back last.
-    pub(crate) rested: AtomicU64,
+    /// Put to rest, or ended, since memory was given back last.
+    pub(crate) freed: AtomicU64,
     pub(crate) handshakes_failed: AtomicU64,
 }
 
@@ -220,10 +220,11 @@ impl Watchman {
             connections.by_address.insert(address, taken + 1);
         }
         self.counts.accepted.fetch_add(1, Relaxed);
-        Ok(Place { connection, _load: load })
+        Ok(Place { connection, load })
     }
 
     pub(crate) fn leave(&self, connection: &Connection) {
+        self.counts.freed.fetch_add(1, Relaxed);
         let mut connections = self.lock();
         connections.all.remove(&connection.number);
         if let Some(count) = connections.by_address.get_mut(&connection.address) {
@@ -264,9 +265,9 @@ impl Watchman {
             self.look(Duration::from_millis(passed));
             if let Some(give_back) = give_back
                 && Instant::now() > not_before
-                && self.counts.rested.load(Relaxed) >= MANY
+                && self.counts.freed.load(Relaxed) >= MANY
             {
-                self.counts.rested.store(0, Relaxed);
+                self.counts.freed.store(0, Relaxed);
                 let began = Instant::now();
                 drop(tokio::task::spawn_blocking(give_back).await);
                 not_before = Instant::now() + GIVE_BACK_AFTER.max(began.elapsed() * SELDOM);

@@ -21,6 +21,7 @@ use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::{Connection, Phase, Place};
+use crate::event_loops::Load;
 use crate::failure::{Dialect, Failure};
 use crate::reply;
 use crate::transport::Transport;
@@ -69,7 +70,7 @@ pub(crate) struct Wire {
     transport: Transport,
     connection: Arc<Connection>,
     /// Given back with the socket, which another protocol may keep for longer than HTTP.
-    _place: Place,
+    place: Place,
     limits: HeadLimits,
     framing: Framing,
     refusal: Option<Refusal>,
@@ -91,7 +92,7 @@ impl Wire {
         Self {
             transport,
             connection,
-            _place: place,
+            place,
             limits,
             framing,
             refusal: None,
@@ -106,8 +107,14 @@ impl Wire {
     /// Has bytes read once more that were read already, before all others.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
         debug_assert!(self.ahead.is_empty(), "nobody reads less than what was put back");
-        // None at all can hold the memory in which others stood.
-        self.ahead = if bytes.is_empty() { Bytes::new() } else { bytes };
+        // Ends of lines between requests say nothing; and none at all can hold the memory in which others stood.
+        let silent = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
+        self.ahead = if silent { Bytes::new() } else { bytes };
+    }
+
+    /// The connection among those of its thread.
+    pub(crate) fn load(&self) -> &Load {
+        &self.place.load
     }
 
     /// Waits until there is something to read, once everything was read that there was. Takes no memory.

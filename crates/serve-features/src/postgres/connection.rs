@@ -26,6 +26,13 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// Has all statements prepared anew.
+    pub(super) fn forget_statements(&mut self) {
+        self.statements.clear();
+    }
+}
+
 impl Drop for Connection {
     /// What the server still has to say is of no interest.
     fn drop(&mut self) {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use deadpool::Runtime;
 use deadpool::managed::{Object, Pool, PoolError, TimeoutType, Timeouts};
 use tokio::time::timeout_at;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{DbError, SqlState};
 
 use super::connection::{Connection, Connector, Tls};
 use super::url::PostgresUrl;
@@ -49,6 +49,14 @@ impl From<tokio_postgres::Error> for Failure {
     }
 }
 
+impl Failure {
+    /// A table was altered since the statement was prepared ("cached plan must not change result type"); prepared anew it works.
+    fn is_of_an_old_plan(&self) -> bool {
+        let Self::Backend { source, .. } = self else { return false };
+        source.downcast_ref::<DbError>().is_some_and(|error| *error.code() == SqlState::FEATURE_NOT_SUPPORTED)
+    }
+}
+
 impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         Self::Backend { transient: false, source: Box::new(error) }
@@ -67,6 +75,8 @@ fn is_transient(error: &tokio_postgres::Error) -> bool {
         SqlState::QUERY_CANCELED,
         // a standby that is about to become the primary
         SqlState::READ_ONLY_SQL_TRANSACTION,
+        // a table that was altered under a prepared statement
+        SqlState::FEATURE_NOT_SUPPORTED,
     ];
     // Lost connections, want of resources, the operator's intervention, the system's errors.
     ["08", "53", "57P", "58"].iter().any(|class| code.code().starts_with(class))
@@ -256,6 +266,9 @@ impl Lent<'_> {
 
     /// The call has its answer: nothing is under way on the connection any more.
     pub(super) fn done<T>(mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
+        if matches!(&answer, Err(failure) if failure.is_of_an_old_plan()) {
+            self.connection().forget_statements();
+        }
         drop(self.connection.take());
         answer
     }

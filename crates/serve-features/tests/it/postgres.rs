@@ -247,6 +247,20 @@ fn a_row_that_cannot_be_read_fails_alone() {
 }
 
 #[test]
+fn a_table_that_is_altered_under_a_statement_is_read_again() {
+    let database = Database::new();
+    let store = database.store();
+    block_on(store.write(set("vader"), vec![row("A", "2024-01-01", 3.0)])).expect("writes");
+    block_on(store.fetch(newest("A"))).expect("fetches");
+    database.sql("ALTER TABLE feature_data ALTER declaration TYPE varchar(100)");
+    // The server refuses the statement as it was prepared; a retry is worth while.
+    let refused = block_on(store.fetch(newest("A"))).expect_err("was prepared for another table");
+    assert!(told(&refused).contains("cached plan"), "{}", told(&refused));
+    let slot = block_on(store.fetch(newest("A"))).expect("fetches").remove(0).expect("reads");
+    assert_eq!(x(slot.as_ref()), Some(Value::Number(3.0)));
+}
+
+#[test]
 fn raw_rows_that_cannot_be_read_are_one_entitys() {
     let database = Database::new();
     let store = database.store();

@@ -194,7 +194,13 @@ impl Session {
             Some(Err(Error::Protocol(_))) => {
                 return Err(End::Refused(CloseCode::Protocol, "that is not the WebSocket protocol"));
             }
-            Some(Err(_) | Ok(Message::Close(_))) | None => return Err(End::Gone),
+            Some(Ok(Message::Close(_))) => {
+                // Reading on sends the answer to it.
+                let answered = async { while socket.next().await.is_some_and(|message| message.is_ok()) {} };
+                let _left = timeout(GOODBYE, answered).await;
+                return Err(End::Gone);
+            }
+            Some(Err(_)) | None => return Err(End::Gone),
         };
         self.requests += 1;
         if !self.budget.spend(Instant::now()) {
