@@ -228,13 +228,15 @@ async fn postgres(server: &str, entities: usize) -> Outcome {
         tokio_postgres::connect(&format!("{server}?sslmode=disable"), tokio_postgres::NoTls).await?;
     let driving = tokio::spawn(connection);
     let sql = format!(
-        "SELECT features::text FROM {schema}.feature_data WHERE feature_set_name = $1 AND entity = $2
+        "SELECT timestamp, features::text FROM {schema}.feature_data WHERE feature_set_name = $1 AND entity = $2
          ORDER BY timestamp DESC LIMIT 1"
     );
     let newest = bare.prepare(&sql).await?;
     let text = async |i: usize| {
         let row = bare.query_one(&newest, &[&set.as_str(), &rows[i].entity().as_str()]).await?;
-        Ok(row.try_get::<_, String>(0)?)
+        // A row is its moment too, as SQLite's bare client reads it.
+        black_box(row.try_get::<_, std::time::SystemTime>(0)?);
+        Ok(row.try_get::<_, String>(1)?)
     };
     let ours = async |i: usize| fetch(&store, &set, rows[i].entity()).await;
     let compared = compare("PostgreSQL", 500, entities, 0, text, ours).await;
