@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use std::fmt;
-
 use serde::Serializer;
-use serde::de::{Deserializer, Error, Visitor};
+use serde::de::Deserializer;
+
+use crate::unit::WithUnit;
 
 /// Units from the largest to the smallest, with their microseconds.
 const UNITS: [(&str, u64); 7] = [
@@ -103,34 +103,7 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 
 /// For `#[serde(with)]`: text with a unit.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    deserializer.deserialize_any(Text)
-}
-
-/// Reads a text; of a bare number says what it lacks.
-struct Text;
-
-impl Visitor<'_> for Text {
-    type Value = Duration;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a duration such as `15m`")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<Duration, E> {
-        parse(text).map_err(E::custom)
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Duration, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Duration, E> {
-        self.visit_str(&number.to_string())
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Duration, E> {
-        self.visit_str(&number.to_string())
-    }
+    deserializer.deserialize_any(WithUnit { expected: "a duration such as `15m`", parse })
 }
 
 /// For `#[serde(with)]` where there may be none.

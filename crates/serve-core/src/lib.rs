@@ -68,6 +68,7 @@ pub mod signature;
 pub mod size;
 pub mod transform;
 pub mod tree;
+mod unit;
 pub mod value;
 pub mod words;
 

@@ -24,9 +24,7 @@ impl Connection {
         self.statements.push((sql, statement.clone()));
         Ok(statement)
     }
-}
 
-impl Connection {
     /// Has all statements prepared anew.
     pub(super) fn forget_statements(&mut self) {
         self.statements.clear();
