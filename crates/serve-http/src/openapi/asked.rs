@@ -285,7 +285,7 @@ pub(super) fn compared_example(known: &Known) -> Json {
 pub(super) fn asked_models(default: bool) -> [(&'static str, Json); 4] {
     let null = json!({ "type": "null" });
     let name = json!({ "type": "string", "pattern": MODEL_NAME });
-    let text = json!({ "type": "string" });
+    let text = json!({ "type": "string", "minLength": 1 });
     let version = or_null(&json!({ "type": "string", "pattern": SELECTOR }));
     let dry_run =
         json!({ "type": ["boolean", "null"], "description": "Prove what would serve, and change nothing." });

@@ -16,8 +16,10 @@ pub(super) struct PredictRequest {
     /// `name`, `name@version` or `name@alias`.
     model: Option<String>,
     /// Addresses a model by what it was trained on.
+    #[schema(min_length = 1)]
     feature_set: Option<String>,
     /// Addresses a model by its kind.
+    #[schema(min_length = 1)]
     model_type: Option<String>,
     /// A version, an alias, `latest`, `previous` or `best`; without it `champion`.
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
@@ -49,6 +51,7 @@ pub(super) struct PredictRequest {
 #[serde(deny_unknown_fields)]
 struct BothRequest {
     /// Models of this kind; without it that of the default model.
+    #[schema(min_length = 1)]
     model_type: Option<String>,
     entity: Option<RowEntity>,
     symbol: Option<RowEntity>,
@@ -249,7 +252,9 @@ struct BatchOfRequests {
     requests: Vec<BatchRow>,
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model: Option<String>,
+    #[schema(min_length = 1)]
     feature_set: Option<String>,
+    #[schema(min_length = 1)]
     model_type: Option<String>,
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model_version: Option<String>,
@@ -266,7 +271,9 @@ struct BatchOfInstances {
     instances: Vec<InstanceRow>,
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model: Option<String>,
+    #[schema(min_length = 1)]
     feature_set: Option<String>,
+    #[schema(min_length = 1)]
     model_type: Option<String>,
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model_version: Option<String>,
@@ -284,7 +291,9 @@ struct BatchOfSymbols {
     horizon: Option<String>,
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model: Option<String>,
+    #[schema(min_length = 1)]
     feature_set: Option<String>,
+    #[schema(min_length = 1)]
     model_type: Option<String>,
     #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
     model_version: Option<String>,

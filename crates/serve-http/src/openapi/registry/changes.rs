@@ -25,7 +25,9 @@ pub(super) struct AskedByName {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AskedByKind {
+    #[schema(min_length = 1)]
     feature_set: String,
+    #[schema(min_length = 1)]
     model_type: String,
     model_version: Option<Selector>,
 }
@@ -63,7 +65,9 @@ pub(super) struct ReloadOne {
 #[derive(Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReloadMany {
+    #[schema(min_length = 1)]
     feature_set: Option<String>,
+    #[schema(min_length = 1)]
     model_type: Option<String>,
     dry_run: Option<bool>,
 }
