@@ -1,5 +1,6 @@
 //! One exchange, from a request's head to its answer: what is the same for all paths, step by step, in order.
 
+use std::panic::resume_unwind;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::{Attempt, Standings};
 use serve_app::{Context, Origin, Stage};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 
 use crate::access::Seen;
 use crate::allowance::Allowance;
@@ -29,6 +32,9 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 
 /// Longest id of a client's that is taken over.
 const LONGEST_ID: usize = 128;
+
+/// Requests of longer bodies are answered apart. Some tens of rows are shorter, and cost less than handing them over and back.
+const LONGEST_HERE: usize = 16 << 10;
 
 /// The two ends of a connection.
 #[derive(Debug)]
@@ -80,7 +86,7 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
 
 /// What is known of a request before it is let in.
 struct Head<'a> {
-    app: &'a App,
+    app: &'a Arc<App>,
     peer: &'a Peer,
     id: &'a RequestId,
     present: Present,
@@ -162,7 +168,29 @@ async fn handled(head: &Head<'_>, asked: Asked, seen: &Seen<'_>) -> Result<Reply
     }
     (call.body, call.room) = (body, room);
     seen.enter(route, &call);
-    (route.handler)(app, call).await
+    match &app.runtime {
+        Some(runtime) if call.body.len() > LONGEST_HERE => {
+            let app = Arc::clone(app);
+            Box::pin(apart(runtime, async move { (route.handler)(&app, call).await })).await
+        }
+        _ => (route.handler)(app, call).await,
+    }
+}
+
+/// Has a long request answered where threads help one another out, so that what stands between its parts holds up no other
+/// connection of this thread. It ends with who waits for it.
+async fn apart(
+    runtime: &Handle,
+    answering: impl Future<Output = Result<Reply, Failure>> + Send + 'static,
+) -> Result<Reply, Failure> {
+    let mut tasks = JoinSet::new();
+    tasks.spawn_on(answering, runtime);
+    match tasks.join_next().await {
+        Some(Ok(answered)) => answered,
+        Some(Err(error)) if error.is_panic() => resume_unwind(error.into_panic()),
+        // The runtime ends.
+        _ => Err(Failure::internal()),
+    }
 }
 
 /// The client's id, if it is one that can be written to a log, else a new one.
@@ -177,4 +205,44 @@ fn request_id(headers: &HeaderMap) -> RequestId {
             Arc::from(&*crate::id::new().hyphenated().encode_lower(&mut text))
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::panic::AssertUnwindSafe;
+    use std::thread;
+
+    use futures_util::FutureExt as _;
+    use tokio::runtime::Runtime;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    #[test]
+    fn what_is_answered_apart_is_answered_by_another_thread_and_ends_with_who_waits() {
+        let (elsewhere, here) = (Runtime::new().expect("starts"), Runtime::new().expect("starts"));
+        let (sender, receiver) = oneshot::channel();
+        let answer = here.block_on(apart(elsewhere.handle(), async {
+            sender.send(thread::current().id()).expect("is waited for");
+            Err(Failure::internal())
+        }));
+        assert!(answer.is_err());
+        assert_ne!(receiver.blocking_recv().expect("was sent"), thread::current().id());
+
+        let (held, dropped) = oneshot::channel::<()>();
+        let (begun, begins) = oneshot::channel();
+        here.block_on(async {
+            let waits = apart(elsewhere.handle(), async {
+                let _held = held;
+                begun.send(()).expect("is waited for");
+                pending().await
+            });
+            tokio::select! { _ = waits => unreachable!("never ends"), begun = begins => begun.expect("begins") }
+            dropped.await.expect_err("is dropped");
+        });
+
+        let failing = apart(elsewhere.handle(), async { panic!("this is a test's") });
+        assert!(here.block_on(AssertUnwindSafe(failing).catch_unwind()).is_err(), "panics here");
+    }
 }

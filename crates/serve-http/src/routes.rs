@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::Method;
 use matchit::Router;
 use serve_app::{AuthMode, Permission, Service};
+use tokio::runtime::Handle;
 
 use crate::bodies::Bodies;
 use crate::call::Call;
@@ -41,6 +42,8 @@ pub struct App {
     pub(crate) give_back: Option<fn()>,
     /// TLS, once the server listens with it.
     pub(crate) tls: Option<Arc<Tls>>,
+    /// Where long requests are answered, once the server listens.
+    pub(crate) runtime: Option<Handle>,
     pub(crate) traffic: Traffic,
     pub(crate) bodies: Arc<Bodies>,
     pub(crate) sockets: Arc<Sockets>,
@@ -280,6 +283,7 @@ impl App {
             bodies: Bodies::new(config.max_bodies_bytes),
             give_back: None,
             tls: None,
+            runtime: None,
             config,
             draining: AtomicBool::new(false),
             traffic: Traffic::default(),

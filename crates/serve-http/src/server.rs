@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::net::sockopt;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Handle;
 use tracing::warn;
 
 use crate::accepted::Accepted;
@@ -94,6 +95,7 @@ impl Server {
     pub fn bind(mut app: App) -> Result<Self, BindError> {
         app.config.check().map_err(|mistakes| BindError::Config { mistakes })?;
         app.tls = app.config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+        app.runtime = Some(Handle::current());
         let address = SocketAddr::new(app.config.host, app.config.port);
         let listener = listen(address).map_err(|source| match source.kind() {
             std::io::ErrorKind::AddrInUse => BindError::InUse { address },
