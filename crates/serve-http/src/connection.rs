@@ -90,8 +90,8 @@ pub(crate) struct Connection {
     /// Since the watchman's last look, what wanted an answer and asked for nothing.
     pub(crate) pings: AtomicU32,
     order: AtomicU8,
-    /// Whether no parser is kept for it.
-    resting: AtomicBool,
+    /// Its place in the loop that it lives on, and whether it rests: no parser is kept for it then.
+    load: Load,
     /// Who takes the wire over, where another protocol was asked for.
     upgrade: Mutex<Option<oneshot::Sender<Wire>>>,
     /// Set where the connection's task has something to look at, before it is woken.
@@ -100,7 +100,13 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(watchman: Arc<Watchman>, number: u64, address: IpAddr, phase: Phase) -> Self {
+    pub(crate) fn new(
+        watchman: Arc<Watchman>,
+        number: u64,
+        address: IpAddr,
+        phase: Phase,
+        load: Load,
+    ) -> Self {
         let now = watchman.now();
         Self {
             watchman,
@@ -115,7 +121,7 @@ impl Connection {
             written: AtomicU64::new(0),
             pings: AtomicU32::new(0),
             order: AtomicU8::new(Order::Nothing as u8),
-            resting: AtomicBool::new(true),
+            load,
             upgrade: Mutex::default(),
             told: AtomicBool::new(false),
             task: AtomicWaker::new(),
@@ -163,23 +169,23 @@ impl Connection {
 
     /// Whether a parser is kept for it, for nothing since long.
     pub(crate) fn may_rest(&self) -> bool {
-        self.phase() == Phase::Idle && self.at_rest() && !self.resting.load(Relaxed) && self.quiet() > REST
+        self.phase() == Phase::Idle && self.at_rest() && !self.rests() && self.quiet() > REST
     }
 
     /// Its parser is given up.
     pub(crate) fn rest(&self) {
-        self.resting.store(true, Relaxed);
+        self.load.rest(true);
         self.watchman.counts.freed.fetch_add(1, Relaxed);
     }
 
     /// Whether it has none.
     pub(crate) fn rests(&self) -> bool {
-        self.resting.load(Relaxed)
+        self.load.rests()
     }
 
     /// It has a parser.
     pub(crate) fn wake_up(&self) {
-        self.resting.store(false, Relaxed);
+        self.load.rest(false);
     }
 
     /// For the request that asks for another protocol.
@@ -227,6 +233,7 @@ impl Connection {
     /// A request has come.
     pub(crate) fn begin(self: &Arc<Self>) -> UnderWay {
         self.computing.fetch_add(1, Relaxed);
+        self.load.begin();
         UnderWay { connection: Arc::clone(self), answered: false }
     }
 
@@ -311,8 +318,6 @@ impl Drop for UnderWay {
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) connection: Arc<Connection>,
-    /// The place in the loop that it lives on.
-    pub(crate) load: Load,
 }
 
 impl Drop for Place {

@@ -112,12 +112,10 @@ impl Protocols {
                 return connection.hand_over(wire);
             }
             connection.rest();
-            wire.load().rest(true);
             if !rested(&wire, connection).await {
                 return;
             }
             connection.wake_up();
-            wire.load().rest(false);
         }
     }
 }

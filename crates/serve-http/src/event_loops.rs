@@ -16,6 +16,9 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tracing::warn;
 
 use crate::accepted::Accepted;
+use awake::Requests;
+
+mod awake;
 
 /// Threads of one loop for work that blocks, such as unpacking a long body.
 const BLOCKING_THREADS: usize = 8;
@@ -43,6 +46,7 @@ pub(crate) struct Connections {
     open: AtomicUsize,
     /// Those of them that rest.
     resting: AtomicUsize,
+    requests: Requests,
 }
 
 impl Connections {
@@ -63,7 +67,18 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn of(connections: &Arc<Connections>) -> Self {
         connections.open.fetch_add(1, Relaxed);
-        Self { of: Arc::clone(connections), rests: AtomicBool::new(false) }
+        connections.resting.fetch_add(1, Relaxed);
+        Self { of: Arc::clone(connections), rests: AtomicBool::new(true) }
+    }
+
+    /// Whether it rests, as it does until it is first asked something.
+    pub(crate) fn rests(&self) -> bool {
+        self.rests.load(Relaxed)
+    }
+
+    /// A request has come on it.
+    pub(crate) fn begin(&self) {
+        self.of.requests.begin();
     }
 
     /// Says whether it rests.
@@ -96,10 +111,9 @@ impl EventLoops {
     /// Hands a connection to the loop that has the fewest which do not rest. Among equals chance decides: clients that come in a
     /// pattern, such as a busy one after each silent one, would else have one loop do all the work.
     pub(crate) fn take(&self, socket: TcpStream, address: SocketAddr) {
-        let (hasher, port) = (RandomState::new(), address.port());
+        let chance = RandomState::new();
         let loops = self.0.iter().enumerate();
-        let chosen =
-            loops.min_by_key(|(number, one)| (one.connections.count(), hasher.hash_one((number, port))));
+        let chosen = loops.min_by_key(|(number, one)| (one.connections.count(), chance.hash_one(number)));
         let Some((_, chosen)) = chosen else { return };
         match socket.into_std() {
             Ok(socket) => {
@@ -117,9 +131,14 @@ impl EventLoop {
         let runtime =
             Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
         let (arrivals, arriving) = mpsc::unbounded_channel();
-        let run = move || runtime.block_on(serve(arriving, accepted));
+        let connections = Arc::<Connections>::default();
+        let theirs = Arc::clone(&connections);
+        let run = move || {
+            runtime.spawn(async move { theirs.requests.stay_awake().await });
+            runtime.block_on(serve(arriving, accepted));
+        };
         std::thread::Builder::new().name(format!("http-{number}")).spawn(run)?;
-        Ok(Self { arrivals, connections: Arc::default() })
+        Ok(Self { arrivals, connections })
     }
 }
 

@@ -19,6 +19,11 @@ use crate::allowance::Allowance;
 use crate::config::HttpConfig;
 use crate::connection::{Connection, Order, Phase, Place};
 use crate::event_loops::Load;
+use counts::Counts;
+
+pub use counts::ConnectionCounts;
+
+mod counts;
 
 /// How often the watchman goes round, which is how exact the limits are.
 const ROUND: Duration = Duration::from_millis(250);
@@ -42,82 +47,6 @@ const SELDOM: u32 = 200;
 
 /// How long what a refused client still sends is read.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// How many connections came and went.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) accepted: AtomicU64,
-    pub(crate) refused: AtomicU64,
-    pub(crate) heads_refused: AtomicU64,
-    pub(crate) cut_off: AtomicU64,
-    /// Put to rest, or ended, since memory was given back last.
-    pub(crate) freed: AtomicU64,
-    pub(crate) handshakes_failed: AtomicU64,
-}
-
-/// How many connections there are, and were.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConnectionCounts {
-    /// Open now.
-    pub open: u64,
-    /// Those of them that hold no parser: nothing was asked on them for long, or not yet.
-    pub at_rest: u64,
-    /// Taken since the start.
-    pub accepted: u64,
-    /// Refused for want of a place.
-    pub refused: u64,
-    /// Heads that were refused, or did not come in time.
-    pub heads_refused: u64,
-    /// Cut off: clients that did not take their answer.
-    pub cut_off: u64,
-    /// TLS handshakes that came to nothing.
-    pub handshakes_failed: u64,
-}
-
-impl ConnectionCounts {
-    /// As lines of Prometheus' text format.
-    #[must_use]
-    pub fn page(&self) -> String {
-        let lines = [
-            ("http_connections", "gauge", "Connections that are open.", self.open),
-            (
-                "http_connections_at_rest",
-                "gauge",
-                "Connections that are silent and hold no parser.",
-                self.at_rest,
-            ),
-            ("http_connections_accepted_total", "counter", "Connections taken.", self.accepted),
-            (
-                "http_connections_refused_total",
-                "counter",
-                "Connections refused for want of a place.",
-                self.refused,
-            ),
-            (
-                "http_connections_cut_off_total",
-                "counter",
-                "Connections cut off: the client did not take its answer, or did not end a frame or agree on TLS in time, or only pinged.",
-                self.cut_off,
-            ),
-            (
-                "http_heads_refused_total",
-                "counter",
-                "Requests whose head is not HTTP, too large or too slow.",
-                self.heads_refused,
-            ),
-            (
-                "http_tls_handshakes_failed_total",
-                "counter",
-                "TLS handshakes that came to nothing.",
-                self.handshakes_failed,
-            ),
-        ];
-        let line = |(name, kind, help, value): (&str, &str, &str, u64)| {
-            format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n")
-        };
-        lines.into_iter().map(line).collect()
-    }
-}
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -212,7 +141,7 @@ impl Watchman {
         }
         connections.numbers += 1;
         let number = connections.numbers;
-        let connection = Arc::new(Connection::new(Arc::clone(self), number, address, phase));
+        let connection = Arc::new(Connection::new(Arc::clone(self), number, address, phase, load));
         let allowance = self.limits.allowance;
         let watched = Watched { connection: Arc::clone(&connection), allowance, written: 0, finishing: None };
         connections.all.insert(number, watched);
@@ -220,7 +149,7 @@ impl Watchman {
             connections.by_address.insert(address, taken + 1);
         }
         self.counts.accepted.fetch_add(1, Relaxed);
-        Ok(Place { connection, load })
+        Ok(Place { connection })
     }
 
     pub(crate) fn leave(&self, connection: &Connection) {
@@ -242,15 +171,7 @@ impl Watchman {
             let at_rest = connections.all.values().filter(|watched| watched.connection.rests()).count();
             (connections.all.len() as u64, at_rest as u64)
         };
-        ConnectionCounts {
-            open,
-            at_rest,
-            accepted: self.counts.accepted.load(Relaxed),
-            refused: self.counts.refused.load(Relaxed),
-            heads_refused: self.counts.heads_refused.load(Relaxed),
-            cut_off: self.counts.cut_off.load(Relaxed),
-            handshakes_failed: self.counts.handshakes_failed.load(Relaxed),
-        }
+        self.counts.with(open, at_rest)
     }
 
     /// Goes round until it is dropped.

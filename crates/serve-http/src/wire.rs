@@ -13,15 +13,13 @@ mod head;
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::{Connection, Phase, Place};
-use crate::event_loops::Load;
+use crate::connection::{Phase, Place};
 use crate::failure::{Dialect, Failure};
 use crate::reply;
 use crate::transport::Transport;
@@ -68,7 +66,6 @@ impl Refusal {
 #[derive(Debug)]
 pub(crate) struct Wire {
     transport: Transport,
-    connection: Arc<Connection>,
     /// Given back with the socket, which another protocol may keep for longer than HTTP.
     place: Place,
     limits: HeadLimits,
@@ -88,13 +85,11 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(transport: Transport, place: Place, limits: HeadLimits) -> Self {
-        let (connection, framing) = (Arc::clone(&place.connection), Framing::default());
         Self {
             transport,
-            connection,
             place,
             limits,
-            framing,
+            framing: Framing::default(),
             refusal: None,
             spoilt: &[],
             broken_off: false,
@@ -112,11 +107,6 @@ impl Wire {
         self.ahead = if silent { Bytes::new() } else { bytes };
     }
 
-    /// The connection among those of its thread.
-    pub(crate) fn load(&self) -> &Load {
-        &self.place.load
-    }
-
     /// Waits until there is something to read, once everything was read that there was. Takes no memory.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         if self.ahead.is_empty() { self.transport.readable().await } else { Ok(()) }
@@ -128,7 +118,7 @@ impl Wire {
         (self.broken_off, self.spoilt) =
             if matches!(self.framing, Framing::Chunk(_)) { (true, &[][..]) } else { (false, SPOILT) };
         (self.refusal, self.framing) = (Some(refusal), Framing::Tunnel);
-        self.connection.enter(Phase::Refused);
+        self.place.connection.enter(Phase::Refused);
     }
 
     /// Shows the parser what it has to see of a request that is refused.
@@ -151,19 +141,19 @@ impl Wire {
         match &self.framing {
             Framing::Frames(frames) => {
                 let phase = if frames.waits() { Phase::Frame } else { Phase::Open };
-                self.connection.pinged(frames.pings());
-                if self.connection.phase() != phase || frames.waits() && frames.rested() {
-                    self.connection.enter(phase);
+                self.place.connection.pinged(frames.pings());
+                if self.place.connection.phase() != phase || frames.waits() && frames.rested() {
+                    self.place.connection.enter(phase);
                 }
             }
-            Framing::Tunnel => self.connection.enter(Phase::Asking),
+            Framing::Tunnel => self.place.connection.enter(Phase::Asking),
             framing if framing.in_head() => {
-                if was_between || self.connection.phase() != Phase::Head {
-                    self.connection.enter(Phase::Head);
+                if was_between || self.place.connection.phase() != Phase::Head {
+                    self.place.connection.enter(Phase::Head);
                 }
             }
-            framing if framing.between() => self.connection.enter(Phase::Idle),
-            _ => self.connection.enter(Phase::Body),
+            framing if framing.between() => self.place.connection.enter(Phase::Idle),
+            _ => self.place.connection.enter(Phase::Body),
         }
         bytes.len()
     }
@@ -177,7 +167,7 @@ impl Wire {
         if theirs && self.last_words.is_none() {
             let status = bytes.get(9..12).and_then(|text| StatusCode::from_bytes(text).ok());
             self.last_words = Some(self.words(status.unwrap_or(StatusCode::BAD_REQUEST)));
-            self.connection.enter(Phase::Refused);
+            self.place.connection.enter(Phase::Refused);
         }
         theirs
     }
@@ -191,7 +181,7 @@ impl Wire {
             }
             None => Failure::unreadable("malformed_request", "the request is not HTTP"),
         };
-        self.connection.count_refused_head();
+        self.place.connection.count_refused_head();
         reply::on_the_wire(failure, Dialect::Native)
     }
 
@@ -212,10 +202,10 @@ impl Wire {
 
     fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &polled {
-            Poll::Pending => self.connection.blocked(true),
+            Poll::Pending => self.place.connection.blocked(true),
             Poll::Ready(Ok(bytes)) => {
-                self.connection.blocked(false);
-                self.connection.wrote(*bytes);
+                self.place.connection.blocked(false);
+                self.place.connection.wrote(*bytes);
             }
             Poll::Ready(Err(_)) => {}
         }
@@ -231,7 +221,7 @@ impl AsyncRead for Wire {
             buf.put_slice(&now);
             return Poll::Ready(Ok(()));
         }
-        if this.connection.is_too_slow() && this.refusal.is_none() {
+        if this.place.connection.is_too_slow() && this.refusal.is_none() {
             this.refuse(Refusal::Slow);
         }
         if !this.spoilt.is_empty() {
@@ -286,7 +276,7 @@ impl AsyncWrite for Wire {
         let this = self.get_mut();
         ready!(this.poll_last_words(cx))?;
         let polled = Pin::new(&mut this.transport).poll_flush(cx);
-        this.connection.blocked(polled.is_pending());
+        this.place.connection.blocked(polled.is_pending());
         polled
     }
 
@@ -316,7 +306,7 @@ impl AsyncWrite for Wire {
 impl Drop for Wire {
     fn drop(&mut self) {
         // Whoever took too long does not get to hold what is still in the system's buffers.
-        if self.connection.is_cut() {
+        if self.place.connection.is_cut() {
             self.transport.forget();
         }
     }
