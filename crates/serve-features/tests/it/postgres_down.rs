@@ -268,8 +268,11 @@ fn connections_that_all_die_at_once_over_a_slow_link_are_replaced_and_open_no_br
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{}'",
             database.name
         );
-        let opened = store.health().breaker.opened;
-        let mut errors = told_after(&runtime, &store, || assert!(database.count(&end) > 0));
+        let mut opened = 0;
+        let mut errors = told_after(&runtime, &store, || {
+            opened = store.health().breaker.opened;
+            assert!(database.count(&end) > 0);
+        });
         // Each of the eight waits a few times at most while eight connections are made.
         let connecting = errors.remove("the postgres feature store is not connected yet").unwrap_or_default();
         assert!(connecting <= 64, "{delay} ms: {connecting}");
