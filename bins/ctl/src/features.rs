@@ -9,8 +9,8 @@ use clap::error::ErrorKind;
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
 use serve_features::{
-    BuildError, BuildRequest, ColumnKind, Declarations, FeatureSet, FeatureStore, Retriever, RetrieverParts,
-    StoreOptions, StoreUrl, TableFile, build, migrate_store, parse_timestamp, tables_of,
+    BuildError, BuildRequest, Declarations, FeatureSet, FeatureStore, Retriever, RetrieverParts,
+    StoreOptions, StoreUrl, TableColumn, TableFile, build, migrate_store, parse_timestamp, tables_of,
 };
 
 use crate::args::{Args, Features};
@@ -120,7 +120,7 @@ fn run_build(
         let message = "say where the rows go: --output FILE.csv, --store, or both";
         return Err(Exit::told(ExitReason::Data, message));
     }
-    let columns: Vec<_> = set.feature_names().map(|name| (name.to_owned(), ColumnKind::Number)).collect();
+    let columns: Vec<_> = set.feature_names().map(|name| (name.to_owned(), TableColumn::Number)).collect();
     let (store, runtime) = (config.store()?, crate::runtime()?);
     runtime.block_on(check_rows(set, &*store))?;
     let mut table = output.map(|path| create(path, &columns)).transpose()?;
@@ -184,7 +184,7 @@ fn unbuilt(error: BuildError) -> Exit {
 }
 
 /// A file for rows.
-pub(crate) fn create(path: &Path, columns: &[(String, ColumnKind)]) -> Result<TableFile, Exit> {
+pub(crate) fn create(path: &Path, columns: &[(String, TableColumn)]) -> Result<TableFile, Exit> {
     TableFile::create(path, columns).map_err(|error| unwritable(path, &error))
 }
 

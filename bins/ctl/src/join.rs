@@ -7,8 +7,8 @@ use std::sync::Arc;
 use serve_app::{Exit, ExitReason};
 use serve_core::Value;
 use serve_features::{
-    ColumnKind, Declarations, FeatureRow, FeatureSetName, Label, LabelRows, MaxAge, RetrieveError, RowReader,
-    check_declaration, known_rows,
+    Declarations, FeatureRow, FeatureSetName, Label, LabelRows, MaxAge, RetrieveError, RowReader,
+    TableColumn, check_declaration, known_rows,
 };
 
 use crate::args::Join;
@@ -17,8 +17,10 @@ use crate::features::{create, declared, unwritable};
 use crate::{ingest, print};
 
 pub(crate) fn run(config: &CtlConfig, args: &Join) -> Result<(), Exit> {
-    let labels = RowReader::open(LabelRows, &args.labels).and_then(|mut rows| rows.next_batch(usize::MAX));
-    let labels = labels.map_err(|error| ingest::told(&args.labels, error))?;
+    let unread = |error| ingest::told(&args.labels, error);
+    let mut reader = RowReader::open(LabelRows, &args.labels).map_err(unread)?;
+    let labels = reader.next_batch(usize::MAX).map_err(unread)?;
+    let own: Vec<_> = reader.columns().map(|name| own(&reader, &labels, name)).collect();
     let declarations = match (&args.declarations, &config.features.declarations) {
         (None, None) => Declarations::default(),
         (path, _) => declared(config, path.as_deref())?,
@@ -33,7 +35,7 @@ pub(crate) fn run(config: &CtlConfig, args: &Join) -> Result<(), Exit> {
         let unreadable = matches!(error, RetrieveError::Unreadable(_));
         Exit::because(if unreadable { ExitReason::Data } else { ExitReason::Unavailable }, error)
     })?;
-    let columns = Columns::new(&sets, &declarations, &labels, &known);
+    let columns = Columns::new(&sets, &declarations, own, &known);
     columns.check(&args.labels)?;
     let mut table = create(&args.output, &columns.kinds)?;
     let (mut written, mut without) = (Vec::with_capacity(labels.len()), 0);
@@ -81,7 +83,7 @@ fn sets(args: &Join, declarations: &Declarations) -> Result<Vec<(FeatureSetName,
 
 /// The columns of the output: the labels' own, then each set's features; `set:feature` where there are several sets.
 struct Columns {
-    kinds: Vec<(String, ColumnKind)>,
+    kinds: Vec<(String, TableColumn)>,
     /// For each set, its features' names and those of their columns.
     features: Vec<Vec<(Arc<str>, Arc<str>)>>,
 }
@@ -90,13 +92,9 @@ impl Columns {
     fn new(
         sets: &[(FeatureSetName, Option<MaxAge>)],
         declarations: &Declarations,
-        labels: &[FeatureRow],
+        mut kinds: Vec<(String, TableColumn)>,
         known: &[Vec<Option<FeatureRow>>],
     ) -> Self {
-        let mut kinds: Vec<(String, ColumnKind)> = Vec::new();
-        for name in labels.first().map(FeatureRow::names).unwrap_or_default() {
-            kinds.push((name.to_string(), kind(labels.iter().filter_map(|row| row.get(name)))));
-        }
         let mut features = Vec::with_capacity(sets.len());
         for (i, (set, _)) in sets.iter().enumerate() {
             let rows = || known.iter().filter_map(|known| known[i].as_ref());
@@ -113,7 +111,7 @@ impl Columns {
             };
             let columns: Vec<(Arc<str>, Arc<str>)> = names.into_iter().map(column).collect();
             for (name, column) in &columns {
-                kinds.push((column.to_string(), kind(rows().filter_map(|row| row.get(name)))));
+                kinds.push((column.to_string(), feature(rows().filter_map(|row| row.get(name)))));
             }
             features.push(columns);
         }
@@ -144,11 +142,19 @@ impl Columns {
     }
 }
 
-/// What a column holds: numbers, unless a value is something else.
-fn kind<'v>(mut values: impl Iterator<Item = &'v Value<'static>>) -> ColumnKind {
-    if values.all(|value| matches!(value, Value::Number(_) | Value::Missing)) {
-        ColumnKind::Number
-    } else {
-        ColumnKind::Text
+/// A column of the labels' own: whole numbers stay what they are, unless the file's type is another.
+fn own(reader: &RowReader<'_, LabelRows>, labels: &[FeatureRow], name: &str) -> (String, TableColumn) {
+    let column = match TableColumn::of(labels.iter().filter_map(|row| row.get(name))) {
+        TableColumn::Whole if reader.is_whole(name) == Some(false) => TableColumn::Number,
+        column => column,
+    };
+    (name.to_owned(), column)
+}
+
+/// A column of a feature: numbers, unless a value is something else.
+fn feature<'v>(values: impl Iterator<Item = &'v Value<'static>>) -> TableColumn {
+    match TableColumn::of(values) {
+        TableColumn::Whole => TableColumn::Number,
+        column => column,
     }
 }

@@ -1,8 +1,29 @@
-//! What a parser says of a value that does not fit, in words for who wrote the value: the parser's are of the types of the
-//! program (`invalid type: map, expected u16`).
+//! Errors in words for who has to act on them. What a parser says of a value that does not fit is of the types of the program
+//! (`invalid type: map, expected u16`); what an error says is its own level only.
+
+use std::error::Error;
+use std::fmt::Write;
 
 /// So much of a text is told.
 const LONGEST: usize = 40;
+
+/// An error and its causes in one line.
+///
+/// ```
+/// let error = "many".parse::<u16>().expect_err("is no number");
+/// assert_eq!(serve_core::words::with_causes(&error), "invalid digit found in string");
+/// ```
+#[must_use]
+pub fn with_causes(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a text does not fail.
+        let _ = write!(text, ": {error}");
+        cause = error.source();
+    }
+    text
+}
 
 /// A problem in plain words; one of other words as it is.
 ///
@@ -158,6 +179,16 @@ mod tests {
 
     fn told<T: DeserializeOwned + std::fmt::Debug>(json: &str) -> String {
         plain(&serde_json::from_str::<T>(json).expect_err("is refused").to_string())
+    }
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("level {0}")]
+    struct Level(u8, #[source] Option<Box<Level>>);
+
+    #[test]
+    fn every_cause_is_told_once_from_the_top() {
+        let error = Level(1, Some(Level(2, Some(Level(3, None).into())).into()));
+        assert_eq!(with_causes(&error), "level 1: level 2: level 3");
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub use store::{
     RawSlot, RawStore, RetrieveError, SampledRow, SharedCacheCounters, Slot, StoreError, StoredState,
     Unreadable, WriteError,
 };
-pub use table::{TableFile, TableWriter};
+pub use table::{TableColumn, TableFile, TableWriter};
 pub use timestamp::{TimestampError, parse_timestamp};
 pub use validation::{FeatureReport, SetReport, Violation, ViolationKind};
 

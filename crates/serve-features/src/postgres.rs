@@ -14,12 +14,13 @@ use tokio_postgres::Row;
 use crate::name::Entity;
 use crate::store::{Cause, RetrieveError, StoreError};
 
-use pool::Failure;
+use failure::Failure;
 
 pub use serving::PostgresStore;
 pub use url::PostgresUrl;
 
 mod connection;
+mod failure;
 mod feature;
 mod pool;
 mod raw;
@@ -46,6 +47,7 @@ fn failing(operation: &'static str) -> impl FnOnce(Failure) -> StoreError {
         Failure::Exhausted { connections, waiting } => {
             StoreError::Exhausted { store: KIND, connections, waiting }
         }
+        Failure::Lost(source) => backend(true, source),
         Failure::Backend { transient, source } => backend(transient, source),
     }
 }

@@ -8,11 +8,53 @@ use std::path::Path;
 
 use serve_core::Value;
 
-use crate::ingest::ColumnKind;
 use crate::row::FeatureRow;
 
 #[cfg(feature = "parquet")]
 mod parquet;
+
+/// What a column of a table holds, where its format tells kinds apart: Parquet's does, a CSV's does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableColumn {
+    /// Numbers.
+    Number,
+    /// Whole numbers of at most 2^53, which a double holds exactly.
+    Whole,
+    /// Texts; what is none is written as a CSV has it.
+    Text,
+}
+
+impl TableColumn {
+    /// The narrowest that holds all of these values. Without any it is [`TableColumn::Number`].
+    ///
+    /// ```
+    /// use serve_core::Value;
+    /// use serve_features::TableColumn;
+    /// let of = |values: &[Value<'static>]| TableColumn::of(values);
+    /// assert_eq!(of(&[1.0.into(), Value::Missing]), TableColumn::Whole);
+    /// assert_eq!(of(&[1.0.into(), 0.5.into()]), TableColumn::Number);
+    /// assert_eq!(of(&[1.0.into(), Value::Text("up".into())]), TableColumn::Text);
+    /// ```
+    pub fn of<'v>(values: impl IntoIterator<Item = &'v Value<'static>>) -> Self {
+        let (mut any, mut whole) = (false, true);
+        for value in values {
+            match value {
+                Value::Missing => {}
+                Value::Number(x) if x.is_nan() => {}
+                Value::Number(x) => (any, whole) = (true, whole && is_whole(*x)),
+                Value::Bool(_) | Value::Text(_) | Value::Other(_) => return Self::Text,
+            }
+        }
+        if any && whole { Self::Whole } else { Self::Number }
+    }
+}
+
+fn is_whole(x: f64) -> bool {
+    x.fract() == 0.0 && x.abs() <= EXACT
+}
+
+/// 2^53: beyond it doubles skip whole numbers.
+const EXACT: f64 = 9_007_199_254_740_992.0;
 
 /// A file that rows are written to, CSV or Parquet as its name says. It has its name only once it is whole.
 pub struct TableFile {
@@ -28,12 +70,12 @@ enum Format {
 }
 
 impl TableFile {
-    /// Begins a file with these columns beside `entity` and `timestamp`. One that ends in `.parquet` is a Parquet file,
-    /// whose columns of kind [`ColumnKind::Number`] hold numbers and all others texts.
+    /// Begins a file with these columns beside `entity` and `timestamp`. One that ends in `.parquet` is a Parquet file, with
+    /// columns of doubles, 64-bit integers and texts; a value that its column cannot hold is null there.
     ///
     /// # Errors
     /// What the system says; and that this program was built without Parquet.
-    pub fn create(path: impl AsRef<Path>, columns: &[(String, ColumnKind)]) -> io::Result<Self> {
+    pub fn create(path: impl AsRef<Path>, columns: &[(String, TableColumn)]) -> io::Result<Self> {
         let path = path.as_ref().to_owned();
         let mut temporary = path.as_os_str().to_owned();
         temporary.push(".part");
@@ -74,12 +116,12 @@ impl TableFile {
 }
 
 #[cfg(feature = "parquet")]
-fn parquet(file: File, columns: &[(String, ColumnKind)]) -> io::Result<Format> {
+fn parquet(file: File, columns: &[(String, TableColumn)]) -> io::Result<Format> {
     Ok(Format::Parquet(Box::new(parquet::ParquetTable::new(file, columns)?)))
 }
 
 #[cfg(not(feature = "parquet"))]
-fn parquet(_file: File, _columns: &[(String, ColumnKind)]) -> io::Result<Format> {
+fn parquet(_file: File, _columns: &[(String, TableColumn)]) -> io::Result<Format> {
     Err(io::Error::other("this program was built without the feature `parquet`"))
 }
 

@@ -141,3 +141,36 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+/// What the tests of the readers that are built of this one have in common.
+#[cfg(test)]
+pub(crate) mod strategies {
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    /// Anything but a list or an object.
+    pub(crate) fn scalar() -> impl Strategy<Value = String> {
+        prop_oneof![
+            any::<f64>()
+                .prop_filter("JSON has finite numbers", |x| x.is_finite())
+                .prop_map(|x| x.to_string()),
+            any::<i64>().prop_map(|x| x.to_string()),
+            any::<u64>().prop_map(|x| x.to_string()),
+            "\"[a-z ü]{0,6}\"",
+            Just("null".to_owned()),
+            Just("false".to_owned()),
+        ]
+    }
+
+    /// The texts, so many of them with a character changed.
+    pub(crate) fn changed(texts: impl Strategy<Value = String>, share: f64) -> impl Strategy<Value = String> {
+        (texts, any::<Index>(), proptest::option::weighted(share, " -~")).prop_map(|(text, at, change)| {
+            let mut characters: Vec<char> = text.chars().collect();
+            if let Some(change) = change {
+                let at = at.index(characters.len());
+                characters.splice(at..=at, change.chars());
+            }
+            characters.into_iter().collect()
+        })
+    }
+}

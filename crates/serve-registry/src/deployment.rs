@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::value::RawValue;
 use serve_core::bundle::MODEL_FILE;
 use serve_core::response::ModelInfo;
+use serve_core::words::with_causes;
 use serve_core::{
     Bundle, BundleError, Digest, LoadError, Manifest, ModelLoader, ModelName, ModelVersion, Pipeline,
     PredictError, Prediction, ProofError,
@@ -316,16 +317,4 @@ fn prove(
     }
     let rows = u32::try_from(golden.rows.len()).unwrap_or(u32::MAX);
     Ok(round / rows.saturating_mul(2).max(1))
-}
-
-/// An error and its causes in one line.
-pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

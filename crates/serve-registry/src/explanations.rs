@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use serve_core::explain::{Importance, Importances, Unexplainable};
+use serve_core::words::with_causes;
 use serve_core::{Bundle, Explainer, LoadError, ModelLoader};
 use thiserror::Error;
 
-use crate::deployment::{Deployment, with_causes};
+use crate::deployment::Deployment;
 use crate::storage::Storage;
 
 /// Why explanations could not be made this time.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serve_core::words::with_causes;
 use serve_core::{Alias, ModelName, ModelVersion};
 
 use crate::aliases::Aliases;
@@ -140,6 +141,6 @@ fn delete(storage: &dyn Storage, name: &ModelName, version: &ModelVersion, dry_r
         Err(DeleteError::Storage(StorageError::UnknownVersion { .. })) => None,
         Err(DeleteError::Aliased { alias, .. }) => Some(Reason::Aliased(alias)),
         Err(DeleteError::InUse { .. }) => Some(Reason::InUse),
-        Err(DeleteError::Storage(error)) => Some(Reason::Failed(crate::deployment::with_causes(&error))),
+        Err(DeleteError::Storage(error)) => Some(Reason::Failed(with_causes(&error))),
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serve_features::{SqliteDatabase, SqliteOptions};
+use serve_features::{LabelRows, RowReader, SqliteDatabase, SqliteOptions};
 use tempfile::TempDir;
 
 fn ctl(folder: &Path, args: &[&str]) -> Output {
@@ -164,6 +164,40 @@ fn labels_meet_what_was_known_at_their_moment() {
     assert!(lines[2].starts_with("BTC/USD,2019-01-03T00:00:00Z,0,,0.02970297029702973,"), "{joined}");
     let join = [&join[..], &["--max-age", "1h"]].concat();
     assert_eq!(ok(path, &join), "1 of 4 labels written to train.csv\n");
+}
+
+#[test]
+fn labels_of_whole_numbers_are_integers_in_a_parquet_file() {
+    let folder = folder(10);
+    let path = folder.path();
+    ok(path, &["ingest", "--table", "price_data", "prices.csv"]);
+    ok(path, &["build", "--declarations", "features.yaml", "--set", "daily", "--store"]);
+    let labels = "entity,timestamp,up,note,weight,smooth_before\nBTC/USD,2019-01-03,1,7,1,\nBTC/USD,2019-01-04,,late,0.5,\nBTC/USD,2019-01-05,0,,2,\n";
+    fs::write(path.join("labels.csv"), labels).expect("writes");
+    let join = |labels, output| {
+        ok(path, &["join", "--labels", labels, "--set", "daily", "--output", output]);
+        RowReader::open(LabelRows, path.join(output)).expect("opens")
+    };
+    let whole = |reader: &RowReader<'_, LabelRows>| {
+        ["up", "note", "weight", "smooth_before", "change"].map(|name| reader.is_whole(name) == Some(true))
+    };
+    let mut first = join("labels.csv", "first.parquet");
+    assert_eq!(whole(&first), [true, false, false, false, false]);
+    let rows = first.next_batch(9).expect("reads");
+    let ups: Vec<_> = rows.iter().map(|row| row.get("up").cloned()).collect();
+    assert_eq!(ups, [Some(1.0.into()), Some(serve_core::Value::Missing), Some(0.0.into())]);
+    // Integers of a Parquet file stay integers, and doubles doubles, whatever their values are.
+    ok(path, &["build", "--declarations", "features.yaml", "--set", "daily", "--output", "doubles.parquet"]);
+    fs::write(path.join("wholes.csv"), "entity,timestamp,close\nBTC/USD,2019-01-03,1\n").expect("writes");
+    ok(path, &["ingest", "--set", "wholes", "wholes.csv"]);
+    let again = |labels| {
+        let output = "again.parquet";
+        ok(path, &["join", "--labels", labels, "--set", "wholes", "--output", output]);
+        RowReader::open(LabelRows, path.join(output)).expect("opens")
+    };
+    assert_eq!(whole(&again("first.parquet")), [true, false, false, false, false]);
+    let smooth_of = again("doubles.parquet").is_whole("smooth");
+    assert_eq!(smooth_of, Some(false));
 }
 
 #[test]

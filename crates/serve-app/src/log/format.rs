@@ -3,6 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
+use serve_core::words::with_causes;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
@@ -125,14 +126,4 @@ impl Visit for Json<'_, Writer<'_>> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         self.key(field.name()).debug(value);
     }
-}
-
-fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }

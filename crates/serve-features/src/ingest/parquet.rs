@@ -30,6 +30,8 @@ const BATCH: usize = 4096;
 pub(super) struct ParquetRecords {
     reader: ParquetRecordBatchReader,
     names: Vec<String>,
+    /// By column: it holds integers.
+    whole: Vec<bool>,
     batch: Vec<Converted>,
     /// Rows of the batch, and where in it the record stands.
     rows: usize,
@@ -71,7 +73,7 @@ impl ParquetRecords {
     }
 
     fn of<R: ChunkReader + 'static>(builder: ParquetRecordBatchReaderBuilder<R>) -> Result<Self, FileError> {
-        let mut names = Vec::new();
+        let (mut names, mut whole) = (Vec::new(), Vec::new());
         for field in builder.schema().fields() {
             if target(field.data_type()).is_none() {
                 return Err(FileError::ColumnType {
@@ -81,13 +83,19 @@ impl ParquetRecords {
                 });
             }
             names.push(field.name().clone());
+            whole.push(field.data_type().is_integer());
         }
         let reader = builder.with_batch_size(BATCH).build().map_err(broken)?;
-        Ok(Self { reader, names, batch: Vec::new(), rows: 0, at: 0, before: 0 })
+        Ok(Self { reader, names, whole, batch: Vec::new(), rows: 0, at: 0, before: 0 })
     }
 
     pub(super) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether a column holds integers.
+    pub(super) fn is_whole(&self, column: usize) -> bool {
+        self.whole[column]
     }
 
     /// The record's row, from 1.

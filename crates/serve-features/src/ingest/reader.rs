@@ -75,6 +75,14 @@ impl<'i, R: Rows> RowReader<'i, R> {
         self.columns.iter().map(|(_, name, _)| &**name)
     }
 
+    /// Whether a value column holds whole numbers by its type; `None` where there is no such column, and where the file's
+    /// format has no types, as a CSV's.
+    #[must_use]
+    pub fn is_whole(&self, name: &str) -> Option<bool> {
+        let (column, ..) = self.columns.iter().find(|(_, known, _)| **known == *name)?;
+        self.records.is_whole(*column)
+    }
+
     /// The next rows, at most so many; none at the end.
     ///
     /// # Errors

@@ -121,6 +121,16 @@ impl<'i> Records<'i> {
         &self.names
     }
 
+    /// Whether a column holds whole numbers by its type; `None` where the format has no types.
+    #[cfg_attr(not(feature = "parquet"), allow(unused_variables, reason = "no other format has types"))]
+    pub(super) fn is_whole(&self, column: usize) -> Option<bool> {
+        match &self.format {
+            Format::Csv { .. } => None,
+            #[cfg(feature = "parquet")]
+            Format::Parquet(records) => Some(records.is_whole(column)),
+        }
+    }
+
     /// Where a column stands.
     pub(super) fn column(&self, name: &'static str) -> Result<usize, FileError> {
         let (line, expected) = (self.header_line(), self.expected);

@@ -9,7 +9,8 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::connection::Connection;
-use super::pool::{Failure, Lent};
+use super::failure::Failure;
+use super::pool::Lent;
 use super::value::{Json, JsonText, Moment};
 use super::{CHUNK, has_nul};
 use crate::declaration::DeclarationDigest;
@@ -36,6 +37,9 @@ const NEWEST_OF_MANY: &str = "SELECT newest.timestamp, newest.features, newest.d
         WHERE feature_set_name = $1 AND entity = wanted.entity AND timestamp <= $3
         ORDER BY timestamp DESC LIMIT 1
     ) AS newest";
+
+/// What requests ask.
+pub(super) const OFTEN_ASKED: [&str; 2] = [NEWEST_OF_ALL, NEWEST_OF_MANY];
 
 const UPSERT: &str = "INSERT INTO feature_data (feature_set_name, entity, timestamp, features, declaration)
     SELECT $1, * FROM unnest($2::text[], $3::timestamptz[], $4::jsonb[], $5::text[])

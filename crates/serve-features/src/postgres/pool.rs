@@ -1,99 +1,31 @@
 //! Connections to the database: a bounded pool of them, made when they are asked for.
 //!
 //! - A connection is lent to one call. One that ended its call goes back; one whose caller left in the middle is cancelled
-//!   and closed, for what it answers next would be another call's.
+//!   and closed, for what it answers next would be another call's; if the caller had waited for it and had little time left,
+//!   it goes back after that answer.
 //! - Making a connection goes on when its caller leaves, so that short deadlines do not keep a store from ever having one.
-//! - A connection that broke is found out when it is next lent, and thrown away.
+//!   What every new connection needs before it is of use belongs to its making.
+//! - A connection that broke is found out when it is next lent, or by the call that it was lent to, and thrown away. A read
+//!   that met one that had been there before is made again, on another: once for each, so never many times.
 //! - The schema's version is read with the first connection that there is; nothing is asked of another one's tables.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use deadpool::Runtime;
 use deadpool::managed::{Object, Pool, PoolError, TimeoutType, Timeouts};
-use tokio::time::timeout_at;
-use tokio_postgres::error::{DbError, SqlState};
+use tokio::time::{timeout, timeout_at};
 
-use super::connection::{Connection, Connector, Tls};
+use super::connection::{self, Connection, Connector, NotMade, Tls};
+use super::failure::Failure;
 use super::url::PostgresUrl;
-use super::{schema, tls};
+use super::{feature, schema, tls};
 use crate::options::StoreOptions;
 use crate::runtime::StoreRuntime;
 use crate::store::{Cause, OpenError};
-
-/// Why a call failed.
-#[derive(Debug)]
-pub(super) enum Failure {
-    /// All connections were in use until the deadline, and none is being made.
-    Exhausted { connections: usize, waiting: usize },
-    /// The deadline passed.
-    Late,
-    /// The deadline passed while a connection was being made, and not for long yet.
-    Connecting,
-    /// What `Backend` errors carry.
-    Backend { transient: bool, source: Cause },
-}
-
-impl From<tokio_postgres::Error> for Failure {
-    fn from(error: tokio_postgres::Error) -> Self {
-        let transient = is_transient(&error);
-        // The server's own words, without "db error" before them.
-        let source: Cause = if error.as_db_error().is_some() {
-            error.into_source().unwrap_or_else(|| "the server gave no reason".into())
-        } else {
-            Box::new(error)
-        };
-        Self::Backend { transient, source }
-    }
-}
-
-impl Failure {
-    /// A table was altered since the statement was prepared ("cached plan must not change result type"); prepared anew it works.
-    fn is_of_an_old_plan(&self) -> bool {
-        let Self::Backend { source, .. } = self else { return false };
-        source.downcast_ref::<DbError>().is_some_and(|error| *error.code() == SqlState::FEATURE_NOT_SUPPORTED)
-    }
-}
-
-impl From<OpenError> for Failure {
-    fn from(error: OpenError) -> Self {
-        Self::Backend { transient: false, source: Box::new(error) }
-    }
-}
-
-/// The next try may succeed: the connection broke or was never there, or the server was not able to just now.
-fn is_transient(error: &tokio_postgres::Error) -> bool {
-    let Some(code) = error.code() else {
-        return !is_about_certificates(error);
-    };
-    let now_and_then = [
-        SqlState::T_R_SERIALIZATION_FAILURE,
-        SqlState::T_R_DEADLOCK_DETECTED,
-        SqlState::LOCK_NOT_AVAILABLE,
-        SqlState::QUERY_CANCELED,
-        // a standby that is about to become the primary
-        SqlState::READ_ONLY_SQL_TRANSACTION,
-        // a table that was altered under a prepared statement
-        SqlState::FEATURE_NOT_SUPPORTED,
-    ];
-    // Lost connections, want of resources, the operator's intervention, the system's errors.
-    ["08", "53", "57P", "58"].iter().any(|class| code.code().starts_with(class))
-        || now_and_then.contains(code)
-}
-
-fn is_about_certificates(error: &tokio_postgres::Error) -> bool {
-    let mut level: Option<&dyn std::error::Error> = Some(error);
-    while let Some(error) = level {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        if inner.and_then(|error| error.downcast_ref::<rustls::Error>()).is_some() {
-            return true;
-        }
-        level = error.source();
-    }
-    false
-}
 
 /// A connection that is made within this time tells nothing bad of the server, however little time its callers had.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -102,7 +34,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const TO_TELL: Duration = Duration::from_millis(2);
 
 /// What the pool gives.
-type Got = Result<Object<Connector>, PoolError<tokio_postgres::Error>>;
+type Got = Result<Object<Connector>, PoolError<NotMade>>;
 
 /// The pool, and what its connections need.
 #[derive(Debug)]
@@ -111,11 +43,42 @@ pub(super) struct Connections {
     tls: Tls,
     options: StoreOptions,
     runtime: StoreRuntime,
+    known: Arc<Known>,
+    /// Since when connections are made and none was had.
+    connecting: Mutex<Option<Instant>>,
+    /// `connecting` is set.
+    is_connecting: AtomicBool,
+}
+
+/// What is known of the server.
+#[derive(Debug)]
+struct Known {
+    /// The store's URL.
     shown: String,
     /// The schema was found to be this program's. Read twice where two calls are the first; both find the same.
     checked: AtomicBool,
-    /// Since when connections are made and none was had.
-    connecting: Mutex<Option<Instant>>,
+    /// A call had a connection for most of its time and no answer, and the server has not been heard of since.
+    silent: AtomicBool,
+}
+
+impl Known {
+    fn is_heard_of(&self) {
+        if self.silent.load(Ordering::Relaxed) {
+            self.silent.store(false, Ordering::Relaxed);
+        }
+    }
+
+    async fn check(&self, connection: &Connection) -> Result<(), Failure> {
+        if self.checked.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let found = schema::version(&connection.client).await?;
+        if found != schema::CURRENT {
+            return Err(OpenError::other_version(self.shown.clone(), found, schema::CURRENT).into());
+        }
+        self.checked.store(true, Ordering::Relaxed);
+        Ok(())
+    }
 }
 
 impl Connections {
@@ -141,17 +104,20 @@ impl Connections {
         let path = url.schema.as_ref().map(|schema| format!(" -c search_path={schema}")).unwrap_or_default();
         let session = format!("{asked} -c statement_timeout={}{path}", options.timeout.as_millis().max(1));
         config.options(session.trim());
-        let connector = Connector { config, tls: tls.clone() };
+        let connector = Connector { config, tls: tls.clone(), making: Arc::default() };
         let pool =
             Pool::builder(connector).max_size(options.connections.max(1)).runtime(Runtime::Tokio1).build();
         let pool = pool.map_err(|error| failed(Box::new(error)))?;
-        let (shown, checked, connecting) = (url.to_string(), AtomicBool::new(false), Mutex::new(None));
-        Ok(Self { pool, tls, options, runtime, shown, checked, connecting })
+        let (checked, silent) = (AtomicBool::new(false), AtomicBool::new(false));
+        let known = Arc::new(Known { shown: url.to_string(), checked, silent });
+        let (connecting, is_connecting) = (Mutex::new(None), AtomicBool::new(false));
+        Ok(Self { pool, tls, options, runtime, known, connecting, is_connecting })
     }
 
-    /// When a call is given up: at its deadline, or when it took as long as any may.
-    pub(super) fn give_up(&self, deadline: Option<Instant>) -> Instant {
-        deadline.unwrap_or_else(|| Instant::now() + self.options.timeout)
+    /// A call, which is given up at its deadline, or when it took as long as any may.
+    pub(super) fn call(&self, deadline: Option<Instant>) -> Call {
+        let give_up = deadline.unwrap_or_else(|| Instant::now() + self.options.timeout);
+        Call { give_up, waited: AtomicBool::new(false) }
     }
 
     /// What futures of this store are polled in.
@@ -159,85 +125,108 @@ impl Connections {
         &self.runtime
     }
 
-    /// The work's answer, if it comes before `give_up`. It stays where it is pinned: moving it into one future after the other
-    /// would cost more than the timer.
+    /// The work's answer, if it comes before the call is given up. It stays where it is pinned: moving it into one future after
+    /// the other would cost more than the timer.
     pub(super) async fn until<T>(
         &self,
-        give_up: Instant,
+        call: &Call,
         work: Pin<&mut impl Future<Output = Result<T, Failure>>>,
     ) -> Result<T, Failure> {
-        timeout_at(give_up.into(), work).await.unwrap_or(Err(Failure::Late))
+        match timeout_at(call.give_up.into(), work).await {
+            Ok(answer) => answer,
+            Err(_) if call.waited.load(Ordering::Relaxed) => Err(self.still_connecting()),
+            Err(_) => Err(Failure::Late),
+        }
     }
 
     /// A connection to a database with our tables.
-    pub(super) async fn lend(&self, give_up: Instant) -> Result<Lent<'_>, Failure> {
-        let lent = self.lend_unchecked(give_up).await?;
+    pub(super) async fn lend<'a>(&'a self, call: &'a Call) -> Result<Lent<'a>, Failure> {
+        let lent = self.lend_unchecked(call).await?;
         // Boxed, as is the wait below: what is rare takes no room in every call's future.
-        if self.checked.load(Ordering::Relaxed) { Ok(lent) } else { Box::pin(self.check(lent)).await }
+        if self.known.checked.load(Ordering::Relaxed) { Ok(lent) } else { Box::pin(self.check(lent)).await }
     }
 
     async fn check<'a>(&self, mut lent: Lent<'a>) -> Result<Lent<'a>, Failure> {
-        let found = match schema::version(&lent.connection().client).await {
-            Ok(found) => found,
-            Err(error) => return lent.done(Err(error)),
-        };
-        if found != schema::CURRENT {
-            let error = OpenError::other_version(self.shown.clone(), found, schema::CURRENT);
-            return lent.done(Err(error.into()));
+        match self.known.check(lent.connection()).await {
+            Ok(()) => Ok(lent),
+            Err(failure) => lent.done(Err(failure)),
         }
-        self.checked.store(true, Ordering::Relaxed);
-        Ok(lent)
     }
 
     /// A connection, whatever is in the database.
-    pub(super) async fn lend_unchecked(&self, give_up: Instant) -> Result<Lent<'_>, Failure> {
-        let mut got = Err(PoolError::Timeout(TimeoutType::Wait));
-        if self.pool.status().available > 0 {
-            got = self.pool.timeout_get(&self.timeouts(Duration::ZERO)).await;
-        }
-        // None was free, or another call was faster.
-        if matches!(got, Err(PoolError::Timeout(TimeoutType::Wait))) {
-            got = Box::pin(self.wait(give_up)).await?;
-        }
+    pub(super) async fn lend_unchecked<'a>(&'a self, call: &'a Call) -> Result<Lent<'a>, Failure> {
+        let got = self.pool.timeout_get(&self.timeouts(Duration::ZERO)).await;
+        let got = match got {
+            // None that lives is free: one has to be waited for, or made.
+            Err(PoolError::Timeout(TimeoutType::Wait) | PoolError::Backend(NotMade::Here)) => {
+                Box::pin(self.wait(call)).await?
+            }
+            got => got,
+        };
         match got {
             Ok(connection) => {
-                *self.connecting() = None;
-                Ok(Lent { connection: Some(connection), of: self })
+                if self.is_connecting.load(Ordering::Relaxed) {
+                    self.is_connecting.store(false, Ordering::Relaxed);
+                    *self.connecting() = None;
+                }
+                Ok(Lent { connection: Some(connection), of: self, call })
             }
             Err(error) => Err(self.not_lent(error)),
         }
     }
 
     /// A connection that another call gives back, or a new one.
-    async fn wait(&self, give_up: Instant) -> Result<Got, Failure> {
-        let wait = give_up.saturating_duration_since(Instant::now()).saturating_sub(2 * TO_TELL);
-        let (pool, timeouts) = (self.pool.clone(), self.timeouts(wait));
-        let making = self.runtime.handle().spawn(async move { pool.timeout_get(&timeouts).await });
-        let told = give_up.checked_sub(TO_TELL).unwrap_or(give_up);
-        match timeout_at(told.into(), making).await {
-            Ok(made) => Ok(made.unwrap_or(Err(PoolError::Closed))),
-            Err(_) => Err(self.still_connecting()),
-        }
+    async fn wait(&self, call: &Call) -> Result<Got, Failure> {
+        let left = || call.give_up.saturating_duration_since(Instant::now());
+        let before = left();
+        let timeouts = self.timeouts(before.saturating_sub(2 * TO_TELL));
+        let (pool, known) = (self.pool.clone(), Arc::clone(&self.known));
+        let patience = self.options.connect_timeout;
+        let making = connection::may_be_made(async move {
+            let mut got = pool.timeout_get(&timeouts).await?;
+            if got.is_in_the_making() {
+                known.is_heard_of();
+                if timeout(patience, prepare(&mut got, &known)).await.is_err() {
+                    drop(Object::take(got));
+                    return Err(PoolError::Timeout(TimeoutType::Create));
+                }
+                got.is_made();
+            }
+            Ok(got)
+        });
+        let told = call.give_up.checked_sub(TO_TELL).unwrap_or(call.give_up);
+        let made = timeout_at(told.into(), self.runtime.handle().spawn(making)).await;
+        let made = made.map_err(|_| self.still_connecting())?;
+        call.waited.store(2 * left() < before, Ordering::Relaxed);
+        Ok(made.unwrap_or(Err(PoolError::Closed)))
     }
 
     fn timeouts(&self, wait: Duration) -> Timeouts {
         Timeouts { wait: Some(wait), create: Some(self.options.connect_timeout), recycle: None }
     }
 
-    /// No connection was made in the caller's time: that is the server's fault only after a while.
+    /// No connection was made in the caller's time: that is the server's fault only after a while, or where it left those
+    /// without an answer who had a connection.
     fn still_connecting(&self) -> Failure {
         let since = *self.connecting().get_or_insert_with(Instant::now);
-        if since.elapsed() < PATIENCE { Failure::Connecting } else { Failure::Late }
+        self.is_connecting.store(true, Ordering::Relaxed);
+        if since.elapsed() < PATIENCE && !self.known.silent.load(Ordering::Relaxed) {
+            Failure::Connecting
+        } else {
+            Failure::Late
+        }
     }
 
     fn connecting(&self) -> MutexGuard<'_, Option<Instant>> {
         self.connecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn not_lent(&self, error: PoolError<tokio_postgres::Error>) -> Failure {
+    fn not_lent(&self, error: PoolError<NotMade>) -> Failure {
         match error {
             // All places are taken by connections in the making.
-            PoolError::Timeout(TimeoutType::Wait) if self.connecting().is_some() => self.still_connecting(),
+            PoolError::Timeout(TimeoutType::Wait) if self.pool.manager().is_making() => {
+                self.still_connecting()
+            }
             PoolError::Timeout(TimeoutType::Wait) => {
                 let status = self.pool.status();
                 Failure::Exhausted { connections: status.max_size, waiting: status.waiting }
@@ -246,10 +235,25 @@ impl Connections {
                 transient: true,
                 source: format!("no connection within {:?}", self.options.connect_timeout).into(),
             },
-            PoolError::Backend(error) => error.into(),
+            PoolError::Backend(NotMade::Failed(error)) => Failure::not_connected(error),
             error => Failure::Backend { transient: true, source: Box::new(error) },
         }
     }
+}
+
+/// What belongs to the making of a connection, so that no call has to have the time for it: whether the tables are ours, and
+/// the statements that requests ask. What fails here, the call meets again and tells.
+async fn prepare(connection: &mut Connection, known: &Known) {
+    if known.check(connection).await.is_ok() {
+        connection.prepare(&feature::OFTEN_ASKED).await;
+    }
+}
+
+/// One call's time.
+pub(super) struct Call {
+    give_up: Instant,
+    /// The better half of it went by before there was a connection.
+    waited: AtomicBool,
 }
 
 /// A connection that one call has for itself.
@@ -257,6 +261,7 @@ pub(super) struct Lent<'a> {
     /// `None` only while dropping.
     connection: Option<Object<Connector>>,
     of: &'a Connections,
+    call: &'a Call,
 }
 
 impl Lent<'_> {
@@ -264,12 +269,33 @@ impl Lent<'_> {
         self.connection.as_mut().expect("is there until it is dropped")
     }
 
+    /// As [`Lent::done`], for a call that changes nothing; without an answer where it is to be made again on another connection,
+    /// because this one had been there before and turned out to have ended.
+    pub(super) fn read<T>(self, answer: Result<T, Failure>) -> Option<Result<T, Failure>> {
+        let was_there = |connection| Object::metrics(connection).recycle_count > 0;
+        let again =
+            matches!(answer, Err(Failure::Lost(_))) && self.connection.as_ref().is_some_and(was_there);
+        let answer = self.done(answer);
+        (!again).then_some(answer)
+    }
+
     /// The call has its answer: nothing is under way on the connection any more.
     pub(super) fn done<T>(mut self, answer: Result<T, Failure>) -> Result<T, Failure> {
-        if matches!(&answer, Err(failure) if failure.is_of_an_old_plan()) {
-            self.connection().forget_statements();
+        let connection = self.connection.take();
+        match &answer {
+            Ok(_) => self.of.known.is_heard_of(),
+            // Its driver may not know yet that it ended.
+            Err(Failure::Lost(_)) => {
+                self.of.known.is_heard_of();
+                drop(connection.map(Object::take));
+            }
+            Err(failure) if failure.is_of_an_old_plan() => {
+                if let Some(mut connection) = connection {
+                    connection.forget_statements();
+                }
+            }
+            Err(_) => {}
         }
-        drop(self.connection.take());
         answer
     }
 }
@@ -277,13 +303,21 @@ impl Lent<'_> {
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        let connection = Object::take(connection);
         let (tls, patience) = (self.of.tls.0.clone(), self.of.options.connect_timeout);
-        // Only this connection can be hit: it is kept out of the pool, and closed after the request to cancel.
+        let waited = self.call.waited.load(Ordering::Relaxed);
+        if !waited && Instant::now() >= self.call.give_up {
+            self.of.known.silent.store(true, Ordering::Relaxed);
+        }
         self.of.runtime.handle().spawn(async move {
+            // It had too little time for a connection that is sound. What is asked last is answered last.
+            if waited && matches!(timeout(patience, connection.client.simple_query("")).await, Ok(Ok(_))) {
+                return drop(connection);
+            }
+            // Only this connection can be hit: it is kept out of the pool, and closed after the request to cancel.
+            let connection = Object::take(connection);
             let cancel = connection.client.cancel_token();
             // One that fails leaves the statement to its timeout; there is nobody left to tell.
-            let _ = tokio::time::timeout(patience, cancel.cancel_query(tls)).await;
+            let _ = timeout(patience, cancel.cancel_query(tls)).await;
             drop(connection);
         });
     }

@@ -7,8 +7,8 @@ use serve_core::Value;
 use tokio_postgres::Row;
 
 use super::connection::Connection;
+use super::failure::Failure;
 use super::feature::place;
-use super::pool::Failure;
 use super::value::{Json, Moment};
 use crate::name::Entity;
 use crate::raw::{PRICE_COLUMNS, RawTable, SCORE, TEXT};

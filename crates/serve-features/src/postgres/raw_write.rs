@@ -7,8 +7,9 @@ use serve_core::Value;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
+use super::failure::Failure;
 use super::feature::encode;
-use super::pool::{Failure, Lent};
+use super::pool::Lent;
 use super::value::{JsonText, Moment};
 use super::{CHUNK, has_nul, state};
 use crate::raw::{PRICE_COLUMNS, RawRow, RawTable, SCORE, TEXT, merge};

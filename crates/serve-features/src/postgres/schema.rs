@@ -4,7 +4,7 @@
 
 use tokio_postgres::Client;
 
-use super::pool::Failure;
+use super::failure::Failure;
 
 /// Migration `i` leads from version `i` to `i + 1`. Only ever appended to.
 const MIGRATIONS: &[&str] = &[

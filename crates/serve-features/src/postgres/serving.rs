@@ -6,7 +6,8 @@ use std::thread;
 use jiff::Timestamp;
 use tokio::runtime::Builder;
 
-use super::pool::{Connections, Failure};
+use super::failure::Failure;
+use super::pool::Connections;
 use super::raw_write::Batch;
 use super::url::PostgresUrl;
 use super::{KIND, failing, failing_or, feature, raw, schema, state};
@@ -56,14 +57,15 @@ impl PostgresStore {
         let failed = |source| OpenError::Server { operation: "migrate", url: url.to_string(), source };
         let migrate = async {
             let connections = Connections::new(url, options)?;
-            let give_up = connections.give_up(None);
+            let call = connections.call(None);
             let work = pin!(async {
-                let mut lent = connections.lend_unchecked(give_up).await?;
+                let mut lent = connections.lend_unchecked(&call).await?;
                 let found = schema::migrate(&mut lent.connection().client, url.schema.as_deref()).await;
                 lent.done(found)
             });
-            let found = connections.until(give_up, work).await.map_err(|failure| match failure {
+            let found = connections.until(&call, work).await.map_err(|failure| match failure {
                 Failure::Backend { source, .. } => failed(source),
+                Failure::Lost(source) => failed(source),
                 Failure::Late | Failure::Connecting | Failure::Exhausted { .. } => {
                     failed("no answer in time".into())
                 }
@@ -83,37 +85,50 @@ impl PostgresStore {
     }
 }
 
+/// A read's answer, asked anew where the connection turned out to have ended in the pool. A macro, since a function cannot say that
+/// what a closure awaits may go to another thread.
+macro_rules! read {
+    ($store:expr, $call:expr, |$connection:ident| $ask:expr) => {
+        async {
+            loop {
+                let mut lent = $store.connections.lend(&$call).await?;
+                let $connection = lent.connection();
+                let answer = $ask.await;
+                if let Some(answer) = lent.read(answer) {
+                    break answer;
+                }
+            }
+        }
+    };
+}
+
 impl FeatureStore for PostgresStore {
     fn kind(&self) -> &'static str {
         KIND
     }
 
     fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<Vec<Slot>, RetrieveError>> {
-        let give_up = self.connections.give_up(request.deadline);
+        let call = self.connections.call(request.deadline);
         self.connections.runtime().run(async move {
             request.check_deadline()?;
-            let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
-                let rows = feature::query(lent.connection(), &request).await;
-                lent.done(rows)
-            });
+            let work = pin!(read!(self, call, |connection| feature::query(connection, &request)));
             let late = || RetrieveError::Deadline { set: request.set.clone() };
             let rows =
-                self.connections.until(give_up, work).await.map_err(failing_or("fetch features", late))?;
+                self.connections.until(&call, work).await.map_err(failing_or("fetch features", late))?;
             Ok(feature::slots(&request, &rows, &self.decoders))
         })
     }
 
     fn write(&self, set: FeatureSetName, rows: Vec<FeatureRow>) -> BoxFuture<'_, Result<(), WriteError>> {
-        let give_up = self.connections.give_up(None);
+        let call = self.connections.call(None);
         self.connections.runtime().run(async move {
             let columns = feature::columns(&rows)?;
             let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
+                let mut lent = self.connections.lend(&call).await?;
                 let written = feature::write(&mut lent, &set, &columns).await;
                 lent.done(written)
             });
-            Ok(self.connections.until(give_up, work).await.map_err(failing("write feature rows"))?)
+            Ok(self.connections.until(&call, work).await.map_err(failing("write feature rows"))?)
         })
     }
 
@@ -122,28 +137,20 @@ impl FeatureStore for PostgresStore {
         set: FeatureSetName,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<SampledRow>, RetrieveError>> {
-        let give_up = self.connections.give_up(None);
+        let call = self.connections.call(None);
         self.connections.runtime().run(async move {
-            let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
-                let rows = feature::sample(lent.connection(), &set, limit).await;
-                lent.done(rows)
-            });
-            let rows = self.connections.until(give_up, work).await.map_err(failing("sample features"))?;
+            let work = pin!(read!(self, call, |connection| feature::sample(connection, &set, limit)));
+            let rows = self.connections.until(&call, work).await.map_err(failing("sample features"))?;
             feature::sampled(&set, &rows, &self.decoders)
         })
     }
 
     fn history(&self, request: HistoryRequest) -> BoxFuture<'_, Result<Vec<FeatureRow>, RetrieveError>> {
         const OPERATION: &str = "read the history of features";
-        let give_up = self.connections.give_up(None);
+        let call = self.connections.call(None);
         self.connections.runtime().run(async move {
-            let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
-                let rows = feature::history(lent.connection(), &request).await;
-                lent.done(rows)
-            });
-            let rows = self.connections.until(give_up, work).await.map_err(failing(OPERATION))?;
+            let work = pin!(read!(self, call, |connection| feature::history(connection, &request)));
+            let rows = self.connections.until(&call, work).await.map_err(failing(OPERATION))?;
             Ok(feature::past(&request, &rows, &self.decoders)?)
         })
     }
@@ -153,45 +160,37 @@ impl FeatureStore for PostgresStore {
     }
 
     fn ping(&self) -> BoxFuture<'_, Result<(), RetrieveError>> {
-        let give_up = self.connections.give_up(None);
+        let call = self.connections.call(None);
         self.connections.runtime().run(async move {
-            let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
-                let answer = feature::ping(lent.connection()).await;
-                lent.done(answer)
-            });
-            Ok(self.connections.until(give_up, work).await.map_err(failing("answer a ping"))?)
+            let work = pin!(read!(self, call, |connection| feature::ping(connection)));
+            Ok(self.connections.until(&call, work).await.map_err(failing("answer a ping"))?)
         })
     }
 }
 
 impl RawStore for PostgresStore {
     fn read_raw(&self, request: RawRequest) -> BoxFuture<'_, Result<Vec<RawSlot>, RetrieveError>> {
-        let give_up = self.connections.give_up(request.deadline);
+        let call = self.connections.call(request.deadline);
         self.connections.runtime().run(async move {
             request.check_deadline()?;
-            let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
-                let rows = raw::query(lent.connection(), &request).await;
-                lent.done(rows)
-            });
+            let work = pin!(read!(self, call, |connection| raw::query(connection, &request)));
             let late = || RetrieveError::RawDeadline { table: request.table.clone() };
             let rows =
-                self.connections.until(give_up, work).await.map_err(failing_or("read raw rows", late))?;
+                self.connections.until(&call, work).await.map_err(failing_or("read raw rows", late))?;
             Ok(raw::slots(&request, &rows))
         })
     }
 
     fn write_raw(&self, table: RawTable, rows: Vec<RawRow>) -> BoxFuture<'_, Result<(), WriteError>> {
-        let give_up = self.connections.give_up(None);
+        let call = self.connections.call(None);
         self.connections.runtime().run(async move {
             let batch = Batch::new(&table, &rows)?;
             let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
+                let mut lent = self.connections.lend(&call).await?;
                 let written = batch.write(&mut lent).await;
                 lent.done(written)
             });
-            Ok(self.connections.until(give_up, work).await.map_err(failing("write raw rows"))?)
+            Ok(self.connections.until(&call, work).await.map_err(failing("write raw rows"))?)
         })
     }
 
@@ -201,14 +200,15 @@ impl RawStore for PostgresStore {
         after: Option<Entity>,
         limit: usize,
     ) -> BoxFuture<'_, Result<Vec<Entity>, RetrieveError>> {
-        let give_up = self.connections.give_up(None);
+        let call = self.connections.call(None);
         self.connections.runtime().run(async move {
-            let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
-                let rows = raw::entities(lent.connection(), &table, after.as_ref(), limit).await;
-                lent.done(rows)
-            });
-            let rows = self.connections.until(give_up, work).await.map_err(failing("list entities"))?;
+            let work = pin!(read!(self, call, |connection| raw::entities(
+                connection,
+                &table,
+                after.as_ref(),
+                limit
+            )));
+            let rows = self.connections.until(&call, work).await.map_err(failing("list entities"))?;
             rows.iter().map(|row| super::entity("list entities", row, 0)).collect()
         })
     }
@@ -220,14 +220,16 @@ impl RawStore for PostgresStore {
         entities: Vec<Entity>,
         as_of: Option<Timestamp>,
     ) -> BoxFuture<'_, Result<Vec<Option<StoredState>>, RetrieveError>> {
-        let give_up = self.connections.give_up(None);
+        let call = self.connections.call(None);
         self.connections.runtime().run(async move {
-            let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
-                let rows = state::query(lent.connection(), &set, &declaration, &entities, as_of).await;
-                lent.done(rows)
-            });
-            let rows = self.connections.until(give_up, work).await.map_err(failing("read states"))?;
+            let work = pin!(read!(self, call, |connection| state::query(
+                connection,
+                &set,
+                &declaration,
+                &entities,
+                as_of
+            )));
+            let rows = self.connections.until(&call, work).await.map_err(failing("read states"))?;
             Ok(state::slots(&declaration, &entities, &rows))
         })
     }
@@ -237,14 +239,14 @@ impl RawStore for PostgresStore {
         set: FeatureSetName,
         states: Vec<StoredState>,
     ) -> BoxFuture<'_, Result<(), WriteError>> {
-        let give_up = self.connections.give_up(None);
+        let call = self.connections.call(None);
         self.connections.runtime().run(async move {
             let work = pin!(async {
-                let mut lent = self.connections.lend(give_up).await?;
+                let mut lent = self.connections.lend(&call).await?;
                 let written = state::write(&mut lent, &set, &states).await;
                 lent.done(written)
             });
-            Ok(self.connections.until(give_up, work).await.map_err(failing("write states"))?)
+            Ok(self.connections.until(&call, work).await.map_err(failing("write states"))?)
         })
     }
 }

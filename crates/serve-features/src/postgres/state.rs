@@ -7,8 +7,9 @@ use tokio_postgres::Row;
 
 use super::CHUNK;
 use super::connection::Connection;
+use super::failure::Failure;
 use super::feature::place;
-use super::pool::{Failure, Lent};
+use super::pool::Lent;
 use super::value::Moment;
 use crate::name::{Entity, FeatureSetName};
 use crate::store::{Cause, StoredState};

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serve_core::words::with_causes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::breaker::{Breaker, BreakerHealth, BreakerState};
@@ -227,11 +228,11 @@ impl Guarded {
         }
         match tells {
             Tells::Answered => permit.answered(now.into_std()),
-            Tells::Failed => permit.failed(now.into_std(), error.chain()),
-            Tells::Late if had_time => permit.failed(now.into_std(), error.chain()),
+            Tells::Failed => permit.failed(now.into_std(), with_causes(&error)),
+            Tells::Late if had_time => permit.failed(now.into_std(), with_causes(&error)),
             Tells::Late | Tells::Nothing => {
                 if error.is_for_good() {
-                    self.breaker.noticed(now.into_std(), error.chain());
+                    self.breaker.noticed(now.into_std(), with_causes(&error));
                 }
                 drop(permit);
             }

@@ -29,9 +29,7 @@ impl Retriever {
             .map(|((stored, computed), entity)| {
                 // Where nothing was ever stored, a computed row may be the last that was good.
                 let stored = match stored {
-                    Weighed::Absent(
-                        failed @ (Unavailable::Store { .. } | Unavailable::Unreadable { .. }),
-                    ) if asked.as_of.is_none() => {
+                    Weighed::Absent(failed) if failed.may_be_stood_in_for() && asked.as_of.is_none() => {
                         self.stand_in(asked, &asked.key(entity, RowKind::Computed), failed)
                     }
                     other => other,

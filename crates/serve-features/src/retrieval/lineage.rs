@@ -1,6 +1,8 @@
 //! Where a row's values come from: for each feature its expression, and for each source the raw rows that were read. The
-//! row is computed anew for it, so that what is shown is what gives the value, and a stored row that disagrees is seen.
+//! row is computed anew for it, so that what is shown is what gives the value, and a stored row that disagrees is seen. The
+//! store is asked itself, past what is kept in memory; where it fails, the row is the one that a prediction would take.
 
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -110,13 +112,25 @@ impl Retriever {
                 let found = Found { skipped_future, ..found.unwrap_or(nothing) };
                 (row, found.weigh(&asked, entity, Origin::Cached))
             }
-            Err(error) => (None, Weighed::Absent(Failed::from(error).unavailable(&asked))),
+            Err(error) => {
+                let failed = Failed::from(error).unavailable(&asked);
+                let kept =
+                    if as_of.is_some() { None } else { self.stored(asked, from_ref(entity)).await?.pop() };
+                (None, kept.unwrap_or(Weighed::Absent(failed)))
+            }
         };
         let (stored, stored_stale) = stored.told();
         let (computed, sources) = match self.computable(asked) {
-            Ok((declared, raw)) => self.traced(declared, raw, asked, entity).await,
+            Ok((declared, raw)) => match self.traced(declared, raw, asked, entity).await {
+                (Weighed::Absent(failed), _) if failed.may_be_stood_in_for() && as_of.is_none() => {
+                    let kept = self.computed(asked, from_ref(entity)).await?.pop();
+                    (kept.unwrap_or(Weighed::Absent(failed)), Vec::new())
+                }
+                traced => traced,
+            },
             Err(error) => (Weighed::Absent(error), Vec::new()),
         };
+        let row = row.or_else(|| stored.as_ref().ok().map(|kept| kept.row.clone()));
         let (computed, computed_stale) = computed.told();
         let features = self.features(set, row.as_ref(), stored.as_ref().ok(), computed.as_ref().ok());
         let max_age = asked.limit;

@@ -132,10 +132,7 @@ impl Retriever {
 
     /// The last good row of a key in the place of a failure of the store, or of a row that cannot be read, marked with it.
     pub(super) fn stand_in(&self, asked: Asked<'_>, key: &CacheKey, failed: Unavailable) -> Weighed {
-        let last = match &failed {
-            Unavailable::Store { .. } | Unavailable::Unreadable { .. } => self.cache.last_known_good(key),
-            _ => None,
-        };
+        let last = failed.may_be_stood_in_for().then(|| self.cache.last_known_good(key)).flatten();
         let Some(last) = last else {
             return Weighed::Absent(failed);
         };

@@ -125,6 +125,11 @@ impl PartialEq for Unavailable {
 }
 
 impl Unavailable {
+    /// The store failed, or has a row that cannot be read: the last row that was good may be answered.
+    pub(super) fn may_be_stood_in_for(&self) -> bool {
+        matches!(self, Self::Store { .. } | Self::Unreadable { .. })
+    }
+
     /// The set.
     #[must_use]
     pub fn set(&self) -> &FeatureSetName {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use arrow_array::builder::{Float64Builder, StringBuilder, TimestampMicrosecondBuilder};
+use arrow_array::builder::{Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use parquet::arrow::ArrowWriter;
@@ -12,8 +12,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 use serve_core::Value;
 
-use super::{cell, named};
-use crate::ingest::ColumnKind;
+use super::{TableColumn, cell, is_whole, named};
 use crate::row::FeatureRow;
 
 /// Rows that are kept before they are encoded.
@@ -32,11 +31,12 @@ pub(super) struct ParquetTable {
 /// A column under way.
 enum Values {
     Numbers(Float64Builder),
+    Wholes(Int64Builder),
     Texts(StringBuilder),
 }
 
 impl ParquetTable {
-    pub(super) fn new(file: File, columns: &[(String, ColumnKind)]) -> io::Result<Self> {
+    pub(super) fn new(file: File, columns: &[(String, TableColumn)]) -> io::Result<Self> {
         let utc: Arc<str> = Arc::from("UTC");
         let moment = DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(&utc)));
         let mut fields =
@@ -44,8 +44,9 @@ impl ParquetTable {
         let mut builders = Vec::with_capacity(columns.len());
         for (name, kind) in columns {
             let (values, kind) = match kind {
-                ColumnKind::Number => (Values::Numbers(Float64Builder::new()), DataType::Float64),
-                ColumnKind::Text | ColumnKind::Any => (Values::Texts(StringBuilder::new()), DataType::Utf8),
+                TableColumn::Number => (Values::Numbers(Float64Builder::new()), DataType::Float64),
+                TableColumn::Whole => (Values::Wholes(Int64Builder::new()), DataType::Int64),
+                TableColumn::Text => (Values::Texts(StringBuilder::new()), DataType::Utf8),
             };
             fields.push(Field::new(name, kind, true));
             builders.push((name.clone(), values));
@@ -67,6 +68,10 @@ impl ParquetTable {
                 match (values, value) {
                     (Values::Numbers(numbers), Value::Number(x)) if !x.is_nan() => numbers.append_value(*x),
                     (Values::Numbers(numbers), _) => numbers.append_null(),
+                    (Values::Wholes(wholes), Value::Number(x)) if is_whole(*x) => {
+                        wholes.append_value(*x as i64);
+                    }
+                    (Values::Wholes(wholes), _) => wholes.append_null(),
                     (Values::Texts(texts), Value::Missing) => texts.append_null(),
                     (Values::Texts(texts), value) => texts.append_value(cell(value)),
                 }
@@ -85,6 +90,7 @@ impl ParquetTable {
         for (_, values) in &mut self.columns {
             arrays.push(match values {
                 Values::Numbers(numbers) => Arc::new(numbers.finish()),
+                Values::Wholes(wholes) => Arc::new(wholes.finish()),
                 Values::Texts(texts) => Arc::new(texts.finish()),
             });
         }

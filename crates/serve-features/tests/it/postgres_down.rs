@@ -1,12 +1,19 @@
 //! A PostgreSQL that is down, dies, hangs, comes back or is busy, and what the store says then.
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serve_features::{
-    FeatureStore, FetchRequest, PostgresStore, RetrieveError, StoreError, StoreOptions, WriteError,
+    FeatureStore, FeaturesConfig, FetchRequest, Guarded, PostgresStore, RetrieveError, StoreError,
+    StoreOptions, WriteError,
 };
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use super::database::Database;
 use super::proxy::{Mode, Proxy};
@@ -126,6 +133,20 @@ fn callers_of_a_server_that_never_answers_are_told_that_it_is_late_and_not_that_
 }
 
 #[test]
+fn callers_of_a_server_that_hangs_are_not_told_that_they_are_not_connected_yet() {
+    let (_database, proxy, store) = behind_proxy(StoreOptions { connections: 2, ..options() });
+    block_on(store.ping()).expect("answers");
+    proxy.set(Mode::Hang);
+    // The first has the connection that was there, the others wait for new ones.
+    for caller in 0..4 {
+        let error = block_on(store.fetch(request("A", Some(Duration::from_millis(100))))).expect_err("hangs");
+        assert!(matches!(error, RetrieveError::Deadline { .. }), "{caller}: {}", told(&error));
+    }
+    proxy.set(Mode::Pass);
+    ask_until_answered(&store);
+}
+
+#[test]
 fn a_connection_that_falls_silent_is_given_up_at_the_deadline() {
     let (_database, proxy, store) = behind_proxy(options());
     block_on(store.ping()).expect("answers");
@@ -188,4 +209,75 @@ fn a_connection_is_made_also_where_deadlines_are_shorter_than_making_it() {
     ask_until_answered(&store);
     // The one that the first caller left is used, and no other was made.
     assert_eq!(proxy.accepted(), 1);
+}
+
+/// How often which error was told to eight callers who ask a store without a pause, from the moment at which something was done
+/// to it until they were answered again. Numbers are left out of what was said.
+fn told_after(runtime: &Runtime, store: &Arc<Guarded>, done_to_it: impl FnOnce()) -> BTreeMap<String, usize> {
+    let (answers, errors) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(BTreeMap::new())));
+    // They ask until this is dropped.
+    let (asking, asked) = watch::channel(());
+    let mut callers = JoinSet::new();
+    for caller in 0..8 {
+        let (store, asked) = (Arc::clone(store), asked.clone());
+        let (answers, errors) = (Arc::clone(&answers), Arc::clone(&errors));
+        let asks = async move {
+            while asked.has_changed().is_ok() {
+                let Err(error) = store.fetch(request(&format!("E{caller}"), None)).await else {
+                    answers.fetch_add(1, Ordering::SeqCst);
+                    continue;
+                };
+                let said = told(&error).replace(|c: char| c.is_ascii_digit(), "");
+                *errors.lock().expect("whole").entry(said).or_default() += 1;
+                // Who is refused at once leaves the others some of the machine.
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        callers.spawn_on(asks, runtime.handle());
+    }
+    let answered = |more: usize| {
+        let (patience, before) = (Instant::now() + Duration::from_secs(20), answers.load(Ordering::SeqCst));
+        while answers.load(Ordering::SeqCst) < before + more {
+            assert!(Instant::now() < patience, "{:?}", errors.lock().expect("whole"));
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    answered(80);
+    errors.lock().expect("whole").clear();
+    done_to_it();
+    answered(80);
+    drop(asking);
+    runtime.block_on(async { while callers.join_next().await.is_some() {} });
+    let errors = errors.lock().expect("whole");
+    errors.clone()
+}
+
+#[test]
+fn connections_that_all_die_at_once_over_a_slow_link_are_replaced_and_open_no_breaker() {
+    // Twice the default and delays in proportion, for machines with other things to do: 4 and 10 ms beside 50.
+    let config = FeaturesConfig { timeout: Duration::from_millis(100), ..FeaturesConfig::default() };
+    for delay in [8, 20] {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        // In the callers' runtime, as in a server: their time and the store's are told by one clock.
+        let entered = runtime.enter();
+        let (database, proxy, store) = behind_proxy(options());
+        drop(entered);
+        let store = Arc::new(Guarded::new(Arc::new(store), &config));
+        proxy.slow(Duration::from_millis(delay));
+        let end = format!(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = '{}'",
+            database.name
+        );
+        let mut opened = 0;
+        let mut errors = told_after(&runtime, &store, || {
+            opened = store.health().breaker.opened;
+            assert!(database.count(&end) > 0);
+        });
+        // Each of the eight waits a few times at most while eight connections are made.
+        let connecting = errors.remove("the postgres feature store is not connected yet").unwrap_or_default();
+        assert!(connecting <= 64, "{delay} ms: {connecting}");
+        // What is left is a machine that was busy for too long.
+        assert!(errors.values().sum::<usize>() <= 4, "{delay} ms: {errors:?}");
+        assert_eq!(store.health().breaker.opened, opened, "{delay} ms");
+    }
 }

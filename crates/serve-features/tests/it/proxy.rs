@@ -5,6 +5,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
 /// What becomes of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +35,8 @@ struct State {
     mode: Mode,
     /// Connections of an older generation hang for ever.
     generation: u64,
+    /// How long bytes are under way, in either direction.
+    delay: Duration,
     open: Vec<TcpStream>,
     ended: bool,
 }
@@ -47,7 +50,8 @@ impl Proxy {
     pub(super) fn at(address: &str, upstream: SocketAddr) -> Self {
         let listener = TcpListener::bind(address).expect("listens");
         let address = listener.local_addr().expect("has an address");
-        let state = State { mode: Mode::Pass, generation: 0, open: Vec::new(), ended: false };
+        let (mode, delay) = (Mode::Pass, Duration::ZERO);
+        let state = State { mode, generation: 0, delay, open: Vec::new(), ended: false };
         let (state, changed, accepted) = (Mutex::new(state), Condvar::new(), AtomicUsize::new(0));
         let shared = Arc::new(Shared { upstream, state, changed, accepted });
         let accepting = Arc::clone(&shared);
@@ -61,6 +65,11 @@ impl Proxy {
 
     pub(super) fn set(&self, mode: Mode) {
         self.shared.change(|state| state.mode = mode);
+    }
+
+    /// Has bytes be under way for so long, in either direction.
+    pub(super) fn slow(&self, delay: Duration) {
+        self.shared.change(|state| state.delay = delay);
     }
 
     /// Lets the connections that are there hang for ever, as if their peer had vanished; new ones pass.
@@ -107,6 +116,7 @@ impl Shared {
             }
             let generation = state.generation;
             let mut both = |stream: &TcpStream| {
+                stream.set_nodelay(true).expect("is a socket");
                 state.open.push(stream.try_clone().expect("clones"));
                 stream.try_clone().expect("clones")
             };
@@ -125,7 +135,9 @@ impl Shared {
             while state.mode == Mode::Hang || (state.generation != generation && state.mode == Mode::Pass) {
                 state = self.changed.wait(state).expect("is not poisoned");
             }
+            let delay = state.delay;
             drop(state);
+            thread::sleep(delay);
             if to.write_all(&bytes[..read]).is_err() {
                 break;
             }

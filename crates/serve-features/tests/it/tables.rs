@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serve_core::Value;
 use serve_features::{
-    ColumnKind, FeatureRow, RawTable, ReadyRows, RowReader, TableFile, TableWriter, read_features,
+    FeatureRow, RawTable, ReadyRows, RowReader, TableColumn, TableFile, TableWriter, read_features,
 };
 
 use super::{at, entity};
@@ -65,7 +65,7 @@ proptest! {
 fn a_parquet_file_reads_back_as_the_same_rows() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("rows.parquet");
-    let columns = [("a".to_owned(), ColumnKind::Number), ("t".to_owned(), ColumnKind::Text)];
+    let columns = [("a".to_owned(), TableColumn::Number), ("t".to_owned(), TableColumn::Text)];
     let row = |day: i64, a: Value<'static>, t: Value<'static>| {
         let at = Timestamp::from_second(day * 86_400).expect("is in range");
         FeatureRow::new(entity("BTC/USD"), at, vec![("a".into(), a), ("t".into(), t)])
@@ -86,13 +86,38 @@ fn a_parquet_file_reads_back_as_the_same_rows() {
 }
 
 #[test]
+fn whole_numbers_are_integers_in_a_parquet_file() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("rows.parquet");
+    let columns = [("label", TableColumn::Whole), ("x", TableColumn::Number)];
+    let columns = columns.map(|(name, column)| (name.to_owned(), column));
+    let row = |day: &str, label: Value<'static>| {
+        FeatureRow::new(entity("A"), at(day), vec![("label".into(), label), ("x".into(), 1.0.into())])
+    };
+    let rows = [
+        row("2024-01-01", (-9_007_199_254_740_992.0).into()),
+        row("2024-01-02", Value::Missing),
+        row("2024-01-03", 0.5.into()),
+    ];
+    let mut table = TableFile::create(&path, &columns).expect("creates");
+    table.write(&rows).expect("writes");
+    table.finish().expect("ends");
+    let mut reader = RowReader::open(ReadyRows, &path).expect("opens");
+    let whole = ["label", "x", "other"].map(|name| reader.is_whole(name));
+    assert_eq!(whole, [Some(true), Some(false), None]);
+    // What an integer cannot hold is null.
+    let held = [rows[0].clone(), rows[1].clone(), row("2024-01-03", Value::Missing)];
+    assert_eq!(reader.next_batch(9).expect("reads"), held);
+}
+
+#[test]
 fn a_parquet_file_that_is_none_or_lacks_columns_is_refused_by_name() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("rows.parquet");
     std::fs::write(&path, b"PAR1 but no more").expect("writes");
     let refused = |table: RawTable| RowReader::open(table, &path).expect_err("is refused").to_string();
     assert_eq!(refused(RawTable::Price), "the Parquet file cannot be read after row 0");
-    let mut table = TableFile::create(&path, &[("open".to_owned(), ColumnKind::Text)]).expect("creates");
+    let mut table = TableFile::create(&path, &[("open".to_owned(), TableColumn::Text)]).expect("creates");
     let text = vec![("open".into(), Value::Text("cheap".into()))];
     table.write(&[FeatureRow::new(entity("A"), at("2024-01-01"), text)]).expect("writes");
     table.finish().expect("ends");

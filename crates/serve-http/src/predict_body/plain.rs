@@ -53,6 +53,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::plain::strategies::{changed, scalar};
 
     fn by_serde(text: &str) -> Option<PredictBody<'_>> {
         serde_json::from_str(text).ok()
@@ -128,31 +129,16 @@ mod tests {
         proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
     }
 
-    /// Whole bodies, some of them with a byte changed.
+    /// Whole bodies, some of them with a character changed.
     fn bodies() -> impl Strategy<Value = String> {
-        let value = prop_oneof![
-            any::<f64>()
-                .prop_filter("JSON has finite numbers", |x| x.is_finite())
-                .prop_map(|x| x.to_string()),
-            any::<i64>().prop_map(|x| x.to_string()),
-            "\"[a-z ü]{0,6}\"",
-            Just("null".to_owned()),
-            Just("false".to_owned()),
-        ];
-        let members = proptest::collection::vec(("[a-z_]{1,8}", value), 0..6).prop_map(|members| {
+        let members = proptest::collection::vec(("[a-z_]{1,8}", scalar()), 0..6).prop_map(|members| {
             let members: Vec<_> = members.iter().map(|(key, value)| format!("\"{key}\": {value}")).collect();
             format!("{{{}}}", members.join(","))
         });
-        (members, any::<bool>(), any::<proptest::sample::Index>(), proptest::option::weighted(0.3, " -~"))
-            .prop_map(|(members, bare, at, change)| {
-                let body = if bare { members } else { format!("{{\"model\":\"m\",\"features\":{members}}}") };
-                let mut characters: Vec<char> = body.chars().collect();
-                if let Some(change) = change {
-                    let at = at.index(characters.len());
-                    characters.splice(at..=at, change.chars());
-                }
-                characters.into_iter().collect()
-            })
+        let whole = (members, any::<bool>()).prop_map(|(members, bare)| {
+            if bare { members } else { format!("{{\"model\":\"m\",\"features\":{members}}}") }
+        });
+        changed(whole, 0.3)
     }
 
     proptest! {

@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
+use serve_core::words::with_causes;
 use serve_core::{Alias, ModelName};
 
 use super::load::Swapping;
@@ -14,7 +15,6 @@ use super::outcome::{ReloadOutcome, ReloadStatus, outcome};
 use super::reading::Reading;
 use super::{DeploymentError, Registry, Shared};
 use crate::aliases::Aliases;
-use crate::deployment::with_causes;
 use crate::slot::Slot;
 use crate::snapshot::ModelSnapshot;
 use crate::storage::StorageError;

@@ -1,11 +1,12 @@
 //! A rehearsal: what a reload would do. Everything is read and proven as it would be, and nothing is published.
 
 use serve_core::ModelName;
+use serve_core::words::with_causes;
 
 use super::Shared;
 use super::outcome::{ReloadOutcome, ReloadStatus, outcome};
 use super::reading::Reading;
-use crate::deployment::{Deployment, with_causes};
+use crate::deployment::Deployment;
 use crate::storage::StorageError;
 
 impl Shared {

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serve_core::ModelVersion;
+use serve_core::words::with_causes;
 
 use super::Shared;
 use super::follow::How;
 use super::publication::Writer;
 use super::reading::Reading;
 use crate::aliases::{Action, Aliases};
-use crate::deployment::{Deployment, with_causes};
+use crate::deployment::Deployment;
 use crate::snapshot::{ModelSnapshot, Pointing, Published};
 use crate::storage::Fingerprint;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_schema::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::sql::sqlparser::parser::ParserError;
+use serve_core::words::with_causes;
 
 use crate::error::{Cause, Fault, ScoreError};
 
@@ -102,20 +103,8 @@ impl fmt::Display for Told {
 /// Between marks, as it goes to other processes.
 impl fmt::Debug for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{BEGIN}{:?}: {}{END}", self.0.fault(), told(&self.0))
+        write!(f, "{BEGIN}{:?}: {}{END}", self.0.fault(), with_causes(&self.0))
     }
-}
-
-/// An error with its causes.
-pub(super) fn told(error: &ScoreError) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 impl Error for Told {

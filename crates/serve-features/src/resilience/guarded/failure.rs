@@ -18,7 +18,7 @@ pub(super) enum Tells {
 }
 
 /// An error that can also be made here.
-pub(super) trait Failure: Error + From<StoreError> + Send {
+pub(super) trait Failure: Error + From<StoreError> + Send + 'static {
     /// The store's own failure, if it is one; else what the error tells of it.
     fn of_store(&self) -> Result<&StoreError, Tells>;
 
@@ -47,20 +47,6 @@ pub(super) trait Failure: Error + From<StoreError> + Send {
     /// Whether the next attempt may go better, and is not made by a store that has too much to do already.
     fn may_be_tried_again(&self) -> bool {
         self.tells() == Tells::Failed
-    }
-
-    /// The error with its causes, for the health page.
-    fn chain(&self) -> String
-    where
-        Self: Sized,
-    {
-        let mut text = self.to_string();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        text
     }
 }
 

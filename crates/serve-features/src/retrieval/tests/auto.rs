@@ -240,3 +240,35 @@ async fn windows_deeper_than_what_is_read_are_told() {
         assert_eq!(warned(features, max_rows).await, Vec::<String>::new(), "{features}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn lineage_of_a_store_that_fails_is_of_the_row_that_a_prediction_takes() {
+    let bench = bench(|config| {
+        config.cache.last_known_good = Duration::from_mins(30);
+        config.retry.attempts = 1;
+    });
+    bench.has("ready", &[row("A", "11:55:00", 1.0)]).await;
+    bench.has_candles("A", &[("10:00:00", 100.0), ("10:30:00", 110.0)]).await;
+    assert!(bench.cached("ready", "A").await.is_ok());
+    assert!(bench.asked("hourly", "A", Mode::Compute).await.is_ok());
+    bench.script.otherwise(Act::Fail);
+    let trace = async |name: &str, as_of: Option<&str>| {
+        let traced = bench.retriever.lineage(&set(name), &entity("A"), as_of.map(at)).await;
+        traced.expect("has a store")
+    };
+    let lineage = trace("ready", None).await;
+    let stored = lineage.stored.expect("stands in");
+    assert_eq!((stored.origin, stored.age_seconds), (Origin::LastKnownGood, 300.0));
+    assert!(stored.degraded.is_some() && !lineage.stored_stale);
+    assert_eq!((&*lineage.features[0].name, &lineage.features[0].stored), ("x", &Some(1.0.into())));
+
+    let lineage = trace("hourly", None).await;
+    let computed = lineage.computed.expect("stands in");
+    assert_eq!((computed.origin, computed.age_seconds), (Origin::LastKnownGood, 1_800.0));
+    assert!(computed.degraded.is_some());
+    // Raw rows that were not read are not shown.
+    assert_eq!(lineage.sources, []);
+    // Of the past nothing is kept.
+    let past = trace("ready", Some("2025-10-04T12:00:00Z")).await;
+    assert!(matches!(past.stored, Err(Unavailable::Store { .. })));
+}
