@@ -3,11 +3,12 @@
 //! `RateLimit-Policy` and `RateLimit` are those of draft-ietf-httpapi-ratelimit-headers-10: a list of policies by name,
 //! with quota `q` and window `w` in seconds, and of what is left, `r`, with the seconds until all of it is back, `t`.
 
+use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serve_app::auth::{Asked, Credentials, Entry, Standings};
-use serve_app::{Code, text};
+use serve_app::{Code, Rate, text};
 
 use crate::call::{Peer, RequestId};
 use crate::present::Present;
@@ -17,6 +18,14 @@ use crate::short::Short;
 pub(crate) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+
+/// The limits that somebody has, of the two that there are.
+type Limits = [Option<(&'static str, Rate)>; 2];
+
+thread_local! {
+    /// Whose policies this thread told last, and how: callers have few between them.
+    static TOLD: RefCell<Option<(Limits, HeaderValue)>> = const { RefCell::new(None) };
+}
 
 /// Who asks for a line of the table.
 pub(crate) fn enter(
@@ -52,19 +61,36 @@ pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
     if standings.iter().next().is_none() {
         return;
     }
-    let (mut policies, mut left) = (Short::new(), Short::new());
+    let mut left = Short::new();
     for standing in standings.iter() {
-        let (rate, reset) = (standing.rate, standing.reset.as_millis().div_ceil(1_000));
-        let remaining = standing.remaining.min(rate.requests());
-        let quota = [("\";q=", rate.requests().into()), (";w=", rate.window_seconds())];
-        item(&mut policies, standing.policy, quota);
-        let reset = u64::try_from(reset).unwrap_or(u64::MAX);
+        let remaining = standing.remaining.min(standing.rate.requests());
+        let reset = u64::try_from(standing.reset.as_millis()).unwrap_or(u64::MAX).div_ceil(1_000);
         item(&mut left, standing.policy, [("\";r=", remaining.into()), (";t=", reset)]);
     }
-    if let (Some(policies), Some(left)) = (policies.value(), left.value()) {
+    if let (Some(policies), Some(left)) = (policies(&standings), left.value()) {
         headers.insert(POLICY, policies);
         headers.insert(LIMIT, left);
     }
+}
+
+/// What the caller's limits are.
+fn policies(standings: &Standings) -> Option<HeaderValue> {
+    let mut limits = standings.iter().map(|standing| (standing.policy, standing.rate));
+    let limits: Limits = [limits.next(), limits.next()];
+    TOLD.with_borrow_mut(|told| {
+        if let Some((known, value)) = told
+            && *known == limits
+        {
+            return Some(value.clone());
+        }
+        let mut list = Short::new();
+        for (policy, rate) in limits.iter().flatten() {
+            item(&mut list, policy, [("\";q=", rate.requests().into()), (";w=", rate.window_seconds())]);
+        }
+        let value = list.value()?;
+        *told = Some((limits, value.clone()));
+        Some(value)
+    })
 }
 
 /// One item of a list: a name in quotes, and its parameters.

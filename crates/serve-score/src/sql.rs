@@ -33,13 +33,14 @@ use datafusion::config::{ConfigOptions, Dialect};
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
+use serve_core::words::with_causes;
 use serve_registry::Registry;
 
 use crate::error::ScoreError;
 use crate::model::PinnedModel;
 
 use arguments::InputsByName;
-use failure::{Told, told};
+use failure::Told;
 pub use failure::{failure, for_others, remote, unmarked};
 use function::{Kind, ModelFunction};
 pub use query::{QueryOptions, QuerySummary, TABLE, physical_rules, planned, preview, query, write};
@@ -160,9 +161,10 @@ impl Models {
     /// An error of the registry, with whose it is.
     fn failed(&self, error: ScoreError) -> DataFusionError {
         external(match &self.whose {
-            Some(whose) => {
-                ScoreError::Remote { problem: format!("{whose}: {}", told(&error)), fault: error.fault() }
-            }
+            Some(whose) => ScoreError::Remote {
+                problem: format!("{whose}: {}", with_causes(&error)),
+                fault: error.fault(),
+            },
             None => error,
         })
     }

@@ -92,7 +92,7 @@ fn all(text: &str, such: impl Fn(u8) -> bool) -> bool {
 
 /// Rounded, as numbers are.
 fn microseconds(time: Duration) -> u64 {
-    u64::try_from((time.as_nanos() + 500) / 1_000).unwrap_or(u64::MAX)
+    time.as_secs().saturating_mul(1_000_000).saturating_add((u64::from(time.subsec_nanos()) + 500) / 1_000)
 }
 
 /// Writes a number with three places at most.
