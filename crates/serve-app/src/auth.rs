@@ -16,10 +16,11 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::proto::MetricFamily;
+use serve_registry::Slot;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
@@ -103,8 +104,8 @@ impl Standings {
 /// Tells who asks, and whether they may.
 #[derive(Debug)]
 pub struct Locks {
-    /// Read by every request for as long as it takes to count one more owner; written when keys change.
-    state: RwLock<Arc<State>>,
+    /// Read by every request; replaced when keys change.
+    state: Slot<State>,
     /// Held while keys change, so that they change one after the other.
     followed: Mutex<Followed>,
     trouble: Mutex<Option<Arc<str>>>,
@@ -148,7 +149,7 @@ impl Locks {
         let followed = Followed::of(config);
         let state = State::open(config, None, &usages)?;
         Ok(Self {
-            state: RwLock::new(Arc::new(state)),
+            state: Slot::new(state),
             followed: Mutex::new(followed),
             trouble: Mutex::default(),
             usages,
@@ -158,25 +159,21 @@ impl Locks {
         })
     }
 
-    fn state(&self) -> Arc<State> {
-        Arc::clone(&self.state.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn publish(&self, state: State) {
-        *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(state);
+        drop(self.state.store(state));
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// How callers are told apart now.
     #[must_use]
     pub fn mode(&self) -> AuthMode {
-        self.state().mode()
+        self.state.with(State::mode)
     }
 
     /// Whether a line of an adapter's table stands in `auth.public`.
     #[must_use]
     pub fn is_public(&self, page: &str) -> bool {
-        self.state().is_public(page)
+        self.state.with(|state| state.is_public(page))
     }
 
     /// Takes another configuration from the next request on. What was counted goes on where rates stay.
@@ -186,7 +183,7 @@ impl Locks {
     pub fn reconfigure(&self, config: &AuthConfig) -> Result<(), Vec<Mistake>> {
         let mut followed = self.followed.lock().unwrap_or_else(PoisonError::into_inner);
         let next = Followed::of(config);
-        let state = State::open(config, Some(&*self.state()), &self.usages)?;
+        let state = State::open(config, Some(&*self.state.load()), &self.usages)?;
         self.publish(state);
         *followed = next;
         Ok(())
@@ -209,7 +206,7 @@ impl Locks {
             return;
         }
         followed.loaded = now;
-        match State::open(&followed.config, Some(&*self.state()), &self.usages) {
+        match State::open(&followed.config, Some(&*self.state.load()), &self.usages) {
             Ok(state) => {
                 self.publish(state);
                 info!("the keys were read again");
@@ -242,7 +239,7 @@ impl Locks {
     pub fn enter(&self, asked: &Asked<'_>) -> Entry {
         let mut standings = Standings::default();
         let mut who = None;
-        let outcome = self.decide(asked, &mut standings, &mut who);
+        let outcome = self.state.with(|state| self.decide(state, asked, &mut standings, &mut who));
         if let Err(error) = &outcome {
             self.turned_away(asked, who.as_deref(), error);
         }
@@ -251,13 +248,13 @@ impl Locks {
 
     fn decide(
         &self,
+        state: &State,
         asked: &Asked<'_>,
         standings: &mut Standings,
         who: &mut Option<Arc<Caller>>,
     ) -> Result<Arc<Caller>, ServiceError> {
-        let state = self.state();
         let Some(permission) = asked.permission.filter(|_| !state.is_public(asked.page)) else {
-            return Ok(self.passer_by(&state, asked));
+            return Ok(self.passer_by(state, asked));
         };
         if let Some(taken) = state.count_address(asked.address) {
             standings.note(0, taken)?;
@@ -267,22 +264,20 @@ impl Locks {
         }
         let known =
             state.identify(asked.credentials, asked.address).map_err(|error| about_page(asked, error))?;
-        *who = Some(Arc::clone(&known.caller));
-        if let Some(taken) = state.count(&known) {
-            standings.note(1, taken).inspect_err(|_| known.usage.count(permission, Outcome::RateLimited))?;
+        let counted = state.count(&known).map_or(Ok(()), |taken| standings.note(1, taken));
+        let (outcome, decided) = match counted {
+            Err(error) => (Outcome::RateLimited, Err(error)),
+            Ok(()) if known.caller.may(permission) => (Outcome::Admitted, Ok(())),
+            Ok(()) => (Outcome::NotPermitted, Err(not_permitted(&known.caller, asked, permission))),
+        };
+        known.usage.count(permission, outcome);
+        match decided {
+            Ok(()) => Ok(known.caller),
+            Err(error) => {
+                *who = Some(known.caller);
+                Err(error)
+            }
         }
-        if !known.caller.may(permission) {
-            known.usage.count(permission, Outcome::NotPermitted);
-            let message = format!(
-                "{:?} may not {} {}: it needs the permission {permission}",
-                known.caller.name(),
-                asked.what.0,
-                asked.page
-            );
-            return Err(ServiceError::new(Code::NotPermitted, message));
-        }
-        known.usage.count(permission, Outcome::Admitted);
-        Ok(known.caller)
     }
 
     /// Who asks for what is open to everyone: whoever they show to be, and nobody where that cannot be told.
@@ -328,6 +323,12 @@ impl Locks {
     pub(crate) fn families(&self) -> Vec<MetricFamily> {
         if self.mode() == AuthMode::None { Vec::new() } else { self.usages.families() }
     }
+}
+
+fn not_permitted(caller: &Caller, asked: &Asked<'_>, permission: Permission) -> ServiceError {
+    let (name, method, page) = (caller.name(), asked.what.0, asked.page);
+    let message = format!("{name:?} may not {method} {page}: it needs the permission {permission}");
+    ServiceError::new(Code::NotPermitted, message)
 }
 
 /// A browser cannot show a key when it opens a page; the refusal of one tells what can be done.

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use serve_core::words;
 use thiserror::Error;
 
 pub use changes::{Change, changes};
@@ -156,13 +157,7 @@ impl Layers {
     }
 
     fn yaml(&mut self, path: &Path, text: &str) -> Result<(), String> {
-        // What the parser advises its programmer to set is no matter of who writes the file.
-        let refused = |error: serde_saphyr::Error| {
-            error
-                .without_snippet()
-                .to_string()
-                .replace(", set DuplicateKeyPolicy in Options if acceptable", "")
-        };
+        let refused = |error: serde_saphyr::Error| words::plain(&error.without_snippet().to_string());
         match serde_saphyr::from_str::<Value>(text).map_err(refused)? {
             Value::Object(settings) => merge(&mut self.settings, settings),
             Value::Null => {}
@@ -244,7 +239,7 @@ impl Layers {
     pub fn read_what_fits<T: DeserializeOwned>(&self) -> (Option<T>, Vec<Mistake>) {
         let (config, found) = reading::read(Value::Object(self.settings.clone()));
         let found = found.into_iter().map(|(setting, problem)| {
-            let problem = serve_core::words::plain(&spelling::with_nearest(problem));
+            let problem = words::plain(&spelling::with_nearest(problem));
             self.locate(Mistake::new(setting, problem))
         });
         (config, self.mistakes.iter().cloned().chain(found).collect())

@@ -57,7 +57,8 @@ pub fn plain(problem: &str) -> String {
     if let Some(rest) = problem.strip_prefix("data did not match any variant of untagged enum ") {
         return format!("the value is of none of the kinds that are expected{}", placed(rest).1);
     }
-    problem.to_owned()
+    // What a YAML parser advises its programmer to set is no matter of who writes the file.
+    problem.replace(", set DuplicateKeyPolicy in Options if acceptable", "")
 }
 
 /// What came, and what was expected with what stands behind it. A text that came may hold anything.

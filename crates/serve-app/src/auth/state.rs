@@ -37,10 +37,10 @@ pub(super) struct State {
 
 /// Somebody who showed who they are.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct Known<'a> {
     pub(super) caller: Arc<Caller>,
-    pub(super) usage: Arc<Usage>,
-    meter: Option<Arc<Meter>>,
+    pub(super) usage: &'a Usage,
+    meter: Option<&'a Meter>,
     by_token: bool,
 }
 
@@ -103,8 +103,8 @@ impl State {
     }
 
     /// Counts a request of somebody who has a limit.
-    pub(super) fn count(&self, known: &Known) -> Option<Taken> {
-        match (&known.meter, &self.subjects) {
+    pub(super) fn count(&self, known: &Known<'_>) -> Option<Taken> {
+        match (known.meter, &self.subjects) {
             (Some(meter), _) => Some(meter.take("key")),
             (None, Some(subjects)) if known.by_token => {
                 Some(subjects.take("token", known.caller.shared_name()))
@@ -119,17 +119,17 @@ impl State {
         &self,
         credentials: Credentials<'_>,
         address: IpAddr,
-    ) -> Result<Known, ServiceError> {
+    ) -> Result<Known<'_>, ServiceError> {
         let (secret, bearer) = credentials.secret()?;
         let digest = Digest::of(secret.as_bytes());
-        let now = Timestamp::now();
         if let Some(client) = self.ring.find(&digest) {
-            if client.expires.is_some_and(|until| now >= until) {
+            if client.expires.is_some_and(|until| Timestamp::now() >= until) {
                 return Err(ServiceError::new(Code::KeyExpired, "the key has expired"));
             }
-            let (caller, usage) = (Arc::clone(&client.caller), Arc::clone(&client.usage));
-            return Ok(Known { caller, usage, meter: client.meter.clone(), by_token: false });
+            let (caller, meter) = (Arc::clone(&client.caller), client.meter.as_deref());
+            return Ok(Known { caller, usage: &client.usage, meter, by_token: false });
         }
+        let now = Timestamp::now();
         let Some(tokens) = self.tokens.as_ref().filter(|_| bearer) else {
             return Err(self.failed(address, ServiceError::new(Code::InvalidKey, self.unknown_key())));
         };
@@ -148,8 +148,8 @@ impl State {
         }
     }
 
-    fn holder(&self, caller: Arc<Caller>) -> Known {
-        Known { caller, usage: Arc::clone(&self.token_usage), meter: None, by_token: true }
+    fn holder(&self, caller: Arc<Caller>) -> Known<'_> {
+        Known { caller, usage: &self.token_usage, meter: None, by_token: true }
     }
 
     fn unknown_key(&self) -> &'static str {

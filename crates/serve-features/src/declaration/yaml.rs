@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
+use serve_core::words;
 
 use super::mistake::{DeclarationError, Mistakes};
 
@@ -30,8 +31,7 @@ pub(super) fn read(text: &str) -> Result<Node, DeclarationError> {
     let read = serde_saphyr::from_str::<Spanned<Kind>>(text);
     // What the parser tells its programmer is no matter of who writes the file.
     let refused = |error: serde_saphyr::Error| {
-        let problem = error.without_snippet().to_string();
-        let problem = problem.replace(", set DuplicateKeyPolicy in Options if acceptable", "");
+        let problem = words::plain(&error.without_snippet().to_string());
         DeclarationError::Yaml {
             problem: problem
                 .replace("rejected by the configured policy", "where a finite number is expected"),
