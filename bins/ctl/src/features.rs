@@ -8,6 +8,7 @@ use clap::CommandFactory;
 use clap::error::ErrorKind;
 use jiff::Timestamp;
 use serve_app::{Exit, ExitReason};
+use serve_core::words::with_causes;
 use serve_features::{
     BuildError, BuildRequest, Declarations, FeatureSet, FeatureStore, Retriever, RetrieverParts,
     StoreOptions, StoreUrl, TableColumn, TableFile, build, migrate_store, parse_timestamp, tables_of,
@@ -65,7 +66,8 @@ fn check(config: &CtlConfig, declarations: Declarations) -> Result<(), Exit> {
     let (mut config, clock) = (config.features.clone(), Arc::new(Timestamp::now));
     // Nobody waits as a request does.
     config.timeout = config.timeout.max(PATIENCE);
-    let retriever = Retriever::new(RetrieverParts { store: Some(store), declarations, config, clock });
+    let asked = Some(Arc::clone(&store));
+    let retriever = Retriever::new(RetrieverParts { store: asked, declarations, config, clock });
     let mut unseen = 0;
     for set in retriever.declarations().sets() {
         let report = runtime.block_on(retriever.report(set.name()));
@@ -81,7 +83,10 @@ fn check(config: &CtlConfig, declarations: Declarations) -> Result<(), Exit> {
         0 => Ok(()),
         sets => {
             let message = format!("the rows of {sets} sets could not be looked at");
-            Err(Exit::told(ExitReason::Unavailable, message))
+            // A sampled set says no more than that it could not be sampled.
+            let asked = runtime.block_on(store.ping());
+            let why = asked.map_or_else(|error| format!(": {}", with_causes(&error)), |()| String::new());
+            Err(Exit::told(ExitReason::Unavailable, message + &why))
         }
     }
 }

@@ -201,6 +201,29 @@ fn labels_of_whole_numbers_are_integers_in_a_parquet_file() {
 }
 
 #[test]
+fn whole_numbers_that_no_double_is_stay_as_they_are_written() {
+    let folder = folder(10);
+    let path = folder.path();
+    fs::write(path.join("wholes.csv"), "entity,timestamp,close\nA,2019-01-03,1\n").expect("writes");
+    ok(path, &["ingest", "--set", "wholes", "wholes.csv"]);
+    let labels =
+        "entity,timestamp,order\nA,2019-01-03T00:00:00Z,12345678901234567\nA,2019-01-04T00:00:00Z,8\n";
+    fs::write(path.join("labels.csv"), labels).expect("writes");
+    let join = |labels, output| {
+        ok(path, &["join", "--labels", labels, "--set", "wholes", "--output", output]);
+    };
+    join("labels.csv", "train.csv");
+    let joined = "entity,timestamp,order,close\nA,2019-01-03T00:00:00Z,12345678901234567,1\nA,2019-01-04T00:00:00Z,8,1\n";
+    assert_eq!(fs::read_to_string(path.join("train.csv")).expect("is written"), joined);
+    join("labels.csv", "train.parquet");
+    let mut reader = RowReader::open(LabelRows, path.join("train.parquet")).expect("opens");
+    let rows = reader.next_batch(9).expect("reads");
+    let orders: Vec<_> = rows.iter().map(|row| row.get("order").cloned()).collect();
+    let text = |digits: &str| Some(serve_core::Value::Text(digits.to_owned().into()));
+    assert_eq!(orders, [text("12345678901234567"), text("8")]);
+}
+
+#[test]
 fn ready_rows_are_held_against_their_declaration_and_the_clock() {
     let folder = folder(1);
     let path = folder.path();

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float64Type, TimestampMicrosecondType};
+use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, RecordBatch, StringViewArray, TimestampMicrosecondArray,
 };
@@ -33,6 +33,8 @@ pub(super) struct ParquetRecords {
     /// By column: it holds integers.
     whole: Vec<bool>,
     batch: Vec<Converted>,
+    /// The batch's columns of 64-bit integers as they are.
+    wide: Vec<Option<ArrayRef>>,
     /// Rows of the batch, and where in it the record stands.
     rows: usize,
     at: usize,
@@ -86,7 +88,7 @@ impl ParquetRecords {
             whole.push(field.data_type().is_integer());
         }
         let reader = builder.with_batch_size(BATCH).build().map_err(broken)?;
-        Ok(Self { reader, names, whole, batch: Vec::new(), rows: 0, at: 0, before: 0 })
+        Ok(Self { reader, names, whole, batch: Vec::new(), wide: Vec::new(), rows: 0, at: 0, before: 0 })
     }
 
     pub(super) fn names(&self) -> &[String] {
@@ -114,11 +116,21 @@ impl ParquetRecords {
             let Some(batch) = self.reader.next() else { return Ok(false) };
             let batch: RecordBatch = batch.map_err(|error| broken(error.into()))?;
             self.batch = converted(&batch).map_err(|error| broken(error.into()))?;
+            let is_wide =
+                |column: &&ArrayRef| matches!(column.data_type(), DataType::Int64 | DataType::UInt64);
+            self.wide = batch.columns().iter().map(|column| Some(column).filter(is_wide).cloned()).collect();
             (self.before, self.rows, self.at) = (row, batch.num_rows(), 0);
             if self.rows > 0 {
                 return Ok(true);
             }
         }
+    }
+
+    /// A cell of a column of 64-bit integers.
+    pub(super) fn whole(&self, column: usize) -> Option<i128> {
+        let array = self.wide[column].as_ref().filter(|array| array.is_valid(self.at))?;
+        let signed = array.as_primitive_opt::<Int64Type>().map(|array| array.value(self.at).into());
+        signed.or_else(|| array.as_primitive_opt::<UInt64Type>().map(|array| array.value(self.at).into()))
     }
 
     pub(super) fn cell(&self, column: usize) -> Cell<'_> {

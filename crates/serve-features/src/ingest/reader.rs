@@ -96,6 +96,7 @@ impl<'i, R: Rows> RowReader<'i, R> {
                     ColumnKind::Number => self.records.number(*column)?,
                     ColumnKind::Text => self.records.text(*column)?,
                     ColumnKind::Any => self.records.any(*column)?,
+                    ColumnKind::Exact => self.records.exact(*column)?,
                 };
                 values.push((Arc::clone(name), value));
             }

@@ -244,6 +244,24 @@ impl<'i> Records<'i> {
         }
     }
 
+    /// As [`any`](Self::any); a whole number that no double is stays as it is written, as text.
+    pub(super) fn exact(&self, column: usize) -> Result<Value<'static>, FileError> {
+        match self.beyond(column) {
+            Some(digits) => Ok(Value::Text(digits.into())),
+            None => self.any(column),
+        }
+    }
+
+    /// The digits of a whole number that no double is.
+    fn beyond(&self, column: usize) -> Option<String> {
+        let whole: i128 = match &self.format {
+            Format::Csv { line, .. } => line.text(column).trim().parse().ok()?,
+            #[cfg(feature = "parquet")]
+            Format::Parquet(records) => records.whole(column)?,
+        };
+        (whole as f64 as i128 != whole).then(|| whole.to_string())
+    }
+
     /// The cell as what it reads as: a number, `true` or `false`, text, or nothing.
     pub(super) fn any(&self, column: usize) -> Result<Value<'static>, FileError> {
         let expected = "a finite number, a boolean, text or nothing";

@@ -53,6 +53,8 @@ pub enum ColumnKind {
     Text,
     /// Each cell as what it reads as.
     Any,
+    /// So too, and whole numbers that no double is as texts.
+    Exact,
 }
 
 impl Rows for RawTable {
@@ -164,8 +166,8 @@ impl Rows for LabelRows {
         ReadyRows.identity(row)
     }
 
-    fn kind(&self, column: &str) -> ColumnKind {
-        ReadyRows.kind(column)
+    fn kind(&self, _: &str) -> ColumnKind {
+        ColumnKind::Exact
     }
 
     fn has_symbols(&self) -> bool {

@@ -17,6 +17,8 @@ pub(super) struct Connection {
     driving: JoinHandle<()>,
     /// One for each SQL text of the program that was used. A scan finds one sooner than a hash of such a long text would.
     statements: Vec<(&'static str, Statement)>,
+    /// How often tables had been altered when these were prepared.
+    since: u64,
     /// Until it is of use.
     making: Option<Arc<()>>,
 }
@@ -50,9 +52,12 @@ impl Connection {
         }
     }
 
-    /// Has all statements prepared anew.
-    pub(super) fn forget_statements(&mut self) {
-        self.statements.clear();
+    /// Has all statements prepared anew, where tables were altered since.
+    pub(super) fn keep_statements_since(&mut self, altered: u64) {
+        if self.since != altered {
+            self.since = altered;
+            self.statements.clear();
+        }
     }
 }
 
@@ -130,7 +135,7 @@ impl Manager for Connector {
                 tracing::warn!(%error, "a connection to PostgreSQL broke");
             }
         });
-        Ok(Box::new(Connection { client, driving, statements: Vec::new(), making }))
+        Ok(Box::new(Connection { client, driving, statements: Vec::new(), since: 0, making }))
     }
 
     async fn recycle(&self, connection: &mut Box<Connection>, _: &Metrics) -> RecycleResult<NotMade> {

@@ -7,11 +7,13 @@
 //!   What every new connection needs before it is of use belongs to its making.
 //! - A connection that broke is found out when it is next lent, or by the call that it was lent to, and thrown away. A read
 //!   that met one that had been there before is made again, on another: once for each, so never many times.
+//! - A table that is altered makes the statements useless that were prepared before, on every connection. Who meets that first
+//!   has all of them prepared anew, and reads again.
 //! - The schema's version is read with the first connection that there is; nothing is asked of another one's tables.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -59,6 +61,8 @@ struct Known {
     checked: AtomicBool,
     /// A call had a connection for most of its time and no answer, and the server has not been heard of since.
     silent: AtomicBool,
+    /// How often tables were altered under statements: those of before do not work any more.
+    altered: AtomicU64,
 }
 
 impl Known {
@@ -109,15 +113,18 @@ impl Connections {
             Pool::builder(connector).max_size(options.connections.max(1)).runtime(Runtime::Tokio1).build();
         let pool = pool.map_err(|error| failed(Box::new(error)))?;
         let (checked, silent) = (AtomicBool::new(false), AtomicBool::new(false));
-        let known = Arc::new(Known { shown: url.to_string(), checked, silent });
+        let altered = AtomicU64::new(0);
+        let known = Arc::new(Known { shown: url.to_string(), checked, silent, altered });
         let (connecting, is_connecting) = (Mutex::new(None), AtomicBool::new(false));
         Ok(Self { pool, tls, options, runtime, known, connecting, is_connecting })
     }
 
     /// A call, which is given up at its deadline, or when it took as long as any may.
     pub(super) fn call(&self, deadline: Option<Instant>) -> Call {
-        let give_up = deadline.unwrap_or_else(|| Instant::now() + self.options.timeout);
-        Call { give_up, waited: AtomicBool::new(false) }
+        let began = Instant::now();
+        let give_up = deadline.unwrap_or(began + self.options.timeout);
+        let (waited, prepared_anew) = (AtomicBool::new(false), AtomicBool::new(false));
+        Call { began, give_up, waited, prepared_anew }
     }
 
     /// What futures of this store are polled in.
@@ -164,7 +171,8 @@ impl Connections {
             got => got,
         };
         match got {
-            Ok(connection) => {
+            Ok(mut connection) => {
+                connection.keep_statements_since(self.known.altered.load(Ordering::Relaxed));
                 if self.is_connecting.load(Ordering::Relaxed) {
                     self.is_connecting.store(false, Ordering::Relaxed);
                     *self.connecting() = None;
@@ -177,9 +185,7 @@ impl Connections {
 
     /// A connection that another call gives back, or a new one.
     async fn wait(&self, call: &Call) -> Result<Got, Failure> {
-        let left = || call.give_up.saturating_duration_since(Instant::now());
-        let before = left();
-        let timeouts = self.timeouts(before.saturating_sub(2 * TO_TELL));
+        let timeouts = self.timeouts(call.left().saturating_sub(2 * TO_TELL));
         let (pool, known) = (self.pool.clone(), Arc::clone(&self.known));
         let patience = self.options.connect_timeout;
         let making = connection::may_be_made(async move {
@@ -197,7 +203,9 @@ impl Connections {
         let told = call.give_up.checked_sub(TO_TELL).unwrap_or(call.give_up);
         let made = timeout_at(told.into(), self.runtime.handle().spawn(making)).await;
         let made = made.map_err(|_| self.still_connecting())?;
-        call.waited.store(2 * left() < before, Ordering::Relaxed);
+        if call.left() < (call.give_up - call.began) / 2 {
+            call.waited.store(true, Ordering::Relaxed);
+        }
         Ok(made.unwrap_or(Err(PoolError::Closed)))
     }
 
@@ -244,6 +252,7 @@ impl Connections {
 /// What belongs to the making of a connection, so that no call has to have the time for it: whether the tables are ours, and
 /// the statements that requests ask. What fails here, the call meets again and tells.
 async fn prepare(connection: &mut Connection, known: &Known) {
+    connection.keep_statements_since(known.altered.load(Ordering::Relaxed));
     if known.check(connection).await.is_ok() {
         connection.prepare(&feature::OFTEN_ASKED).await;
     }
@@ -251,9 +260,19 @@ async fn prepare(connection: &mut Connection, known: &Known) {
 
 /// One call's time.
 pub(super) struct Call {
+    began: Instant,
     give_up: Instant,
-    /// The better half of it went by before there was a connection.
+    /// The better half of it went by before there was a connection, or some of it with one that had ended.
     waited: AtomicBool,
+    /// It met a statement from before a table was altered. Once is enough: what else the server does not do, it will not do
+    /// the next time.
+    prepared_anew: AtomicBool,
+}
+
+impl Call {
+    fn left(&self) -> Duration {
+        self.give_up.saturating_duration_since(Instant::now())
+    }
 }
 
 /// A connection that one call has for itself.
@@ -269,12 +288,20 @@ impl Lent<'_> {
         self.connection.as_mut().expect("is there until it is dropped")
     }
 
-    /// As [`Lent::done`], for a call that changes nothing; without an answer where it is to be made again on another connection,
-    /// because this one had been there before and turned out to have ended.
+    /// As [`Lent::done`], for a call that changes nothing; without an answer where it is to be made again, because the
+    /// connection, or what was prepared on it, had been there before and turned out to be of no use any more.
     pub(super) fn read<T>(self, answer: Result<T, Failure>) -> Option<Result<T, Failure>> {
         let was_there = |connection| Object::metrics(connection).recycle_count > 0;
-        let again =
-            matches!(answer, Err(Failure::Lost(_))) && self.connection.as_ref().is_some_and(was_there);
+        let again = match &answer {
+            Err(Failure::Lost(_)) => self.connection.as_ref().is_some_and(was_there),
+            Err(failure) => {
+                failure.is_of_an_old_plan() && !self.call.prepared_anew.swap(true, Ordering::Relaxed)
+            }
+            Ok(_) => false,
+        };
+        if again {
+            self.call.waited.store(true, Ordering::Relaxed);
+        }
         let answer = self.done(answer);
         (!again).then_some(answer)
     }
@@ -290,9 +317,8 @@ impl Lent<'_> {
                 drop(connection.map(Object::take));
             }
             Err(failure) if failure.is_of_an_old_plan() => {
-                if let Some(mut connection) = connection {
-                    connection.forget_statements();
-                }
+                // Of those who meet it on their own connection at the same time each counts; that costs some preparing.
+                self.of.known.altered.fetch_add(1, Ordering::Relaxed);
             }
             Err(_) => {}
         }

@@ -116,6 +116,8 @@ impl Retriever {
                 let failed = Failed::from(error).unavailable(&asked);
                 let kept =
                     if as_of.is_some() { None } else { self.stored(asked, from_ref(entity)).await?.pop() };
+                let said = || format!("{failed}; the row is one that was kept");
+                let kept = kept.map(|kept| kept.because(said));
                 (None, kept.unwrap_or(Weighed::Absent(failed)))
             }
         };
@@ -124,6 +126,8 @@ impl Retriever {
             Ok((declared, raw)) => match self.traced(declared, raw, asked, entity).await {
                 (Weighed::Absent(failed), _) if failed.may_be_stood_in_for() && as_of.is_none() => {
                     let kept = self.computed(asked, from_ref(entity)).await?.pop();
+                    let said = || format!("{failed}; the row is one that was kept");
+                    let kept = kept.map(|kept| kept.because(said));
                     (kept.unwrap_or(Weighed::Absent(failed)), Vec::new())
                 }
                 traced => traced,

@@ -2,7 +2,7 @@
 
 use super::found::Content;
 use super::weighed::Unfit;
-use super::{Asked, Failed, Found, Origin, Retrieved, Retriever, Unavailable, Weighed};
+use super::{Asked, Failed, Found, Origin, Retriever, Unavailable, Weighed};
 use crate::feature_cache::{CacheKey, RowKind, Wanted};
 use crate::name::Entity;
 use crate::resilience::Guarded;
@@ -136,12 +136,10 @@ impl Retriever {
         let Some(last) = last else {
             return Weighed::Absent(failed);
         };
-        let reason = format!("{failed}; the row is the last that it gave");
-        let degraded = |retrieved: Retrieved| Retrieved { degraded: Some(reason), ..retrieved };
-        match last.weigh(&asked, &key.entity, Origin::LastKnownGood) {
-            Weighed::Fresh(retrieved) => Weighed::Fresh(degraded(retrieved)),
+        let last = last.weigh(&asked, &key.entity, Origin::LastKnownGood);
+        match last.because(|| format!("{failed}; the row is the last that it gave")) {
+            Weighed::Fresh(retrieved) => Weighed::Fresh(retrieved),
             Weighed::Stale(retrieved, unfit) => {
-                let retrieved = degraded(retrieved);
                 Weighed::Stale(retrieved, Unfit::StoodIn { failed: failed.into(), unfit: unfit.into() })
             }
             Weighed::Absent(_) => Weighed::Absent(failed),

@@ -36,6 +36,14 @@ impl Unfit {
 }
 
 impl Weighed {
+    /// The same with why it stands in for another row, where that is not said yet.
+    pub(super) fn because(mut self, reason: impl FnOnce() -> String) -> Self {
+        if let Self::Fresh(retrieved) | Self::Stale(retrieved, _) = &mut self {
+            retrieved.degraded.get_or_insert_with(reason);
+        }
+        self
+    }
+
     /// A row that is too old, or outdated, is none.
     pub(super) fn strictly(self, set: &FeatureSetName) -> Result<Retrieved, Unavailable> {
         match self {

@@ -272,3 +272,19 @@ async fn lineage_of_a_store_that_fails_is_of_the_row_that_a_prediction_takes() {
     let past = trace("ready", Some("2025-10-04T12:00:00Z")).await;
     assert!(matches!(past.stored, Err(Unavailable::Store { .. })));
 }
+
+#[tokio::test(start_paused = true)]
+async fn lineage_of_a_store_that_fails_says_so_of_a_row_that_is_kept() {
+    let bench = bench(|config| {
+        config.cache.ttl = Duration::from_mins(1);
+        config.retry.attempts = 1;
+    });
+    bench.has("ready", &[row("A", "11:55:00", 1.0)]).await;
+    assert!(bench.cached("ready", "A").await.is_ok());
+    bench.script.otherwise(Act::Fail);
+    let lineage = bench.retriever.lineage(&set("ready"), &entity("A"), None).await.expect("has a store");
+    let stored = lineage.stored.expect("is kept");
+    assert_eq!((stored.origin, stored.age_seconds), (Origin::Cached, 300.0));
+    let degraded = stored.degraded.expect("is not what the store has now");
+    assert!(degraded.ends_with("the row is one that was kept"), "{degraded}");
+}
