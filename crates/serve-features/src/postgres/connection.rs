@@ -52,6 +52,11 @@ impl Connection {
         }
     }
 
+    /// How often tables had been altered when its statements were prepared.
+    pub(super) fn prepared_since(&self) -> u64 {
+        self.since
+    }
+
     /// Has all statements prepared anew, where tables were altered since.
     pub(super) fn keep_statements_since(&mut self, altered: u64) {
         if self.since != altered {

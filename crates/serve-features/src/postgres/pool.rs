@@ -317,8 +317,10 @@ impl Lent<'_> {
                 drop(connection.map(Object::take));
             }
             Err(failure) if failure.is_of_an_old_plan() => {
-                // Of those who meet it on their own connection at the same time each counts; that costs some preparing.
-                self.of.known.altered.fetch_add(1, Ordering::Relaxed);
+                // Once for all connections that were prepared as this one.
+                let since = connection.map(|connection| connection.prepared_since()).unwrap_or_default();
+                let altered = &self.of.known.altered;
+                let _ = altered.compare_exchange(since, since + 1, Ordering::Relaxed, Ordering::Relaxed);
             }
             Err(_) => {}
         }

@@ -64,8 +64,7 @@ impl PostgresStore {
                 lent.done(found)
             });
             let found = connections.until(&call, work).await.map_err(|failure| match failure {
-                Failure::Backend { source, .. } => failed(source),
-                Failure::Lost(source) => failed(source),
+                Failure::Backend { source, .. } | Failure::Lost(source) => failed(source),
                 Failure::Late | Failure::Connecting | Failure::Exhausted { .. } => {
                     failed("no answer in time".into())
                 }

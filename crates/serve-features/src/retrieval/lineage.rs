@@ -116,9 +116,7 @@ impl Retriever {
                 let failed = Failed::from(error).unavailable(&asked);
                 let kept =
                     if as_of.is_some() { None } else { self.stored(asked, from_ref(entity)).await?.pop() };
-                let said = || format!("{failed}; the row is one that was kept");
-                let kept = kept.map(|kept| kept.because(said));
-                (None, kept.unwrap_or(Weighed::Absent(failed)))
+                (None, in_place_of(failed, kept))
             }
         };
         let (stored, stored_stale) = stored.told();
@@ -126,9 +124,7 @@ impl Retriever {
             Ok((declared, raw)) => match self.traced(declared, raw, asked, entity).await {
                 (Weighed::Absent(failed), _) if failed.may_be_stood_in_for() && as_of.is_none() => {
                     let kept = self.computed(asked, from_ref(entity)).await?.pop();
-                    let said = || format!("{failed}; the row is one that was kept");
-                    let kept = kept.map(|kept| kept.because(said));
-                    (kept.unwrap_or(Weighed::Absent(failed)), Vec::new())
+                    (in_place_of(failed, kept), Vec::new())
                 }
                 traced => traced,
             },
@@ -265,6 +261,14 @@ impl Weighed {
             Self::Stale(retrieved, _) => (Ok(retrieved), true),
             Self::Absent(error) => (Err(error), false),
         }
+    }
+}
+
+/// The row that was kept, with why it is shown.
+fn in_place_of(failed: Unavailable, kept: Option<Weighed>) -> Weighed {
+    match kept {
+        Some(kept) => kept.because(|| format!("{failed}; the row is one that was kept")),
+        None => Weighed::Absent(failed),
     }
 }
 
