@@ -7,12 +7,13 @@
 //! Dynamic batching would stand between a permit and the inference: `workers` is its place.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use serve_core::ModelName;
 use serve_core::short::ShortMap;
+use serve_registry::Slot;
 
 use crate::context::{Context, Stage};
 use crate::error::{Code, ServiceError};
@@ -36,17 +37,12 @@ const COME_AGAIN: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Admission {
     gate: Arc<Gate>,
-    /// What each model that was asked may take. Written when a model is asked for the first time, and when the limits
-    /// change.
-    shares: RwLock<SharesByName>,
+    /// What each model that was asked may take.
+    shares: Slot<ShortMap<ModelName, Arc<Share>>>,
+    /// Invariant: held while `shares` is replaced or its bounds are set, so that both have one writer.
+    limits: Mutex<LimitsConfig>,
     batch_rows: AtomicUsize,
     expired: AtomicU64,
-}
-
-#[derive(Debug)]
-struct SharesByName {
-    limits: LimitsConfig,
-    by_name: ShortMap<ModelName, Arc<Share>>,
 }
 
 /// How much is under way, waits and was refused.
@@ -106,20 +102,21 @@ impl Admission {
         Self {
             gate: Arc::new(Gate::new(limits.whole())),
             batch_rows: AtomicUsize::new(limits.batch_rows),
-            shares: RwLock::new(SharesByName { limits, by_name: ShortMap::default() }),
+            shares: Slot::new(ShortMap::default()),
+            limits: Mutex::new(limits),
             expired: AtomicU64::new(0),
         }
     }
 
     /// Other limits from now on. What is under way or waits beyond them goes on; `threads` stays as it is.
     pub fn reconfigure(&self, limits: LimitsConfig) {
-        let mut shares = self.shares.write().unwrap_or_else(PoisonError::into_inner);
-        for (name, share) in &shares.by_name {
+        let mut held = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        for (name, share) in &*self.shares.load() {
             share.set_bounds(limits.share(name));
         }
         self.batch_rows.store(limits.batch_rows, Ordering::Relaxed);
         self.gate.set_bounds(limits.whole());
-        shares.limits = limits;
+        *held = limits;
     }
 
     /// Rows of one batch, at most.
@@ -131,7 +128,7 @@ impl Admission {
     /// How much is under way, waits and was refused.
     #[must_use]
     pub fn load(&self) -> Load {
-        let shares = self.shares.read().unwrap_or_else(PoisonError::into_inner);
+        let shares = self.shares.load();
         let model = |(name, share): (&ModelName, &Arc<Share>)| {
             let bounds = share.bounds();
             ModelLoad {
@@ -143,7 +140,7 @@ impl Admission {
                 refused_total: share.refused(),
             }
         };
-        let mut models: Vec<_> = shares.by_name.iter().map(model).collect();
+        let mut models: Vec<_> = shares.iter().map(model).collect();
         models.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         let bounds = self.gate.bounds();
         Load {
@@ -163,7 +160,7 @@ impl Admission {
     /// place of the one that it held: nobody waits for a permit with another in hand. Whoever drops the future leaves the
     /// queue.
     pub(crate) async fn admit(&self, context: &Context, models: &[&ModelName]) -> Result<(), ServiceError> {
-        context.check_deadline().inspect_err(|_| self.expire())?;
+        context.check_deadline_at(context.lately()).inspect_err(|_| self.expire())?;
         context.hold(None);
         let Some(shares) = self.shares(models) else { return Ok(()) };
         let permit = match self.gate.enter(shares, context.priority().0) {
@@ -201,13 +198,19 @@ impl Admission {
     }
 
     fn share(&self, model: &ModelName) -> Arc<Share> {
-        let known = self.shares.read().unwrap_or_else(PoisonError::into_inner).by_name.get(model).cloned();
-        known.unwrap_or_else(|| {
-            let mut shares = self.shares.write().unwrap_or_else(PoisonError::into_inner);
-            let (id, bounds) = (shares.by_name.len() as u64, shares.limits.share(model));
-            let new = || Arc::new(Share::new(id, bounds));
-            Arc::clone(shares.by_name.entry(model.clone()).or_insert_with(new))
-        })
+        let known = self.shares.with(|shares| shares.get(model).cloned());
+        known.unwrap_or_else(|| self.add_share(model))
+    }
+
+    /// The share of a model that is asked for the first time.
+    fn add_share(&self, model: &ModelName) -> Arc<Share> {
+        let limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shares = ShortMap::clone(&self.shares.load());
+        let (id, bounds) = (shares.len() as u64, limits.share(model));
+        let new = || Arc::new(Share::new(id, bounds));
+        let share = Arc::clone(shares.entry(model.clone()).or_insert_with(new));
+        self.shares.store(shares);
+        share
     }
 
     fn overloaded(&self, full: &Full, models: &[&ModelName]) -> ServiceError {

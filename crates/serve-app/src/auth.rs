@@ -28,6 +28,7 @@ use crate::caller::{Caller, Permission};
 use crate::config::Mistake;
 use crate::error::{Code, ServiceError};
 use crate::rate::{Standing, Taken};
+use crate::striped::Striped;
 
 mod audit;
 mod config;
@@ -111,8 +112,9 @@ pub struct Locks {
     trouble: Mutex<Option<Arc<str>>>,
     usages: Usages,
     refusals: Refusals,
-    anyone: Arc<Caller>,
-    nobody: Arc<Caller>,
+    /// For each thread its own: they count the owners of the same one all the time.
+    anyone: Striped<Arc<Caller>>,
+    nobody: Striped<Arc<Caller>>,
 }
 
 /// What the state was made from.
@@ -154,8 +156,8 @@ impl Locks {
             trouble: Mutex::default(),
             usages,
             refusals: Refusals::default(),
-            anyone: Arc::new(Caller::anyone()),
-            nobody: Arc::new(Caller::new("anonymous", []).only([])),
+            anyone: Striped::new(|| Arc::new(Caller::anyone())),
+            nobody: Striped::new(|| Arc::new(Caller::new("anonymous", []).only([]))),
         })
     }
 
@@ -260,7 +262,7 @@ impl Locks {
             standings.note(0, taken)?;
         }
         if state.mode() == AuthMode::None {
-            return Ok(Arc::clone(&self.anyone));
+            return Ok(Arc::clone(self.anyone.mine()));
         }
         let known =
             state.identify(asked.credentials, asked.address).map_err(|error| about_page(asked, error))?;
@@ -283,11 +285,11 @@ impl Locks {
     /// Who asks for what is open to everyone: whoever they show to be, and nobody where that cannot be told.
     fn passer_by(&self, state: &State, asked: &Asked<'_>) -> Arc<Caller> {
         match (state.mode(), asked.credentials) {
-            (AuthMode::None, _) => Arc::clone(&self.anyone),
-            (_, Credentials::None) => Arc::clone(&self.nobody),
+            (AuthMode::None, _) => Arc::clone(self.anyone.mine()),
+            (_, Credentials::None) => Arc::clone(self.nobody.mine()),
             (_, shown) => match state.identify(shown, asked.address) {
                 Ok(known) => known.caller,
-                Err(_) => Arc::clone(&self.nobody),
+                Err(_) => Arc::clone(self.nobody.mine()),
             },
         }
     }

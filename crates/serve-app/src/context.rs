@@ -98,6 +98,8 @@ pub struct Context {
     caller: Arc<Caller>,
     origin: Origin,
     began: Instant,
+    /// When the clock was read last, in nanoseconds since it began; 0, where it was not.
+    read: AtomicU64,
     /// In nanoseconds since it began; [`NEVER`], where there is none.
     deadline: AtomicU64,
     priority: AtomicU8,
@@ -125,6 +127,7 @@ impl Context {
             caller,
             origin: Origin::default(),
             began,
+            read: AtomicU64::new(0),
             deadline: AtomicU64::new(NEVER),
             priority: AtomicU8::new(Priority::USUAL.0),
             spent: Default::default(),
@@ -311,6 +314,23 @@ impl Context {
         ServiceError::new(Code::DeadlineExceeded, format!("the request's deadline of {limit} has passed"))
     }
 
+    /// Reads the clock.
+    pub(crate) fn now(&self) -> Instant {
+        let now = Instant::now();
+        let nanoseconds = now.saturating_duration_since(self.began).as_nanos();
+        self.read.store(u64::try_from(nanoseconds).unwrap_or(u64::MAX), Ordering::Relaxed);
+        now
+    }
+
+    /// When the clock was read last, which was at the end of the stage before: for a step that follows it without waiting. To
+    /// read the clock takes as long as some steps do.
+    pub(crate) fn lately(&self) -> Instant {
+        match self.read.load(Ordering::Relaxed) {
+            0 => self.now(),
+            nanoseconds => self.began + Duration::from_nanos(nanoseconds),
+        }
+    }
+
     /// Notes that `stage` took a further `time`.
     pub fn spend(&self, stage: Stage, time: Duration) {
         if time.is_zero() {
@@ -322,17 +342,21 @@ impl Context {
 
     /// Does `work` and notes how long it took.
     pub fn timed<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
-        let began = Instant::now();
+        self.timed_since(self.now(), stage, work)
+    }
+
+    /// [`timed`](Self::timed), for who knows when it begins.
+    pub(crate) fn timed_since<T>(&self, began: Instant, stage: Stage, work: impl FnOnce() -> T) -> T {
         let done = work();
-        self.spend(stage, began.elapsed());
+        self.spend(stage, self.now().saturating_duration_since(began));
         done
     }
 
     /// Waits for `work` and notes how long that took.
     pub async fn timed_async<T>(&self, stage: Stage, work: impl Future<Output = T>) -> T {
-        let began = Instant::now();
+        let began = self.now();
         let done = work.await;
-        self.spend(stage, began.elapsed());
+        self.spend(stage, self.now().saturating_duration_since(began));
         done
     }
 

@@ -88,14 +88,14 @@ impl Service {
     pub async fn predict_matrix(
         &self,
         context: &Context,
-        deployment: Arc<Deployment>,
+        deployment: &Arc<Deployment>,
         matrix: Array2<f64>,
     ) -> Result<BatchPrediction, ServiceError> {
         let rows = matrix.nrows();
         self.check_rows(rows)?;
         context.add_rows(rows);
         self.admission.admit(context, &[&deployment.manifest().name]).await?;
-        let statistics = self.statistics_of(context, &deployment);
+        let statistics = self.statistics_of(context, deployment);
         let batch = self.infer_matrix(context, deployment, matrix).await?;
         statistics.executed(self.now(), rows, context.spent(Stage::Infer));
         Ok(batch)
@@ -104,7 +104,7 @@ impl Service {
     async fn infer_matrix(
         &self,
         context: &Context,
-        deployment: Arc<Deployment>,
+        deployment: &Arc<Deployment>,
         matrix: Array2<f64>,
     ) -> Result<BatchPrediction, ServiceError> {
         let rows = matrix.nrows();
@@ -117,6 +117,7 @@ impl Service {
         }
         let step = rows_a_part(cost);
         let parts = (0..rows).step_by(step).map(|start| start..rows.min(start + step)).collect();
+        let deployment = Arc::clone(deployment);
         let work = move |part: Range<usize>, wanted: &Wanted| {
             let mut batch = BatchPrediction::new();
             wanted.count(part.len());

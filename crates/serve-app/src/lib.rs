@@ -16,6 +16,7 @@
 //! | [`gather`] | features from the request, stored or computed, with their age |
 //! | [`features`] | feature sets, raw rows, and why there are no features |
 //! | [`statistics`] | what each version was asked, and how long that took |
+//! | [`striped`] | counts that many threads add to |
 //! | [`metrics`] | what there is to tell a monitoring system |
 //! | [`telemetry`] | spans of requests, for a collector |
 //! | [`text`] | times and numbers as answers and the log have them |
@@ -55,6 +56,7 @@ pub mod reload;
 pub mod request;
 pub mod service;
 pub mod statistics;
+pub mod striped;
 pub mod telemetry;
 pub mod text;
 pub mod trace;

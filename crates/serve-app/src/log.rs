@@ -37,7 +37,8 @@ pub struct LogConfig {
     /// have the target `access`: `access=warn,info` leaves out those of requests that went well.
     #[serde(deserialize_with = "level")]
     pub level: String,
-    /// Lines that wait to be written; what comes beyond is dropped and counted.
+    /// Lines that wait to be written, of each thread (the first sixteen; more share theirs); what comes beyond is dropped and
+    /// counted.
     pub buffer: ByteSize,
     /// Bodies of some requests and answers.
     pub payloads: PayloadsConfig,

@@ -225,7 +225,9 @@ impl Service {
         self.check_model(context, &reference.name)?;
         let deployment = match self.parts.registry.resolve(&reference) {
             Err(DeploymentError::NotLoaded { name, version }) => {
-                Box::pin(context.within(self.loaded(reference, name, version))).await?
+                let loaded = Box::pin(context.within(self.loaded(reference, name, version))).await;
+                context.now();
+                loaded?
             }
             resolved => resolved,
         }?;

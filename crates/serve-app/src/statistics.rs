@@ -2,10 +2,12 @@
 //! counts. Whoever tells a monitoring system reads the same numbers.
 //!
 //! Counting takes no lock: a version's counts are found through a pointer that is swapped when a version is first asked
-//! for, and are atomics. They are kept by the version's digest for as long as the process runs or until the registry no
+//! for, and are atomics, of which each thread has its own ([`crate::striped`]). They are kept by the version's digest for as long as the process runs or until the registry no
 //! longer has the version, so unloading and loading again loses nothing.
 
 use std::borrow::Cow;
+use std::iter::Sum;
+use std::ops::Add;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -23,6 +25,7 @@ use crate::metrics::rows::Whose;
 use crate::predict::Answered;
 use crate::request::PredictRequest;
 use crate::service::Service;
+use crate::striped::Striped;
 
 /// Batches of at most this many rows are counted by their size; larger ones by the power of two that they reach up to.
 const LARGEST_EXACT: usize = 128;
@@ -32,7 +35,7 @@ const POWERS: usize = 24;
 
 /// How often something happened, and how long it took all together.
 #[derive(Debug, Default)]
-pub struct Tally {
+struct Tally {
     count: AtomicU64,
     ns: AtomicU64,
 }
@@ -46,6 +49,20 @@ pub struct Total {
     pub ns: u64,
 }
 
+impl Add for Total {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { count: self.count + other.count, ns: self.ns + other.ns }
+    }
+}
+
+impl Sum for Total {
+    fn sum<I: Iterator<Item = Self>>(totals: I) -> Self {
+        totals.fold(Self::default(), Add::add)
+    }
+}
+
 impl Tally {
     fn add(&self, time: Duration) {
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -55,9 +72,7 @@ impl Tally {
         }
     }
 
-    /// What it says now.
-    #[must_use]
-    pub fn total(&self) -> Total {
+    fn total(&self) -> Total {
         Total { count: self.count.load(Ordering::Relaxed), ns: self.ns.load(Ordering::Relaxed) }
     }
 }
@@ -69,23 +84,49 @@ pub struct VersionStatistics {
     pub name: ModelName,
     /// The version.
     pub version: ModelVersion,
+    counts: Striped<Counts>,
+    pub(crate) predictions: Predictions,
+}
+
+/// What some threads counted of one version.
+#[derive(Debug)]
+struct Counts {
+    /// In milliseconds since 1970; 0 for never.
     last_inference: AtomicU64,
     inferences: AtomicU64,
     executions: AtomicU64,
-    /// Requests that were answered, from their first byte to their answer.
-    pub success: Tally,
-    /// Requests that reached the version and were refused or failed.
-    pub fail: Tally,
-    /// Waiting of requests that were answered.
-    pub queue: Tally,
-    /// Making sense of them.
-    pub compute_input: Tally,
-    /// Inference, once an execution.
-    pub compute_infer: Tally,
-    /// Writing answers.
-    pub compute_output: Tally,
+    success: Tally,
+    fail: Tally,
+    queue: Tally,
+    compute_input: Tally,
+    compute_infer: Tally,
+    compute_output: Tally,
     batches: [OnceLock<Box<Stages>>; LARGEST_EXACT + POWERS],
-    pub(crate) predictions: Predictions,
+}
+
+/// Counts of one version at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// When a row was last inferred, in milliseconds since 1970; 0 for never.
+    pub last_inference_ms: u64,
+    /// Rows that were inferred.
+    pub inferences: u64,
+    /// Executions of the model, each of one row or many.
+    pub executions: u64,
+    /// Requests that were answered, from their first byte to the end of the answer's last stage.
+    pub success: Total,
+    /// Requests that reached the version and were refused or failed.
+    pub fail: Total,
+    /// Waiting of requests that were answered.
+    pub queue: Total,
+    /// Making sense of them.
+    pub compute_input: Total,
+    /// Inference, once an execution.
+    pub compute_infer: Total,
+    /// Writing answers.
+    pub compute_output: Total,
+    /// The batch sizes that there were, from the smallest.
+    pub batches: Vec<BatchTotals>,
 }
 
 /// Stages of the executions of one batch size.
@@ -111,39 +152,40 @@ pub struct BatchTotals {
 
 impl VersionStatistics {
     fn new(name: ModelName, version: ModelVersion) -> Self {
-        Self {
-            name,
-            version,
-            last_inference: AtomicU64::new(0),
-            inferences: AtomicU64::new(0),
-            executions: AtomicU64::new(0),
-            success: Tally::default(),
-            fail: Tally::default(),
-            queue: Tally::default(),
-            compute_input: Tally::default(),
-            compute_infer: Tally::default(),
-            compute_output: Tally::default(),
-            batches: [const { OnceLock::new() }; LARGEST_EXACT + POWERS],
-            predictions: Predictions::default(),
+        Self { name, version, counts: Striped::default(), predictions: Predictions::default() }
+    }
+
+    /// What was counted until now.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let sum = |of: fn(&Counts) -> &AtomicU64| {
+            self.counts.all().map(|counts| of(counts).load(Ordering::Relaxed)).sum()
+        };
+        let total = |of: fn(&Counts) -> &Tally| self.counts.all().map(|counts| of(counts).total()).sum();
+        let last = self.counts.all().map(|counts| counts.last_inference.load(Ordering::Relaxed));
+        Totals {
+            last_inference_ms: last.max().unwrap_or(0),
+            inferences: sum(|counts| &counts.inferences),
+            executions: sum(|counts| &counts.executions),
+            success: total(|counts| &counts.success),
+            fail: total(|counts| &counts.fail),
+            queue: total(|counts| &counts.queue),
+            compute_input: total(|counts| &counts.compute_input),
+            compute_infer: total(|counts| &counts.compute_infer),
+            compute_output: total(|counts| &counts.compute_output),
+            batches: (0..LARGEST_EXACT + POWERS).filter_map(|place| self.batch_totals(place)).collect(),
         }
     }
 
-    /// Rows that were inferred.
-    #[must_use]
-    pub fn inferences(&self) -> u64 {
-        self.inferences.load(Ordering::Relaxed)
-    }
-
-    /// Executions of the model, each of one row or many.
-    #[must_use]
-    pub fn executions(&self) -> u64 {
-        self.executions.load(Ordering::Relaxed)
-    }
-
-    /// When a row was last inferred, in milliseconds since 1970; 0 for never.
-    #[must_use]
-    pub fn last_inference_ms(&self) -> u64 {
-        self.last_inference.load(Ordering::Relaxed)
+    /// The batches that are counted at one place, where there were any.
+    fn batch_totals(&self, place: usize) -> Option<BatchTotals> {
+        let counted = self.counts.all().filter_map(|counts| counts.batches[place].get());
+        counted.map(|stages| stages.totals(place)).reduce(|one, other| BatchTotals {
+            size: one.size,
+            input: one.input + other.input,
+            infer: one.infer + other.infer,
+            output: one.output + other.output,
+        })
     }
 
     /// The model ran once, over `rows` rows. No rows are no execution.
@@ -152,22 +194,24 @@ impl VersionStatistics {
             return;
         }
         let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
-        self.last_inference.store(now, Ordering::Relaxed);
-        self.inferences.fetch_add(rows as u64, Ordering::Relaxed);
-        self.executions.fetch_add(1, Ordering::Relaxed);
-        self.compute_infer.add(time);
-        self.batch(rows).infer.add(time);
+        let counts = self.counts.mine();
+        counts.last_inference.store(now, Ordering::Relaxed);
+        counts.inferences.fetch_add(rows as u64, Ordering::Relaxed);
+        counts.executions.fetch_add(1, Ordering::Relaxed);
+        counts.compute_infer.add(time);
+        counts.batch(rows).infer.add(time);
     }
 
-    /// A request of `rows` rows has its answer.
+    /// A request of `rows` rows has its answer, whose writing was its last stage.
     pub fn answered(&self, context: &Context, rows: usize) {
         let (input, output) = (context.spent(Stage::Parse), context.spent(Stage::Write));
-        self.success.add(context.began().elapsed());
-        self.queue.add(context.spent(Stage::Queue));
-        self.compute_input.add(input);
-        self.compute_output.add(output);
+        let counts = self.counts.mine();
+        counts.success.add(context.lately() - context.began());
+        counts.queue.add(context.spent(Stage::Queue));
+        counts.compute_input.add(input);
+        counts.compute_output.add(output);
         if rows > 0 {
-            let batch = self.batch(rows);
+            let batch = counts.batch(rows);
             batch.input.add(input);
             batch.output.add(output);
         }
@@ -175,20 +219,37 @@ impl VersionStatistics {
 
     /// A request reached the version and got no answer.
     pub fn failed(&self, context: &Context) {
-        self.fail.add(context.began().elapsed());
+        self.counts.mine().fail.add(context.began().elapsed());
     }
+}
 
+impl Default for Counts {
+    fn default() -> Self {
+        Self {
+            last_inference: AtomicU64::default(),
+            inferences: AtomicU64::default(),
+            executions: AtomicU64::default(),
+            success: Tally::default(),
+            fail: Tally::default(),
+            queue: Tally::default(),
+            compute_input: Tally::default(),
+            compute_infer: Tally::default(),
+            compute_output: Tally::default(),
+            batches: [const { OnceLock::new() }; LARGEST_EXACT + POWERS],
+        }
+    }
+}
+
+impl Counts {
     fn batch(&self, rows: usize) -> &Stages {
         self.batches[place(rows)].get_or_init(Box::default)
     }
+}
 
-    /// The batch sizes that there were, from the smallest.
-    pub fn batches(&self) -> impl Iterator<Item = BatchTotals> {
-        self.batches.iter().enumerate().filter_map(|(at, stages)| {
-            let Stages { input, infer, output } = &**stages.get()?;
-            let (input, infer, output) = (input.total(), infer.total(), output.total());
-            Some(BatchTotals { size: size(at), input, infer, output })
-        })
+impl Stages {
+    fn totals(&self, place: usize) -> BatchTotals {
+        let Self { input, infer, output } = self;
+        BatchTotals { size: size(place), input: input.total(), infer: infer.total(), output: output.total() }
     }
 }
 
@@ -356,11 +417,12 @@ mod tests {
         version.answered(&context, 3);
         version.executed(Timestamp::UNIX_EPOCH, 0, Duration::from_nanos(11));
         version.failed(&context);
-        assert_eq!((version.inferences(), version.executions(), version.last_inference_ms()), (3, 1, 7_000));
-        assert_eq!(version.compute_infer.total(), Total { count: 1, ns: 11 });
-        assert_eq!((version.success.total().count, version.fail.total().count), (1, 1));
+        let totals = version.totals();
+        assert_eq!((totals.inferences, totals.executions, totals.last_inference_ms), (3, 1, 7_000));
+        assert_eq!(totals.compute_infer, Total { count: 1, ns: 11 });
+        assert_eq!((totals.success.count, totals.fail.count), (1, 1));
         let (input, infer) = (Total { count: 1, ns: 5 }, Total { count: 1, ns: 11 });
         let batch = BatchTotals { size: 3, input, infer, output: Total { count: 1, ns: 0 } };
-        assert_eq!(version.batches().collect::<Vec<_>>(), [batch]);
+        assert_eq!(totals.batches, [batch]);
     }
 }

@@ -41,7 +41,7 @@ impl Wanted {
 
     /// Counts rows that were computed.
     pub(crate) fn count(&self, rows: usize) {
-        self.shared.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        self.shared.rows.mine().fetch_add(rows as u64, Ordering::Relaxed);
     }
 
     /// Asked before each row that takes long.
@@ -79,7 +79,7 @@ impl Workers {
 
     /// Rows that were computed.
     pub(crate) fn rows(&self) -> u64 {
-        self.shared.rows.load(Ordering::Relaxed)
+        self.shared.rows.all().map(|rows| rows.load(Ordering::Relaxed)).sum()
     }
 
     /// Does short work on so many rows where it is.
@@ -89,12 +89,10 @@ impl Workers {
         rows: usize,
         work: impl FnOnce() -> T,
     ) -> Result<T, ServiceError> {
-        let began = Instant::now();
+        let began = context.now();
         context.check_deadline_at(began)?;
-        let done = alone(work);
-        context.spend(Stage::Infer, began.elapsed());
-        let done = done?;
-        self.shared.rows.fetch_add(rows as u64, Ordering::Relaxed);
+        let done = context.timed_since(began, Stage::Infer, || alone(work))?;
+        self.shared.rows.mine().fetch_add(rows as u64, Ordering::Relaxed);
         Ok(done)
     }
 

@@ -62,7 +62,7 @@ impl Service {
         Box::pin(self.workers.run_as(Stage::Write, context, parts, write)).await
     }
 
-    /// [`write`](Self::write), for an answer of one part.
+    /// [`write`](Self::write), for an answer of one part, as soon as the stage before has ended.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -74,7 +74,7 @@ impl Service {
         write: impl Fn(T) -> U + Send + Sync + 'static,
     ) -> Result<U, ServiceError> {
         if cost <= LONGEST_ON_WORKER {
-            return Ok(context.timed(Stage::Write, || write(part)));
+            return Ok(context.timed_since(context.lately(), Stage::Write, || write(part)));
         }
         let written = Box::pin(self.write(context, cost, vec![part], write)).await?;
         let lost = || ServiceError::new(Code::Internal, "an answer was written and lost");

@@ -2,7 +2,7 @@
 //! stands in a trace. Headers are never told, and of the path only so much.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -46,7 +46,7 @@ pub(crate) struct Seen<'a> {
     peer: &'a Peer,
     trace: Option<Trace>,
     state: Option<HeaderValue>,
-    entered: OnceLock<Entered>,
+    entered: Option<Entered>,
     answered: bool,
 }
 
@@ -89,7 +89,7 @@ impl<'a> Seen<'a> {
             peer,
             trace,
             state,
-            entered: OnceLock::new(),
+            entered: None,
             answered: false,
         }
     }
@@ -99,17 +99,17 @@ impl<'a> Seen<'a> {
     }
 
     /// The request was read and is handed to its handler.
-    pub(crate) fn enter(&self, route: &'static Route, call: &Call) {
+    pub(crate) fn enter(&mut self, route: &'static Route, call: &Call) {
         let kept =
             route.permission == Some(Permission::Predict) && self.app.service.payloads().picks(&self.id.0);
         let body = kept.then(|| call.body.clone());
         let context = Arc::clone(&call.context);
-        drop(self.entered.set(Entered { route, context, length: call.body.len(), body }));
+        self.entered = Some(Entered { route, context, length: call.body.len(), body });
     }
 
     /// Keeps the bodies, if the request was picked.
     pub(crate) fn sample(&self, reply: &Reply) {
-        let Some(request) = self.entered.get().and_then(|entered| entered.body.as_ref()) else { return };
+        let Some(request) = self.entered.as_ref().and_then(|entered| entered.body.as_ref()) else { return };
         self.app.service.payloads().keep(Sample {
             request_id: Arc::clone(&self.id.0),
             asked: format!("{} {}", self.method, cut(self.path())),
@@ -135,7 +135,7 @@ impl<'a> Seen<'a> {
             }
         }
         if self.app.config.server_timing
-            && let Some(entered) = self.entered.get()
+            && let Some(entered) = self.entered.as_ref()
             && let Some(value) = timing(&entered.context, took)
         {
             headers.insert(SERVER_TIMING, value);
@@ -146,7 +146,7 @@ impl<'a> Seen<'a> {
     fn count(&self, dialect: Dialect, status: StatusCode, told: Option<&Told>, took: Duration) {
         self.app.traffic.answered(dialect, status, took);
         // A socket that is opened is no prediction; what is asked on it is counted there.
-        let entered = self.entered.get().filter(|_| status != StatusCode::SWITCHING_PROTOCOLS);
+        let entered = self.entered.as_ref().filter(|_| status != StatusCode::SWITCHING_PROTOCOLS);
         let Some(entered) = entered else { return };
         if entered.route.permission == Some(Permission::Predict) {
             let fault = if status.is_client_error() { Fault::Client } else { Fault::Ours };
@@ -159,9 +159,9 @@ impl<'a> Seen<'a> {
     fn span(&self, reply: &Reply, took: Duration) {
         let telemetry = self.app.service.telemetry();
         let Some(trace) = self.trace.filter(|trace| trace.sampled && telemetry.is_on()) else { return };
-        let context = self.entered.get().map(|entered| &entered.context);
+        let context = self.entered.as_ref().map(|entered| &entered.context);
         let stages = context.map(|context| Stage::ALL.map(|stage| (stage.as_str(), context.spent(stage))));
-        let route = self.entered.get().map_or("", |entered| entered.route.path);
+        let route = self.entered.as_ref().map_or("", |entered| entered.route.path);
         telemetry.record(Span {
             trace,
             name: format!("{} {route}", self.method),
@@ -175,7 +175,7 @@ impl<'a> Seen<'a> {
 
     /// What a span tells.
     fn attributes(&self, status: StatusCode) -> Vec<(&'static str, Attribute)> {
-        let entered = self.entered.get();
+        let entered = self.entered.as_ref();
         let context = entered.map(|entered| &entered.context);
         let manifest =
             context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
@@ -200,7 +200,7 @@ impl<'a> Seen<'a> {
 
     /// The log's line: of health and metrics at debug, of what failed at warn, and of all else at info.
     fn line(&self, reply: &Reply, told: Option<&Told>, took: Duration) {
-        let quiet = self.entered.get().is_some_and(|entered| is_quiet(entered.route.path));
+        let quiet = self.entered.as_ref().is_some_and(|entered| is_quiet(entered.route.path));
         let level = match (reply.status().is_server_error(), quiet) {
             (true, _) => Level::WARN,
             (false, true) => Level::DEBUG,
@@ -210,14 +210,14 @@ impl<'a> Seen<'a> {
             request_id: &self.id.0,
             method: self.method.as_str(),
             path: self.path(),
-            route: self.entered.get().map(|entered| entered.route.path),
+            route: self.entered.as_ref().map(|entered| entered.route.path),
             status: Some(reply.status().as_u16()),
             peer: &self.peer.shown,
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
-            context: self.entered.get().map(|entered| &*entered.context),
+            context: self.entered.as_ref().map(|entered| &*entered.context),
             took,
-            bytes_in: self.entered.get().map(|entered| entered.length as u64),
+            bytes_in: self.entered.as_ref().map(|entered| entered.length as u64),
             bytes_out: reply.body().size_hint().exact(),
             trace: self.trace,
             error: told.map(|told| (told.code, &*told.message)),

@@ -52,7 +52,7 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     let id = request_id(present.among(headers, Present::ID));
     let client = forwarded::client(peer.address.ip(), headers, &app.config.trusted_proxies);
     let peer = &Peer { client, ..peer.clone() };
-    let seen = Seen::new(app, &request, present, peer, &id, began);
+    let mut seen = Seen::new(app, &request, present, peer, &id, began);
     let dialect = dialect(request.uri().path());
     let origin = present.among(headers, Present::PAGE).get(header::ORIGIN).cloned();
     let packing = encoding::accepted(present.among(headers, Present::PACKING));
@@ -62,7 +62,7 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     let answered = match admitted(&head, request, &mut standings) {
         Ok(Admitted::Asks(asked)) => {
             let (patience, waker) = (asked.patience, asked.waker);
-            let answer = pin!(answered(&head, asked, &seen));
+            let answer = pin!(answered(&head, asked, &mut seen));
             waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
         }
         Ok(Admitted::Answered(reply)) => Ok(reply),
@@ -140,7 +140,7 @@ fn admitted(
 }
 
 /// Has a request answered, and tells the audit trail where it is an administrator's.
-async fn answered(head: &Head<'_>, asked: Asked, seen: &Seen<'_>) -> Result<Reply, Failure> {
+async fn answered(head: &Head<'_>, asked: Asked, seen: &mut Seen<'_>) -> Result<Reply, Failure> {
     let Asked { route, call, .. } = &asked;
     let attempt =
         route.act.map(|act| Attempt::new(&call.context, act, route.method.as_str(), call.parts.uri.path()));
@@ -152,7 +152,7 @@ async fn answered(head: &Head<'_>, asked: Asked, seen: &Seen<'_>) -> Result<Repl
 }
 
 /// Reads the body of a request that may be answered, and hands it to its handler.
-async fn handled(head: &Head<'_>, asked: Asked, seen: &Seen<'_>) -> Result<Reply, Failure> {
+async fn handled(head: &Head<'_>, asked: Asked, seen: &mut Seen<'_>) -> Result<Reply, Failure> {
     let Head { app, present, .. } = *head;
     let Asked { route, mut call, body, waker, .. } = asked;
     let headers = &call.parts.headers;

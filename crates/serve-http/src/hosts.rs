@@ -68,7 +68,8 @@ impl Hosts {
             return Err(Failure::unreadable("malformed_request", message));
         }
         let asked = asked(uri, headers);
-        if let Some(asked) = asked.filter(|asked| !is_host(asked)) {
+        let named = asked.map(|asked| (asked, host(asked)));
+        if let Some((asked, None)) = named {
             let told: String = asked.chars().take(200).collect();
             let message = format!(
                 "{told:?} is no host: expected a name or an address, and a port behind a colon if any"
@@ -78,11 +79,10 @@ impl Hosts {
         if *self == Self::Any {
             return Ok(());
         }
-        let Some(asked) = asked else {
+        let Some((asked, Some(host))) = named else {
             let message = "the request names no host, and this server answers under known names only";
             return Err(Failure::unreadable("missing_host", message));
         };
-        let host = name(asked);
         let host = if host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             Cow::Owned(host.to_ascii_lowercase())
         } else {
@@ -136,34 +136,43 @@ pub(crate) fn same(one: &str, other: &str, scheme: Option<&str>) -> bool {
     bare(one) == bare(other)
 }
 
-/// Whether a text is a name or an address, with or without a port (RFC 9110, section 7.2).
-fn is_host(text: &str) -> bool {
+/// The name or the address, without its brackets, that stands with or without a port in a text; nothing, where that is no host
+/// (RFC 9110, section 7.2).
+fn host(text: &str) -> Option<&str> {
     let (host, rest) = match text.strip_prefix('[') {
-        Some(inside) => match inside.split_once(']') {
-            Some((address, rest)) if address.parse::<Ipv6Addr>().is_ok() => (None, rest),
-            _ => return false,
-        },
+        Some(inside) => {
+            let (address, rest) = inside.split_once(']')?;
+            address.parse::<Ipv6Addr>().ok()?;
+            (address, rest)
+        }
+        // What is no ASCII is in no name, so this is between characters.
         None => {
-            let (host, rest) = text.split_at(text.find(':').unwrap_or(text.len()));
-            (Some(host), rest)
+            text.split_at(text.bytes().position(|byte| !OF_A_NAME[usize::from(byte)]).unwrap_or(text.len()))
         }
     };
-    let of_a_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte);
-    let is_port = |port: &str| {
-        port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok()
+    let fits = match rest.strip_prefix(':') {
+        Some(port) => port.is_empty() || !port.starts_with('+') && port.parse::<u16>().is_ok(),
+        None => rest.is_empty(),
     };
-    host.is_none_or(|host| !host.is_empty() && host.bytes().all(of_a_name))
-        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+    Some(host).filter(|host| fits && !host.is_empty())
 }
 
-/// A host without its port, and an address without its brackets.
-pub(crate) fn name(host: &str) -> &str {
-    let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or(rest),
-        None => host.split(':').next().unwrap_or(host),
+/// The characters that a name may have.
+static OF_A_NAME: [bool; 256] = {
+    let mut of_a_name = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        of_a_name[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
     }
-}
+    let others = b"-._~%!$&'()*+,;=";
+    let mut at = 0;
+    while at < others.len() {
+        of_a_name[others[at] as usize] = true;
+        at += 1;
+    }
+    of_a_name
+};
 
 fn is_loopback(host: &str) -> bool {
     // Those that nearly everyone asks for need no reading.
@@ -241,7 +250,7 @@ mod tests {
     #[test]
     fn what_is_no_host_is_told_from_a_host() {
         for host in ["a", "A.b-c_d.", "10.0.0.1:80", "localhost:", "[::1]", "[::1]:8000", "a:65535"] {
-            assert!(is_host(host), "{host}");
+            assert!(super::host(host).is_some(), "{host}");
         }
         for none in [
             "localhost:abc",
@@ -261,7 +270,7 @@ mod tests {
             "[1.2.3.4]",
             "\u{e4}",
         ] {
-            assert!(!is_host(none), "{none}");
+            assert_eq!(super::host(none), None, "{none}");
         }
         let headers = HeaderMap::from_iter([(header::HOST, HeaderValue::from_static("localhost:abc"))]);
         let local = "127.0.0.1:1".parse().expect("one");

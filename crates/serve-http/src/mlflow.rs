@@ -48,22 +48,22 @@ pub(crate) async fn invocations(app: &App, call: Box<Call>) -> Result<Reply, Fai
     let kind = kind(&call)?;
     let deployment = app.service.deployment(&call.context, &query(&call)?).await?;
     let context = Arc::clone(&call.context);
-    scoring::counted(app, &context, &deployment, answer(app, call, kind, &deployment)).await
+    scoring::counted(app, &context, deployment, |deployment| answer(app, call, kind, deployment)).await
 }
 
 async fn answer(
     app: &App,
     call: Box<Call>,
     kind: Kind,
-    deployment: &Arc<Deployment>,
+    deployment: Arc<Deployment>,
 ) -> Result<Reply, Failure> {
-    let (call, (first, matrix)) = read(app, call, kind, deployment).await?;
-    let batch = scoring::predict_table(app, &call.context, deployment, first, matrix).await?;
+    let (call, (first, matrix)) = read(app, call, kind, &deployment).await?;
+    let batch = scoring::predict_table(app, &call.context, &deployment, first, matrix).await?;
     let write = |batch: &BatchPrediction, deployment: &Deployment| {
         reply::json(StatusCode::OK, &InvocationsReply { predictions: Predictions::of(batch, deployment) })
     };
     let cost = scoring::writing(batch.scores().len());
-    scoring::write(app, &call.context, cost, Arc::clone(deployment), batch, write).await
+    scoring::write(app, &call.context, cost, deployment, batch, write).await
 }
 
 /// The rows of a body, and the first of them where a guard window wants it.

@@ -18,14 +18,14 @@ use crate::routes::App;
 use crate::table::{FirstRow, Table};
 
 /// Answers a request that a version was found for, and counts it as that version's, whatever comes of it.
-pub(crate) async fn counted(
+pub(crate) async fn counted<F: Future<Output = Result<Reply, Failure>>>(
     app: &App,
     context: &Context,
-    deployment: &Deployment,
-    answer: impl Future<Output = Result<Reply, Failure>>,
+    deployment: Arc<Deployment>,
+    answer: impl FnOnce(Arc<Deployment>) -> F,
 ) -> Result<Reply, Failure> {
-    let statistics = app.service.statistics_of(context, deployment);
-    let answered = answer.await;
+    let statistics = app.service.statistics_of(context, &deployment);
+    let answered = answer(deployment).await;
     match &answered {
         Ok(_) => statistics.answered(context, usize::try_from(context.rows()).unwrap_or(usize::MAX)),
         Err(_) => statistics.failed(context),
@@ -52,7 +52,7 @@ pub(crate) async fn predict(
     deployment: &Arc<Deployment>,
     matrix: Array2<f64>,
 ) -> Result<BatchPrediction, Failure> {
-    let batch = app.service.predict_matrix(context, Arc::clone(deployment), matrix).await?;
+    let batch = app.service.predict_matrix(context, deployment, matrix).await?;
     for (row, outcome) in batch.iter().enumerate() {
         if let Err(error) = outcome {
             let error = serve_app::ServiceError::from(error.clone());

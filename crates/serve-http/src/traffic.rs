@@ -1,11 +1,12 @@
 //! Exchanges in numbers: by protocol and status, under way, given up by their clients. Counting is an addition in a table of
-//! fixed size.
+//! fixed size, of which each thread has its own.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
 use serve_app::metrics::{Latency, Page};
+use serve_app::striped::Striped;
 
 use crate::failure::Dialect;
 
@@ -15,71 +16,86 @@ const STATUSES: [u16; 25] = [
     431, 500, 501, 503,
 ];
 
-/// Counts of one protocol.
+/// Counts of all exchanges.
+#[derive(Debug, Default)]
+pub(crate) struct Traffic {
+    counts: Striped<Counts>,
+    latencies: [Latency; Dialect::ALL.len()],
+}
+
+/// What some threads counted.
+#[derive(Debug, Default)]
+struct Counts {
+    protocols: [Protocol; Dialect::ALL.len()],
+    /// Less than none, where others end than begin.
+    under_way: AtomicI64,
+    abandoned: AtomicU64,
+}
+
+/// Answers of one protocol.
 #[derive(Debug, Default)]
 struct Protocol {
     statuses: [AtomicU64; STATUSES.len()],
     others: AtomicU64,
-    latency: Latency,
-}
-
-/// Counts of all exchanges.
-#[derive(Debug, Default)]
-pub(crate) struct Traffic {
-    protocols: [Protocol; Dialect::ALL.len()],
-    under_way: AtomicI64,
-    abandoned: AtomicU64,
 }
 
 impl Traffic {
     /// An exchange begins.
     pub(crate) fn begin(&self) {
-        self.under_way.fetch_add(1, Ordering::Relaxed);
+        self.counts.mine().under_way.fetch_add(1, Ordering::Relaxed);
     }
 
     /// It ends with an answer.
     pub(crate) fn answered(&self, dialect: Dialect, status: StatusCode, took: Duration) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-        let protocol = &self.protocols[dialect as usize];
+        let mine = self.counts.mine();
+        mine.under_way.fetch_sub(1, Ordering::Relaxed);
+        let protocol = &mine.protocols[dialect as usize];
         let count = match STATUSES.binary_search(&status.as_u16()) {
             Ok(at) => &protocol.statuses[at],
             Err(_) => &protocol.others,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        protocol.latency.observe(took);
+        self.latencies[dialect as usize].observe(took);
     }
 
     /// It ends without one: its client is gone.
     pub(crate) fn abandoned(&self) {
-        self.under_way.fetch_sub(1, Ordering::Relaxed);
-        self.abandoned.fetch_add(1, Ordering::Relaxed);
+        let mine = self.counts.mine();
+        mine.under_way.fetch_sub(1, Ordering::Relaxed);
+        mine.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sum(&self, of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
+        self.counts.all().map(|counts| of(counts).load(Ordering::Relaxed)).sum()
     }
 
     pub(crate) fn tell(&self, page: &mut Page) {
         for dialect in Dialect::ALL {
-            let (protocol, told) = (dialect.protocol(), &self.protocols[dialect as usize]);
-            let listed = STATUSES.iter().map(u16::to_string).zip(&told.statuses);
-            for (status, count) in listed.chain([("other".to_owned(), &told.others)]) {
-                let count = count.load(Ordering::Relaxed);
-                if count > 0 {
-                    let labels = [("protocol", protocol), ("status", &*status)];
-                    page.counter(
-                        "http_requests_total",
-                        "Requests, by protocol and the answer's status.",
-                        &labels,
-                        count,
-                    );
-                }
+            let (protocol, at) = (dialect.protocol(), dialect as usize);
+            let listed = STATUSES.iter().enumerate().map(|(status, name)| {
+                (name.to_string(), self.sum(|counts| &counts.protocols[at].statuses[status]))
+            });
+            let others = ("other".to_owned(), self.sum(|counts| &counts.protocols[at].others));
+            for (status, count) in listed.chain([others]).filter(|(_, count)| *count > 0) {
+                let labels = [("protocol", protocol), ("status", &*status)];
+                let help = "Requests, by protocol and the answer's status.";
+                page.counter("http_requests_total", help, &labels, count);
             }
-            if told.latency.count() > 0 {
+            let latency = &self.latencies[at];
+            if latency.count() > 0 {
                 let help = "Time from a request's head to its answer.";
-                page.latency("http_request_duration_seconds", help, &[("protocol", protocol)], &told.latency);
+                page.latency("http_request_duration_seconds", help, &[("protocol", protocol)], latency);
             }
         }
-        let under_way = self.under_way.load(Ordering::Relaxed) as f64;
-        page.gauge("http_requests_in_flight", "Requests under way, this one included.", &[], under_way);
+        let under_way: i64 = self.counts.all().map(|counts| counts.under_way.load(Ordering::Relaxed)).sum();
+        page.gauge(
+            "http_requests_in_flight",
+            "Requests under way, this one included.",
+            &[],
+            under_way as f64,
+        );
         let help = "Requests whose clients were gone before their answer.";
-        page.counter("http_requests_abandoned_total", help, &[], self.abandoned.load(Ordering::Relaxed));
+        page.counter("http_requests_abandoned_total", help, &[], self.sum(|counts| &counts.abandoned));
     }
 }
 

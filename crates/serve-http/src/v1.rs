@@ -54,12 +54,12 @@ impl Serialize for Explanations<'_> {
 pub(crate) async fn predict(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
     let context = Arc::clone(&call.context);
-    scoring::counted(app, &context, &deployment, predicted(app, call, &deployment)).await
+    scoring::counted(app, &context, deployment, |deployment| predicted(app, call, deployment)).await
 }
 
-async fn predicted(app: &App, call: Box<Call>, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
-    let (call, (field, first, matrix)) = read(app, call, deployment).await?;
-    let batch = scoring::predict_table(app, &call.context, deployment, first, matrix).await?;
+async fn predicted(app: &App, call: Box<Call>, deployment: Arc<Deployment>) -> Result<Reply, Failure> {
+    let (call, (field, first, matrix)) = read(app, call, &deployment).await?;
+    let batch = scoring::predict_table(app, &call.context, &deployment, first, matrix).await?;
     let cost = scoring::writing(batch.scores().len());
     let write = move |batch: &BatchPrediction, deployment: &Deployment| {
         let predictions = Predictions::of(batch, deployment);
@@ -69,21 +69,21 @@ async fn predicted(app: &App, call: Box<Call>, deployment: &Arc<Deployment>) -> 
             reply::json(StatusCode::OK, &PredictionsReply { predictions })
         }
     };
-    scoring::write(app, &call.context, cost, Arc::clone(deployment), batch, write).await
+    scoring::write(app, &call.context, cost, deployment, batch, write).await
 }
 
 /// `POST /v1/models/{name}[…]:explain`: KServe's.
 pub(crate) async fn explain(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
     let deployment = deployment(app, &call).await?;
     let context = Arc::clone(&call.context);
-    scoring::counted(app, &context, &deployment, explained(app, call, &deployment)).await
+    scoring::counted(app, &context, deployment, |deployment| explained(app, call, deployment)).await
 }
 
-async fn explained(app: &App, call: Box<Call>, deployment: &Arc<Deployment>) -> Result<Reply, Failure> {
-    let (call, (_, _, matrix)) = read(app, call, deployment).await?;
-    let explained = app.service.explain_matrix(&call.context, Arc::clone(deployment), matrix.clone()).await;
+async fn explained(app: &App, call: Box<Call>, deployment: Arc<Deployment>) -> Result<Reply, Failure> {
+    let (call, (_, _, matrix)) = read(app, call, &deployment).await?;
+    let explained = app.service.explain_matrix(&call.context, Arc::clone(&deployment), matrix.clone()).await;
     let explained = explained.inspect_err(|_| call.context.add_rows(matrix.nrows()))?;
-    let batch = scoring::predict(app, &call.context, deployment, matrix).await?;
+    let batch = scoring::predict(app, &call.context, &deployment, matrix).await?;
     // Each contribution has a name before it, which takes as long again.
     let inputs = deployment.pipeline().signature().len();
     let cost = scoring::writing(batch.scores().len().saturating_mul(2 * inputs + 1));
@@ -91,7 +91,7 @@ async fn explained(app: &App, call: Box<Call>, deployment: &Arc<Deployment>) -> 
         let predictions = Predictions::of(batch, deployment);
         reply::json(StatusCode::OK, &ExplainReply { predictions, explanations: Explanations(&explained) })
     };
-    scoring::write(app, &call.context, cost, Arc::clone(deployment), batch, write).await
+    scoring::write(app, &call.context, cost, deployment, batch, write).await
 }
 
 type Read = (Field, Option<crate::table::FirstRow>, ndarray::Array2<f64>);

@@ -11,6 +11,7 @@ use prometheus::{IntCounterVec, Opts};
 
 use crate::caller::Permission;
 use crate::error::Code;
+use crate::striped::Striped;
 
 /// The label of all callers with tokens.
 pub(super) const TOKENS: &str = "(tokens)";
@@ -37,11 +38,16 @@ impl Outcome {
 
 /// One caller's counts.
 #[derive(Debug, Default)]
-pub(super) struct Usage([[AtomicU64; Outcome::ALL.len()]; Permission::ALL.len()]);
+pub(super) struct Usage(Striped<[[AtomicU64; Outcome::ALL.len()]; Permission::ALL.len()]>);
 
 impl Usage {
     pub(super) fn count(&self, permission: Permission, outcome: Outcome) {
-        self.0[permission as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.0.mine()[permission as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn counted(&self, permission: Permission, outcome: Outcome) -> u64 {
+        let counts = self.0.all().map(|counts| &counts[permission as usize][outcome as usize]);
+        counts.map(|count| count.load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -87,10 +93,10 @@ impl Usages {
         if let Ok(family) = IntCounterVec::new(asked, &["caller", "permission", "outcome"]) {
             let by_name = self.by_name.lock().unwrap_or_else(PoisonError::into_inner);
             for (name, usage) in &*by_name {
-                for (permission, counts) in Permission::ALL.iter().zip(&usage.0) {
-                    for (outcome, count) in Outcome::ALL.iter().zip(counts) {
+                for permission in Permission::ALL {
+                    for outcome in Outcome::ALL {
                         let labels = [&**name, permission.as_str(), outcome.as_str()];
-                        family.with_label_values(&labels).inc_by(count.load(Ordering::Relaxed));
+                        family.with_label_values(&labels).inc_by(usage.counted(permission, outcome));
                     }
                 }
             }

@@ -2,15 +2,18 @@
 //! room is dropped and counted, so that a standard error that nobody reads stalls nothing.
 //!
 //! Under load the thread writes many lines at once: after each write it rests a little, and is woken only when it has
-//! nothing to do.
+//! nothing to do. Threads have memory of their own to put lines into ([`crate::striped`]); what came from several of them is
+//! put in the order of time again, for which every line begins with it.
 
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
+
+use crate::striped::Striped;
 
 /// How long the thread rests between two writes.
 const REST: Duration = Duration::from_millis(5);
@@ -21,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// Counts of what was logged.
 #[derive(Debug, Default)]
 pub struct Written {
-    lines: AtomicU64,
+    lines: Striped<AtomicU64>,
     dropped: AtomicU64,
 }
 
@@ -29,7 +32,7 @@ impl Written {
     /// Lines that were taken.
     #[must_use]
     pub fn lines(&self) -> u64 {
-        self.lines.load(Ordering::Relaxed)
+        self.lines.all().map(|lines| lines.load(Ordering::Relaxed)).sum()
     }
 
     /// Lines for which there was no room.
@@ -49,19 +52,20 @@ pub struct Flushed(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// The lock is held to append a line or to take all of them, never while anything is written.
-    pending: Mutex<Pending>,
+    /// Whole lines. A lock is held to append one or to take all of them, never while anything is written.
+    pending: Striped<Mutex<Vec<u8>>>,
+    /// Bytes that one thread's may have.
+    limit: usize,
+    /// Set while the thread waits for a line, before it looks for one a last time.
+    idle: AtomicBool,
+    state: Mutex<State>,
     came: Condvar,
     done: Condvar,
-    limit: usize,
     written: Arc<Written>,
 }
 
 #[derive(Debug, Default)]
-struct Pending {
-    bytes: Vec<u8>,
-    /// The thread waits for a line.
-    idle: bool,
+struct State {
     ending: bool,
     ended: bool,
 }
@@ -71,10 +75,12 @@ impl Writer {
     pub(crate) fn start(out: impl Write + Send + 'static, limit: usize) -> (Self, Arc<Written>, Flushed) {
         let written = Arc::new(Written::default());
         let shared = Arc::new(Shared {
-            pending: Mutex::default(),
+            pending: Striped::default(),
+            limit,
+            idle: AtomicBool::new(false),
+            state: Mutex::default(),
             came: Condvar::new(),
             done: Condvar::new(),
-            limit,
             written: Arc::clone(&written),
         });
         let theirs = Arc::clone(&shared);
@@ -88,34 +94,47 @@ impl Writer {
 
     pub(super) fn line(&self, line: &[u8]) {
         let shared = &*self.0;
-        let mut pending = shared.lock();
-        if pending.bytes.len() + line.len() > shared.limit || pending.ended {
+        let mut pending = hold(shared.pending.mine());
+        if pending.len() + line.len() > shared.limit {
             drop(pending);
             shared.written.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        pending.bytes.extend_from_slice(line);
-        let wake = std::mem::take(&mut pending.idle);
+        pending.extend_from_slice(line);
         drop(pending);
-        shared.written.lines.fetch_add(1, Ordering::Relaxed);
-        if wake {
+        shared.written.lines.mine().fetch_add(1, Ordering::Relaxed);
+        // Whoever looks for lines says before that it will wait: it has seen this one, or is seen to wait here.
+        if shared.idle.load(Ordering::SeqCst) && shared.idle.swap(false, Ordering::SeqCst) {
+            drop(shared.lock());
             shared.came.notify_one();
         }
     }
 }
 
+fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Pending> {
-        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        hold(&self.state)
     }
 
     fn write(&self, mut out: impl Write) {
-        let mut taken = Vec::new();
-        let mut told = 0;
-        while self.take(&mut taken) {
+        let mut taken: Vec<Vec<u8>> = self.pending.all().map(|_| Vec::new()).collect();
+        let (mut lines, mut told) = (Vec::new(), 0);
+        while self.wait(&mut taken) {
+            let mut come = taken.iter().filter(|one| !one.is_empty());
+            let whole = match (come.next(), come.next()) {
+                (Some(only), None) => only,
+                _ => {
+                    in_order(&taken, &mut lines);
+                    &lines
+                }
+            };
             // A standard error that is closed is no reason to stop serving.
-            drop(out.write_all(&taken).and_then(|()| out.flush()));
-            taken.clear();
+            drop(out.write_all(whole).and_then(|()| out.flush()));
+            taken.iter_mut().chain([&mut lines]).for_each(Vec::clear);
             let dropped = self.written.dropped();
             if dropped > told {
                 drop(writeln!(
@@ -132,27 +151,62 @@ impl Shared {
     }
 
     /// Waits for lines and takes all of them; false once there are none and none will come.
-    fn take(&self, taken: &mut Vec<u8>) -> bool {
-        let mut pending = self.lock();
-        while pending.bytes.is_empty() {
-            if pending.ending {
+    fn wait(&self, taken: &mut [Vec<u8>]) -> bool {
+        loop {
+            if self.take(taken) {
+                return true;
+            }
+            let mut state = self.lock();
+            self.idle.store(true, Ordering::SeqCst);
+            if self.take(taken) {
+                self.idle.store(false, Ordering::SeqCst);
+                return true;
+            }
+            if state.ending {
                 return false;
             }
-            pending.idle = true;
-            pending = self.came.wait(pending).unwrap_or_else(PoisonError::into_inner);
+            while self.idle.load(Ordering::SeqCst) && !state.ending {
+                state = self.came.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
         }
-        pending.idle = false;
-        std::mem::swap(&mut pending.bytes, taken);
-        true
     }
+
+    /// Takes what there is, and says whether that is anything.
+    fn take(&self, taken: &mut [Vec<u8>]) -> bool {
+        for (pending, taken) in self.pending.all().zip(&mut *taken) {
+            std::mem::swap(&mut *hold(pending), taken);
+        }
+        taken.iter().any(|taken| !taken.is_empty())
+    }
+}
+
+/// Puts the lines of several threads, each of which are in order, in the order of their times.
+fn in_order(taken: &[Vec<u8>], lines: &mut Vec<u8>) {
+    let mut rest: Vec<&[u8]> = taken.iter().map(Vec::as_slice).filter(|one| !one.is_empty()).collect();
+    while let Some(at) = (0..rest.len()).min_by_key(|at| time(rest[*at])) {
+        let end = memchr::memchr(b'\n', rest[at]).map_or(rest[at].len(), |end| end + 1);
+        let (line, others) = rest[at].split_at(end);
+        lines.extend_from_slice(line);
+        rest[at] = others;
+        if others.is_empty() {
+            rest.remove(at);
+        }
+    }
+}
+
+/// The time that a line begins with, in JSON behind its name.
+fn time(line: &[u8]) -> &[u8] {
+    let end =
+        "2025-10-04T13:50:00.000Z".len() + if line.starts_with(b"{") { "{\"timestamp\":\"".len() } else { 0 };
+    line.get(..end).unwrap_or(line)
 }
 
 impl Drop for Flushed {
     fn drop(&mut self) {
-        let mut pending = self.0.lock();
-        pending.ending = true;
+        let mut state = self.0.lock();
+        state.ending = true;
         self.0.came.notify_one();
-        let ended = self.0.done.wait_timeout_while(pending, PATIENCE, |pending| !pending.ended);
+        let ended = self.0.done.wait_timeout_while(state, PATIENCE, |state| !state.ended);
         drop(ended);
     }
 }
@@ -210,7 +264,7 @@ mod tests {
         let (writer, written, flushed) = Writer::start(Gate { open, out }, 10);
         writer.line(b"first\n");
         // The first is being written once the memory is empty; the next two fill it.
-        while !writer.0.lock().bytes.is_empty() {
+        while !hold(writer.0.pending.mine()).is_empty() {
             thread::yield_now();
         }
         for line in ["aaaa\n", "bbbb\n", "cccc\n"] {
@@ -222,5 +276,51 @@ mod tests {
         let all: String = read.try_iter().collect();
         assert!(all.starts_with("first\n") && all.contains("aaaa\nbbbb\n"), "{all}");
         assert!(all.contains("1 lines of the log were dropped") && !all.contains("cccc"), "{all}");
+    }
+
+    #[test]
+    fn lines_of_several_threads_come_in_the_order_of_time() {
+        let at = |second: u8, rest: &str| format!("2025-10-04T13:50:0{second}.000Z {rest}\n");
+        let one = [at(1, "b"), at(2, "a"), at(5, "e")].concat();
+        let other = [at(1, "a"), at(3, "c"), at(4, "d")].concat();
+        let mut lines = Vec::new();
+        in_order(&[one.clone().into_bytes(), Vec::new(), other.clone().into_bytes()], &mut lines);
+        let expected = [at(1, "b"), at(1, "a"), at(2, "a"), at(3, "c"), at(4, "d"), at(5, "e")].concat();
+        assert_eq!(String::from_utf8_lossy(&lines), expected);
+        let json = |text: &str| {
+            let line =
+                |line: &str| format!("{{\"timestamp\":\"{}\"}}\n", line.replace(' ', "\",\"level\":\""));
+            text.lines().map(line).collect::<Vec<_>>().concat()
+        };
+        lines.clear();
+        in_order(&[json(&one).into_bytes(), json(&other).into_bytes()], &mut lines);
+        assert_eq!(String::from_utf8_lossy(&lines), json(&expected));
+        // What is no line of ours is written all the same.
+        lines.clear();
+        in_order(&[b"x\n".to_vec(), b"a".to_vec()], &mut lines);
+        assert_eq!(lines, b"ax\n");
+    }
+
+    #[test]
+    fn no_line_of_many_threads_is_lost_between_two_rests() {
+        let ((go, open), (out, read)) = (mpsc::channel(), mpsc::channel());
+        drop(go);
+        let (writer, written, flushed) = Writer::start(Gate { open, out }, 1 << 20);
+        thread::scope(|scope| {
+            for thread in 0..4 {
+                let writer = &writer;
+                scope.spawn(move || {
+                    for number in 0..200 {
+                        writer.line(format!("{thread} {number}\n").as_bytes());
+                        if number % 20 == 0 {
+                            thread::sleep(REST);
+                        }
+                    }
+                });
+            }
+        });
+        drop(flushed);
+        let all: String = read.try_iter().collect();
+        assert_eq!((all.lines().count(), written.lines(), written.dropped()), (800, 800, 0));
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::striped::Striped;
+
 /// Upper bounds in nanoseconds, from 50 µs to 10 s.
 const BOUNDS: [u64; 17] = [
     50_000,
@@ -26,7 +28,11 @@ const BOUNDS: [u64; 17] = [
 
 /// Durations, counted by size.
 #[derive(Debug, Default)]
-pub struct Latency {
+pub struct Latency(Striped<Durations>);
+
+/// Those that some threads counted.
+#[derive(Debug, Default)]
+struct Durations {
     /// The last counts what is longer than all bounds.
     counts: [AtomicU64; BOUNDS.len() + 1],
     nanoseconds: AtomicU64,
@@ -37,27 +43,34 @@ impl Latency {
     pub fn observe(&self, took: Duration) {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.iter().position(|bound| nanoseconds <= *bound).unwrap_or(BOUNDS.len());
-        self.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        self.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        let mine = self.0.mine();
+        mine.counts[bucket].fetch_add(1, Ordering::Relaxed);
+        mine.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
     }
 
     /// How many were counted.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.counts.iter().map(|count| count.load(Ordering::Relaxed)).sum()
+        (0..=BOUNDS.len()).map(|bucket| self.counted(bucket)).sum()
+    }
+
+    fn counted(&self, bucket: usize) -> u64 {
+        self.0.all().map(|durations| durations.counts[bucket].load(Ordering::Relaxed)).sum()
     }
 
     /// How many were at most as long as each bound in seconds; how many in all; and the seconds of all.
     pub(super) fn cumulative(&self) -> (Vec<(f64, u64)>, u64, f64) {
         let mut sum = 0;
-        let mut upto = |count: &AtomicU64| {
-            sum += count.load(Ordering::Relaxed);
+        let mut upto = |bucket| {
+            sum += self.counted(bucket);
             sum
         };
-        let buckets = BOUNDS.iter().zip(&self.counts);
-        let buckets = buckets.map(|(bound, count)| (*bound as f64 / 1e9, upto(count))).collect();
-        let all = upto(&self.counts[BOUNDS.len()]);
-        (buckets, all, self.nanoseconds.load(Ordering::Relaxed) as f64 / 1e9)
+        let buckets = BOUNDS.iter().enumerate();
+        let buckets = buckets.map(|(bucket, bound)| (*bound as f64 / 1e9, upto(bucket))).collect();
+        let all = upto(BOUNDS.len());
+        let nanoseconds: u64 =
+            self.0.all().map(|durations| durations.nanoseconds.load(Ordering::Relaxed)).sum();
+        (buckets, all, nanoseconds as f64 / 1e9)
     }
 }
 

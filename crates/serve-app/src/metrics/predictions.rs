@@ -11,6 +11,7 @@ use super::{Latency, Page};
 use crate::context::Context;
 use crate::error::Fault;
 use crate::service::Service;
+use crate::striped::Striped;
 
 /// In the place of a model, where a request means none that there is.
 const UNKNOWN: &str = "unknown";
@@ -18,7 +19,7 @@ const UNKNOWN: &str = "unknown";
 /// How many of something there were, by what came of them.
 #[derive(Debug, Default)]
 struct Outcomes {
-    answered: AtomicU64,
+    answered: Striped<AtomicU64>,
     /// By code. The lock is held to count those that failed, and while the page is read.
     failed: Mutex<BTreeMap<&'static str, (Fault, u64)>>,
 }
@@ -28,7 +29,7 @@ impl Outcomes {
         match failed {
             _ if count == 0 => {}
             None => {
-                self.answered.fetch_add(count, Ordering::Relaxed);
+                self.answered.mine().fetch_add(count, Ordering::Relaxed);
             }
             Some((code, fault)) => {
                 let mut counts = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,8 +43,12 @@ impl Outcomes {
         counts.iter().map(|(code, (fault, count))| (*code, *fault, *count)).collect()
     }
 
+    fn answered(&self) -> u64 {
+        self.answered.all().map(|answered| answered.load(Ordering::Relaxed)).sum()
+    }
+
     fn is_empty(&self) -> bool {
-        self.answered.load(Ordering::Relaxed) == 0 && self.failed().is_empty()
+        self.answered() == 0 && self.failed().is_empty()
     }
 }
 
@@ -127,7 +132,7 @@ fn outcomes(
         failed.iter().filter(|(_, fault, _)| kind(fault)).map(|(_, _, count)| count).sum::<u64>()
     };
     let outcomes = [
-        ("success", told.answered.load(Ordering::Relaxed)),
+        ("success", told.answered()),
         ("refused", of(|fault| matches!(fault, Fault::Client))),
         ("failed", of(|fault| matches!(fault, Fault::Upstream | Fault::Ours))),
     ];

@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use crate::striped::Striped;
+
 pub(super) type Part = Box<dyn FnOnce() + Send>;
 
 pub(super) struct Job {
@@ -23,7 +25,7 @@ pub(super) struct Line {
 pub(super) struct Shared {
     line: Mutex<Line>,
     pub(super) more: Condvar,
-    pub(super) rows: AtomicU64,
+    pub(super) rows: Striped<AtomicU64>,
 }
 
 impl Shared {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::StatusCode;
 use ndarray::Array2;
 use serve_app::context::Priority;
-use serve_app::{Context, Service, text};
+use serve_app::{Context, Service, Stage, text};
 use serve_core::BatchPrediction;
 use serve_registry::Deployment;
 
@@ -28,13 +28,19 @@ pub(crate) async fn infer(app: &App, call: Box<Call>) -> Result<Reply, Failure> 
     let deployment =
         app.service.deployment(&call.context, &query).await.map_err(|error| failure(&call, error))?;
     let context = Arc::clone(&call.context);
-    scoring::counted(app, &context, &deployment, answer(app, call, Arc::clone(&deployment))).await
+    scoring::counted(app, &context, deployment, |deployment| answer(app, call, deployment)).await
 }
 
 async fn answer(app: &App, call: Box<Call>, deployment: Arc<Deployment>) -> Result<Reply, Failure> {
-    let (service, asked) = (Arc::clone(&app.service), Arc::clone(&deployment));
-    let (call, (matrix, wanted, id)) = app.read(call, move |call| read(&service, call, &asked)).await?;
-    let batch = app.service.predict_matrix(&call.context, Arc::clone(&deployment), matrix).await?;
+    let (call, (matrix, wanted, id)) = if app.service.reads_apart(call.body.len()) {
+        let (service, asked) = (Arc::clone(&app.service), Arc::clone(&deployment));
+        Box::pin(app.read(call, move |call| read(&service, call, &asked))).await?
+    } else {
+        // What all threads count the owners of is not counted for nothing.
+        let asked = call.context.timed(Stage::Parse, || read(&app.service, &call, &deployment))?;
+        (call, asked)
+    };
+    let batch = app.service.predict_matrix(&call.context, &deployment, matrix).await?;
     for (row, outcome) in batch.iter().enumerate() {
         outcome.map_err(|error| Failure::invalid("invalid_row", format!("row {row}: {error}")))?;
     }

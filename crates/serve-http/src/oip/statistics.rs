@@ -112,21 +112,22 @@ impl ModelStatistics {
     }
 
     fn of(counts: &VersionStatistics) -> Self {
+        let totals = counts.totals();
         let inference_stats = InferenceStatistics {
-            success: counts.success.total(),
-            fail: counts.fail.total(),
-            queue: counts.queue.total(),
-            compute_input: counts.compute_input.total(),
-            compute_infer: counts.compute_infer.total(),
-            compute_output: counts.compute_output.total(),
+            success: totals.success,
+            fail: totals.fail,
+            queue: totals.queue,
+            compute_input: totals.compute_input,
+            compute_infer: totals.compute_infer,
+            compute_output: totals.compute_output,
             ..InferenceStatistics::default()
         };
         Self {
-            last_inference: counts.last_inference_ms(),
-            inference_count: counts.inferences(),
-            execution_count: counts.executions(),
+            last_inference: totals.last_inference_ms,
+            inference_count: totals.inferences,
+            execution_count: totals.executions,
             inference_stats,
-            batch_stats: counts.batches().map(BatchStatistics::of).collect(),
+            batch_stats: totals.batches.into_iter().map(BatchStatistics::of).collect(),
             ..Self::new(counts.name.clone(), counts.version.clone())
         }
     }
