@@ -37,8 +37,7 @@ pub struct LogConfig {
     /// have the target `access`: `access=warn,info` leaves out those of requests that went well.
     #[serde(deserialize_with = "level")]
     pub level: String,
-    /// Lines that wait to be written, of each thread (the first sixteen; more share theirs); what comes beyond is dropped and
-    /// counted.
+    /// Lines that wait to be written; what comes beyond is dropped and counted. Each core has its part.
     pub buffer: ByteSize,
     /// Bodies of some requests and answers.
     pub payloads: PayloadsConfig,
@@ -60,7 +59,7 @@ impl Default for LogConfig {
         Self {
             format: LogFormat::Text,
             level: "info".to_owned(),
-            buffer: ByteSize(1 << 20),
+            buffer: ByteSize(4 << 20),
             payloads: PayloadsConfig::default(),
         }
     }

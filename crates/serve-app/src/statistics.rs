@@ -2,8 +2,8 @@
 //! counts. Whoever tells a monitoring system reads the same numbers.
 //!
 //! Counting takes no lock: a version's counts are found through a pointer that is swapped when a version is first asked
-//! for, and are atomics, of which each thread has its own ([`crate::striped`]). They are kept by the version's digest for as long as the process runs or until the registry no
-//! longer has the version, so unloading and loading again loses nothing.
+//! for, and are atomics, of which each thread has its own ([`crate::striped`]). They are kept by the version's digest for as
+//! long as the process runs or until the registry no longer has the version, so unloading and loading again loses nothing.
 
 use std::borrow::Cow;
 use std::iter::Sum;
@@ -40,7 +40,7 @@ struct Tally {
     ns: AtomicU64,
 }
 
-/// A [`Tally`] at one moment.
+/// How often something happened until now, and how long it took all together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Total {
     /// How often.
@@ -66,7 +66,7 @@ impl Sum for Total {
 impl Tally {
     fn add(&self, time: Duration) {
         self.count.fetch_add(1, Ordering::Relaxed);
-        // Nearly no request waits. What all threads count in is not touched for nothing.
+        // Nearly no request waits.
         if !time.is_zero() {
             self.ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
@@ -113,7 +113,7 @@ pub struct Totals {
     pub inferences: u64,
     /// Executions of the model, each of one row or many.
     pub executions: u64,
-    /// Requests that were answered, from their first byte to the end of the answer's last stage.
+    /// Requests that were answered, from their first byte to the end of their last stage until then.
     pub success: Total,
     /// Requests that reached the version and were refused or failed.
     pub fail: Total,
@@ -202,7 +202,7 @@ impl VersionStatistics {
         counts.batch(rows).infer.add(time);
     }
 
-    /// A request of `rows` rows has its answer, whose writing was its last stage.
+    /// A request of `rows` rows has its answer: it took until the end of its last stage.
     pub fn answered(&self, context: &Context, rows: usize) {
         let (input, output) = (context.spent(Stage::Parse), context.spent(Stage::Write));
         let counts = self.counts.mine();
@@ -390,6 +390,7 @@ impl Service {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::striped;
 
     #[test]
     fn batch_sizes_are_exact_and_then_powers_of_two() {
@@ -417,11 +418,13 @@ mod tests {
         version.answered(&context, 3);
         version.executed(Timestamp::UNIX_EPOCH, 0, Duration::from_nanos(11));
         version.failed(&context);
+        let later = Timestamp::UNIX_EPOCH + Duration::from_secs(8);
+        striped::by_two_threads(|| version.executed(later, 3, Duration::from_nanos(1)));
         let totals = version.totals();
-        assert_eq!((totals.inferences, totals.executions, totals.last_inference_ms), (3, 1, 7_000));
-        assert_eq!(totals.compute_infer, Total { count: 1, ns: 11 });
+        assert_eq!((totals.inferences, totals.executions, totals.last_inference_ms), (9, 3, 8_000));
+        assert_eq!(totals.compute_infer, Total { count: 3, ns: 13 });
         assert_eq!((totals.success.count, totals.fail.count), (1, 1));
-        let (input, infer) = (Total { count: 1, ns: 5 }, Total { count: 1, ns: 11 });
+        let (input, infer) = (Total { count: 1, ns: 5 }, Total { count: 3, ns: 13 });
         let batch = BatchTotals { size: 3, input, infer, output: Total { count: 1, ns: 0 } };
         assert_eq!(totals.batches, [batch]);
     }

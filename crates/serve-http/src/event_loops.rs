@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
+use serve_app::striped;
 use tokio::net::TcpStream;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -134,6 +135,7 @@ impl EventLoop {
         let connections = Arc::<Connections>::default();
         let theirs = Arc::clone(&connections);
         let run = move || {
+            striped::number_this_thread(number);
             runtime.spawn(async move { theirs.requests.stay_awake().await });
             runtime.block_on(serve(arriving, accepted));
         };

@@ -160,7 +160,7 @@ async fn handled(head: &Head<'_>, asked: Asked, seen: &mut Seen<'_>) -> Result<R
     priority.into_iter().for_each(|priority| call.context.set_priority(priority));
     let (limit, bodies) = (app.config.max_body_bytes, &app.bodies);
     let reading = Reading { limit, allowance: Allowance::new(&app.config.connections), waker, bodies };
-    let Received { mut body, mut room, waited } = limits::read_body(body, headers, reading).await?;
+    let Received { mut body, mut room, waited } = limits::read_body(body, reading).await?;
     call.context.spend(Stage::Receive, waited);
     if let Some(encoding) = encoding::content_encoding(present.among(headers, Present::PACKED))? {
         let unpacked = encoding::decoded(encoding, body, limit, room, bodies);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use serve_core::ByteSize;
@@ -39,15 +39,10 @@ pub(crate) struct Received {
 /// # Errors
 /// 413 as soon as it is known to be longer; 503 where there is no room for it; 408 when it comes too slowly; 400 when the
 /// client breaks off.
-pub(crate) async fn read_body(
-    mut body: Incoming,
-    headers: &HeaderMap,
-    reading: Reading<'_>,
-) -> Result<Received, Failure> {
+pub(crate) async fn read_body(mut body: Incoming, reading: Reading<'_>) -> Result<Received, Failure> {
     let Reading { limit, allowance, waker, bodies } = reading;
     let most = usize::try_from(limit.0).unwrap_or(usize::MAX);
-    let announced = headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-    let announced = announced.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let announced = body.size_hint().exact().unwrap_or(0);
     let may_be = if announced > limit.0 { Err(Failure::too_large(limit)) } else { bodies.expect(announced) };
     if let Err(failure) = may_be {
         discard(body);

@@ -2,21 +2,24 @@
 //! room is dropped and counted, so that a standard error that nobody reads stalls nothing.
 //!
 //! Under load the thread writes many lines at once: after each write it rests a little, and is woken only when it has
-//! nothing to do. Threads have memory of their own to put lines into ([`crate::striped`]); what came from several of them is
-//! put in the order of time again, for which every line begins with it.
+//! nothing to do. Threads have memory of their own to put lines into ([`crate::striped`]); what came from several of them until
+//! then is put in the order of time again, for which every line begins with it.
 
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::io::{self, BufWriter, Write};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::striped::Striped;
+use crate::striped::{self, Striped};
 
 /// How long the thread rests between two writes.
 const REST: Duration = Duration::from_millis(5);
+
+/// Bytes that are written at once.
+const PIECE: usize = 64 << 10;
 
 /// How long an end of the program waits for a reader that does not read.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -52,10 +55,10 @@ pub struct Flushed(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Whole lines. A lock is held to append one or to take all of them, never while anything is written.
+    /// Whole lines; all copies are made, so that none is overlooked. A lock is held to append one or to take all of them, never while anything is written.
     pending: Striped<Mutex<Vec<u8>>>,
-    /// Bytes that one thread's may have.
-    limit: usize,
+    /// Bytes that each thread's may have; none, where nobody writes them.
+    limit: AtomicUsize,
     /// Set while the thread waits for a line, before it looks for one a last time.
     idle: AtomicBool,
     state: Mutex<State>,
@@ -75,8 +78,8 @@ impl Writer {
     pub(crate) fn start(out: impl Write + Send + 'static, limit: usize) -> (Self, Arc<Written>, Flushed) {
         let written = Arc::new(Written::default());
         let shared = Arc::new(Shared {
-            pending: Striped::default(),
-            limit,
+            pending: Striped::default().filled(),
+            limit: AtomicUsize::new(limit / striped::copies()),
             idle: AtomicBool::new(false),
             state: Mutex::default(),
             came: Condvar::new(),
@@ -87,7 +90,7 @@ impl Writer {
         let thread = thread::Builder::new().name("log".to_owned()).spawn(move || theirs.write(out));
         if thread.is_err() {
             // Without a thread nothing is written, and nothing waits for it.
-            shared.lock().ended = true;
+            shared.end();
         }
         (Self(Arc::clone(&shared)), written, Flushed(shared))
     }
@@ -95,7 +98,7 @@ impl Writer {
     pub(super) fn line(&self, line: &[u8]) {
         let shared = &*self.0;
         let mut pending = hold(shared.pending.mine());
-        if pending.len() + line.len() > shared.limit {
+        if pending.len() + line.len() > shared.limit.load(Ordering::Relaxed) {
             drop(pending);
             shared.written.dropped.fetch_add(1, Ordering::Relaxed);
             return;
@@ -120,21 +123,20 @@ impl Shared {
         hold(&self.state)
     }
 
-    fn write(&self, mut out: impl Write) {
-        let mut taken: Vec<Vec<u8>> = self.pending.all().map(|_| Vec::new()).collect();
-        let (mut lines, mut told) = (Vec::new(), 0);
+    fn end(&self) {
+        self.limit.store(0, Ordering::Relaxed);
+        self.lock().ended = true;
+        self.done.notify_all();
+    }
+
+    fn write(&self, out: impl Write) {
+        let mut out = BufWriter::with_capacity(PIECE, out);
+        let mut taken: Vec<Vec<u8>> = Vec::new();
+        let mut told = 0;
         while self.wait(&mut taken) {
-            let mut come = taken.iter().filter(|one| !one.is_empty());
-            let whole = match (come.next(), come.next()) {
-                (Some(only), None) => only,
-                _ => {
-                    in_order(&taken, &mut lines);
-                    &lines
-                }
-            };
             // A standard error that is closed is no reason to stop serving.
-            drop(out.write_all(whole).and_then(|()| out.flush()));
-            taken.iter_mut().chain([&mut lines]).for_each(Vec::clear);
+            drop(in_order(&taken, &mut out).and_then(|()| out.flush()));
+            taken.iter_mut().for_each(Vec::clear);
             let dropped = self.written.dropped();
             if dropped > told {
                 drop(writeln!(
@@ -142,16 +144,16 @@ impl Shared {
                     "{} lines of the log were dropped: they came faster than they were read",
                     dropped - told
                 ));
+                drop(out.flush());
                 told = dropped;
             }
             thread::sleep(REST);
         }
-        self.lock().ended = true;
-        self.done.notify_all();
+        self.end();
     }
 
     /// Waits for lines and takes all of them; false once there are none and none will come.
-    fn wait(&self, taken: &mut [Vec<u8>]) -> bool {
+    fn wait(&self, taken: &mut Vec<Vec<u8>>) -> bool {
         loop {
             if self.take(taken) {
                 return true;
@@ -171,8 +173,9 @@ impl Shared {
         }
     }
 
-    /// Takes what there is, and says whether that is anything.
-    fn take(&self, taken: &mut [Vec<u8>]) -> bool {
+    /// Takes what there is, and says whether that is anything. What is taken is empty before.
+    fn take(&self, taken: &mut Vec<Vec<u8>>) -> bool {
+        taken.resize_with(striped::copies(), Vec::new);
         for (pending, taken) in self.pending.all().zip(&mut *taken) {
             std::mem::swap(&mut *hold(pending), taken);
         }
@@ -180,18 +183,20 @@ impl Shared {
     }
 }
 
-/// Puts the lines of several threads, each of which are in order, in the order of their times.
-fn in_order(taken: &[Vec<u8>], lines: &mut Vec<u8>) {
+/// Writes the lines of several threads, each of which are in order, in the order of their times.
+fn in_order(taken: &[Vec<u8>], out: &mut impl Write) -> io::Result<()> {
     let mut rest: Vec<&[u8]> = taken.iter().map(Vec::as_slice).filter(|one| !one.is_empty()).collect();
-    while let Some(at) = (0..rest.len()).min_by_key(|at| time(rest[*at])) {
+    while rest.len() > 1 {
+        let Some(at) = (0..rest.len()).min_by_key(|at| time(rest[*at])) else { break };
         let end = memchr::memchr(b'\n', rest[at]).map_or(rest[at].len(), |end| end + 1);
         let (line, others) = rest[at].split_at(end);
-        lines.extend_from_slice(line);
+        out.write_all(line)?;
         rest[at] = others;
         if others.is_empty() {
             rest.remove(at);
         }
     }
+    rest.first().map_or(Ok(()), |rest| out.write_all(rest))
 }
 
 /// The time that a line begins with, in JSON behind its name.
@@ -261,7 +266,7 @@ mod tests {
     #[test]
     fn lines_for_which_there_is_no_room_are_dropped_and_counted() {
         let ((go, open), (out, read)) = (mpsc::channel(), mpsc::channel());
-        let (writer, written, flushed) = Writer::start(Gate { open, out }, 10);
+        let (writer, written, flushed) = Writer::start(Gate { open, out }, 10 * striped::copies());
         writer.line(b"first\n");
         // The first is being written once the memory is empty; the next two fill it.
         while !hold(writer.0.pending.mine()).is_empty() {
@@ -284,7 +289,8 @@ mod tests {
         let one = [at(1, "b"), at(2, "a"), at(5, "e")].concat();
         let other = [at(1, "a"), at(3, "c"), at(4, "d")].concat();
         let mut lines = Vec::new();
-        in_order(&[one.clone().into_bytes(), Vec::new(), other.clone().into_bytes()], &mut lines);
+        in_order(&[one.clone().into_bytes(), Vec::new(), other.clone().into_bytes()], &mut lines)
+            .expect("memory takes it");
         let expected = [at(1, "b"), at(1, "a"), at(2, "a"), at(3, "c"), at(4, "d"), at(5, "e")].concat();
         assert_eq!(String::from_utf8_lossy(&lines), expected);
         let json = |text: &str| {
@@ -293,34 +299,31 @@ mod tests {
             text.lines().map(line).collect::<Vec<_>>().concat()
         };
         lines.clear();
-        in_order(&[json(&one).into_bytes(), json(&other).into_bytes()], &mut lines);
+        in_order(&[json(&one).into_bytes(), json(&other).into_bytes()], &mut lines).expect("memory takes it");
         assert_eq!(String::from_utf8_lossy(&lines), json(&expected));
         // What is no line of ours is written all the same.
         lines.clear();
-        in_order(&[b"x\n".to_vec(), b"a".to_vec()], &mut lines);
+        in_order(&[b"x\n".to_vec(), b"a".to_vec()], &mut lines).expect("memory takes it");
         assert_eq!(lines, b"ax\n");
     }
 
     #[test]
-    fn no_line_of_many_threads_is_lost_between_two_rests() {
+    fn lines_of_several_threads_are_written_as_they_come() {
         let ((go, open), (out, read)) = (mpsc::channel(), mpsc::channel());
         drop(go);
-        let (writer, written, flushed) = Writer::start(Gate { open, out }, 1 << 20);
-        thread::scope(|scope| {
-            for thread in 0..4 {
-                let writer = &writer;
-                scope.spawn(move || {
-                    for number in 0..200 {
-                        writer.line(format!("{thread} {number}\n").as_bytes());
-                        if number % 20 == 0 {
-                            thread::sleep(REST);
-                        }
-                    }
-                });
+        let (writer, written, flushed) = Writer::start(Gate { open, out }, 16 << 20);
+        // Each line but the first finds a thread that writes, rests or waits; all are written without an end that asks for them.
+        let mut lines = 0;
+        for number in 0..50 {
+            striped::by_two_threads(|| writer.line(format!("{number}\n").as_bytes()));
+            while lines < 2 * (number + 1) {
+                let some = read.recv_timeout(Duration::from_secs(10)).expect("is written");
+                lines += some.lines().count();
             }
-        });
+        }
+        assert_eq!((lines, written.lines(), written.dropped()), (100, 100, 0));
         drop(flushed);
-        let all: String = read.try_iter().collect();
-        assert_eq!((all.lines().count(), written.lines(), written.dropped()), (800, 800, 0));
+        writer.line(b"too late\n");
+        assert_eq!((written.lines(), written.dropped()), (100, 1));
     }
 }

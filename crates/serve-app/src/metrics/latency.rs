@@ -77,6 +77,7 @@ impl Latency {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::striped;
 
     #[test]
     fn a_bound_belongs_to_its_bucket() {
@@ -87,5 +88,9 @@ mod tests {
         let (buckets, all, _) = latency.cumulative();
         assert_eq!((buckets[0], buckets[1], buckets[16], all), ((5e-5, 2), (1e-4, 3), (10.0, 4), 5));
         assert_eq!(latency.count(), 5);
+        striped::by_two_threads(|| latency.observe(Duration::from_nanos(50_001)));
+        let (buckets, all, seconds) = latency.cumulative();
+        assert_eq!((buckets[0], buckets[1], all), ((5e-5, 2), (1e-4, 5), 7));
+        assert!((seconds - 20.000_200_004).abs() < 1e-9, "{seconds}");
     }
 }

@@ -14,7 +14,6 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, RateLimiter};
 
 use super::Rate;
-use crate::striped::Striped;
 
 type Instant = <DefaultClock as governor::clock::Clock>::Instant;
 
@@ -24,7 +23,7 @@ const MOST: usize = 100_000;
 /// How many meters further keys share.
 const SHARED: u64 = 1 << 16;
 
-/// After how many requests of one thread it is looked whether there are too many keys.
+/// After how many requests it is looked whether there are too many keys.
 const SWEEP: u32 = 1024;
 
 /// Where somebody stands against one limit, as answers tell it.
@@ -84,7 +83,7 @@ pub(crate) struct Meters<K: Hash + Eq + Clone> {
     hasher: RandomState,
     most: usize,
     crowded: AtomicBool,
-    asked: Striped<AtomicU32>,
+    asked: AtomicU32,
 }
 
 impl<K: Hash + Eq + Clone> Meters<K> {
@@ -99,7 +98,7 @@ impl<K: Hash + Eq + Clone> Meters<K> {
             hasher: RandomState::new(),
             most,
             crowded: AtomicBool::new(false),
-            asked: Striped::default(),
+            asked: AtomicU32::new(0),
         }
     }
 
@@ -108,7 +107,7 @@ impl<K: Hash + Eq + Clone> Meters<K> {
     }
 
     pub(crate) fn take(&self, policy: &'static str, key: K) -> Taken {
-        if self.asked.mine().fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP) {
+        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP) {
             self.sweep();
         }
         let key = if self.crowded.load(Ordering::Relaxed) {
