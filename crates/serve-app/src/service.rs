@@ -226,6 +226,7 @@ impl Service {
         let deployment = match self.parts.registry.resolve(&reference) {
             Err(DeploymentError::NotLoaded { name, version }) => {
                 let loaded = Box::pin(context.within(self.loaded(reference, name, version))).await;
+                // To wait for it is no stage.
                 context.now();
                 loaded?
             }

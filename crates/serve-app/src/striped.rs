@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::num::NonZero;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
 /// The most copies; where there are more cores, some threads share one.
@@ -26,7 +26,7 @@ struct Apart<T>(T);
 ///         scope.spawn(|| asked.mine().fetch_add(1, Ordering::Relaxed));
 ///     }
 /// });
-/// assert_eq!(asked.all().map(|one| one.load(Ordering::Relaxed)).sum::<u64>(), 3);
+/// assert_eq!(asked.sum(|asked| asked), 3);
 /// ```
 pub struct Striped<T> {
     copies: Box<[OnceLock<Box<Apart<T>>>]>,
@@ -55,19 +55,30 @@ impl<T> Striped<T> {
     /// With all copies made.
     #[must_use]
     pub fn filled(self) -> Self {
-        self.copies.iter().for_each(|copy| drop(copy.set(Box::new(Apart((self.make)())))));
+        for number in 0..self.copies.len() {
+            self.copy(number);
+        }
         self
+    }
+
+    fn copy(&self, number: usize) -> &T {
+        &self.copies[number % self.copies.len()].get_or_init(|| Box::new(Apart((self.make)()))).0
     }
 
     /// The one that this thread counts in.
     #[must_use]
     pub fn mine(&self) -> &T {
-        &self.copies[number() % self.copies.len()].get_or_init(|| Box::new(Apart((self.make)()))).0
+        self.copy(number())
     }
 
     /// All that are made.
     pub fn all(&self) -> impl Iterator<Item = &T> {
         self.copies.iter().filter_map(OnceLock::get).map(|apart| &apart.0)
+    }
+
+    /// What one of their counts comes to, in all of them.
+    pub fn sum(&self, of: impl Fn(&T) -> &AtomicU64) -> u64 {
+        self.all().map(|copy| of(copy).load(Ordering::Relaxed)).sum()
     }
 }
 
@@ -112,8 +123,6 @@ pub(crate) fn by_two_threads(work: impl Fn() + Sync) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU64;
-
     use super::*;
 
     #[test]

@@ -79,7 +79,7 @@ impl Workers {
 
     /// Rows that were computed.
     pub(crate) fn rows(&self) -> u64 {
-        self.shared.rows.all().map(|rows| rows.load(Ordering::Relaxed)).sum()
+        self.shared.rows.sum(|rows| rows)
     }
 
     /// Does short work on so many rows where it is.

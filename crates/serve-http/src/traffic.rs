@@ -65,17 +65,13 @@ impl Traffic {
         mine.abandoned.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn sum(&self, of: impl Fn(&Counts) -> &AtomicU64) -> u64 {
-        self.counts.all().map(|counts| of(counts).load(Ordering::Relaxed)).sum()
-    }
-
     pub(crate) fn tell(&self, page: &mut Page) {
         for dialect in Dialect::ALL {
             let (protocol, at) = (dialect.protocol(), dialect as usize);
             let listed = STATUSES.iter().enumerate().map(|(status, name)| {
-                (name.to_string(), self.sum(|counts| &counts.protocols[at].statuses[status]))
+                (name.to_string(), self.counts.sum(|counts| &counts.protocols[at].statuses[status]))
             });
-            let others = ("other".to_owned(), self.sum(|counts| &counts.protocols[at].others));
+            let others = ("other".to_owned(), self.counts.sum(|counts| &counts.protocols[at].others));
             for (status, count) in listed.chain([others]).filter(|(_, count)| *count > 0) {
                 let labels = [("protocol", protocol), ("status", &*status)];
                 let help = "Requests, by protocol and the answer's status.";
@@ -92,10 +88,11 @@ impl Traffic {
             "http_requests_in_flight",
             "Requests under way, this one included.",
             &[],
-            under_way as f64,
+            // Read one after the other, one may be counted where it ended and not yet where it began.
+            under_way.max(0) as f64,
         );
         let help = "Requests whose clients were gone before their answer.";
-        page.counter("http_requests_abandoned_total", help, &[], self.sum(|counts| &counts.abandoned));
+        page.counter("http_requests_abandoned_total", help, &[], self.counts.sum(|counts| &counts.abandoned));
     }
 }
 

@@ -46,8 +46,7 @@ impl Usage {
     }
 
     fn counted(&self, permission: Permission, outcome: Outcome) -> u64 {
-        let counts = self.0.all().map(|counts| &counts[permission as usize][outcome as usize]);
-        counts.map(|count| count.load(Ordering::Relaxed)).sum()
+        self.0.sum(|counts| &counts[permission as usize][outcome as usize])
     }
 }
 

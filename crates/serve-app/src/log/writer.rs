@@ -35,7 +35,7 @@ impl Written {
     /// Lines that were taken.
     #[must_use]
     pub fn lines(&self) -> u64 {
-        self.lines.all().map(|lines| lines.load(Ordering::Relaxed)).sum()
+        self.lines.sum(|lines| lines)
     }
 
     /// Lines for which there was no room.
@@ -55,7 +55,8 @@ pub struct Flushed(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    /// Whole lines; all copies are made, so that none is overlooked. A lock is held to append one or to take all of them, never while anything is written.
+    /// Whole lines; all copies are made, so that none is overlooked. A lock is held to append one or to take all of them, never
+    /// while anything is written.
     pending: Striped<Mutex<Vec<u8>>>,
     /// Bytes that each thread's may have; none, where nobody writes them.
     limit: AtomicUsize,

@@ -55,7 +55,7 @@ impl Latency {
     }
 
     fn counted(&self, bucket: usize) -> u64 {
-        self.0.all().map(|durations| durations.counts[bucket].load(Ordering::Relaxed)).sum()
+        self.0.sum(|durations| &durations.counts[bucket])
     }
 
     /// How many were at most as long as each bound in seconds; how many in all; and the seconds of all.
@@ -68,9 +68,7 @@ impl Latency {
         let buckets = BOUNDS.iter().enumerate();
         let buckets = buckets.map(|(bucket, bound)| (*bound as f64 / 1e9, upto(bucket))).collect();
         let all = upto(BOUNDS.len());
-        let nanoseconds: u64 =
-            self.0.all().map(|durations| durations.nanoseconds.load(Ordering::Relaxed)).sum();
-        (buckets, all, nanoseconds as f64 / 1e9)
+        (buckets, all, self.0.sum(|durations| &durations.nanoseconds) as f64 / 1e9)
     }
 }
 

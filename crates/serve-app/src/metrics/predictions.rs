@@ -44,7 +44,7 @@ impl Outcomes {
     }
 
     fn answered(&self) -> u64 {
-        self.answered.all().map(|answered| answered.load(Ordering::Relaxed)).sum()
+        self.answered.sum(|answered| answered)
     }
 
     fn is_empty(&self) -> bool {
