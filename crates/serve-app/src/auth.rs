@@ -262,7 +262,7 @@ impl Locks {
             standings.note(0, taken)?;
         }
         if state.mode() == AuthMode::None {
-            return Ok(Arc::clone(self.anyone.mine()));
+            return Ok(Arc::clone(&self.anyone.mine()));
         }
         let known =
             state.identify(asked.credentials, asked.address).map_err(|error| about_page(asked, error))?;
@@ -285,11 +285,11 @@ impl Locks {
     /// Who asks for what is open to everyone: whoever they show to be, and nobody where that cannot be told.
     fn passer_by(&self, state: &State, asked: &Asked<'_>) -> Arc<Caller> {
         match (state.mode(), asked.credentials) {
-            (AuthMode::None, _) => Arc::clone(self.anyone.mine()),
-            (_, Credentials::None) => Arc::clone(self.nobody.mine()),
+            (AuthMode::None, _) => Arc::clone(&self.anyone.mine()),
+            (_, Credentials::None) => Arc::clone(&self.nobody.mine()),
             (_, shown) => match state.identify(shown, asked.address) {
                 Ok(known) => known.caller,
-                Err(_) => Arc::clone(self.nobody.mine()),
+                Err(_) => Arc::clone(&self.nobody.mine()),
             },
         }
     }

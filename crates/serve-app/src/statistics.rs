@@ -59,30 +59,30 @@ impl VersionStatistics {
         let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
         let counts = self.counts.mine();
         counts.last_inference.store(now, Ordering::Relaxed);
-        counts.inferences.fetch_add(rows as u64, Ordering::Relaxed);
-        counts.executions.fetch_add(1, Ordering::Relaxed);
-        counts.compute_infer.add(time);
-        counts.batch(rows).infer.add(time);
+        counts.add(|counts| &counts.inferences, rows as u64);
+        counts.add(|counts| &counts.executions, 1);
+        counts.part(|counts| &counts.compute_infer).happened(time);
+        counts.part(|counts| &counts.batch(rows).infer).happened(time);
     }
 
     /// A request of `rows` rows has its answer: it took until the end of its last stage.
     pub fn answered(&self, context: &Context, rows: usize) {
         let (input, output) = (context.spent(Stage::Parse), context.spent(Stage::Write));
         let counts = self.counts.mine();
-        counts.success.add(context.lately() - context.began());
-        counts.queue.add(context.spent(Stage::Queue));
-        counts.compute_input.add(input);
-        counts.compute_output.add(output);
+        counts.part(|counts| &counts.success).happened(context.lately() - context.began());
+        counts.part(|counts| &counts.queue).happened(context.spent(Stage::Queue));
+        counts.part(|counts| &counts.compute_input).happened(input);
+        counts.part(|counts| &counts.compute_output).happened(output);
         if rows > 0 {
-            let batch = counts.batch(rows);
-            batch.input.add(input);
-            batch.output.add(output);
+            let batch = counts.part(|counts| counts.batch(rows));
+            batch.part(|batch| &batch.input).happened(input);
+            batch.part(|batch| &batch.output).happened(output);
         }
     }
 
     /// A request reached the version and got no answer.
     pub fn failed(&self, context: &Context) {
-        self.counts.mine().fail.add(context.began().elapsed());
+        self.counts.mine().part(|counts| &counts.fail).happened(context.began().elapsed());
     }
 }
 

@@ -1,29 +1,34 @@
 //! Counts that many threads add to all the time. A number that two cores write by turns wanders between them, and takes longer
 //! on its way than the addition: so each thread adds to its own of a few copies, and who reads puts them together.
+//!
+//! Even alone, to add in one step that no other thread can come between takes a core twenty times as long as to add. So the
+//! threads that count most [have copies for themselves](own_a_copy), in which nobody else adds; all others share the rest.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::marker::PhantomData;
 use std::num::NonZero;
+use std::ops::Deref;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 
-/// The most copies; where there are more cores, some threads share one.
+/// The most copies that threads have for themselves, and the most that others share.
 const MOST: usize = 16;
 
 /// One in the memory that cores exchange as a whole: a line of 64 bytes, which they fetch by twos.
 #[repr(align(128))]
 struct Apart<T>(T);
 
-/// Copies of something that is counted in, one for each core; each is made once a thread counts in it.
+/// Copies of something that is counted in; each is made once a thread counts in it.
 ///
 /// ```
-/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::atomic::AtomicU64;
 ///
 /// let asked = serve_app::striped::Striped::<AtomicU64>::default();
 /// std::thread::scope(|scope| {
 ///     for _ in 0..3 {
-///         scope.spawn(|| asked.mine().fetch_add(1, Ordering::Relaxed));
+///         scope.spawn(|| asked.mine().add(|asked| asked, 1));
 ///     }
 /// });
 /// assert_eq!(asked.sum(|asked| asked), 3);
@@ -55,20 +60,21 @@ impl<T> Striped<T> {
     /// With all copies made.
     #[must_use]
     pub fn filled(self) -> Self {
-        for number in 0..self.copies.len() {
-            self.copy(number);
+        for copy in &self.copies {
+            self.made(copy);
         }
         self
     }
 
-    fn copy(&self, number: usize) -> &T {
-        &self.copies[number % self.copies.len()].get_or_init(|| Box::new(Apart((self.make)()))).0
+    fn made<'a>(&'a self, copy: &'a OnceLock<Box<Apart<T>>>) -> &'a T {
+        &copy.get_or_init(|| Box::new(Apart((self.make)()))).0
     }
 
     /// The one that this thread counts in.
     #[must_use]
-    pub fn mine(&self) -> &T {
-        self.copy(number())
+    pub fn mine(&self) -> Mine<'_, T> {
+        let place = place();
+        Mine { copy: self.made(&self.copies[place.at]), alone: place.alone, here: PhantomData }
     }
 
     /// All that are made.
@@ -82,39 +88,131 @@ impl<T> Striped<T> {
     }
 }
 
-/// How many copies there are of anything.
+/// The copy that this thread counts in, or a part of it. It does not leave the thread.
+#[derive(Debug)]
+pub struct Mine<'a, T> {
+    copy: &'a T,
+    /// Whether no other thread adds to it.
+    alone: bool,
+    here: PhantomData<*const ()>,
+}
+
+impl<'a, T> Mine<'a, T> {
+    /// A part of it.
+    pub fn part<U>(&self, of: impl FnOnce(&'a T) -> &'a U) -> Mine<'a, U> {
+        Mine { copy: of(self.copy), alone: self.alone, here: PhantomData }
+    }
+
+    /// Adds to one of its counts.
+    #[inline]
+    pub fn add(&self, count: impl FnOnce(&'a T) -> &'a AtomicU64, more: u64) {
+        let count = count(self.copy);
+        if self.alone {
+            count.store(count.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+        } else {
+            count.fetch_add(more, Ordering::Relaxed);
+        }
+    }
+}
+
+impl<T> Deref for Mine<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.copy
+    }
+}
+
+/// Which copy of everything a thread counts in.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    at: usize,
+    alone: bool,
+}
+
+/// How many copies threads have for themselves: one a core.
+fn owned() -> usize {
+    static OWNED: OnceLock<usize> = OnceLock::new();
+    *OWNED.get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get).min(MOST))
+}
+
+/// How many copies there are of anything. For each two that threads have for themselves others share one.
 pub(crate) fn copies() -> usize {
-    static COPIES: OnceLock<usize> = OnceLock::new();
-    *COPIES.get_or_init(|| thread::available_parallelism().map_or(1, NonZero::get).min(MOST))
+    owned() + owned().div_ceil(2)
 }
 
 thread_local! {
-    static MINE: Cell<Option<usize>> = const { Cell::new(None) };
+    static PLACE: Cell<Option<Place>> = const { Cell::new(None) };
+    static CLAIM: RefCell<Option<Claim<'static>>> = const { RefCell::new(None) };
 }
 
-/// Gives this thread a number. Threads that count much are to have numbers in a row, so that no two of them share a copy while
-/// others lie idle; any other thread takes the next number when it first counts.
-pub fn number_this_thread(number: usize) {
-    MINE.set(Some(number));
+/// Has this thread count in copies of its own until it ends, as long as there are some left; the threads that count much are
+/// to ask for it before they first count. Others share what is left.
+pub fn own_a_copy() {
+    static CLAIMS: Claims = Claims(AtomicU64::new(0));
+    CLAIM.with_borrow_mut(|mine| {
+        if mine.is_none() {
+            *mine = CLAIMS.claim(owned());
+        }
+        if let Some(claim) = mine {
+            PLACE.set(Some(Place { at: claim.at, alone: true }));
+        }
+    });
 }
 
-fn number() -> usize {
+fn place() -> Place {
+    PLACE.get().unwrap_or_else(shared_place)
+}
+
+/// The next of the places that threads share.
+#[cold]
+fn shared_place() -> Place {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
-    MINE.get().unwrap_or_else(|| {
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        MINE.set(Some(number));
-        number
-    })
+    let shared = copies() - owned();
+    let place = Place { at: owned() + NEXT.fetch_add(1, Ordering::Relaxed) % shared, alone: false };
+    PLACE.set(Some(place));
+    place
 }
 
-/// Has something done by two threads that count in copies of their own, where there are several.
+/// Which copies threads have for themselves, a bit each.
+#[derive(Debug)]
+struct Claims(AtomicU64);
+
+impl Claims {
+    /// The first of so many that nobody has.
+    fn claim(&self, of: usize) -> Option<Claim<'_>> {
+        let free = |taken: u64| Some(taken.trailing_ones() as usize).filter(|at| *at < of);
+        // What the thread that had it before has counted is to be seen.
+        let taken = self
+            .0
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |taken| Some(taken | 1 << free(taken)?));
+        taken.ok().and_then(free).map(|at| Claim { claims: self, at })
+    }
+}
+
+/// A copy that a thread has for itself until it ends.
+#[derive(Debug)]
+struct Claim<'a> {
+    claims: &'a Claims,
+    at: usize,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        // What the thread still counts at its end it counts elsewhere.
+        let _ = PLACE.try_with(|place| place.set(None));
+        self.claims.0.fetch_and(!(1 << self.at), Ordering::Release);
+    }
+}
+
+/// Has something done by two threads that count in copies of their own, where there are some left.
 #[cfg(test)]
 pub(crate) fn by_two_threads(work: impl Fn() + Sync) {
     thread::scope(|scope| {
-        for number in 0..2 {
+        for _ in 0..2 {
             let work = &work;
             scope.spawn(move || {
-                number_this_thread(number);
+                own_a_copy();
                 work();
             });
         }
@@ -126,14 +224,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_with_numbers_in_a_row_count_apart() {
+    fn what_threads_count_alone_and_together_adds_up() {
         let striped = Striped::<AtomicU64>::default();
         assert_eq!(striped.all().count(), 0, "none is made before it is needed");
-        by_two_threads(|| {
-            striped.mine().fetch_add(1, Ordering::Relaxed);
+        let count = || (0..10_000).for_each(|_| striped.mine().add(|count| count, 1));
+        thread::scope(|scope| {
+            for number in 0..8 {
+                scope.spawn(move || {
+                    if number % 2 == 0 {
+                        own_a_copy();
+                    }
+                    count();
+                });
+            }
         });
-        let counts: Vec<u64> = striped.all().map(|one| one.load(Ordering::Relaxed)).collect();
-        assert_eq!(counts, if copies() == 1 { vec![2] } else { vec![1, 1] });
+        // Threads that ended have left what they counted to those that count in their copies after them.
+        by_two_threads(count);
+        assert_eq!(striped.sum(|count| count), 100_000);
         assert_eq!(striped.filled().all().count(), copies());
+    }
+
+    #[test]
+    fn a_copy_has_one_owner_at_a_time() {
+        let claims = Claims(AtomicU64::new(0));
+        let (first, second) = (claims.claim(2), claims.claim(2));
+        let at = |claim: &Option<Claim<'_>>| claim.as_ref().map(|claim| claim.at);
+        assert_eq!((at(&first), at(&second)), (Some(0), Some(1)));
+        assert!(claims.claim(2).is_none());
+        drop(first);
+        let (third, fourth) = (claims.claim(2), claims.claim(2));
+        assert_eq!((at(&third), at(&fourth)), (Some(0), None));
+    }
+
+    #[test]
+    fn who_owns_no_copy_shares_one_with_others_like_it() {
+        let striped = Striped::<AtomicU64>::default();
+        let shared = thread::scope(|scope| {
+            let seen = scope.spawn(|| (striped.mine().alone, place().at));
+            seen.join().expect("it ends")
+        });
+        assert!(!shared.0 && (owned()..copies()).contains(&shared.1));
     }
 }

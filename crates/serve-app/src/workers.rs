@@ -41,7 +41,7 @@ impl Wanted {
 
     /// Counts rows that were computed.
     pub(crate) fn count(&self, rows: usize) {
-        self.shared.rows.mine().fetch_add(rows as u64, Ordering::Relaxed);
+        self.shared.rows.mine().add(|computed| computed, rows as u64);
     }
 
     /// Asked before each row that takes long.
@@ -92,7 +92,7 @@ impl Workers {
         let began = context.now();
         context.check_deadline_at(began)?;
         let done = context.timed_since(began, Stage::Infer, || alone(work))?;
-        self.shared.rows.mine().fetch_add(rows as u64, Ordering::Relaxed);
+        self.shared.rows.mine().add(|computed| computed, rows as u64);
         Ok(done)
     }
 

@@ -40,7 +40,7 @@ const LONGEST_STATE: usize = 512;
 pub(crate) struct Seen<'a> {
     app: &'a App,
     began: Instant,
-    id: RequestId,
+    id: &'a RequestId,
     method: Method,
     path: Option<PathAndQuery>,
     peer: &'a Peer,
@@ -67,7 +67,7 @@ impl<'a> Seen<'a> {
         request: &Request<Incoming>,
         present: Present,
         peer: &'a Peer,
-        id: &RequestId,
+        id: &'a RequestId,
         began: Instant,
     ) -> Self {
         app.traffic.begin();
@@ -83,7 +83,7 @@ impl<'a> Seen<'a> {
         Self {
             app,
             began,
-            id: id.clone(),
+            id,
             method: request.method().clone(),
             path: request.uri().path_and_query().cloned(),
             peer,

@@ -1,7 +1,7 @@
 //! Exchanges in numbers: by protocol and status, under way, given up by their clients. Counting is an addition in a table of
 //! fixed size, of which each thread has its own.
 
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -27,8 +27,8 @@ pub(crate) struct Traffic {
 #[derive(Debug, Default)]
 struct Counts {
     protocols: [Protocol; Dialect::ALL.len()],
-    /// Less than none, where others end than begin.
-    under_way: AtomicI64,
+    begun: AtomicU64,
+    answered: AtomicU64,
     abandoned: AtomicU64,
 }
 
@@ -42,27 +42,24 @@ struct Protocol {
 impl Traffic {
     /// An exchange begins.
     pub(crate) fn begin(&self) {
-        self.counts.mine().under_way.fetch_add(1, Ordering::Relaxed);
+        self.counts.mine().add(|counts| &counts.begun, 1);
     }
 
     /// It ends with an answer.
     pub(crate) fn answered(&self, dialect: Dialect, status: StatusCode, took: Duration) {
         let mine = self.counts.mine();
-        mine.under_way.fetch_sub(1, Ordering::Relaxed);
-        let protocol = &mine.protocols[dialect as usize];
-        let count = match STATUSES.binary_search(&status.as_u16()) {
-            Ok(at) => &protocol.statuses[at],
-            Err(_) => &protocol.others,
-        };
-        count.fetch_add(1, Ordering::Relaxed);
+        mine.add(|counts| &counts.answered, 1);
+        let protocol = mine.part(|counts| &counts.protocols[dialect as usize]);
+        match STATUSES.binary_search(&status.as_u16()) {
+            Ok(at) => protocol.add(|protocol| &protocol.statuses[at], 1),
+            Err(_) => protocol.add(|protocol| &protocol.others, 1),
+        }
         self.latencies[dialect as usize].observe(took);
     }
 
     /// It ends without one: its client is gone.
     pub(crate) fn abandoned(&self) {
-        let mine = self.counts.mine();
-        mine.under_way.fetch_sub(1, Ordering::Relaxed);
-        mine.abandoned.fetch_add(1, Ordering::Relaxed);
+        self.counts.mine().add(|counts| &counts.abandoned, 1);
     }
 
     pub(crate) fn tell(&self, page: &mut Page) {
@@ -83,16 +80,18 @@ impl Traffic {
                 page.latency("http_request_duration_seconds", help, &[("protocol", protocol)], latency);
             }
         }
-        let under_way: i64 = self.counts.all().map(|counts| counts.under_way.load(Ordering::Relaxed)).sum();
+        let abandoned = self.counts.sum(|counts| &counts.abandoned);
+        let ended = self.counts.sum(|counts| &counts.answered) + abandoned;
+        let begun = self.counts.sum(|counts| &counts.begun);
         page.gauge(
             "http_requests_in_flight",
             "Requests under way, this one included.",
             &[],
             // Read one after the other, one may be counted where it ended and not yet where it began.
-            under_way.max(0) as f64,
+            begun.saturating_sub(ended) as f64,
         );
         let help = "Requests whose clients were gone before their answer.";
-        page.counter("http_requests_abandoned_total", help, &[], self.counts.sum(|counts| &counts.abandoned));
+        page.counter("http_requests_abandoned_total", help, &[], abandoned);
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Usage(Striped<[[AtomicU64; Outcome::ALL.len()]; Permission::AL
 
 impl Usage {
     pub(super) fn count(&self, permission: Permission, outcome: Outcome) {
-        self.0.mine()[permission as usize][outcome as usize].fetch_add(1, Ordering::Relaxed);
+        self.0.mine().add(|counts| &counts[permission as usize][outcome as usize], 1);
     }
 
     fn counted(&self, permission: Permission, outcome: Outcome) -> u64 {

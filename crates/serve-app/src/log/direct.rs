@@ -74,8 +74,53 @@ pub struct Line {
 
 impl Line {
     /// Adds a field, if it has a value.
+    #[inline]
     pub fn field(&mut self, key: Key, value: impl Field) {
         value.write(key, self);
+    }
+
+    /// Begins a field. Compiled where the key is known, it is a store of some bytes.
+    #[inline]
+    fn key(&mut self, key: Key) {
+        match self.format {
+            LogFormat::Text => self.text.push_str(key.text),
+            LogFormat::Json => self.text.push_str(key.json),
+        }
+    }
+
+    #[inline(never)]
+    fn text(&mut self, value: &str) {
+        match self.format {
+            LogFormat::Text => Text(&mut self.text).text(value),
+            LogFormat::Json => Json(&mut self.text).text(value),
+        }
+    }
+
+    #[inline(never)]
+    fn clean(&mut self, value: &str) {
+        debug_assert!(
+            !value.is_empty()
+                && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"\"=\\".contains(&byte))
+        );
+        match self.format {
+            LogFormat::Text => self.text.push_str(value),
+            LogFormat::Json => {
+                self.text.push('"');
+                self.text.push_str(value);
+                self.text.push('"');
+            }
+        }
+    }
+
+    /// Numbers are written alike in both formats.
+    #[inline(never)]
+    fn whole(&mut self, value: u64) {
+        Text(&mut self.text).whole(value);
+    }
+
+    #[inline(never)]
+    fn milliseconds(&mut self, value: Duration) {
+        Text(&mut self.text).milliseconds(value);
     }
 
     /// Writes it.
@@ -105,31 +150,36 @@ pub trait Field {
 }
 
 macro_rules! field {
-    ($type:ty, $method:ident, $value:ident => $as:expr) => {
+    ($type:ty, $method:ident) => {
         impl Field for $type {
+            #[inline]
             fn write(self, key: Key, line: &mut Line) {
-                let $value = self;
-                match line.format {
-                    LogFormat::Text => {
-                        line.text.push_str(key.text);
-                        Text(&mut line.text).$method($as);
-                    }
-                    LogFormat::Json => {
-                        line.text.push_str(key.json);
-                        Json(&mut line.text).$method($as);
-                    }
-                }
+                line.key(key);
+                line.$method(self.into());
             }
         }
     };
 }
 
-field!(&str, text, value => value);
-field!(u64, whole, value => value);
-field!(u16, whole, value => value.into());
-field!(Duration, milliseconds, value => value);
+/// Text that is written as it is in either format, such as a model's name: not empty, and graphic ASCII but for quotes, `=` and `\\`.
+#[derive(Debug, Clone, Copy)]
+pub struct Clean<'a>(pub &'a str);
+
+impl Field for Clean<'_> {
+    #[inline]
+    fn write(self, key: Key, line: &mut Line) {
+        line.key(key);
+        line.clean(self.0);
+    }
+}
+
+field!(&str, text);
+field!(u64, whole);
+field!(u16, whole);
+field!(Duration, milliseconds);
 
 impl<T: Field> Field for Option<T> {
+    #[inline]
     fn write(self, key: Key, line: &mut Line) {
         if let Some(value) = self {
             value.write(key, line);

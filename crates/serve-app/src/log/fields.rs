@@ -59,10 +59,6 @@ impl<W: fmt::Write> Json<'_, W> {
         let _ = if value.is_finite() { number(self.0, value) } else { self.0.write_str("null") };
     }
 
-    pub(super) fn milliseconds(&mut self, value: Duration) {
-        let _ = text::thousandths(self.0, microseconds(value));
-    }
-
     pub(super) fn whole(&mut self, value: u64) {
         let _ = text::whole(self.0, value);
     }

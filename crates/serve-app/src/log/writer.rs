@@ -98,7 +98,8 @@ impl Writer {
 
     pub(super) fn line(&self, line: &[u8]) {
         let shared = &*self.0;
-        let mut pending = hold(shared.pending.mine());
+        let mine = shared.pending.mine();
+        let mut pending = hold(&mine);
         if pending.len() + line.len() > shared.limit.load(Ordering::Relaxed) {
             drop(pending);
             shared.written.dropped.fetch_add(1, Ordering::Relaxed);
@@ -106,7 +107,7 @@ impl Writer {
         }
         pending.extend_from_slice(line);
         drop(pending);
-        shared.written.lines.mine().fetch_add(1, Ordering::Relaxed);
+        shared.written.lines.mine().add(|lines| lines, 1);
         // Whoever looks for lines says before that it will wait: it has seen this one, or is seen to wait here.
         if shared.idle.load(Ordering::SeqCst) && shared.idle.swap(false, Ordering::SeqCst) {
             drop(shared.lock());
@@ -270,7 +271,7 @@ mod tests {
         let (writer, written, flushed) = Writer::start(Gate { open, out }, 10 * striped::copies());
         writer.line(b"first\n");
         // The first is being written once the memory is empty; the next two fill it.
-        while !hold(writer.0.pending.mine()).is_empty() {
+        while !hold(&writer.0.pending.mine()).is_empty() {
             thread::yield_now();
         }
         for line in ["aaaa\n", "bbbb\n", "cccc\n"] {

@@ -1,6 +1,6 @@
 //! A histogram of durations: two atomic additions an observation.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use crate::striped::Striped;
@@ -44,8 +44,8 @@ impl Latency {
         let nanoseconds = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.iter().position(|bound| nanoseconds <= *bound).unwrap_or(BOUNDS.len());
         let mine = self.0.mine();
-        mine.counts[bucket].fetch_add(1, Ordering::Relaxed);
-        mine.nanoseconds.fetch_add(nanoseconds, Ordering::Relaxed);
+        mine.add(|durations| &durations.counts[bucket], 1);
+        mine.add(|durations| &durations.nanoseconds, nanoseconds);
     }
 
     /// How many were counted.

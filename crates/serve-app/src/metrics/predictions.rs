@@ -2,7 +2,7 @@
 //! each once, when it is answered.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -29,7 +29,7 @@ impl Outcomes {
         match failed {
             _ if count == 0 => {}
             None => {
-                self.answered.mine().fetch_add(count, Ordering::Relaxed);
+                self.answered.mine().add(|answered| answered, count);
             }
             Some((code, fault)) => {
                 let mut counts = self.failed.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::striped::Striped;
+use crate::striped::{Mine, Striped};
 
 /// Batches of at most this many rows are counted by their size; larger ones by the power of two that they reach up to.
 const LARGEST_EXACT: usize = 128;
@@ -46,15 +46,17 @@ impl Sum for Total {
     }
 }
 
-impl Tally {
-    pub(super) fn add(&self, time: Duration) {
-        self.count.fetch_add(1, Ordering::Relaxed);
+impl Mine<'_, Tally> {
+    pub(super) fn happened(&self, time: Duration) {
+        self.add(|tally| &tally.count, 1);
         // Nearly no request waits.
         if !time.is_zero() {
-            self.ns.fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.add(|tally| &tally.ns, u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         }
     }
+}
 
+impl Tally {
     fn total(&self) -> Total {
         Total { count: self.count.load(Ordering::Relaxed), ns: self.ns.load(Ordering::Relaxed) }
     }

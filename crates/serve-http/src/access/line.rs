@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use serve_app::log::ACCESS;
-use serve_app::log::direct::{self, Key};
+use serve_app::log::direct::{self, Clean, Key};
 use serve_app::trace::Trace;
 use serve_app::{Context, Stage};
 use tracing::{Level, debug, enabled, info, warn};
@@ -19,6 +19,29 @@ macro_rules! key {
     };
 }
 
+/// What is known to be written as it is: a method is a token, our own paths are ours, names and versions have letters, digits,
+/// dots and dashes, and an address has its own.
+macro_rules! marked {
+    (method $value:expr) => {
+        Clean($value)
+    };
+    (peer $value:expr) => {
+        Clean($value)
+    };
+    (route $value:expr) => {
+        $value.map(Clean)
+    };
+    (model $value:expr) => {
+        $value.map(Clean)
+    };
+    (version $value:expr) => {
+        $value.map(Clean)
+    };
+    ($name:ident $value:expr) => {
+        $value
+    };
+}
+
 /// Writes the line, past `tracing` or as an event of it.
 macro_rules! told {
     (
@@ -30,9 +53,9 @@ macro_rules! told {
         $($last:ident: $latest:expr),* $(,)?
     ) => {
         if let Some(mut line) = direct::line($level, ACCESS) {
-            $(line.field(key!($name), $value);)*
-            line.field(key!(peer), $peer);
-            $(line.field(key!($rest), $later);)*
+            $(line.field(key!($name), marked!($name $value));)*
+            line.field(key!(peer), marked!(peer $peer));
+            $(line.field(key!($rest), marked!($rest $later));)*
             $(line.field(key!($stage), $took);)*
             $(line.field(key!($last), $latest);)*
             line.end();
