@@ -71,7 +71,8 @@ impl Accepted {
         let local = socket.local_addr().unwrap_or(address);
         let shown = address.to_string().into();
         let secure = self.app.tls.is_some();
-        let peer = Peer { address, shown, client: address.ip(), local, secure, certificate: None };
+        let peer =
+            Peer { address, shown, client: address.ip().to_canonical(), local, secure, certificate: None };
         match &self.app.tls {
             None => self.speak(Transport::Plain(socket), peer, place),
             Some(tls) => {

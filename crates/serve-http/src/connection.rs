@@ -183,6 +183,11 @@ impl Connection {
         self.load.rests()
     }
 
+    /// Whether an answer is to wait for the others of the loop's turn.
+    pub(crate) fn sends_together(&self) -> bool {
+        self.load.sends_together()
+    }
+
     /// It has a parser.
     pub(crate) fn wake_up(&self) {
         self.load.rest(false);

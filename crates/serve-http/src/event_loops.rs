@@ -18,8 +18,10 @@ use tracing::warn;
 
 use crate::accepted::Accepted;
 use awake::Requests;
+use turns::Turns;
 
 mod awake;
+mod turns;
 
 /// Threads of one loop for work that blocks, such as unpacking a long body.
 const BLOCKING_THREADS: usize = 8;
@@ -48,6 +50,7 @@ pub(crate) struct Connections {
     /// Those of them that rest.
     resting: AtomicUsize,
     requests: Requests,
+    turns: Turns,
 }
 
 impl Connections {
@@ -80,6 +83,11 @@ impl Load {
     /// A request has come on it.
     pub(crate) fn begin(&self) {
         self.of.requests.begin();
+    }
+
+    /// Whether what its loop answers in this turn goes out together.
+    pub(crate) fn sends_together(&self) -> bool {
+        self.of.turns.are_together()
     }
 
     /// Says whether it rests.
@@ -129,13 +137,16 @@ impl EventLoops {
 
 impl EventLoop {
     fn start(number: usize, accepted: Accepted) -> io::Result<Self> {
-        let runtime =
-            Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS).build()?;
-        let (arrivals, arriving) = mpsc::unbounded_channel();
         let connections = Arc::<Connections>::default();
         let theirs = Arc::clone(&connections);
+        let turn_ends = move || theirs.turns.end(theirs.requests.begun());
+        let mut runtime = Builder::new_current_thread();
+        runtime.enable_all().max_blocking_threads(BLOCKING_THREADS).on_thread_park(turn_ends);
+        let runtime = runtime.build()?;
+        let (arrivals, arriving) = mpsc::unbounded_channel();
+        let theirs = Arc::clone(&connections);
         let run = move || {
-            striped::number_this_thread(number);
+            striped::own_a_copy();
             runtime.spawn(async move { theirs.requests.stay_awake().await });
             runtime.block_on(serve(arriving, accepted));
         };

@@ -51,7 +51,13 @@ pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply
     let present = Present::of(headers);
     let id = request_id(present.among(headers, Present::ID));
     let client = forwarded::client(peer.address.ip(), headers, &app.config.trusted_proxies);
-    let peer = &Peer { client, ..peer.clone() };
+    let forwarded;
+    let peer = if client == peer.client {
+        peer
+    } else {
+        forwarded = Peer { client, ..peer.clone() };
+        &forwarded
+    };
     let mut seen = Seen::new(app, &request, present, peer, &id, began);
     let dialect = dialect(request.uri().path());
     let origin = present.among(headers, Present::PAGE).get(header::ORIGIN).cloned();

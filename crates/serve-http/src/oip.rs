@@ -5,7 +5,7 @@
 //! | module | concept |
 //! |---|---|
 //! | [`metadata`], [`config`] | what the server and its models are |
-//! | [`infer`] | inference: `request`, `plain`, `tensor`, `datatype`, `flat` read it, `matrix` makes rows of tensors, `outputs` answers |
+//! | [`infer`] | inference: `request`, `plain`, `tensor`, `datatype`, `flat` read it, `known` remembers it, `matrix` makes rows of tensors, `answer` and `outputs` answer |
 //! | [`statistics`] | what was asked, and how long that took |
 //! | [`repository`] | what there is; load and unload |
 //!
@@ -13,11 +13,13 @@
 //! feature. `infer` takes either form for every model: one two-dimensional numeric tensor of any name, or one tensor per
 //! feature. `null` and NaN are missing values.
 
+mod answer;
 pub mod config;
 pub(crate) mod datatype;
 mod flat;
 mod guarded;
 pub mod infer;
+mod known;
 mod matrix;
 pub mod metadata;
 mod outputs;
@@ -69,8 +71,10 @@ fn platform(manifest: &Manifest) -> String {
 
 /// What the output `predict` holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Default))]
 enum Labels {
     /// Values of a regression: FP64.
+    #[cfg_attr(test, default)]
     Values,
     /// Labels that are all whole numbers: INT64.
     Numbers,

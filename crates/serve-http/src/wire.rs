@@ -23,7 +23,7 @@ use crate::connection::{Phase, Place};
 use crate::failure::{Dialect, Failure};
 use crate::reply;
 use crate::transport::Transport;
-use framing::Framing;
+use framing::{Framing, Known};
 pub(crate) use head::{HeadLimits, MAX_HEADERS};
 
 /// What the parser sees of a request that is refused. It looks for an end before it looks at anything else.
@@ -70,6 +70,9 @@ pub(crate) struct Wire {
     place: Place,
     limits: HeadLimits,
     framing: Framing,
+    known: Known,
+    /// Whether something was read for which nothing was written yet.
+    asked: bool,
     refusal: Option<Refusal>,
     /// What the parser has still to see of [`SPOILT`].
     spoilt: &'static [u8],
@@ -90,6 +93,8 @@ impl Wire {
             place,
             limits,
             framing: Framing::default(),
+            known: Known::default(),
+            asked: false,
             refusal: None,
             spoilt: &[],
             broken_off: false,
@@ -105,6 +110,8 @@ impl Wire {
         // Ends of lines between requests say nothing; and none at all can hold the memory in which others stood.
         let silent = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
         self.ahead = if silent { Bytes::new() } else { bytes };
+        // Whoever rests takes as little memory as they can.
+        self.known.forget();
     }
 
     /// Waits until there is something to read, once everything was read that there was. Takes no memory.
@@ -134,7 +141,8 @@ impl Wire {
         if was_tunnel {
             return bytes.len();
         }
-        if let Err((at, refusal)) = self.framing.follow(bytes, &self.limits) {
+        self.asked = true;
+        if let Err((at, refusal)) = self.framing.follow(bytes, &self.limits, &mut self.known) {
             self.refuse(refusal);
             return at;
         }
@@ -156,6 +164,15 @@ impl Wire {
             _ => self.place.connection.enter(Phase::Body),
         }
         bytes.len()
+    }
+
+    /// Has the first piece of an answer wait until the loop has seen to all who wait for it now.
+    fn waits_for_others(&mut self, cx: &Context<'_>) -> bool {
+        let waits = std::mem::take(&mut self.asked) && self.place.connection.sends_together();
+        if waits {
+            cx.waker().wake_by_ref();
+        }
+        waits
     }
 
     /// The parser's refusal, if these bytes are one: all answers of ours have an id.
@@ -246,6 +263,9 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.waits_for_others(cx) {
+            return Poll::Pending;
+        }
         if this.replace(bytes) {
             return Poll::Ready(Ok(bytes.len()));
         }
@@ -259,6 +279,9 @@ impl AsyncWrite for Wire {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.waits_for_others(cx) {
+            return Poll::Pending;
+        }
         if let [only] = pieces
             && this.replace(only)
         {

@@ -38,6 +38,11 @@ impl Requests {
         }
     }
 
+    /// How many have come.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Relaxed)
+    }
+
     /// Waits until more than so many have come.
     async fn beyond(&self, seen: u64) {
         poll_fn(|context| {

@@ -3,23 +3,21 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use http::StatusCode;
 use ndarray::Array2;
 use serve_app::context::Priority;
-use serve_app::{Context, Service, Stage, text};
-use serve_core::BatchPrediction;
+use serve_app::{Context, Service, Stage};
 use serve_registry::Deployment;
 
+use super::answer::Wish;
+use super::known::{self, Candidate};
 use super::matrix::matrix;
-use super::outputs::{Output, Wanted, wanted};
-use super::request::{HEADER_LENGTH, InferRequest};
-use super::{Labels, failure, guarded, query};
+use super::request::{InferRequest, Parts, RequestParameters};
+use super::{failure, guarded, query};
 use crate::call::Call;
-use crate::failure::{Dialect, Failure};
-use crate::reply::{self, Reply};
+use crate::failure::Failure;
+use crate::reply::Reply;
 use crate::routes::App;
 use crate::scoring;
-use crate::short::Short;
 
 /// Answers tensors of rows with tensors of answers. Any bad row refuses the request, as the protocol has no place for
 /// errors of rows.
@@ -32,7 +30,7 @@ pub(crate) async fn infer(app: &App, call: Box<Call>) -> Result<Reply, Failure> 
 }
 
 async fn answer(app: &App, call: Box<Call>, deployment: Arc<Deployment>) -> Result<Reply, Failure> {
-    let (call, (matrix, wanted, id)) = if app.service.reads_apart(call.body.len()) {
+    let (call, (matrix, wish, id)) = if app.service.reads_apart(call.body.len()) {
         let (service, asked) = (Arc::clone(&app.service), Arc::clone(&deployment));
         Box::pin(app.read(call, move |call| read(&service, call, &asked))).await?
     } else {
@@ -44,85 +42,50 @@ async fn answer(app: &App, call: Box<Call>, deployment: Arc<Deployment>) -> Resu
     for (row, outcome) in batch.iter().enumerate() {
         outcome.map_err(|error| Failure::invalid("invalid_row", format!("row {row}: {error}")))?;
     }
-    let cost = scoring::writing(batch.scores().len() * wanted.len());
+    let cost = scoring::writing(batch.scores().len() * wish.outputs());
     let id: Arc<str> = id.map_or_else(|| Arc::clone(&call.id.0), Arc::from);
-    let write = move |batch| write(&deployment, &id, &wanted, &batch);
+    let write = move |batch| wish.write(&deployment, &id, &batch);
     Ok(app.service.write_whole(&call.context, cost, batch, write).await?)
 }
 
-/// The rows of a request, which outputs it wants, and its id.
-type Read = (Array2<f64>, Vec<Wanted>, Option<String>);
+/// The rows of a request, which answer it wants, and its id.
+type Read = (Array2<f64>, Arc<Wish>, Option<String>);
 
 /// Makes sense of a request. Rows that are refused are noted as asked for.
-fn read(service: &Service, call: &Call, deployment: &Deployment) -> Result<Read, Failure> {
+fn read(service: &Service, call: &Call, deployment: &Arc<Deployment>) -> Result<Read, Failure> {
+    let parts = Parts::of(&call.parts.headers, &call.body)?;
+    if let Parts::Both { json, binary } = parts
+        && deployment.guard().is_none()
+        && let Some(asks) = known::find(json, deployment)
+        && let Some(matrix) = asks.matrix(binary)
+    {
+        heed(&call.context, asks.parameters);
+        service.check_rows(asks.rows())?;
+        return Ok((matrix, asks.wish, None));
+    }
     let signature = deployment.pipeline().signature();
-    let request = InferRequest::read(&call.parts.headers, &call.body, signature)?;
-    heed(&call.context, &request);
-    let wanted = wanted(&request, deployment)?;
+    let request = InferRequest::read(parts, signature)?;
+    heed(&call.context, request.parameters.unwrap_or_default());
+    let wish = Arc::new(Wish::of(&request, deployment)?);
     guarded::offer(deployment, &request.inputs);
+    let candidate = match parts {
+        Parts::Both { json, .. } => Candidate::of(json, &request, deployment),
+        Parts::Json(_) | Parts::Raw(_) => None,
+    };
     let rows = Cell::new(0);
     let limit = |count| service.check_rows(count).inspect(|()| rows.set(count));
     let matrix = matrix(request.inputs, signature, &limit);
-    Ok((matrix.inspect_err(|_| call.context.add_rows(rows.get()))?, wanted, request.id))
+    let matrix = matrix.inspect_err(|_| call.context.add_rows(rows.get()))?;
+    candidate.into_iter().for_each(|candidate| candidate.learn(deployment, matrix.dim(), &wish));
+    Ok((matrix, wish, request.id))
 }
 
 /// Notes how urgent a request says that it is, and how long its client waits.
-fn heed(context: &Context, request: &InferRequest<'_>) {
-    if let Some(deadline) = request.timeout().and_then(|timeout| context.began().checked_add(timeout)) {
+fn heed(context: &Context, parameters: RequestParameters) {
+    if let Some(deadline) = parameters.wait().and_then(|timeout| context.began().checked_add(timeout)) {
         context.tighten(deadline);
     }
-    if let Some(priority) = request.priority() {
+    if let Some(priority) = parameters.urgency() {
         context.set_priority(Priority::of(priority));
     }
-}
-
-/// JSON, and after it the outputs that are binary.
-fn write(deployment: &Deployment, id: &str, wanted: &[Wanted], batch: &BatchPrediction) -> Reply {
-    let labels = Labels::of(deployment.manifest());
-    let outputs: Vec<Output<'_>> = wanted.iter().map(|one| one.of(deployment, labels, batch)).collect();
-    let size: usize = outputs.iter().map(Output::size).sum();
-    let mut body = Vec::with_capacity(512 + size);
-    if json(&mut body, deployment, id, &outputs).is_err() {
-        return Failure::internal().reply(Dialect::Oip, id);
-    }
-    if !outputs.iter().any(Output::is_binary) {
-        return reply::raw(StatusCode::OK, body.into());
-    }
-    let mut length = Short::new();
-    // It has room.
-    let _ = text::whole(&mut length, body.len() as u64);
-    outputs.iter().for_each(|output| output.write_binary(&mut body));
-    let mut reply = reply::of(StatusCode::OK, "application/octet-stream", body.into());
-    length.value().into_iter().for_each(|length| drop(reply.headers_mut().insert(HEADER_LENGTH, length)));
-    reply
-}
-
-/// The JSON of an answer: `{"model_name", "model_version", "id", "outputs": […]}`.
-fn json(
-    body: &mut Vec<u8>,
-    deployment: &Deployment,
-    id: &str,
-    outputs: &[Output<'_>],
-) -> serde_json::Result<()> {
-    let manifest = deployment.manifest();
-    // Names and versions have no character that JSON writes otherwise.
-    let head =
-        ["{\"model_name\":\"", manifest.name.as_str(), "\",\"model_version\":\"", manifest.version.as_str()];
-    head.iter().for_each(|piece| body.extend_from_slice(piece.as_bytes()));
-    body.extend_from_slice(b"\",\"id\":");
-    let plain = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
-    if id.bytes().fold(true, |all, byte| all & plain(byte)) {
-        ["\"", id, "\""].iter().for_each(|piece| body.extend_from_slice(piece.as_bytes()));
-    } else {
-        serde_json::to_writer(&mut *body, id)?;
-    }
-    body.extend_from_slice(b",\"outputs\":[");
-    for (at, output) in outputs.iter().enumerate() {
-        if at > 0 {
-            body.push(b',');
-        }
-        output.write_json(body)?;
-    }
-    body.extend_from_slice(b"]}");
-    Ok(())
 }

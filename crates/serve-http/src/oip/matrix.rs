@@ -19,7 +19,7 @@ pub(super) fn matrix(
     signature: &Signature,
     limit: RowLimit<'_>,
 ) -> Result<Array2<f64>, Failure> {
-    let text = signature.inputs().iter().any(|input| input.datatype == serve_core::Datatype::Bytes);
+    let text = has_texts(signature);
     if let [tensor] = &mut inputs[..] {
         let by_name = signature.position(&tensor.name).is_some()
             && (signature.len() == 1 || tensor.dimensions()?.1 == 1);
@@ -34,6 +34,11 @@ pub(super) fn matrix(
         return texts_by_feature(inputs, count, signature);
     }
     numbers_by_feature(inputs, &columns, signature)
+}
+
+/// Whether some feature is a text.
+pub(super) fn has_texts(signature: &Signature) -> bool {
+    signature.inputs().iter().any(|input| input.datatype == serve_core::Datatype::Bytes)
 }
 
 /// One tensor that holds every feature. A tensor of one dimension is one row.

@@ -143,6 +143,11 @@ impl Output<'_> {
         self.wanted.binary
     }
 
+    /// Whether what stands of it in the JSON depends on nothing but the number of rows.
+    pub(super) fn has_fixed_json(&self) -> bool {
+        self.is_binary() && !matches!(self.data, Data::Words(_))
+    }
+
     /// Writes it as it stands in the JSON: `{"name", "shape", "datatype"}`, and `data` or the size of what follows.
     pub(super) fn write_json(&self, body: &mut Vec<u8>) -> serde_json::Result<()> {
         let number = |body: &mut Vec<u8>, number: usize| {

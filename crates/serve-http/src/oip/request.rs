@@ -30,7 +30,7 @@ pub(super) struct InferRequest<'a> {
 }
 
 /// The parameters of a request that mean something here; others are ignored.
-#[derive(Debug, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize)]
 pub(super) struct RequestParameters {
     pub(super) binary_data_output: Option<bool>,
     /// Microseconds; 0 is none.
@@ -55,21 +55,48 @@ pub(super) struct OutputParameters {
     pub(super) shared_memory_region: Option<IgnoredAny>,
 }
 
+/// What a body is made of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Parts<'a> {
+    Json(&'a [u8]),
+    Both { json: &'a [u8], binary: &'a [u8] },
+    Raw(&'a [u8]),
+}
+
+impl<'a> Parts<'a> {
+    /// As the request's header says.
+    pub(super) fn of(headers: &HeaderMap, body: &'a [u8]) -> Result<Self, Failure> {
+        Ok(match header_length(headers, body.len())? {
+            None => Self::Json(body),
+            Some(0) => Self::Raw(body),
+            Some(length) => {
+                let (json, binary) = body.split_at(length);
+                Self::Both { json, binary }
+            }
+        })
+    }
+}
+
+impl RequestParameters {
+    /// How long the client waits, from the beginning of the request, where it says so.
+    pub(super) fn wait(&self) -> Option<Duration> {
+        self.timeout.filter(|timeout| *timeout > 0).map(Duration::from_micros)
+    }
+
+    /// How urgent it is, where it says so.
+    pub(super) fn urgency(&self) -> Option<u8> {
+        self.priority.map(|priority| u8::try_from(priority).unwrap_or(u8::MAX))
+    }
+}
+
 impl<'a> InferRequest<'a> {
     /// Reads a body. `signature` says what a raw request's one input is.
-    pub(super) fn read(
-        headers: &HeaderMap,
-        body: &'a [u8],
-        signature: &'a Signature,
-    ) -> Result<Self, Failure> {
-        let Some(length) = header_length(headers, body.len())? else {
-            return Self::parse(body, &[]);
-        };
-        if length == 0 {
-            return Self::raw(body, signature);
+    pub(super) fn read(parts: Parts<'a>, signature: &'a Signature) -> Result<Self, Failure> {
+        match parts {
+            Parts::Json(json) => Self::parse(json, &[]),
+            Parts::Both { json, binary } => Self::parse(json, binary),
+            Parts::Raw(body) => Self::raw(body, signature),
         }
-        let (json, binary) = body.split_at(length);
-        Self::parse(json, binary)
     }
 
     fn parse(json: &'a [u8], binary: &'a [u8]) -> Result<Self, Failure> {
@@ -118,18 +145,6 @@ impl<'a> InferRequest<'a> {
     /// Whether outputs are binary that do not say so themselves.
     pub(super) fn binary_output(&self) -> bool {
         self.parameters.as_ref().is_some_and(|parameters| parameters.binary_data_output == Some(true))
-    }
-
-    /// How long the client waits, from the beginning of the request, where it says so.
-    pub(super) fn timeout(&self) -> Option<Duration> {
-        let timeout = self.parameters.as_ref()?.timeout.filter(|timeout| *timeout > 0)?;
-        Some(Duration::from_micros(timeout))
-    }
-
-    /// How urgent it is, where it says so.
-    pub(super) fn priority(&self) -> Option<u8> {
-        let priority = self.parameters.as_ref()?.priority?;
-        Some(u8::try_from(priority).unwrap_or(u8::MAX))
     }
 }
 

@@ -57,6 +57,37 @@ impl Default for Framing {
     }
 }
 
+/// The last head that a body followed, and how long that was. A client's requests often have the same head, byte for byte, and
+/// what was sound and known once is so again.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    head: Vec<u8>,
+    body: u64,
+}
+
+impl Known {
+    /// Longer heads are not kept.
+    const LONGEST: usize = 1 << 10;
+
+    /// Whether `bytes` begin with it.
+    fn leads(&self, bytes: &[u8]) -> bool {
+        !self.head.is_empty() && bytes.starts_with(&self.head)
+    }
+
+    fn learn(&mut self, head: &[u8], body: u64) {
+        self.head.clear();
+        if head.len() <= Self::LONGEST {
+            self.head.extend_from_slice(head);
+        }
+        self.body = body;
+    }
+
+    /// Gives its memory back.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// What is wrong, and at which byte.
 pub(crate) type Offence = (usize, Refusal);
 
@@ -72,9 +103,22 @@ impl Framing {
     }
 
     /// Follows `bytes`.
-    pub(crate) fn follow(&mut self, bytes: &[u8], limits: &HeadLimits) -> Result<(), Offence> {
-        let mut at = 0;
+    pub(crate) fn follow(
+        &mut self,
+        bytes: &[u8],
+        limits: &HeadLimits,
+        known: &mut Known,
+    ) -> Result<(), Offence> {
+        let (mut at, mut begin) = (0, None);
         while at < bytes.len() {
+            if matches!(self, Self::Head(head) if head.is_untouched()) {
+                if known.leads(&bytes[at..]) {
+                    *self = Self::Body { left: known.body };
+                    at += known.head.len();
+                    continue;
+                }
+                begin = Some(at);
+            }
             at += match self {
                 Self::Tunnel => return Ok(()),
                 Self::Frames(frames) => {
@@ -90,7 +134,13 @@ impl Framing {
                     taken
                 }
                 Self::Head(_) => {
-                    self.head(&bytes[at..], limits).map_err(|(offset, refusal)| (at + offset, refusal))?
+                    let taken = self
+                        .head(&bytes[at..], limits)
+                        .map_err(|(offset, refusal)| (at + offset, refusal))?;
+                    if let (Self::Body { left }, Some(begin)) = (&*self, begin) {
+                        known.learn(&bytes[begin..at + taken], *left);
+                    }
+                    taken
                 }
                 Self::Chunk(chunk) => {
                     let (taken, ended) = chunk
@@ -215,9 +265,9 @@ mod tests {
     /// The same verdict whole, byte by byte and in pieces.
     fn verdict(bytes: &[u8]) -> Result<bool, Refusal> {
         let run = |size: usize| {
-            let mut framing = Framing::default();
+            let (mut framing, mut known) = (Framing::default(), Known::default());
             for piece in bytes.chunks(size) {
-                framing.follow(piece, &LIMITS).map_err(|(_, refusal)| refusal)?;
+                framing.follow(piece, &LIMITS, &mut known).map_err(|(_, refusal)| refusal)?;
             }
             Ok(framing.between())
         };
@@ -251,6 +301,53 @@ mod tests {
         ] {
             assert_eq!(verdict(bytes), Ok(false));
         }
+    }
+
+    #[test]
+    fn a_head_that_is_known_is_followed_as_one_that_is_not() {
+        let post = |length: &str, body: &str| {
+            format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}")
+        };
+        let (get, long) = ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", format!("X: {}\r\n", "x".repeat(2_000)));
+        for (requests, sound) in [
+            ([post("3", "abc"), post("3", "xyz"), post("3", "\r\n\r"), get.to_owned()], true),
+            (
+                [post("3", "abc"), format!("\r\n{}", post("3", "xyz")), post("4", "abcd"), post("3", "a")],
+                false,
+            ),
+            ([post("3", "abc"), post("30", &"x".repeat(30)), post("0", ""), post("3", "abc")], true),
+            ([post("3", "abc"), post("3", "abc"), get.to_owned(), post("3", "abc")], true),
+            (
+                [post("3", &format!("abc{}", post("3", "abc"))), post("3", "abc"), get.into(), get.into()],
+                true,
+            ),
+            (
+                [
+                    post("3", "abc").replace("Host", &format!("{long}Host")),
+                    post("3", "abc"),
+                    get.into(),
+                    get.into(),
+                ],
+                true,
+            ),
+        ] {
+            let all = requests.concat();
+            assert_eq!(verdict(all.as_bytes()), Ok(sound), "{all:?}");
+            let (mut framing, mut known) = (Framing::default(), Known::default());
+            for request in &requests {
+                framing.follow(request.as_bytes(), &LIMITS, &mut known).expect("is sound");
+            }
+            assert_eq!(framing.between(), sound, "{all:?}");
+            // What is wrong after it is wrong still.
+            let wrong = [all.as_str(), "GET / HTTP/1.1\r\n\r\n"].concat();
+            assert_eq!(verdict(wrong.as_bytes()), Err(Refusal::MissingHost), "{wrong:?}");
+        }
+        let mut known = Known::default();
+        Framing::default().follow(post("3", "abc").as_bytes(), &LIMITS, &mut known).expect("is sound");
+        assert!(known.leads(post("3", "xyz").as_bytes()) && !known.leads(post("4", "abcd").as_bytes()));
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\n{long}Content-Length: 3\r\n\r\nabc");
+        Framing::default().follow(head.as_bytes(), &LIMITS, &mut known).expect("is sound");
+        assert!(!known.leads(head.as_bytes()) && known.head.is_empty(), "is too long to be kept");
     }
 
     #[test]

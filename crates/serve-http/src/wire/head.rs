@@ -55,6 +55,11 @@ impl Head {
         self.bytes == 0 || self.blanks == 1 && self.bytes == 2
     }
 
+    /// Whether not a byte was read.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.bytes == 0
+    }
+
     /// Reads one piece: a whole line's end, which `piece` includes, or all that there is of it for now. At the end of the
     /// head tells what follows.
     pub(crate) fn piece(&mut self, piece: &[u8], limits: &HeadLimits) -> Result<Option<Length>, Refusal> {

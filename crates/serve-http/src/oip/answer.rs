@@ -1,0 +1,138 @@
+//! The answer to an inference request: JSON, and after it the outputs that are binary.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use http::StatusCode;
+use serve_app::text;
+use serve_core::BatchPrediction;
+use serve_registry::Deployment;
+
+use super::Labels;
+use super::outputs::{Output, Wanted, wanted};
+use super::request::{HEADER_LENGTH, InferRequest};
+use crate::failure::{Dialect, Failure};
+use crate::reply::{self, Reply};
+use crate::short::Short;
+
+/// What of an answer is known before there is one.
+#[derive(Debug, Clone)]
+#[cfg_attr(test, derive(Default))]
+pub(super) struct Wish {
+    wanted: Vec<Wanted>,
+    labels: Labels,
+    /// Where it is wanted again: kept from the first answer on.
+    frame: Option<OnceLock<Frame>>,
+}
+
+/// The JSON of an answer around its id, where that is the same for all answers of so many rows.
+#[derive(Debug, Clone)]
+struct Frame {
+    rows: usize,
+    before: Box<[u8]>,
+    after: Box<[u8]>,
+}
+
+impl Wish {
+    /// The answer that a request wants.
+    pub(super) fn of(request: &InferRequest<'_>, deployment: &Deployment) -> Result<Self, Failure> {
+        let labels = Labels::of(deployment.manifest());
+        Ok(Self { wanted: wanted(request, deployment)?, labels, frame: None })
+    }
+
+    /// The same for requests that will want it again.
+    pub(super) fn again(&self) -> Self {
+        Self { frame: Some(OnceLock::new()), ..self.clone() }
+    }
+
+    /// How many outputs it has.
+    pub(super) fn outputs(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Writes it. `batch` has no failed row.
+    pub(super) fn write(&self, deployment: &Deployment, id: &str, batch: &BatchPrediction) -> Reply {
+        let outputs: Vec<Output<'_>> =
+            self.wanted.iter().map(|one| one.of(deployment, self.labels, batch)).collect();
+        let size: usize = outputs.iter().map(Output::size).sum();
+        let mut body = Vec::with_capacity(512 + size);
+        if self.json(&mut body, deployment, id, &outputs, batch.len()).is_err() {
+            return Failure::internal().reply(Dialect::Oip, id);
+        }
+        if !outputs.iter().any(Output::is_binary) {
+            return reply::raw(StatusCode::OK, body.into());
+        }
+        let mut length = Short::new();
+        // It has room.
+        let _ = text::whole(&mut length, body.len() as u64);
+        outputs.iter().for_each(|output| output.write_binary(&mut body));
+        let mut reply = reply::of(StatusCode::OK, "application/octet-stream", body.into());
+        let length = length.value();
+        length.into_iter().for_each(|length| drop(reply.headers_mut().insert(HEADER_LENGTH, length)));
+        reply
+    }
+
+    fn json(
+        &self,
+        body: &mut Vec<u8>,
+        deployment: &Deployment,
+        id: &str,
+        outputs: &[Output<'_>],
+        rows: usize,
+    ) -> serde_json::Result<()> {
+        let known = self.frame.as_ref().and_then(OnceLock::get);
+        if let Some(frame) = known.filter(|frame| frame.rows == rows) {
+            body.extend_from_slice(&frame.before);
+            quoted(body, id)?;
+            body.extend_from_slice(&frame.after);
+            return Ok(());
+        }
+        let id = json(body, deployment, id, outputs)?;
+        if let Some(frame) = &self.frame
+            && outputs.iter().all(Output::has_fixed_json)
+        {
+            let (before, after) = (&body[..id.start], &body[id.end..]);
+            frame.get_or_init(|| Frame { rows, before: before.into(), after: after.into() });
+        }
+        Ok(())
+    }
+}
+
+/// The JSON of an answer, `{"model_name", "model_version", "id", "outputs": […]}`; says where the id stands.
+fn json(
+    body: &mut Vec<u8>,
+    deployment: &Deployment,
+    id: &str,
+    outputs: &[Output<'_>],
+) -> serde_json::Result<Range<usize>> {
+    let manifest = deployment.manifest();
+    // Names and versions have no character that JSON writes otherwise.
+    let head =
+        ["{\"model_name\":\"", manifest.name.as_str(), "\",\"model_version\":\"", manifest.version.as_str()];
+    head.iter().for_each(|piece| body.extend_from_slice(piece.as_bytes()));
+    body.extend_from_slice(b"\",\"id\":");
+    let start = body.len();
+    quoted(body, id)?;
+    let id = start..body.len();
+    body.extend_from_slice(b",\"outputs\":[");
+    for (at, output) in outputs.iter().enumerate() {
+        if at > 0 {
+            body.push(b',');
+        }
+        output.write_json(body)?;
+    }
+    body.extend_from_slice(b"]}");
+    Ok(id)
+}
+
+/// Text as JSON.
+fn quoted(body: &mut Vec<u8>, text: &str) -> serde_json::Result<()> {
+    let plain = |byte: u8| matches!(byte, b' ' | b'!' | b'#'..=b'[' | b']'..=b'~');
+    if !text.bytes().fold(true, |all, byte| all & plain(byte)) {
+        return serde_json::to_writer(body, text);
+    }
+    body.push(b'"');
+    body.extend_from_slice(text.as_bytes());
+    body.push(b'"');
+    Ok(())
+}
