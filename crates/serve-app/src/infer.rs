@@ -16,6 +16,7 @@ use crate::parts::{cut, rows_a_part};
 use crate::predict::Answered;
 use crate::prediction_cache::{Key, Outcome};
 use crate::service::Service;
+use crate::wall;
 use crate::workers::{LONGEST_ON_WORKER, Wanted, alone};
 
 impl Service {
@@ -97,7 +98,7 @@ impl Service {
         self.admission.admit(context, &[&deployment.manifest().name]).await?;
         let statistics = self.statistics_of(context, deployment);
         let batch = self.infer_matrix(context, deployment, matrix).await?;
-        statistics.executed(self.now(), rows, context.spent(Stage::Infer));
+        statistics.executed(wall::at(context.lately()), rows, context.spent(Stage::Infer));
         Ok(batch)
     }
 

@@ -61,6 +61,7 @@ pub mod telemetry;
 pub mod text;
 pub mod trace;
 mod unusable;
+pub mod wall;
 mod watch;
 mod workers;
 mod writing;

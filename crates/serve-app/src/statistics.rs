@@ -10,7 +10,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use serve_core::short::ShortMap;
 use serve_core::{Digest, ModelName, ModelVersion};
 use serve_registry::{Deployment, Registry, Slot};
@@ -23,6 +22,7 @@ use crate::predict::Answered;
 use crate::request::PredictRequest;
 use crate::service::Service;
 use crate::striped::Striped;
+use crate::wall;
 use counts::Counts;
 
 pub use counts::{BatchTotals, Total, Totals};
@@ -52,11 +52,11 @@ impl VersionStatistics {
     }
 
     /// The model ran once, over `rows` rows. No rows are no execution.
-    pub(crate) fn executed(&self, now: Timestamp, rows: usize, time: Duration) {
+    pub(crate) fn executed(&self, since: Duration, rows: usize, time: Duration) {
         if rows == 0 {
             return;
         }
-        let now = u64::try_from(now.as_millisecond()).unwrap_or(0);
+        let now = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         let counts = self.counts.mine();
         counts.last_inference.store(now, Ordering::Relaxed);
         counts.add(|counts| &counts.inferences, rows as u64);
@@ -142,7 +142,7 @@ impl Service {
         requests: &[PredictRequest<'_>],
         answers: &[Result<Answered, ServiceError>],
     ) {
-        let (now, rows) = (self.now(), u32::try_from(answers.len()).unwrap_or(u32::MAX));
+        let (now, rows) = (wall::at(context.lately()), u32::try_from(answers.len()).unwrap_or(u32::MAX));
         let time = context.spent(Stage::Infer) / rows.max(1);
         let mut last: Option<(&Arc<Deployment>, Cow<'_, Arc<VersionStatistics>>)> = None;
         for (request, answer) in requests.iter().zip(answers) {
@@ -212,11 +212,11 @@ mod tests {
         let version = VersionStatistics::new("m".parse().expect("a name"), "v1".parse().expect("a version"));
         let context = Context::internal();
         context.spend(Stage::Parse, Duration::from_nanos(5));
-        version.executed(Timestamp::UNIX_EPOCH + Duration::from_secs(7), 3, Duration::from_nanos(11));
+        version.executed(Duration::from_secs(7), 3, Duration::from_nanos(11));
         version.answered(&context, 3);
-        version.executed(Timestamp::UNIX_EPOCH, 0, Duration::from_nanos(11));
+        version.executed(Duration::ZERO, 0, Duration::from_nanos(11));
         version.failed(&context);
-        let later = Timestamp::UNIX_EPOCH + Duration::from_secs(8);
+        let later = Duration::from_secs(8);
         striped::by_two_threads(|| version.executed(later, 3, Duration::from_nanos(1)));
         let totals = version.totals();
         assert_eq!((totals.inferences, totals.executions, totals.last_inference_ms), (9, 3, 8_000));

@@ -3,6 +3,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -48,16 +49,23 @@ impl Millis {
     /// # Errors
     /// When `out` does not take it.
     pub fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
-        let second = self.0.as_second();
-        let (Ok(nanosecond), Some(seconds)) = (u32::try_from(self.0.subsec_nanosecond()), seconds(second))
-        else {
-            return write!(out, "{:.3}", self.0);
-        };
-        let mut text = *b"2025-10-04T13:50:00.000Z";
-        text[..SECONDS].copy_from_slice(&seconds);
-        digits(&mut text[SECONDS + 1..SECONDS + 4], (nanosecond / 1_000_000).into());
-        out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        match Duration::try_from(self.0.as_duration()) {
+            Ok(since) => time(out, since),
+            Err(_) => write!(out, "{:.3}", self.0),
+        }
     }
+}
+
+/// Writes the time so long after 1970 began, as [`Millis`].
+///
+/// # Errors
+/// When `out` does not take it, or it is no time that can be written.
+pub fn time(out: &mut impl fmt::Write, since: Duration) -> fmt::Result {
+    let seconds = i64::try_from(since.as_secs()).ok().and_then(seconds).ok_or(fmt::Error)?;
+    let mut text = *b"2025-10-04T13:50:00.000Z";
+    text[..SECONDS].copy_from_slice(&seconds);
+    digits(&mut text[SECONDS + 1..SECONDS + 4], since.subsec_millis().into());
+    out.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
 }
 
 impl fmt::Display for Millis {

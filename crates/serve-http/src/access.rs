@@ -216,6 +216,7 @@ impl<'a> Seen<'a> {
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
             context: self.entered.as_ref().map(|entered| &*entered.context),
+            ended: self.began + took,
             took,
             bytes_in: self.entered.as_ref().map(|entered| entered.length as u64),
             bytes_out: reply.body().size_hint().exact(),

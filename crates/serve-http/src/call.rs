@@ -1,6 +1,7 @@
 //! One request as handlers see it: path parameters, query, body, id, who asks and until when.
 
 use std::borrow::Cow;
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use serve_app::Context;
 
 use crate::bodies::Room;
 use crate::failure::Failure;
+use crate::reply;
 use crate::routes::App;
 use crate::tls::ClientCertificate;
 
@@ -133,6 +135,12 @@ impl Call {
     /// 400, 415 or 422 when it is not one.
     pub fn json<T: DeserializeOwned>(&self) -> Result<Option<T>, Failure> {
         self.json_body()?.map(object).transpose()
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        reply::spare(mem::take(&mut self.parts.headers));
     }
 }
 

@@ -1,7 +1,8 @@
 //! One exchange, from a request's head to its answer: what is the same for all paths, step by step, in order.
 
+use std::future::Future;
 use std::panic::resume_unwind;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -24,7 +25,7 @@ use crate::limits::{self, Reading, Received};
 use crate::patience::{self, Patience};
 use crate::present::Present;
 use crate::reply::Reply;
-use crate::routes::{App, Found, Route, dialect};
+use crate::routes::{App, Found, Route, boxed, dialect};
 use crate::waiting::{self, Waker};
 use crate::websocket;
 
@@ -44,50 +45,45 @@ pub(crate) struct Ends {
 }
 
 /// Answers one request, whatever it is: with what its handler says, or with an error in the words of its protocol.
-pub(crate) async fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> Reply {
+pub(crate) fn answer(ends: Arc<Ends>, request: Request<Incoming>) -> impl Future<Output = Reply> {
     let began = Instant::now();
-    let Ends { app, peer } = &*ends;
-    let headers = request.headers();
-    let present = Present::of(headers);
-    let id = request_id(present.among(headers, Present::ID));
-    let client = forwarded::client(peer.address.ip(), headers, &app.config.trusted_proxies);
-    let forwarded;
-    let peer = if client == peer.client {
-        peer
-    } else {
-        forwarded = Peer { client, ..peer.clone() };
-        &forwarded
-    };
-    let mut seen = Seen::new(app, &request, present, peer, &id, began);
-    let dialect = dialect(request.uri().path());
-    let origin = present.among(headers, Present::PAGE).get(header::ORIGIN).cloned();
-    let packing = encoding::accepted(present.among(headers, Present::PACKING));
-    let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
-    let mut standings = Standings::default();
-    let head = Head { app, peer, id: &id, present, began };
-    let answered = match admitted(&head, request, &mut standings) {
-        Ok(Admitted::Asks(asked)) => {
-            let (patience, waker) = (asked.patience, asked.waker);
-            let answer = pin!(answered(&head, asked, &mut seen));
-            waiting::within(patience.limit, waker, answer).await.unwrap_or_else(|| Err(patience.over()))
+    async move {
+        let Ends { app, peer } = &*ends;
+        let headers = request.headers();
+        let present = Present::of(headers);
+        let id = request_id(present.among(headers, Present::ID), began);
+        let client = forwarded::client(peer.address.ip(), headers, &app.config.trusted_proxies);
+        let forwarded = (client != peer.client).then(|| Box::new(Peer { client, ..peer.clone() }));
+        let peer = forwarded.as_deref().unwrap_or(peer);
+        let mut seen = Seen::new(app, &request, present, peer, &id, began);
+        let dialect = dialect(request.uri().path());
+        let origin = present.among(headers, Present::PAGE).get(header::ORIGIN).cloned();
+        let packing = encoding::accepted(present.among(headers, Present::PACKING));
+        let packing = packing.filter(|_| encoding::unpacks(dialect, request.uri().path()));
+        let mut standings = Standings::default();
+        let head = Head { app, peer, id: &id, present, began };
+        let answered = match begin(&head, request, &mut standings, &mut seen) {
+            Begun::Ended(answered) => *answered,
+            Begun::Goes(patience, waker, answering) => {
+                let answered = waiting::within(patience.limit, waker, answering).await;
+                answered.unwrap_or_else(|| Err(patience.over()))
+            }
+        };
+        let mut reply = answered.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
+        doors::tell(standings, reply.headers_mut());
+        if let Ok(value) = HeaderValue::from_str(&id.0) {
+            reply.headers_mut().insert(REQUEST_ID, value);
         }
-        Ok(Admitted::Answered(reply)) => Ok(reply),
-        Err(failure) => Err(failure),
-    };
-    let mut reply = answered.unwrap_or_else(|failure| failure.reply(dialect, &id.0));
-    doors::tell(standings, reply.headers_mut());
-    if let Ok(value) = HeaderValue::from_str(&id.0) {
-        reply.headers_mut().insert(REQUEST_ID, value);
+        app.doorway.finish(peer, origin.as_ref(), &mut reply);
+        if app.is_draining() {
+            reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        seen.sample(&reply);
+        if encoding::is_long(&reply) {
+            reply = Box::pin(encoding::encoded(reply, dialect, packing)).await;
+        }
+        seen.told(reply, dialect)
     }
-    app.doorway.finish(peer, origin.as_ref(), &mut reply);
-    if app.is_draining() {
-        reply.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
-    seen.sample(&reply);
-    if encoding::is_long(&reply) {
-        reply = Box::pin(encoding::encoded(reply, dialect, packing)).await;
-    }
-    seen.told(reply, dialect)
 }
 
 /// What is known of a request before it is let in.
@@ -114,6 +110,28 @@ struct Asked {
     body: Incoming,
     patience: Patience,
     waker: Waker,
+}
+
+/// What came of the beginning of an exchange. Little, as it stands in the memory of the exchange for as long as it takes.
+enum Begun<A> {
+    Ended(Box<Result<Reply, Failure>>),
+    Goes(Patience, Waker, Pin<Box<A>>),
+}
+
+/// Lets a request in, and has it answered.
+fn begin<'a>(
+    head: &'a Head<'a>,
+    request: Request<Incoming>,
+    standings: &mut Standings,
+    seen: &'a mut Seen<'_>,
+) -> Begun<impl Future<Output = Result<Reply, Failure>>> {
+    match admitted(head, request, standings) {
+        Ok(Admitted::Asks(asked)) => {
+            Begun::Goes(asked.patience, asked.waker, boxed(|| answered(head, asked, seen)))
+        }
+        Ok(Admitted::Answered(reply)) => Begun::Ended(Box::new(Ok(reply))),
+        Err(failure) => Begun::Ended(Box::new(Err(failure))),
+    }
 }
 
 /// Finds out what a request asks for and who asks, and whether they may.
@@ -146,40 +164,57 @@ fn admitted(
 }
 
 /// Has a request answered, and tells the audit trail where it is an administrator's.
-async fn answered(head: &Head<'_>, asked: Asked, seen: &mut Seen<'_>) -> Result<Reply, Failure> {
+fn answered<'a>(
+    head: &'a Head<'_>,
+    asked: Asked,
+    seen: &'a mut Seen<'_>,
+) -> impl Future<Output = Result<Reply, Failure>> {
     let Asked { route, call, .. } = &asked;
-    let attempt =
-        route.act.map(|act| Attempt::new(&call.context, act, route.method.as_str(), call.parts.uri.path()));
-    let answered = handled(head, asked, seen).await;
-    if let Some(attempt) = attempt {
-        attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
+    let begin = |act| Attempt::new(&call.context, act, route.method.as_str(), call.parts.uri.path());
+    let attempt = route.act.map(|act| Box::new(begin(act)));
+    let answering = handled(head, asked, seen);
+    async move {
+        let answered = answering.await;
+        if let Some(attempt) = attempt {
+            attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
+        }
+        answered
     }
-    answered
 }
 
 /// Reads the body of a request that may be answered, and hands it to its handler.
-async fn handled(head: &Head<'_>, asked: Asked, seen: &mut Seen<'_>) -> Result<Reply, Failure> {
+fn handled<'a>(
+    head: &'a Head<'_>,
+    asked: Asked,
+    seen: &'a mut Seen<'_>,
+) -> impl Future<Output = Result<Reply, Failure>> {
     let Head { app, present, .. } = *head;
     let Asked { route, mut call, body, waker, .. } = asked;
-    let headers = &call.parts.headers;
-    let priority = patience::priority(present.among(headers, Present::PATIENCE))?;
-    priority.into_iter().for_each(|priority| call.context.set_priority(priority));
     let (limit, bodies) = (app.config.max_body_bytes, &app.bodies);
     let reading = Reading { limit, allowance: Allowance::new(&app.config.connections), waker, bodies };
-    let Received { mut body, mut room, waited } = limits::read_body(body, reading).await?;
-    call.context.spend(Stage::Receive, waited);
-    if let Some(encoding) = encoding::content_encoding(present.among(headers, Present::PACKED))? {
-        let unpacked = encoding::decoded(encoding, body, limit, room, bodies);
-        (body, room) = Box::pin(call.context.timed_async(Stage::Parse, unpacked)).await?;
-    }
-    (call.body, call.room) = (body, room);
-    seen.enter(route, &call);
-    match &app.runtime {
-        Some(runtime) if call.body.len() > LONGEST_HERE => {
-            let app = Arc::clone(app);
-            Box::pin(apart(runtime, async move { (route.handler)(&app, call).await })).await
+    let body = limits::read_body(body, reading);
+    let priority = patience::priority(present.among(&call.parts.headers, Present::PATIENCE));
+    let priority =
+        priority.map(|priority| priority.into_iter().for_each(|one| call.context.set_priority(one)));
+    let priority = priority.map_err(Box::new);
+    async move {
+        priority.map_err(|failure| *failure)?;
+        let Received { mut body, mut room, waited } = body.await?;
+        call.context.spend(Stage::Receive, waited);
+        let packed = present.among(&call.parts.headers, Present::PACKED);
+        if let Some(encoding) = encoding::content_encoding(packed)? {
+            let unpacked = encoding::decoded(encoding, body, limit, room, bodies);
+            (body, room) = Box::pin(call.context.timed_async(Stage::Parse, unpacked)).await?;
         }
-        _ => (route.handler)(app, call).await,
+        (call.body, call.room) = (body, room);
+        seen.enter(route, &call);
+        match &app.runtime {
+            Some(runtime) if call.body.len() > LONGEST_HERE => {
+                let app = Arc::clone(app);
+                Box::pin(apart(runtime, async move { (route.handler)(&app, call).await })).await
+            }
+            _ => (route.handler)(app, call).await,
+        }
     }
 }
 
@@ -200,7 +235,7 @@ async fn apart(
 }
 
 /// The client's id, if it is one that can be written to a log, else a new one.
-fn request_id(headers: &HeaderMap) -> RequestId {
+fn request_id(headers: &HeaderMap, began: Instant) -> RequestId {
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
     let usable =
         |id: &&str| !id.is_empty() && id.len() <= LONGEST_ID && id.bytes().all(|b| b.is_ascii_graphic());
@@ -208,7 +243,7 @@ fn request_id(headers: &HeaderMap) -> RequestId {
         Some(id) => id.into(),
         None => {
             let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-            Arc::from(&*crate::id::new().hyphenated().encode_lower(&mut text))
+            Arc::from(&*crate::id::at(began).hyphenated().encode_lower(&mut text))
         }
     })
 }

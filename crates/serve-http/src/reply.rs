@@ -1,5 +1,7 @@
 //! Answers as bytes.
 
+use std::cell::Cell;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
@@ -14,6 +16,20 @@ pub(crate) type Reply = Response<Full<Bytes>>;
 
 /// Headers that an answer may have without growing its table.
 const HEADERS: usize = 12;
+
+thread_local! {
+    /// The emptied table of a request that this thread has answered. The parser reads the next request of a connection into the
+    /// table of its last answer: so, where an answer takes that of a request, no table is made for either.
+    static SPARE: Cell<Option<HeaderMap>> = const { Cell::new(None) };
+}
+
+/// Takes the table of a request that has its answer.
+pub(crate) fn spare(mut headers: HeaderMap) {
+    if (HEADERS..=4 * HEADERS).contains(&headers.capacity()) {
+        headers.clear();
+        SPARE.set(Some(headers));
+    }
+}
 
 /// `value` as JSON.
 pub(crate) fn json<T: Serialize + ?Sized>(status: StatusCode, value: &T) -> Reply {
@@ -34,7 +50,7 @@ pub(crate) fn raw(status: StatusCode, body: Bytes) -> Reply {
 pub(crate) fn of(status: StatusCode, content_type: &'static str, body: Bytes) -> Reply {
     let mut reply = Response::new(Full::new(body));
     *reply.status_mut() = status;
-    *reply.headers_mut() = HeaderMap::with_capacity(HEADERS);
+    *reply.headers_mut() = SPARE.take().unwrap_or_else(|| HeaderMap::with_capacity(HEADERS));
     reply.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     reply
 }

@@ -6,8 +6,8 @@
 //! of his rounds while a request takes long ([`crate::watchman`]). Such a limit is exact to a round, other limits to a
 //! millisecond.
 
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -23,48 +23,54 @@ pub(crate) enum Waker {
     Watchman,
 }
 
-/// What `work` comes to; nothing, where it has to be waited for and that takes longer than `limit`.
-pub(crate) async fn within<T>(limit: Duration, waker: Waker, work: impl Future<Output = T>) -> Option<T> {
-    waited(limit, waker, work).await.0
+/// What `work` comes to; nothing, where it has to be waited for and that takes longer than `limit`. What is done at once, as
+/// nearly all is, needs neither clock nor timer.
+pub(crate) fn within<F: Future + Unpin>(limit: Duration, waker: Waker, work: F) -> Within<F> {
+    Within { limit, waker, work, waiting: None }
 }
 
-/// [`within`], and how long it was waited for. What is done at once, as nearly all is, needs neither clock nor timer.
-pub(crate) async fn waited<T>(
+/// [`within`]. Written out by hand: each request's future holds one.
+#[must_use]
+pub(crate) struct Within<F> {
     limit: Duration,
     waker: Waker,
-    work: impl Future<Output = T>,
-) -> (Option<T>, Duration) {
-    let mut work = pin!(work);
-    let mut waiting: Option<Waiting> = None;
-    poll_fn(|context| {
-        let done = match work.as_mut().poll(context) {
-            Poll::Ready(done) => Some(done),
-            Poll::Pending => {
-                let waiting = waiting.get_or_insert_with(|| Waiting::begin(limit, waker));
-                std::task::ready!(waiting.poll(context));
-                None
-            }
-        };
-        Poll::Ready((done, waiting.as_ref().map_or(Duration::ZERO, |waiting| waiting.began.elapsed())))
-    })
-    .await
+    work: F,
+    waiting: Option<Waiting>,
 }
 
-/// What is being waited for.
-struct Waiting {
+impl<F: Future + Unpin> Future for Within<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        if let Poll::Ready(done) = Pin::new(&mut this.work).poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        let waiting = this.waiting.get_or_insert_with(|| Waiting::begin(this.limit, this.waker));
+        waiting.poll(context).map(|()| None)
+    }
+}
+
+/// A wait that has begun.
+pub(crate) struct Waiting {
     began: Instant,
     limit: Duration,
     timer: Option<Pin<Box<tokio::time::Sleep>>>,
 }
 
 impl Waiting {
-    fn begin(limit: Duration, waker: Waker) -> Self {
+    pub(crate) fn begin(limit: Duration, waker: Waker) -> Self {
         let timer = waker == Waker::Timer || limit < LONG;
         Self { began: Instant::now(), limit, timer: timer.then(|| Box::pin(tokio::time::sleep(limit))) }
     }
 
+    /// How long it has lasted.
+    pub(crate) fn took(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Ready once the limit is over.
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         match &mut self.timer {
             Some(timer) => timer.as_mut().poll(context),
             None if self.began.elapsed() >= self.limit => Poll::Ready(()),
@@ -75,12 +81,14 @@ impl Waiting {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
     use super::*;
 
     #[tokio::test]
     async fn what_is_done_at_once_needs_no_limit() {
         for waker in [Waker::Timer, Waker::Watchman] {
-            assert_eq!(within(LONG, waker, async { 7 }).await, Some(7));
+            assert_eq!(within(LONG, waker, ready(7)).await, Some(7));
         }
     }
 

@@ -5,7 +5,7 @@
 use std::cell::Cell;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{Level, enabled};
 
@@ -13,6 +13,7 @@ use super::fields::{Json, Text};
 use super::format;
 use super::writer::Writer;
 use super::{ACCESS, LogFormat};
+use crate::wall;
 
 /// This process's log, where it is ours.
 static LOG: OnceLock<(Writer, LogFormat)> = OnceLock::new();
@@ -54,13 +55,13 @@ pub fn wanted(level: Level) -> Option<bool> {
     Some(WANTED.load(Ordering::Relaxed) & 1 << at != 0)
 }
 
-/// A line that begins; nothing, where this process's log is not ours.
+/// A line of this moment, which begins; nothing, where this process's log is not ours.
 #[must_use]
-pub fn line(level: Level, target: &'static str) -> Option<Line> {
+pub fn line(level: Level, target: &'static str, moment: Instant) -> Option<Line> {
     let (writer, format) = LOG.get()?;
     let mut text = ROOM.take();
     // Writing to a string does not fail.
-    let _ = format::begin(&mut text, *format, level, target);
+    let _ = format::begin(&mut text, *format, wall::at(moment), level, target);
     Some(Line { writer, format: *format, text })
 }
 

@@ -2,6 +2,7 @@
 //! so that each line of JSON is one object without levels.
 
 use std::fmt::{self, Write as _};
+use std::time::{Duration, Instant};
 
 use serve_core::words::with_causes;
 use tracing::field::{Field, Visit};
@@ -12,7 +13,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::LogFormat;
 use super::fields::{Json, OneLine, Text};
-use crate::text::Millis;
+use crate::{text, wall};
 
 /// Writes events as lines.
 #[derive(Debug, Clone, Copy)]
@@ -25,7 +26,8 @@ where
 {
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let metadata = event.metadata();
-        begin(&mut out, self.0, *metadata.level(), metadata.target())?;
+        let now = wall::at(Instant::now());
+        begin(&mut out, self.0, now, *metadata.level(), metadata.target())?;
         match self.0 {
             LogFormat::Text => {
                 event.record(&mut Message(&mut out));
@@ -37,19 +39,24 @@ where
     }
 }
 
-/// What stands before the fields.
-pub(super) fn begin(out: &mut impl fmt::Write, format: LogFormat, level: Level, target: &str) -> fmt::Result {
-    let now = Millis(jiff::Timestamp::now());
+/// What stands before the fields of a line of so long after 1970 began.
+pub(super) fn begin(
+    out: &mut impl fmt::Write,
+    format: LogFormat,
+    since: Duration,
+    level: Level,
+    target: &str,
+) -> fmt::Result {
     let level = level.as_str();
     let pieces = match format {
         LogFormat::Text => {
-            now.write(out)?;
+            text::time(out, since)?;
             // `INFO` and `WARN` are a letter shorter than the others.
             [if level.len() < 5 { "  " } else { " " }, level, " ", target, ":", ""]
         }
         LogFormat::Json => {
             out.write_str("{\"timestamp\":\"")?;
-            now.write(out)?;
+            text::time(out, since)?;
             ["\",\"level\":\"", level, "\",\"target\":\"", target, "\"", ""]
         }
     };

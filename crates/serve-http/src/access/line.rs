@@ -1,7 +1,7 @@
 //! The log's line of one exchange, or of one answer on a socket.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serve_app::log::ACCESS;
 use serve_app::log::direct::{self, Clean, Key};
@@ -45,14 +45,14 @@ macro_rules! marked {
 /// Writes the line, past `tracing` or as an event of it.
 macro_rules! told {
     (
-        $level:ident,
+        $level:ident at $moment:expr,
         $($name:ident: $value:expr),*;
         peer: $peer:expr;
         $($rest:ident: $later:expr),*;
         times: $($stage:ident: $took:expr),*;
         $($last:ident: $latest:expr),* $(,)?
     ) => {
-        if let Some(mut line) = direct::line($level, ACCESS) {
+        if let Some(mut line) = direct::line($level, ACCESS, $moment) {
             $(line.field(key!($name), marked!($name $value));)*
             line.field(key!(peer), marked!(peer $peer));
             $(line.field(key!($rest), marked!($rest $later));)*
@@ -93,6 +93,7 @@ pub(crate) struct Line<'a> {
     pub(crate) client: Option<IpAddr>,
     pub(crate) certificate: Option<&'a str>,
     pub(crate) context: Option<&'a Context>,
+    pub(crate) ended: Instant,
     pub(crate) took: Duration,
     pub(crate) bytes_in: Option<u64>,
     pub(crate) bytes_out: Option<u64>,
@@ -125,7 +126,7 @@ impl Line<'_> {
         let caller = context.map(|context| context.caller().shown());
         let client = self.client.map(|client| client.to_string());
         told! {
-            level,
+            level at self.ended,
             request_id: self.request_id,
             method: self.method,
             path: cut(self.path),

@@ -296,6 +296,7 @@ impl Session {
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
             context: Some(context),
+            ended: context.began() + took,
             took,
             bytes_in: None,
             bytes_out: written.map(|message| message.len() as u64),
