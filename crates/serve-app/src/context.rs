@@ -15,6 +15,7 @@ use crate::caller::Caller;
 use crate::error::{Code, Fault, ServiceError};
 use crate::metrics::rows::{Apart, Failed, Rows, Whose};
 use crate::statistics::VersionStatistics;
+use crate::striped::Owner;
 
 pub use stage::Stage;
 
@@ -71,11 +72,13 @@ pub struct Context {
     spent: [AtomicU64; Stage::ALL.len()],
     deployment: OnceLock<Arc<Deployment>>,
     /// The deployment's, once they were looked for.
-    statistics: OnceLock<Arc<VersionStatistics>>,
+    statistics: OnceLock<Owner<VersionStatistics>>,
     rows: Rows,
     audited: AtomicBool,
     /// The permit for its work. Held to take it or give it back.
     permit: Mutex<Option<Permit>>,
+    /// Whether it ever had one.
+    held: AtomicBool,
 }
 
 impl Context {
@@ -101,6 +104,7 @@ impl Context {
             rows: Rows::default(),
             audited: AtomicBool::new(false),
             permit: Mutex::default(),
+            held: AtomicBool::new(false),
         }
     }
 
@@ -187,12 +191,13 @@ impl Context {
     pub(crate) fn statistics(
         &self,
         deployment: &Deployment,
-        find: impl FnOnce() -> Arc<VersionStatistics>,
+        find: impl FnOnce() -> Owner<VersionStatistics>,
     ) -> Cow<'_, Arc<VersionStatistics>> {
         if self.deployment().is_some_and(|meant| std::ptr::eq(Arc::as_ptr(meant), deployment)) {
-            Cow::Borrowed(self.statistics.get_or_init(find))
+            let found: &Arc<VersionStatistics> = self.statistics.get_or_init(find);
+            Cow::Borrowed(found)
         } else {
-            Cow::Owned(find())
+            Cow::Owned(Arc::clone(&*find()))
         }
     }
 
@@ -237,6 +242,10 @@ impl Context {
     /// Keeps the permit for the request's work in the place of one for an earlier part of it. It is given back with the
     /// context, when the answer is written or nobody wants one any more.
     pub(crate) fn hold(&self, permit: Option<Permit>) {
+        if permit.is_none() && !self.held.load(Ordering::Acquire) {
+            return;
+        }
+        self.held.store(true, Ordering::Release);
         let mut held = self.permit.lock().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::replace(&mut *held, permit);
         drop(held);

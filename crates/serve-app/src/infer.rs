@@ -113,7 +113,8 @@ impl Service {
         if cost.saturating_mul(u32::try_from(rows).unwrap_or(u32::MAX)) <= LONGEST_ON_WORKER {
             let mut batch = BatchPrediction::new();
             let work = || deployment.pipeline().predict_batch(matrix.view(), &mut batch);
-            self.workers.here(context, rows, work)??;
+            // Admission took no time but that in the queue, which is read.
+            self.workers.here_since(context.lately(), context, rows, work)??;
             return Ok(batch);
         }
         let step = rows_a_part(cost);

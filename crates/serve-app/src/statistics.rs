@@ -21,7 +21,7 @@ use crate::metrics::rows::Whose;
 use crate::predict::Answered;
 use crate::request::PredictRequest;
 use crate::service::Service;
-use crate::striped::Striped;
+use crate::striped::{Owned, Owner, Striped};
 use crate::wall;
 use counts::Counts;
 
@@ -89,7 +89,7 @@ impl VersionStatistics {
 /// Counts of all versions.
 #[derive(Debug)]
 pub struct Statistics {
-    versions: Slot<ShortMap<Digest, Arc<VersionStatistics>>>,
+    versions: Slot<ShortMap<Digest, Arc<Owned<VersionStatistics>>>>,
     /// Invariant: held while `versions` is replaced, so that it has one writer.
     adding: Mutex<()>,
 }
@@ -102,15 +102,15 @@ impl Default for Statistics {
 
 impl Statistics {
     /// The counts of a version, found or begun. `registry` says which versions of the model need none any more.
-    pub(crate) fn of(&self, registry: &Registry, deployment: &Deployment) -> Arc<VersionStatistics> {
+    pub(crate) fn of(&self, registry: &Registry, deployment: &Deployment) -> Owner<VersionStatistics> {
         let digest = deployment.digest();
-        match self.versions.with(|versions| versions.get(&digest).cloned()) {
+        match self.versions.with(|versions| versions.get(&digest).map(|counts| counts.mine())) {
             Some(found) => found,
             None => self.add(registry, deployment),
         }
     }
 
-    fn add(&self, registry: &Registry, deployment: &Deployment) -> Arc<VersionStatistics> {
+    fn add(&self, registry: &Registry, deployment: &Deployment) -> Owner<VersionStatistics> {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         let mut versions = ShortMap::clone(&self.versions.load());
         let manifest = deployment.manifest();
@@ -118,9 +118,13 @@ impl Statistics {
         let known = |version: &ModelVersion| {
             published.as_ref().is_some_and(|model| model.versions.iter().any(|one| one.version == *version))
         };
-        versions.retain(|_, counts| counts.name != manifest.name || known(&counts.version));
-        let begin = || Arc::new(VersionStatistics::new(manifest.name.clone(), manifest.version.clone()));
-        let counts = Arc::clone(versions.entry(deployment.digest()).or_insert_with(begin));
+        versions.retain(|_, counts| {
+            let counts = counts.shared();
+            counts.name != manifest.name || known(&counts.version)
+        });
+        let new = || VersionStatistics::new(manifest.name.clone(), manifest.version.clone());
+        let begin = || Arc::new(Owned::new(new()));
+        let counts = versions.entry(deployment.digest()).or_insert_with(begin).mine();
         self.versions.store(versions);
         counts
     }
@@ -128,7 +132,9 @@ impl Statistics {
     /// The counts of all versions that were asked for, by model and version.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<VersionStatistics>> {
-        let mut all: Vec<_> = self.versions.with(|versions| versions.values().cloned().collect());
+        let mut all: Vec<_> = self
+            .versions
+            .with(|versions| versions.values().map(|counts| Arc::clone(counts.shared())).collect());
         all.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
         all
     }

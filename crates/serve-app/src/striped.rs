@@ -9,8 +9,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::num::NonZero;
 use std::ops::Deref;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 
 /// The most copies that threads have for themselves, and the most that others share.
@@ -85,6 +85,48 @@ impl<T> Striped<T> {
     /// What one of their counts comes to, in all of them.
     pub fn sum(&self, of: impl Fn(&T) -> &AtomicU64) -> u64 {
         self.all().map(|copy| of(copy).load(Ordering::Relaxed)).sum()
+    }
+}
+
+/// Something with owners in many threads, who come and go with every request. An [`Arc`] counts them all in one place; of this
+/// each thread counts its own.
+#[derive(Debug)]
+pub(crate) struct Owned<T> {
+    shared: Arc<T>,
+    copies: Striped<OnceLock<Owner<T>>>,
+}
+
+/// One of its owners.
+#[derive(Debug)]
+pub(crate) struct Owner<T>(Arc<One<T>>);
+
+/// What owners of one thread have together.
+#[derive(Debug)]
+struct One<T>(Arc<T>);
+
+impl<T> Owned<T> {
+    pub(crate) fn new(shared: T) -> Self {
+        Self { shared: Arc::new(shared), copies: Striped::default() }
+    }
+
+    /// For who owns it for long.
+    pub(crate) fn shared(&self) -> &Arc<T> {
+        &self.shared
+    }
+
+    /// For who owns it for the time of a request.
+    pub(crate) fn mine(&self) -> Owner<T> {
+        let copies = self.copies.mine();
+        let copy = copies.get_or_init(|| Owner(Arc::new(One(Arc::clone(&self.shared)))));
+        Owner(Arc::clone(&copy.0))
+    }
+}
+
+impl<T> Deref for Owner<T> {
+    type Target = Arc<T>;
+
+    fn deref(&self) -> &Arc<T> {
+        &self.0.0
     }
 }
 
@@ -242,6 +284,23 @@ mod tests {
         by_two_threads(count);
         assert_eq!(striped.sum(|count| count), 100_000);
         assert_eq!(striped.filled().all().count(), copies());
+    }
+
+    #[test]
+    fn owners_of_one_thread_are_counted_apart() {
+        let owned = Owned::new(7);
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    own_a_copy();
+                    assert_eq!((**owned.mine(), Arc::strong_count(&owned.mine().0) > 1), (7, true));
+                });
+            }
+        });
+        let before = Arc::strong_count(owned.shared());
+        let (first, second) = (owned.mine(), owned.mine());
+        assert!(Arc::ptr_eq(&first, owned.shared()) && Arc::ptr_eq(&first.0, &second.0));
+        assert!(Arc::strong_count(owned.shared()) <= before + 1, "they are counted in one");
     }
 
     #[test]

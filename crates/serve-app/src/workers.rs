@@ -89,7 +89,17 @@ impl Workers {
         rows: usize,
         work: impl FnOnce() -> T,
     ) -> Result<T, ServiceError> {
-        let began = context.now();
+        self.here_since(context.now(), context, rows, work)
+    }
+
+    /// [`here`](Self::here), for who knows when it begins.
+    pub(crate) fn here_since<T>(
+        &self,
+        began: Instant,
+        context: &Context,
+        rows: usize,
+        work: impl FnOnce() -> T,
+    ) -> Result<T, ServiceError> {
         context.check_deadline_at(began)?;
         let done = context.timed_since(began, Stage::Infer, || alone(work))?;
         self.shared.rows.mine().add(|computed| computed, rows as u64);

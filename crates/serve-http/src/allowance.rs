@@ -26,8 +26,8 @@ impl Allowance {
 
     /// So many bytes came through.
     pub(crate) fn earn(&mut self, bytes: u64) {
-        let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
-        let earned = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+        let earned =
+            Duration::from_nanos(bytes.saturating_mul(1_000_000_000) / u64::from(self.bytes_per_second));
         self.left = self.left.saturating_add(earned).min(self.most);
     }
 

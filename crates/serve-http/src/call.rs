@@ -15,7 +15,7 @@ use serve_app::Context;
 use crate::bodies::Room;
 use crate::failure::Failure;
 use crate::reply;
-use crate::routes::App;
+use crate::routes::{App, Parameters};
 use crate::tls::ClientCertificate;
 
 /// A request's id: the client's `X-Request-Id`, or one of ours.
@@ -59,8 +59,8 @@ pub type Pairs<'a> = Vec<(Cow<'a, str>, Cow<'a, str>)>;
 /// One request.
 #[derive(Debug)]
 pub struct Call {
-    /// Values of the path's `{…}`, percent-decoded, in order.
-    pub path: Vec<(&'static str, String)>,
+    /// Values of the path's `{…}`, percent-decoded.
+    pub(crate) path: Parameters,
     /// Everything but the body.
     pub parts: Parts,
     /// The body.
@@ -79,7 +79,7 @@ impl Call {
     /// The value of a `{name}` in the path.
     #[must_use]
     pub fn path(&self, name: &str) -> &str {
-        self.path.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value.as_str())
+        self.path.get(name, self.parts.uri.path())
     }
 
     /// A `{name}` of the path as an identifier.

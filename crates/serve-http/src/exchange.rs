@@ -164,17 +164,36 @@ fn admitted(
 }
 
 /// Has a request answered, and tells the audit trail where it is an administrator's.
+///
+/// One block of the compiler's, which waits for what it has and not for what it makes of that: whatever waits within another is
+/// kept twice.
 fn answered<'a>(
     head: &'a Head<'_>,
     asked: Asked,
     seen: &'a mut Seen<'_>,
 ) -> impl Future<Output = Result<Reply, Failure>> {
-    let Asked { route, call, .. } = &asked;
+    let Head { app, present, .. } = *head;
+    let Asked { route, call, body, waker, .. } = asked;
     let begin = |act| Attempt::new(&call.context, act, route.method.as_str(), call.parts.uri.path());
     let attempt = route.act.map(|act| Box::new(begin(act)));
-    let answering = handled(head, asked, seen);
+    let bodies = &app.bodies;
+    let limit = app.config.max_body_bytes;
+    let reading = Reading { limit, allowance: Allowance::new(&app.config.connections), waker, bodies };
+    let mut body = limits::read_body(body, reading);
+    let priority = patience::priority(present.among(&call.parts.headers, Present::PATIENCE));
+    let priority = priority.map_err(Box::new);
     async move {
-        let answered = answering.await;
+        let received = match priority {
+            Ok(priority) => {
+                priority.into_iter().for_each(|priority| call.context.set_priority(priority));
+                (&mut body).await
+            }
+            Err(failure) => Err(*failure),
+        };
+        let answered = match received {
+            Ok(received) => handled(app, route, call, present, received, seen).await,
+            Err(failure) => Err(failure),
+        };
         if let Some(attempt) = attempt {
             attempt.ended(answered.as_ref().map(drop).map_err(Failure::reason));
         }
@@ -182,39 +201,30 @@ fn answered<'a>(
     }
 }
 
-/// Reads the body of a request that may be answered, and hands it to its handler.
-fn handled<'a>(
-    head: &'a Head<'_>,
-    asked: Asked,
-    seen: &'a mut Seen<'_>,
-) -> impl Future<Output = Result<Reply, Failure>> {
-    let Head { app, present, .. } = *head;
-    let Asked { route, mut call, body, waker, .. } = asked;
-    let (limit, bodies) = (app.config.max_body_bytes, &app.bodies);
-    let reading = Reading { limit, allowance: Allowance::new(&app.config.connections), waker, bodies };
-    let body = limits::read_body(body, reading);
-    let priority = patience::priority(present.among(&call.parts.headers, Present::PATIENCE));
-    let priority =
-        priority.map(|priority| priority.into_iter().for_each(|one| call.context.set_priority(one)));
-    let priority = priority.map_err(Box::new);
-    async move {
-        priority.map_err(|failure| *failure)?;
-        let Received { mut body, mut room, waited } = body.await?;
-        call.context.spend(Stage::Receive, waited);
-        let packed = present.among(&call.parts.headers, Present::PACKED);
-        if let Some(encoding) = encoding::content_encoding(packed)? {
-            let unpacked = encoding::decoded(encoding, body, limit, room, bodies);
-            (body, room) = Box::pin(call.context.timed_async(Stage::Parse, unpacked)).await?;
+/// Hands a request whose body was read to its handler.
+async fn handled(
+    app: &Arc<App>,
+    route: &'static Route,
+    mut call: Box<Call>,
+    present: Present,
+    received: Received,
+    seen: &mut Seen<'_>,
+) -> Result<Reply, Failure> {
+    let Received { mut body, mut room, waited } = received;
+    call.context.spend(Stage::Receive, waited);
+    let packed = present.among(&call.parts.headers, Present::PACKED);
+    if let Some(encoding) = encoding::content_encoding(packed)? {
+        let unpacked = encoding::decoded(encoding, body, app.config.max_body_bytes, room, &app.bodies);
+        (body, room) = Box::pin(call.context.timed_async(Stage::Parse, unpacked)).await?;
+    }
+    (call.body, call.room) = (body, room);
+    seen.enter(route, &call);
+    match &app.runtime {
+        Some(runtime) if call.body.len() > LONGEST_HERE => {
+            let app = Arc::clone(app);
+            Box::pin(apart(runtime, async move { (route.handler)(&app, call).await })).await
         }
-        (call.body, call.room) = (body, room);
-        seen.enter(route, &call);
-        match &app.runtime {
-            Some(runtime) if call.body.len() > LONGEST_HERE => {
-                let app = Arc::clone(app);
-                Box::pin(apart(runtime, async move { (route.handler)(&app, call).await })).await
-            }
-            _ => (route.handler)(app, call).await,
-        }
+        _ => (route.handler)(app, call).await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every path and method in one table, with what a caller must be permitted, each also under `/api/v1`.
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -192,7 +193,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Route> {
 /// The line of the table that a request means, and the values of its path's `{…}`.
 pub(crate) struct Found {
     pub(crate) route: &'static Route,
-    pub(crate) path: Vec<(&'static str, String)>,
+    pub(crate) path: Parameters,
 }
 
 /// Paths to their methods.
@@ -251,19 +252,60 @@ impl Table {
             }
             return Err(Failure::method(method, &allowed.join(", ")));
         };
-        let mut path = Vec::with_capacity(names.len());
+        let mut parameters = Parameters::default();
         for (name, (_, value)) in names.iter().zip(found.params.iter()) {
-            path.push((*name, decoded(name, value)?));
+            parameters.add(name, path, value)?;
         }
-        Ok(Found { route, path })
+        Ok(Found { route, path: parameters })
+    }
+}
+
+/// The values of a path's `{…}`.
+#[derive(Debug, Default)]
+pub(crate) struct Parameters([Option<Parameter>; MOST_PARAMETERS]);
+
+/// No line of the table has more.
+const MOST_PARAMETERS: usize = 2;
+
+#[derive(Debug)]
+struct Parameter {
+    name: &'static str,
+    value: Value,
+}
+
+/// Most values stand in the path as they are.
+#[derive(Debug)]
+enum Value {
+    There(Range<usize>),
+    Decoded(String),
+}
+
+impl Parameters {
+    fn add(&mut self, name: &'static str, path: &str, value: &str) -> Result<(), Failure> {
+        let start = value.as_ptr().addr() - path.as_ptr().addr();
+        let value = if value.contains('%') {
+            Value::Decoded(decoded(name, value)?)
+        } else {
+            Value::There(start..start + value.len())
+        };
+        let free = self.0.iter_mut().find(|place| place.is_none());
+        *free.ok_or_else(Failure::internal)? = Some(Parameter { name, value });
+        Ok(())
+    }
+
+    /// The value of one, of the path that they were found in; nothing, if there is none of this name.
+    pub(crate) fn get<'a>(&'a self, name: &str, path: &'a str) -> &'a str {
+        let found = self.0.iter().flatten().find(|parameter| parameter.name == name);
+        match found.map(|parameter| &parameter.value) {
+            Some(Value::There(range)) => path.get(range.clone()).unwrap_or_default(),
+            Some(Value::Decoded(value)) => value,
+            None => "",
+        }
     }
 }
 
 /// The value of a path's `{…}`.
 fn decoded(name: &str, value: &str) -> Result<String, Failure> {
-    if !value.contains('%') {
-        return Ok(value.to_owned());
-    }
     let text = percent_encoding::percent_decode_str(value).decode_utf8().map_err(|_| {
         let message = format!("the path's {name} is not UTF-8 once decoded: {value:?}");
         Failure::unreadable("malformed_path", message)
@@ -356,10 +398,16 @@ mod tests {
     }
 
     #[test]
+    fn no_path_has_more_values_than_there_is_room_for() {
+        assert_eq!(all().map(|route| route.path.matches('{').count()).max(), Some(MOST_PARAMETERS));
+    }
+
+    #[test]
     fn a_path_that_is_not_utf8_is_unreadable() {
         let table = Table::new();
         let found = table.find(&Method::GET, "/features/vader/BTC%2FUSD").expect("is a path");
-        assert_eq!(found.path[1], ("entity", "BTC/USD".to_owned()));
+        let get = |name| found.path.get(name, "/features/vader/BTC%2FUSD");
+        assert_eq!([get("set"), get("entity"), get("name")], ["vader", "BTC/USD", ""]);
         let Err(failure) = table.find(&Method::GET, "/features/vader/%ff%fe") else {
             unreachable!("is refused");
         };

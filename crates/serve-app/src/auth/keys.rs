@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -16,6 +16,7 @@ use super::usage::{Usage, Usages};
 use crate::caller::{Caller, Proof};
 use crate::config::Mistake;
 use crate::rate::{Meter, Rate};
+use crate::striped::Striped;
 
 /// The most keys that are known; each costs every request some nanoseconds.
 const MOST_KEYS: usize = 10_000;
@@ -41,10 +42,19 @@ pub fn new_key() -> Result<(String, Digest), getrandom::Error> {
 /// A client as its key shows it.
 #[derive(Debug)]
 pub(super) struct Client {
-    pub(super) caller: Arc<Caller>,
+    caller: Caller,
+    /// What requests of one thread share of it.
+    callers: Striped<OnceLock<Arc<Caller>>>,
     pub(super) expires: Option<Timestamp>,
     pub(super) meter: Option<Arc<Meter>>,
     pub(super) usage: Arc<Usage>,
+}
+
+impl Client {
+    /// Who that is.
+    pub(super) fn caller(&self) -> Arc<Caller> {
+        Arc::clone(self.callers.mine().get_or_init(|| Arc::new(self.caller.clone())))
+    }
 }
 
 /// All keys.
@@ -155,7 +165,7 @@ impl KeyRing {
             Some(models) => caller.only(models.iter().cloned()),
             None => caller,
         };
-        Client { caller: Arc::new(caller), expires: key.expires, meter, usage }
+        Client { caller, callers: Striped::default(), expires: key.expires, meter, usage }
     }
 
     fn add(&mut self, digest: KeyDigest, client: Arc<Client>) {

@@ -126,7 +126,7 @@ impl State {
             if client.expires.is_some_and(|until| Timestamp::now() >= until) {
                 return Err(ServiceError::new(Code::KeyExpired, "the key has expired"));
             }
-            let (caller, meter) = (Arc::clone(&client.caller), client.meter.as_deref());
+            let (caller, meter) = (client.caller(), client.meter.as_deref());
             return Ok(Known { caller, usage: &client.usage, meter, by_token: false });
         }
         let now = Timestamp::now();

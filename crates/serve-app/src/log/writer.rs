@@ -190,15 +190,23 @@ fn in_order(taken: &[Vec<u8>], out: &mut impl Write) -> io::Result<()> {
     let mut rest: Vec<&[u8]> = taken.iter().map(Vec::as_slice).filter(|one| !one.is_empty()).collect();
     while rest.len() > 1 {
         let Some(at) = (0..rest.len()).min_by_key(|at| time(rest[*at])) else { break };
-        let end = memchr::memchr(b'\n', rest[at]).map_or(rest[at].len(), |end| end + 1);
-        let (line, others) = rest[at].split_at(end);
-        out.write_all(line)?;
+        let (lines, others) = rest[at].split_at(of_one_time(rest[at]));
+        out.write_all(lines)?;
         rest[at] = others;
         if others.is_empty() {
             rest.remove(at);
         }
     }
     rest.first().map_or(Ok(()), |rest| out.write_all(rest))
+}
+
+/// Bytes of the lines that begin with the time of the first.
+fn of_one_time(lines: &[u8]) -> usize {
+    let mut end = 0;
+    while end < lines.len() && time(&lines[end..]) == time(lines) {
+        end = memchr::memchr(b'\n', &lines[end..]).map_or(lines.len(), |more| end + more + 1);
+    }
+    end
 }
 
 /// The time that a line begins with, in JSON behind its name.

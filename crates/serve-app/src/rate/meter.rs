@@ -4,7 +4,7 @@
 //! used lately, further ones share [`SHARED`] meters by their hash, so that some are counted together; none goes uncounted.
 
 use std::hash::{BuildHasher as _, Hash, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -14,6 +14,7 @@ use governor::state::{InMemoryState, NotKeyed};
 use governor::{NotUntil, RateLimiter};
 
 use super::Rate;
+use crate::striped::Striped;
 
 type Instant = <DefaultClock as governor::clock::Clock>::Instant;
 
@@ -23,8 +24,8 @@ const MOST: usize = 100_000;
 /// How many meters further keys share.
 const SHARED: u64 = 1 << 16;
 
-/// After how many requests it is looked whether there are too many keys.
-const SWEEP: u32 = 1024;
+/// After how many requests of a thread it is looked whether there are too many keys.
+const SWEEP: u64 = 1024;
 
 /// Where somebody stands against one limit, as answers tell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +84,7 @@ pub(crate) struct Meters<K: Hash + Eq + Clone> {
     hasher: RandomState,
     most: usize,
     crowded: AtomicBool,
-    asked: AtomicU32,
+    asked: Striped<AtomicU64>,
 }
 
 impl<K: Hash + Eq + Clone> Meters<K> {
@@ -98,7 +99,7 @@ impl<K: Hash + Eq + Clone> Meters<K> {
             hasher: RandomState::new(),
             most,
             crowded: AtomicBool::new(false),
-            asked: AtomicU32::new(0),
+            asked: Striped::default(),
         }
     }
 
@@ -107,9 +108,11 @@ impl<K: Hash + Eq + Clone> Meters<K> {
     }
 
     pub(crate) fn take(&self, policy: &'static str, key: K) -> Taken {
-        if self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(SWEEP) {
+        let asked = self.asked.mine();
+        if asked.load(Ordering::Relaxed).is_multiple_of(SWEEP) {
             self.sweep();
         }
+        asked.add(|asked| asked, 1);
         let key = if self.crowded.load(Ordering::Relaxed) {
             Counted::Together((self.hasher.hash_one(&key) % SHARED) as u16)
         } else {

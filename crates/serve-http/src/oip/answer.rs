@@ -3,17 +3,20 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use http::StatusCode;
+use http::{HeaderValue, StatusCode};
 use serve_app::text;
 use serve_core::BatchPrediction;
 use serve_registry::Deployment;
 
 use super::Labels;
-use super::outputs::{Output, Wanted, wanted};
+use super::outputs::{MOST_OUTPUTS, Output, Wanted, wanted};
 use super::request::{HEADER_LENGTH, InferRequest};
 use crate::failure::{Dialect, Failure};
 use crate::reply::{self, Reply};
 use crate::short::Short;
+
+/// As many as are wanted, in that order.
+type Outputs<'a> = [Option<Output<'a>>; MOST_OUTPUTS];
 
 /// What of an answer is known before there is one.
 #[derive(Debug, Clone)]
@@ -31,6 +34,9 @@ struct Frame {
     rows: usize,
     before: Box<[u8]>,
     after: Box<[u8]>,
+    /// How long the id was, and so the whole.
+    id: usize,
+    length: HeaderValue,
 }
 
 impl Wish {
@@ -52,22 +58,26 @@ impl Wish {
 
     /// Writes it. `batch` has no failed row.
     pub(super) fn write(&self, deployment: &Deployment, id: &str, batch: &BatchPrediction) -> Reply {
-        let outputs: Vec<Output<'_>> =
-            self.wanted.iter().map(|one| one.of(deployment, self.labels, batch)).collect();
-        let size: usize = outputs.iter().map(Output::size).sum();
-        let mut body = Vec::with_capacity(512 + size);
+        let mut outputs: Outputs<'_> = [const { None }; MOST_OUTPUTS];
+        for (place, wanted) in outputs.iter_mut().zip(&self.wanted) {
+            *place = Some(wanted.of(deployment, self.labels, batch));
+        }
+        let size: usize = outputs.iter().flatten().map(Output::size).sum();
+        let known = self.frame.as_ref().and_then(OnceLock::get).filter(|frame| frame.rows == batch.len());
+        let json = known.map_or(512, |frame| frame.before.len() + id.len() + 2 + frame.after.len());
+        let mut body = Vec::with_capacity(json + size);
         if self.json(&mut body, deployment, id, &outputs, batch.len()).is_err() {
             return Failure::internal().reply(Dialect::Oip, id);
         }
-        if !outputs.iter().any(Output::is_binary) {
+        if !outputs.iter().flatten().any(Output::is_binary) {
             return reply::raw(StatusCode::OK, body.into());
         }
-        let mut length = Short::new();
-        // It has room.
-        let _ = text::whole(&mut length, body.len() as u64);
-        outputs.iter().for_each(|output| output.write_binary(&mut body));
+        let length = match known.filter(|frame| frame.id == id.len() && json == body.len()) {
+            Some(frame) => Some(frame.length.clone()),
+            None => header(body.len()),
+        };
+        outputs.iter().flatten().for_each(|output| output.write_binary(&mut body));
         let mut reply = reply::of(StatusCode::OK, "application/octet-stream", body.into());
-        let length = length.value();
         length.into_iter().for_each(|length| drop(reply.headers_mut().insert(HEADER_LENGTH, length)));
         reply
     }
@@ -77,7 +87,7 @@ impl Wish {
         body: &mut Vec<u8>,
         deployment: &Deployment,
         id: &str,
-        outputs: &[Output<'_>],
+        outputs: &Outputs<'_>,
         rows: usize,
     ) -> serde_json::Result<()> {
         let known = self.frame.as_ref().and_then(OnceLock::get);
@@ -89,13 +99,22 @@ impl Wish {
         }
         let id = json(body, deployment, id, outputs)?;
         if let Some(frame) = &self.frame
-            && outputs.iter().all(Output::has_fixed_json)
+            && let Some(length) = header(body.len())
+            && outputs.iter().flatten().all(Output::has_fixed_json)
         {
             let (before, after) = (&body[..id.start], &body[id.end..]);
-            frame.get_or_init(|| Frame { rows, before: before.into(), after: after.into() });
+            let id = id.len() - 2;
+            frame.get_or_init(|| Frame { rows, before: before.into(), after: after.into(), id, length });
         }
         Ok(())
     }
+}
+
+/// The length of an answer's JSON, as its header tells it.
+fn header(length: usize) -> Option<HeaderValue> {
+    let mut value = Short::new();
+    text::whole(&mut value, length as u64).ok()?;
+    value.value()
 }
 
 /// The JSON of an answer, `{"model_name", "model_version", "id", "outputs": […]}`; says where the id stands.
@@ -103,7 +122,7 @@ fn json(
     body: &mut Vec<u8>,
     deployment: &Deployment,
     id: &str,
-    outputs: &[Output<'_>],
+    outputs: &Outputs<'_>,
 ) -> serde_json::Result<Range<usize>> {
     let manifest = deployment.manifest();
     // Names and versions have no character that JSON writes otherwise.
@@ -115,7 +134,7 @@ fn json(
     quoted(body, id)?;
     let id = start..body.len();
     body.extend_from_slice(b",\"outputs\":[");
-    for (at, output) in outputs.iter().enumerate() {
+    for (at, output) in outputs.iter().flatten().enumerate() {
         if at > 0 {
             body.push(b',');
         }

@@ -16,6 +16,9 @@ const PREDICT: &str = "predict";
 /// The probabilities of the classes.
 const PREDICT_PROBA: &str = "predict_proba";
 
+/// As many as a model has at most, each of which may be asked for once.
+pub(super) const MOST_OUTPUTS: usize = 2;
+
 /// An output that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Wanted {
