@@ -109,6 +109,52 @@ fn with(mut object: Json, more: Json) -> Json {
     object
 }
 
+/// The server remembers JSON that it has made sense of: what comes with it afterwards is looked at all the same.
+#[test]
+fn json_that_was_read_before_is_answered_as_at_first() {
+    let (_folder, server) = cells();
+    let (_, rows, _) = answers();
+    let request =
+        json!({"inputs": [matrix(&rows[..1])], "parameters": {"binary_data_output": true}}).to_string();
+    let length = request.len().to_string();
+    // One connection, which is one thread's.
+    let mut client = server.connect();
+    let mut ask = |path: &str, id: &str, binary: &[u8]| {
+        let headers = [("inference-header-content-length", &*length), ("x-request-id", id)];
+        client.bytes("POST", path, &headers, &[request.as_bytes(), binary].concat())
+    };
+    let row = |at: usize| bytes(&rows[at..=at]);
+    for round in 0..3 {
+        for at in 0..rows.len() {
+            let id = ["short", "a-longer-one", "with\"quotes\\"][(round + at) % 3];
+            let reply = ask(INFER, id, &row(at));
+            let (told, binary) = split(&reply);
+            let tensor = json!({"name": "x", "datatype": "FP64", "shape": [1, 30], "data": rows[at]});
+            let expected = server.post(INFER, &json!({"inputs": [tensor]})).ok();
+            let scores = expected["outputs"][1]["data"].as_array().expect("a list");
+            assert_eq!(floats(&binary[8..]), scores.iter().filter_map(Json::as_f64).collect::<Vec<_>>());
+            assert_eq!((&told["id"], &told["model_version"]), (&json!(id), &expected["model_version"]));
+            assert_eq!(told["outputs"][1]["shape"], json!([1, 2]), "{told}");
+        }
+    }
+    let short = ask(INFER, "short", &row(0)[..239]);
+    assert_eq!(error(&short).0, 400);
+    assert!(error(&short).1.contains("binary_data_size is 240, of the binary data 239 bytes are left"));
+    let long = ask(INFER, "long", &[&row(0)[..], &[0]].concat());
+    assert!(
+        error(&long).1.contains("1 of 241 bytes after the JSON belong to no input"),
+        "{:?}",
+        error(&long)
+    );
+    let elsewhere = ask("/v2/models/other/infer", "elsewhere", &row(0));
+    assert_eq!(elsewhere.status, 404);
+    // The version that it was read for is gone, and another one of the same name is there.
+    for change in ["unload", "load"] {
+        server.post(&format!("/v2/repository/models/cells/{change}"), &json!({})).ok();
+        assert_eq!(ask(INFER, "again", &row(0)).status, if change == "load" { 200 } else { 404 }, "{change}");
+    }
+}
+
 #[test]
 fn every_datatype_of_numbers_is_read() {
     let (_folder, server) = cells();

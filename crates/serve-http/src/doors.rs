@@ -22,9 +22,21 @@ const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 /// The limits that somebody has, of the two that there are.
 type Limits = [Option<(&'static str, Rate)>; 2];
 
+/// How many requests are left of each, and the seconds until all are.
+type Left = [Option<(u32, u64)>; 2];
+
+/// What somebody was told.
+struct Told {
+    limits: Limits,
+    left: Left,
+    policies: HeaderValue,
+    standing: HeaderValue,
+}
+
 thread_local! {
-    /// Whose policies this thread told last, and how: callers have few between them.
-    static TOLD: RefCell<Option<(Limits, HeaderValue)>> = const { RefCell::new(None) };
+    /// What this thread told last: callers have few limits between them, and who asks far less often than they may stands where
+    /// they stood.
+    static TOLD: RefCell<Option<Told>> = const { RefCell::new(None) };
 }
 
 /// Who asks for a line of the table.
@@ -58,39 +70,49 @@ pub(crate) fn credentials(headers: &HeaderMap) -> Credentials<'_> {
 
 /// Writes where the caller stands, if anything limits them.
 pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
-    if standings.iter().next().is_none() {
+    let limits = pair(standings.iter().map(|standing| (standing.policy, standing.rate)));
+    if limits[0].is_none() {
         return;
     }
-    let mut left = Short::new();
-    for standing in standings.iter() {
+    let left = pair(standings.iter().map(|standing| {
         let remaining = standing.remaining.min(standing.rate.requests());
-        let reset = u64::try_from(standing.reset.as_millis()).unwrap_or(u64::MAX).div_ceil(1_000);
-        item(&mut left, standing.policy, [("\";r=", remaining.into()), (";t=", reset)]);
-    }
-    if let (Some(policies), Some(left)) = (policies(&standings), left.value()) {
+        (remaining, u64::try_from(standing.reset.as_millis()).unwrap_or(u64::MAX).div_ceil(1_000))
+    }));
+    let told = TOLD.with_borrow_mut(|told| {
+        *told = match told.take().filter(|told| told.limits == limits) {
+            Some(known) if known.left == left => Some(known),
+            known => Told::of(limits, left, known.map(|known| known.policies)),
+        };
+        told.as_ref().map(|told| (told.policies.clone(), told.standing.clone()))
+    });
+    if let Some((policies, standing)) = told {
         headers.insert(POLICY, policies);
-        headers.insert(LIMIT, left);
+        headers.insert(LIMIT, standing);
     }
 }
 
-/// What the caller's limits are.
-fn policies(standings: &Standings) -> Option<HeaderValue> {
-    let mut limits = standings.iter().map(|standing| (standing.policy, standing.rate));
-    let limits: Limits = [limits.next(), limits.next()];
-    TOLD.with_borrow_mut(|told| {
-        if let Some((known, value)) = told
-            && *known == limits
-        {
-            return Some(value.clone());
+fn pair<T>(mut items: impl Iterator<Item = T>) -> [Option<T>; 2] {
+    [items.next(), items.next()]
+}
+
+impl Told {
+    fn of(limits: Limits, left: Left, policies: Option<HeaderValue>) -> Option<Self> {
+        let mut standing = Short::new();
+        for ((policy, _), (remaining, reset)) in limits.iter().flatten().zip(left.iter().flatten()) {
+            item(&mut standing, policy, [("\";r=", (*remaining).into()), (";t=", *reset)]);
         }
-        let mut list = Short::new();
-        for (policy, rate) in limits.iter().flatten() {
-            item(&mut list, policy, [("\";q=", rate.requests().into()), (";w=", rate.window_seconds())]);
-        }
-        let value = list.value()?;
-        *told = Some((limits, value.clone()));
-        Some(value)
-    })
+        let policies = policies.or_else(|| list(&limits))?;
+        Some(Self { limits, left, policies, standing: standing.value()? })
+    }
+}
+
+/// What the limits are.
+fn list(limits: &Limits) -> Option<HeaderValue> {
+    let mut list = Short::new();
+    for (policy, rate) in limits.iter().flatten() {
+        item(&mut list, policy, [("\";q=", rate.requests().into()), (";w=", rate.window_seconds())]);
+    }
+    list.value()
 }
 
 /// One item of a list: a name in quotes, and its parameters.
