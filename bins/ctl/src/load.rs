@@ -111,10 +111,12 @@ fn bar(plan: &Plan) -> ProgressBar {
 /// Asks on all connections until the plan is over.
 async fn all(remote: &Arc<Remote>, ask: &Arc<Ask>, plan: Plan, bar: &ProgressBar) -> Tally {
     let plan = Arc::new(plan);
+    let ends = Instant::now().checked_add(plan.lasts);
     let mut connections = JoinSet::new();
     for at in 0..plan.connections {
-        let first = plan.every.map(|every| every * u32::from(at) / u32::from(plan.connections));
-        connections.spawn(one(Arc::clone(remote), Arc::clone(ask), Arc::clone(&plan), first));
+        let first =
+            plan.every.map(|every| Instant::now() + every * u32::from(at) / u32::from(plan.connections));
+        connections.spawn(one(Arc::clone(remote), Arc::clone(ask), Arc::clone(&plan), first, ends));
     }
     let watching = async {
         let began = Instant::now();
@@ -138,13 +140,22 @@ async fn all(remote: &Arc<Remote>, ask: &Arc<Ask>, plan: Plan, bar: &ProgressBar
 }
 
 /// One connection's requests, on another connection after an error. `first` is when the first one is due, where
-/// requests have fixed moments.
-async fn one(remote: Arc<Remote>, ask: Arc<Ask>, plan: Arc<Plan>, first: Option<Duration>) -> Tally {
+/// requests have fixed moments; what would be due after the end is not waited for.
+async fn one(
+    remote: Arc<Remote>,
+    ask: Arc<Ask>,
+    plan: Arc<Plan>,
+    first: Option<Instant>,
+    ends: Option<Instant>,
+) -> Tally {
     let mut tally = Tally::new();
     let mut connection = None;
-    let mut due = first.map(|first| Instant::now() + first);
+    let mut due = first;
     loop {
         if let Some(at) = due {
+            if ends.is_some_and(|ends| at >= ends) {
+                return tally;
+            }
             tokio::time::sleep_until(at.into()).await;
         }
         if !plan.next() {

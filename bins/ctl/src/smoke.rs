@@ -161,7 +161,9 @@ fn milliseconds(time: Duration) -> f64 {
 fn judged(answer: &Answer, expected: &Expected) -> (Verdict, String) {
     let status = answer.status.as_u16();
     let body: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
-    if status == 403 && body["code"] == "not_permitted" {
+    // The Open Inference Protocol's errors are words alone.
+    let words = body["error"].as_str().unwrap_or_default();
+    if status == 403 && (body["code"] == "not_permitted" || words.contains("it needs the permission")) {
         return (Verdict::Skipped, "the key does not permit it".to_owned());
     }
     let wrong =
@@ -208,5 +210,7 @@ mod tests {
         assert_eq!(judged(&answer(200, "{}"), &refused).0, Verdict::Failed);
         let not_permitted = answer(403, r#"{"code":"not_permitted"}"#);
         assert_eq!(judged(&not_permitted, &refused).0, Verdict::Skipped);
+        let in_words = answer(403, r#"{"error":"key:k may not do this: it needs the permission admin"}"#);
+        assert_eq!(judged(&in_words, &refused).0, Verdict::Skipped);
     }
 }

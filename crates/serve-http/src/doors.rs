@@ -76,7 +76,9 @@ pub(crate) fn tell(standings: Standings, headers: &mut HeaderMap) {
     }
     let left = pair(standings.iter().map(|standing| {
         let remaining = standing.remaining.min(standing.rate.requests());
-        (remaining, u64::try_from(standing.reset.as_millis()).unwrap_or(u64::MAX).div_ceil(1_000))
+        let reset = standing.reset;
+        // Whatever is not all there takes a moment.
+        (remaining, reset.as_secs() + u64::from(reset.subsec_nanos() > 0))
     }));
     let told = TOLD.with_borrow_mut(|told| {
         *told = match told.take().filter(|told| told.limits == limits) {

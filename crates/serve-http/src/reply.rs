@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use serde::Serialize;
 use serve_app::text::Millis;
 
@@ -67,9 +68,13 @@ pub(crate) fn on_the_wire(failure: Failure, dialect: Dialect) -> Bytes {
     let body = whole(body);
     let mut bytes =
         format!("HTTP/1.1 {}\r\nconnection: close\r\nx-request-id: {id}\r\n", parts.status).into_bytes();
+    bytes.extend_from_slice(b"x-content-type-options: nosniff\r\nreferrer-policy: no-referrer\r\n");
     bytes.extend_from_slice(
-        format!("x-content-type-options: nosniff\r\ncontent-length: {}\r\n", body.len()).as_bytes(),
+        format!("cache-control: no-store\r\ncontent-length: {}\r\n", body.len()).as_bytes(),
     );
+    if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()) {
+        bytes.extend_from_slice(format!("date: {date}\r\n").as_bytes());
+    }
     for (name, value) in &parts.headers {
         for piece in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             bytes.extend_from_slice(piece);
