@@ -10,6 +10,7 @@
 mod frames;
 mod framing;
 mod head;
+mod known;
 
 use std::io;
 use std::pin::Pin;
@@ -23,8 +24,9 @@ use crate::connection::{Phase, Place};
 use crate::failure::{Dialect, Failure};
 use crate::reply;
 use crate::transport::Transport;
-use framing::{Framing, Known};
+use framing::Framing;
 pub(crate) use head::{HeadLimits, MAX_HEADERS};
+use known::Known;
 
 /// What the parser sees of a request that is refused. It looks for an end before it looks at anything else.
 const SPOILT: &[u8] = b"\0\r\n\r\n";

@@ -66,7 +66,11 @@ impl Wish {
         let known = self.frame.as_ref().and_then(OnceLock::get).filter(|frame| frame.rows == batch.len());
         let json = known.map_or(512, |frame| frame.before.len() + id.len() + 2 + frame.after.len());
         let mut body = Vec::with_capacity(json + size);
-        if self.json(&mut body, deployment, id, &outputs, batch.len()).is_err() {
+        let written = match known {
+            Some(frame) => frame.write(&mut body, id),
+            None => self.json(&mut body, deployment, id, &outputs, batch.len()),
+        };
+        if written.is_err() {
             return Failure::internal().reply(Dialect::Oip, id);
         }
         if !outputs.iter().flatten().any(Output::is_binary) {
@@ -82,6 +86,7 @@ impl Wish {
         reply
     }
 
+    /// Writes the JSON, and keeps its frame where it is wanted again.
     fn json(
         &self,
         body: &mut Vec<u8>,
@@ -90,13 +95,6 @@ impl Wish {
         outputs: &Outputs<'_>,
         rows: usize,
     ) -> serde_json::Result<()> {
-        let known = self.frame.as_ref().and_then(OnceLock::get);
-        if let Some(frame) = known.filter(|frame| frame.rows == rows) {
-            body.extend_from_slice(&frame.before);
-            quoted(body, id)?;
-            body.extend_from_slice(&frame.after);
-            return Ok(());
-        }
         let id = json(body, deployment, id, outputs)?;
         if let Some(frame) = &self.frame
             && let Some(length) = header(body.len())
@@ -106,6 +104,15 @@ impl Wish {
             let id = id.len() - 2;
             frame.get_or_init(|| Frame { rows, before: before.into(), after: after.into(), id, length });
         }
+        Ok(())
+    }
+}
+
+impl Frame {
+    fn write(&self, body: &mut Vec<u8>, id: &str) -> serde_json::Result<()> {
+        body.extend_from_slice(&self.before);
+        quoted(body, id)?;
+        body.extend_from_slice(&self.after);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@
 
 use super::frames::Frames;
 use super::head::{Head, HeadLimits, Length};
+use super::known::Known;
 use crate::wire::Refusal;
 
 /// The longest line of a chunk's size, with extensions, which nobody uses.
@@ -54,37 +55,6 @@ const SIZE: Chunk = Chunk::Size { size: 0, line: 0, extension: false, cr: false 
 impl Default for Framing {
     fn default() -> Self {
         Self::Head(Head::default())
-    }
-}
-
-/// The last head that a body followed, and how long that was. A client's requests often have the same head, byte for byte, and
-/// what was sound and known once is so again.
-#[derive(Debug, Default)]
-pub(crate) struct Known {
-    head: Vec<u8>,
-    body: u64,
-}
-
-impl Known {
-    /// Longer heads are not kept.
-    const LONGEST: usize = 1 << 10;
-
-    /// Whether `bytes` begin with it.
-    fn leads(&self, bytes: &[u8]) -> bool {
-        !self.head.is_empty() && bytes.starts_with(&self.head)
-    }
-
-    fn learn(&mut self, head: &[u8], body: u64) {
-        self.head.clear();
-        if head.len() <= Self::LONGEST {
-            self.head.extend_from_slice(head);
-        }
-        self.body = body;
-    }
-
-    /// Gives its memory back.
-    pub(crate) fn forget(&mut self) {
-        *self = Self::default();
     }
 }
 
