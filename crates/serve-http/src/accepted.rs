@@ -30,7 +30,7 @@ use crate::failure::{Dialect, Failure};
 use crate::owed::Owed;
 use crate::reply::{self, Reply};
 use crate::routes::{App, boxed};
-use crate::tls::{self, Tls};
+use crate::tls::{self, Tls, TlsConfig};
 use crate::transport::Transport;
 use crate::watchman::Full;
 use crate::wire::{HeadLimits, Wire};
@@ -47,6 +47,8 @@ pub(crate) struct Accepted {
     app: Arc<App>,
     protocols: Arc<Protocols>,
     limits: HeadLimits,
+    /// Seconds that browsers shall use TLS only; 0, where that is not said.
+    hsts: u64,
     farewells: Arc<Semaphore>,
 }
 
@@ -58,7 +60,8 @@ impl Accepted {
             uri_bytes: usize::try_from(config.max_uri_bytes.0).unwrap_or(usize::MAX),
         };
         let protocols = Arc::new(Protocols::new(config, limits.header_bytes));
-        Self { app: Arc::clone(app), protocols, limits, farewells: Arc::new(Semaphore::new(FAREWELLS)) }
+        let (hsts, farewells) = (TlsConfig::hsts_seconds(config.tls.as_ref()), Arc::new(Semaphore::new(FAREWELLS)));
+        Self { app: Arc::clone(app), protocols, limits, hsts, farewells }
     }
 
     /// Serves a connection in a task of its own, or turns it away.
@@ -112,7 +115,7 @@ impl Accepted {
     fn speak(&self, transport: Transport, peer: Peer, place: Place) {
         let connection = Arc::clone(&place.connection);
         let service = service(Arc::clone(&self.app), peer, Arc::clone(&connection));
-        let wire = Wire::new(transport, place, self.limits);
+        let wire = Wire::new(transport, place, self.limits, self.hsts);
         let protocols = Arc::clone(&self.protocols);
         tokio::spawn(async move { protocols.speak(wire, connection, service).await });
     }
@@ -194,7 +197,8 @@ async fn handshake(
 
 /// Sends an error to a client that was not listened to, and ends.
 async fn tell(mut socket: TcpStream, failure: Failure) {
-    let words = reply::on_the_wire(failure, Dialect::Native);
+    // What is not under TLS does not say that all shall be.
+    let words = reply::on_the_wire(failure, Dialect::Native, 0);
     let farewell = async {
         socket.write_all(&words).await?;
         socket.shutdown().await?;

@@ -228,7 +228,9 @@ async fn begun(wire: &mut Wire, connection: &Connection) -> Beginning {
 
 #[cfg(test)]
 mod tests {
+    use std::future::{pending, ready};
     use std::io::{Read, Write};
+    use std::net::Shutdown;
 
     use http_body_util::Full;
     use hyper::service::service_fn;
@@ -244,6 +246,16 @@ mod tests {
 
     /// A connection that is served by a task of its own, with its client.
     async fn served() -> (std::net::TcpStream, Arc<Connection>, tokio::task::JoinHandle<()>) {
+        served_by(|_| ready(Bytes::from_static(b"answered"))).await
+    }
+
+    /// One whose answers' bodies are those of `answer`.
+    async fn served_by<F>(
+        answer: impl Fn(Request<Incoming>) -> F + Send + 'static,
+    ) -> (std::net::TcpStream, Arc<Connection>, tokio::task::JoinHandle<()>)
+    where
+        F: Future<Output = Bytes> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("listens");
         let client = std::net::TcpStream::connect(listener.local_addr().expect("has one")).expect("connects");
         client.set_read_timeout(Some(Duration::from_secs(10))).expect("an option");
@@ -254,9 +266,10 @@ mod tests {
         let place = watchman.enter(address.ip(), Phase::Idle, load).expect("a place");
         let connection = Arc::clone(&place.connection);
         let limits = HeadLimits { header_bytes: 8192, uri_bytes: 1024 };
-        let wire = Wire::new(Transport::Plain(socket), place, limits);
-        let service = service_fn(|_: Request<Incoming>| async {
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"answered"))))
+        let wire = Wire::new(Transport::Plain(socket), place, limits, 0);
+        let service = service_fn(move |request| {
+            let answer = answer(request);
+            async { Ok::<_, Infallible>(Response::new(Full::new(answer.await))) }
         });
         let (protocols, theirs) = (Protocols::new(&config, 8192), Arc::clone(&connection));
         let speaking = tokio::spawn(async move { protocols.speak(wire, theirs, service).await });
@@ -289,6 +302,30 @@ mod tests {
             let answers = rest_of(client).matches("answered").count();
             assert_eq!(answers, if before == ASKED { 2 } else { 1 }, "{before:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn who_closes_the_sending_side_alone_is_answered() {
+        for asked in [ASKED.to_vec(), [ASKED, ASKED].concat()] {
+            let (mut client, _, speaking) = served().await;
+            client.write_all(&asked).expect("is open");
+            client.shutdown(Shutdown::Write).expect("is open");
+            speaking.await.expect("ends");
+            assert_eq!(rest_of(client).matches("answered").count(), asked.len() / ASKED.len());
+        }
+        // An answer that does not go out at once is sent whole.
+        let (mut client, _, speaking) = served_by(|_| ready(vec![b'x'; 8 << 20].into())).await;
+        client.write_all(ASKED).expect("is open");
+        client.shutdown(Shutdown::Write).expect("is open");
+        let rest = tokio::task::spawn_blocking(|| rest_of(client).len());
+        assert!(rest.await.expect("is read") > 8 << 20);
+        speaking.await.expect("ends");
+        // Nobody waits for one that is not made yet: its client may be gone.
+        let (mut client, connection, speaking) = served_by(|_| pending()).await;
+        client.write_all(ASKED).expect("is open");
+        client.shutdown(Shutdown::Write).expect("is open");
+        speaking.await.expect("ends");
+        assert!(!connection.works() && rest_of(client).is_empty());
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use crate::hosts::Hosts;
 use crate::origins::Origins;
 use crate::present::Present;
 use crate::reply::Reply;
+use crate::tls::TlsConfig;
 use crate::wire::MAX_HEADERS;
 
 /// For pages of ours: nothing from elsewhere, and in nobody's frame. A page that needs more says so itself.
@@ -35,7 +36,7 @@ impl Doorway {
     /// What the configuration says. Mistakes in it are [`HttpConfig::check`]'s to tell, before anything listens; what is
     /// wrong here lets nobody in.
     pub(crate) fn new(config: &HttpConfig) -> Self {
-        let seconds = config.tls.as_ref().map_or(0, |tls| tls.hsts.as_secs());
+        let seconds = TlsConfig::hsts_seconds(config.tls.as_ref());
         let hsts = (seconds > 0).then(|| HeaderValue::from_str(&format!("max-age={seconds}")).ok()).flatten();
         Self {
             hosts: Hosts::new(&config.trusted_hosts, config.host).unwrap_or(Hosts::Listed(Vec::new())),

@@ -61,8 +61,9 @@ pub(crate) fn text(content_type: &'static str, body: String) -> Reply {
     of(StatusCode::OK, content_type, body.into())
 }
 
-/// A failure as the bytes of HTTP/1.1, for a client whose request the parser does not know; the connection ends with it.
-pub(crate) fn on_the_wire(failure: Failure, dialect: Dialect) -> Bytes {
+/// A failure as the bytes of HTTP/1.1, for a client whose request the parser does not know; the connection ends with it. `hsts`
+/// is for how many seconds TLS only shall be used, where that is said.
+pub(crate) fn on_the_wire(failure: Failure, dialect: Dialect, hsts: u64) -> Bytes {
     let id = crate::id::new().hyphenated().to_string();
     let (parts, body) = failure.reply(dialect, &id).into_parts();
     let body = whole(body);
@@ -72,6 +73,9 @@ pub(crate) fn on_the_wire(failure: Failure, dialect: Dialect) -> Bytes {
     bytes.extend_from_slice(
         format!("cache-control: no-store\r\ncontent-length: {}\r\n", body.len()).as_bytes(),
     );
+    if hsts > 0 {
+        bytes.extend_from_slice(format!("strict-transport-security: max-age={hsts}\r\n").as_bytes());
+    }
     if let Ok(date) = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()) {
         bytes.extend_from_slice(format!("date: {date}\r\n").as_bytes());
     }

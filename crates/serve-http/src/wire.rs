@@ -31,6 +31,9 @@ use known::Known;
 /// What the parser sees of a request that is refused. It looks for an end before it looks at anything else.
 const SPOILT: &[u8] = b"\0\r\n\r\n";
 
+/// So many turns go by until an answer that is made at once is sent: one in which it is made, and one for the others' answers.
+const TURNS: u8 = 2;
+
 /// Why a head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -71,10 +74,18 @@ pub(crate) struct Wire {
     /// Given back with the socket, which another protocol may keep for longer than HTTP.
     place: Place,
     limits: HeadLimits,
+    /// Seconds that browsers shall use TLS only; 0, where that is not said.
+    hsts: u64,
     framing: Framing,
     known: Known,
     /// Whether something was read for which nothing was written yet.
     asked: bool,
+    /// Whether an answer is made, and waits for the others of its turn.
+    sends: bool,
+    /// So many turns the end of what the client sends may still be kept from the parser before the next answer is, and whether
+    /// it was.
+    turns: u8,
+    kept: bool,
     refusal: Option<Refusal>,
     /// What the parser has still to see of [`SPOILT`].
     spoilt: &'static [u8],
@@ -84,31 +95,38 @@ pub(crate) struct Wire {
     last_words: Option<Bytes>,
     /// Whether the sending side was closed.
     closed: bool,
-    /// What was read and looked at, and is to be read once more.
+    /// What was read and looked at, and is to be read by the parser.
     ahead: Bytes,
+    /// Whether that asks for another protocol, once all that was asked before has its answer.
+    ahead_asks: bool,
 }
 
 impl Wire {
-    pub(crate) fn new(transport: Transport, place: Place, limits: HeadLimits) -> Self {
+    pub(crate) fn new(transport: Transport, place: Place, limits: HeadLimits, hsts: u64) -> Self {
         Self {
             transport,
             place,
             limits,
+            hsts,
             framing: Framing::default(),
             known: Known::default(),
             asked: false,
+            sends: false,
+            turns: 0,
+            kept: false,
             refusal: None,
             spoilt: &[],
             broken_off: false,
             last_words: None,
             closed: false,
             ahead: Bytes::new(),
+            ahead_asks: false,
         }
     }
 
     /// Has bytes read once more that were read already, before all others.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
-        debug_assert!(self.ahead.is_empty(), "nobody reads less than what was put back");
+        let bytes = if self.ahead.is_empty() { bytes } else { [&bytes[..], &self.ahead].concat().into() };
         // Ends of lines between requests say nothing; and none at all can hold the memory in which others stood.
         let silent = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
         self.ahead = if silent { Bytes::new() } else { bytes };
@@ -137,17 +155,20 @@ impl Wire {
         self.spoilt = later;
     }
 
-    /// Follows what was read, and says how much of it is sound.
+    /// Follows what was read, and says how much of it the parser may see now.
     fn inspect(&mut self, bytes: &[u8]) -> usize {
         let (was_between, was_tunnel) = (self.framing.between(), matches!(self.framing, Framing::Tunnel));
         if was_tunnel {
             return bytes.len();
         }
-        self.asked = true;
-        if let Err((at, refusal)) = self.framing.follow(bytes, &self.limits, &mut self.known) {
-            self.refuse(refusal);
-            return at;
-        }
+        (self.asked, self.turns) = (true, TURNS);
+        let began = match self.framing.follow(bytes, &self.limits, &mut self.known) {
+            Ok(began) => began,
+            Err((at, refusal)) => {
+                self.refuse(refusal);
+                return at;
+            }
+        };
         match &self.framing {
             Framing::Frames(frames) => {
                 let phase = if frames.waits() { Phase::Frame } else { Phase::Open };
@@ -155,6 +176,11 @@ impl Wire {
                 if self.place.connection.phase() != phase || frames.waits() && frames.rested() {
                     self.place.connection.enter(phase);
                 }
+            }
+            Framing::Tunnel if began > 0 || self.place.connection.works() => {
+                self.place.connection.enter(Phase::Idle);
+                (self.ahead, self.ahead_asks) = (Bytes::copy_from_slice(&bytes[began..]), true);
+                return began;
             }
             Framing::Tunnel => self.place.connection.enter(Phase::Asking),
             framing if framing.in_head() => {
@@ -170,11 +196,28 @@ impl Wire {
 
     /// Has the first piece of an answer wait until the loop has seen to all who wait for it now.
     fn waits_for_others(&mut self, cx: &Context<'_>) -> bool {
-        let waits = std::mem::take(&mut self.asked) && self.place.connection.sends_together();
-        if waits {
+        self.sends = std::mem::take(&mut self.asked) && self.place.connection.sends_together();
+        if self.sends {
             cx.waker().wake_by_ref();
         }
-        waits
+        self.sends
+    }
+
+    /// Whether the parser is not to hear yet that nothing more comes: it ends the connection there, whatever was asked on it.
+    /// The client may be gone, or have closed its sending side alone. So what is answered at once is answered, and whose answer
+    /// is being sent gets all of it.
+    fn keeps_end(&mut self, cx: &Context<'_>) -> bool {
+        if matches!(self.framing, Framing::Frames(_)) {
+            return false;
+        }
+        let connection = &self.place.connection;
+        let made = self.turns > 0 && (self.asked || self.sends || connection.works());
+        if made {
+            self.turns -= 1;
+            cx.waker().wake_by_ref();
+        }
+        self.kept = made || connection.waits_for_reader();
+        self.kept
     }
 
     /// The parser's refusal, if these bytes are one: all answers of ours have an id.
@@ -201,7 +244,7 @@ impl Wire {
             None => Failure::unreadable("malformed_request", "the request is not HTTP"),
         };
         self.place.connection.count_refused_head();
-        reply::on_the_wire(failure, Dialect::Native)
+        reply::on_the_wire(failure, Dialect::Native, self.hsts)
     }
 
     /// Sends what is left of the last words.
@@ -219,12 +262,13 @@ impl Wire {
         Poll::Ready(Ok(()))
     }
 
-    fn wrote(&self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match &polled {
             Poll::Pending => self.place.connection.blocked(true),
             Poll::Ready(Ok(bytes)) => {
                 self.place.connection.blocked(false);
                 self.place.connection.wrote(*bytes);
+                self.turns = TURNS;
             }
             Poll::Ready(Err(_)) => {}
         }
@@ -236,6 +280,14 @@ impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if !this.ahead.is_empty() {
+            if this.ahead_asks {
+                // The parser looks again as soon as it has its answer.
+                if this.place.connection.works() {
+                    return Poll::Pending;
+                }
+                this.ahead_asks = false;
+                this.place.connection.enter(Phase::Asking);
+            }
             let now = this.ahead.split_to(this.ahead.len().min(buf.remaining()));
             buf.put_slice(&now);
             return Poll::Ready(Ok(()));
@@ -251,14 +303,20 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         let before = buf.filled().len();
-        ready!(Pin::new(&mut this.transport).poll_read(cx, buf))?;
+        let read = ready!(Pin::new(&mut this.transport).poll_read(cx, buf));
         let end = buf.filled().len();
         if end > before {
             let sound = this.inspect(&buf.filled()[before..]);
             buf.set_filled(before + sound);
             this.spoil(buf);
+            if buf.filled().len() == before {
+                // All of it waits.
+                return Poll::Pending;
+            }
+        } else if this.keeps_end(cx) {
+            return Poll::Pending;
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(read)
     }
 }
 
@@ -302,6 +360,10 @@ impl AsyncWrite for Wire {
         ready!(this.poll_last_words(cx))?;
         let polled = Pin::new(&mut this.transport).poll_flush(cx);
         this.place.connection.blocked(polled.is_pending());
+        if polled.is_ready() && std::mem::take(&mut this.kept) {
+            // What was kept from the parser may be told it now.
+            cx.waker().wake_by_ref();
+        }
         polled
     }
 

@@ -34,6 +34,13 @@ pub struct TlsConfig {
     pub hsts: Duration,
 }
 
+impl TlsConfig {
+    /// How long browsers shall use TLS only, in seconds; 0 does not say so, and is what holds without TLS.
+    pub(crate) fn hsts_seconds(tls: Option<&Self>) -> u64 {
+        tls.map_or(0, |tls| tls.hsts.as_secs())
+    }
+}
+
 /// Whether clients show a certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -72,13 +72,13 @@ impl Framing {
         matches!(self, Self::Head(head) if !head.is_empty())
     }
 
-    /// Follows `bytes`.
+    /// Follows `bytes`, and says where in them the last head began that is not a known one; 0, where it began before them.
     pub(crate) fn follow(
         &mut self,
         bytes: &[u8],
         limits: &HeadLimits,
         known: &mut Known,
-    ) -> Result<(), Offence> {
+    ) -> Result<usize, Offence> {
         let (mut at, mut begin) = (0, None);
         while at < bytes.len() {
             if matches!(self, Self::Head(head) if head.is_untouched()) {
@@ -90,10 +90,10 @@ impl Framing {
                 begin = Some(at);
             }
             at += match self {
-                Self::Tunnel => return Ok(()),
+                Self::Tunnel => break,
                 Self::Frames(frames) => {
                     frames.follow(&bytes[at..]);
-                    return Ok(());
+                    break;
                 }
                 Self::Body { left } => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len() - at);
@@ -123,7 +123,7 @@ impl Framing {
                 }
             };
         }
-        Ok(())
+        Ok(begin.unwrap_or(0))
     }
 
     /// Takes a line, or what there is of it.
@@ -383,6 +383,27 @@ mod tests {
             b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\x81\x05hello\n\n",
         ] {
             assert_eq!(verdict(bytes), Ok(false));
+        }
+    }
+
+    #[test]
+    fn it_is_told_where_a_request_for_another_protocol_begins() {
+        let socket = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\x01\x02";
+        let (get, post) = (
+            "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc",
+        );
+        for before in [String::new(), get.into(), post.into(), [post, post, get, post].concat()] {
+            let all = [before.as_str(), socket].concat();
+            let (mut framing, mut known) = (Framing::default(), Known::default());
+            let began = framing.follow(all.as_bytes(), &LIMITS, &mut known);
+            assert_eq!(began, Ok(before.len()), "{all:?}");
+            assert!(matches!(framing, Framing::Tunnel));
+            // In two pieces: it began in the one before.
+            let (mut framing, mut known) = (Framing::default(), Known::default());
+            let (first, second) = all.as_bytes().split_at(before.len() + 7);
+            framing.follow(first, &LIMITS, &mut known).expect("is sound");
+            assert_eq!(framing.follow(second, &LIMITS, &mut known), Ok(0));
         }
     }
 }
