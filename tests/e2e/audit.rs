@@ -76,6 +76,43 @@ fn acts_and_refusals_are_written_down_and_secrets_are_not() {
     assert!(!text.contains(wrong) && !text.contains(&ops) && !text.contains("secret=x"), "{text}");
 }
 
+#[test]
+fn who_is_turned_away_stands_in_the_access_line_and_models_in_the_trail() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (one, line_one) = key("one", "predict,read", &["--models", "vader-random-forest"]);
+    let (slow, line_slow) = key("slow", "read", &["--rate", "1/h"]);
+    let config = written(folder.path(), &format!("mode: keys\nkeys:\n{line_one}\n{line_slow}"));
+    let log = folder.path().join("log");
+    let settings = [("SERVE__LOG__FORMAT", "json"), ("SERVE__LOG__LEVEL", "info")];
+    let server = Server::logging_to(&log, ["--demo", "--config", &config], &settings);
+    let get = |id: &str, key: &str| {
+        ask(&server, "GET", "/models/types", &[("x-api-key", key), ("x-request-id", id)], "").status
+    };
+    assert_eq!((get("let-in", &slow), get("too-many", &slow)), (200, 429));
+    let told = line(&log, "access", "too-many");
+    assert_eq!((&told["caller"], &told["route"]), (&json!("key:slow"), &json!("/models/types")), "{told}");
+    assert_eq!((&told["status"], &told["code"]), (&json!(429), &json!("rate_limited")), "{told}");
+    let post = |id: &str, path: &str, body: &str| {
+        ask(&server, "POST", path, &[("x-api-key", &one), ("x-request-id", id)], body).status
+    };
+    assert_eq!(post("not-permitted", "/models/reload", ""), 403);
+    assert_eq!(line(&log, "access", "not-permitted")["caller"], "key:one");
+    let infer = "/v2/models/finbert-random-forest/infer";
+    assert_eq!(post("other", infer, r#"{"inputs": []}"#), 403);
+    let told = line(&log, "audit", "other");
+    assert_eq!(
+        (&told["what"], &told["model"], &told["who"], &told["from"]),
+        (
+            &json!("POST /v2/models/{name}/infer"),
+            &json!("finbert-random-forest"),
+            &json!("key:one"),
+            &json!("127.0.0.1")
+        ),
+        "{told}"
+    );
+    assert_eq!(line(&log, "access", "other")["path"], infer);
+}
+
 /// A server that takes the key `admin` and tokens, of which one has the same name; both, and its log.
 fn both(folder: &Path, more: &str) -> (Server, String, String, std::path::PathBuf) {
     const SECRET: &[u8] = b"a secret of more than 32 bytes, for tests";

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -176,6 +176,64 @@ fn every_request_is_a_line_of_json() {
     assert_eq!((&failed["status"], &failed["code"]), (&json!(404), &json!("unknown_model")), "{failed}");
     assert!(!lines.iter().any(|line| line["path"] == "/health/live"), "health is told at debug only");
     assert!(!log.contains("s3cr3t"), "headers are not told");
+}
+
+#[test]
+fn a_request_without_an_answer_has_its_line_too() {
+    let server = Observed::start("log: { format: json }");
+    let send = |id: &str, body: &str| {
+        let mut stream = TcpStream::connect(server.address).expect("the server listens");
+        let head = format!(
+            "POST /predict/batch HTTP/1.1\r\nhost: localhost\r\nx-request-id: {id}\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).expect("can be sent");
+        stream
+    };
+    let rows = |count: usize| json!({ "model": "vader-random-forest", "requests": vec![json!({}); count] });
+    let long = rows(10_000).to_string();
+    let find = |id: &str| {
+        eventually(id, || {
+            let log = server.text("log");
+            let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Json>(line).ok());
+            lines.find(|line| line["request_id"] == id && line["target"] == "access")
+        })
+    };
+    // One that hangs up, one that sends no more, and one that has sent a part.
+    drop(send("gone", &long));
+    let half = send("half", &long);
+    half.shutdown(Shutdown::Write).expect("is open");
+    let mut part = TcpStream::connect(server.address).expect("the server listens");
+    part.write_all(
+        b"POST /predict HTTP/1.1\r\nhost: localhost\r\nx-request-id: part\r\ncontent-length: 9\r\n\r\n{",
+    )
+    .expect("can be sent");
+    drop(part);
+    for (id, route, code) in [
+        ("gone", "/predict/batch", "abandoned"),
+        ("half", "/predict/batch", "abandoned"),
+        ("part", "/predict", "body_broken_off"),
+    ] {
+        let line = find(id);
+        assert_eq!((&line["route"], &line["caller"]), (&json!(route), &json!("anyone")), "{line}");
+        assert_eq!(
+            (&line["code"], line.get("status").is_none()),
+            (&json!(code), code == "abandoned"),
+            "{line}"
+        );
+    }
+    assert_eq!(sum(&server.metrics(), "http_requests_abandoned_total", &[]), 2.0);
+    // What has its answer at once is answered, though nothing more will come.
+    for turn in 0..20 {
+        let id = format!("short-{turn}");
+        let mut short = send(&id, &rows(1).to_string());
+        short.shutdown(Shutdown::Write).expect("is open");
+        let mut answer = String::new();
+        short.read_to_string(&mut answer).expect("ends in order");
+        assert!(answer.starts_with("HTTP/1.1 200 OK"), "{turn}: {answer}");
+        assert_eq!(find(&id)["status"], 200);
+    }
+    assert_eq!(sum(&server.metrics(), "http_requests_abandoned_total", &[]), 2.0);
 }
 
 #[test]

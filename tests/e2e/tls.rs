@@ -120,6 +120,13 @@ fn both_versions_of_http_are_spoken_by_agreement() {
         "{answer}"
     );
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+    let mut stream = connect(&server, papers.client(None, &["http/1.1"]));
+    let mut refused = Vec::new();
+    stream.write_all(b"GET / HTTP/1.1\r\n\r\n").expect("open");
+    stream.read_to_end(&mut refused).expect("an answer");
+    let refused = String::from_utf8_lossy(&refused);
+    assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("missing_host"), "{refused}");
+    assert!(refused.contains("strict-transport-security: max-age=31536000\r\n"), "{refused}");
     let mut stream = connect(&server, papers.client(None, &["h2", "http/1.1"]));
     let answer = crate::http2::get(&mut stream, "/health/live");
     assert_eq!(stream.conn.alpn_protocol(), Some(&b"h2"[..]));
@@ -284,6 +291,7 @@ fn plain_http_on_a_port_of_tls_is_told_and_half_a_handshake_ends() {
     let mut answer = String::new();
     plain.read_to_string(&mut answer).expect("ends in order");
     assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("\"code\":\"tls_required\""), "{answer}");
+    assert!(!answer.contains("strict-transport-security"), "{answer}");
     for bytes in
         [&b""[..], b"\x16\x03\x01", b"\x16\x03\x01\xff\xff", b"\x80\x2e\x01\x00\x02", b"\0\0\0\0\0\0\0\0"]
     {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value as Json, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::HeaderValue;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
@@ -247,6 +248,71 @@ fn what_is_no_handshake_is_told_what_is_missing() {
         request.headers_mut().insert("sec-websocket-protocol", protocols);
         let (_, reply) = client_async(request, stream).await.expect("opens");
         assert_eq!(reply.headers()["sec-websocket-protocol"], "serve.v1");
+    });
+}
+
+/// Reads answers to the end of their heads and bodies, until one changes the protocol; the statuses.
+async fn statuses(stream: &mut TcpStream) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    loop {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            match tokio::time::timeout(PATIENCE, stream.read_u8()).await.expect("an answer in time") {
+                Ok(byte) => head.push(byte),
+                Err(_) => return statuses,
+            }
+        }
+        let head = String::from_utf8(head).expect("is text").to_ascii_lowercase();
+        let status = head[9..12].parse().expect("a status");
+        statuses.push(status);
+        if status == 101 {
+            return statuses;
+        }
+        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
+        let mut body = vec![0; length.map_or(0, |length| length.parse().expect("a length"))];
+        stream.read_exact(&mut body).await.expect("a whole body");
+    }
+}
+
+#[test]
+fn a_socket_may_be_asked_for_behind_other_requests() {
+    let server = Server::demo();
+    let opening =
+        b"GET /ws/predict HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+                    sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let ping = br#"{"type":"ping","id":1}"#;
+    let frame = [&[0x81, 0x80 | 0x16, 0, 0, 0, 0][..], ping].concat();
+    let get = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let post = |body: &Json| {
+        let body = body.to_string();
+        let head = "POST /predict/batch HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+        format!("{head}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let batch =
+        |rows: usize| post(&json!({"model": "vader-random-forest", "requests": vec![json!({}); rows]}));
+    let slow = batch(10_000);
+    block_on(async {
+        for (before, answers) in [(&get[..], 1), (&[&get[..], &batch(3), get].concat(), 3), (&slow, 1)] {
+            // At once, in two pieces, and while the one before is answered.
+            for (cut, wait) in [(0, 0), (7, 0), (7, 20), (0, 20)] {
+                let mut stream = TcpStream::connect(server.address).await.expect("the server listens");
+                stream.write_all(&[before, &opening[..cut]].concat()).await.expect("is sent");
+                if (cut, wait) != (0, 0) {
+                    tokio::time::sleep(Duration::from_millis(wait)).await;
+                }
+                stream.write_all(&[&opening[cut..], &frame].concat()).await.expect("is sent");
+                let told = statuses(&mut stream).await;
+                assert_eq!(told, [vec![200; answers], vec![101]].concat(), "{cut} {wait}");
+                let socket = WebSocketStream::from_raw_socket(stream, Role::Client, None).await;
+                assert_eq!(Socket(socket).receive().await, json!({"type": "pong", "id": 1}));
+            }
+        }
+        // A protocol that is not spoken is no reason not to answer.
+        let other = String::from_utf8_lossy(get)
+            .replace("\r\n\r\n", "\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n");
+        let mut stream = TcpStream::connect(server.address).await.expect("the server listens");
+        stream.write_all(&[get, other.as_bytes()].concat()).await.expect("is sent");
+        assert_eq!(statuses(&mut stream).await, [200, 200]);
     });
 }
 

@@ -57,9 +57,10 @@ impl Service {
             model: query.name.as_ref(),
             ..Act::default()
         };
+        let act = act.begun(context);
         let allowed = names.iter().flatten().try_for_each(|name| self.check_model(context, name));
         if let Err(error) = allowed {
-            return act.written(context, Err(error));
+            return act.ended(Err(error));
         }
         let reloaded = self.on_thread(move |registry| match names {
             None if dry_run => Ok(registry.rehearse(None)?),
@@ -71,7 +72,7 @@ impl Service {
             }
             Some(names) => names.iter().map(|name| Ok(registry.reload_model(name)?)).collect(),
         });
-        let reloaded = act.written(context, reloaded.await);
+        let reloaded = act.ended(reloaded.await);
         self.changes.wake();
         reloaded
     }
@@ -81,8 +82,8 @@ impl Service {
     /// # Errors
     /// As for a prediction.
     pub async fn load(&self, context: &Context, query: &ModelQuery) -> Result<Arc<Deployment>, ServiceError> {
-        let act = Act { what: "load", model: query.name.as_ref(), ..Act::default() };
-        act.written(context, self.deployment(context, query).await)
+        let act = Act { what: "load", model: query.name.as_ref(), ..Act::default() }.begun(context);
+        act.ended(self.deployment(context, query).await)
     }
 
     /// Unloads a version: the one that a query means, without loading it first. Answers with it, and what came of it.
@@ -94,8 +95,8 @@ impl Service {
         context: &Context,
         query: &ModelQuery,
     ) -> Result<(ModelName, ModelVersion, Unloaded), ServiceError> {
-        let act = Act { what: "unload", model: query.name.as_ref(), ..Act::default() };
-        act.written(context, self.unload_unwritten(context, query).await)
+        let act = Act { what: "unload", model: query.name.as_ref(), ..Act::default() }.begun(context);
+        act.ended(self.unload_unwritten(context, query).await)
     }
 
     async fn unload_unwritten(
@@ -128,14 +129,14 @@ impl Service {
         context: &Context,
         query: &ModelQuery,
     ) -> Result<Arc<Deployment>, ServiceError> {
-        let act = Act { what: "warm_up", model: query.name.as_ref(), ..Act::default() };
+        let act = Act { what: "warm_up", model: query.name.as_ref(), ..Act::default() }.begun(context);
         let warmed = async {
             let deployment = self.deployment(context, query).await?;
             let warmed = Arc::clone(&deployment);
             self.on_thread(move |registry| Ok(warmed.warm(registry.storage())?)).await?;
             Ok(deployment)
         };
-        act.written(context, warmed.await)
+        act.ended(warmed.await)
     }
 
     /// The names of all models that a query without a name may mean.
@@ -178,8 +179,9 @@ impl Service {
         let (to, at, of) = (version.clone(), alias.clone(), name.clone());
         let act =
             Act { what: "promote", model: Some(&of), version: Some(&to), alias: Some(&at), ..Act::default() };
+        let act = act.begun(context);
         if let Err(error) = self.check_model(context, &name) {
-            return act.written(context, Err(error));
+            return act.ended(Err(error));
         }
         let promoted = self.on_thread(move |registry| {
             let promoted = registry.promote(&name, &version, &alias, author.as_ref());
@@ -188,7 +190,7 @@ impl Service {
             }
             Ok(promoted?)
         });
-        let promoted = act.written(context, promoted.await);
+        let promoted = act.ended(promoted.await);
         self.changes.wake();
         promoted
     }
@@ -204,12 +206,12 @@ impl Service {
         author: Author,
     ) -> Result<(ModelVersion, ModelVersion), ServiceError> {
         let of = name.clone();
-        let act = Act { what: "rollback", model: Some(&of), ..Act::default() };
+        let act = Act { what: "rollback", model: Some(&of), ..Act::default() }.begun(context);
         if let Err(error) = self.check_model(context, &name) {
-            return act.written(context, Err(error));
+            return act.ended(Err(error));
         }
         let back = self.on_thread(move |registry| Ok(registry.rollback(&name, author.as_ref())?)).await;
-        let back = act.written(context, back);
+        let back = act.ended(back);
         self.changes.wake();
         back
     }

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::proto::MetricFamily;
+use serve_core::ModelName;
 use serve_registry::Slot;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -40,7 +41,7 @@ mod token_keys;
 mod tokens;
 mod usage;
 
-pub use audit::{Act, Attempt};
+pub use audit::{Act, Attempt, Begun};
 pub use config::{AuthConfig, AuthMode, JwtConfig, KeyConfig, KeyDigest, PublicPage};
 pub use credentials::Credentials;
 pub use keys::new_key;
@@ -81,6 +82,8 @@ pub struct Entry {
     pub standings: Standings,
     /// Who asks, or why they are turned away.
     pub outcome: Result<Arc<Caller>, ServiceError>,
+    /// Who is turned away, where that is known.
+    pub turned_away: Option<Arc<Caller>>,
 }
 
 /// Where somebody stands against the limits that hold for them.
@@ -240,12 +243,12 @@ impl Locks {
     #[must_use]
     pub fn enter(&self, asked: &Asked<'_>) -> Entry {
         let mut standings = Standings::default();
-        let mut who = None;
-        let outcome = self.state.with(|state| self.decide(state, asked, &mut standings, &mut who));
+        let mut turned_away = None;
+        let outcome = self.state.with(|state| self.decide(state, asked, &mut standings, &mut turned_away));
         if let Err(error) = &outcome {
-            self.turned_away(asked, who.as_deref(), error);
+            self.turned_away(asked, turned_away.as_deref(), error);
         }
-        Entry { standings, outcome }
+        Entry { standings, outcome, turned_away }
     }
 
     fn decide(
@@ -253,7 +256,7 @@ impl Locks {
         state: &State,
         asked: &Asked<'_>,
         standings: &mut Standings,
-        who: &mut Option<Arc<Caller>>,
+        turned_away: &mut Option<Arc<Caller>>,
     ) -> Result<Arc<Caller>, ServiceError> {
         let Some(permission) = asked.permission.filter(|_| !state.is_public(asked.page)) else {
             return Ok(self.passer_by(state, asked));
@@ -276,7 +279,7 @@ impl Locks {
         match decided {
             Ok(()) => Ok(known.caller),
             Err(error) => {
-                *who = Some(known.caller);
+                *turned_away = Some(known.caller);
                 Err(error)
             }
         }
@@ -303,12 +306,18 @@ impl Locks {
             request: asked.request,
             what: asked.what,
             act: asked.act,
+            model: None,
             error,
         });
     }
 
-    /// Writes down that a known caller may not use a model, or what belongs to one.
-    pub(crate) fn kept_from(&self, context: &crate::Context, error: &ServiceError) {
+    /// Writes down that a known caller may not use a model, or what belongs to several.
+    pub(crate) fn kept_from(
+        &self,
+        context: &crate::Context,
+        model: Option<&ModelName>,
+        error: &ServiceError,
+    ) {
         self.usages.refused(error.code);
         let origin = context.origin();
         self.refusals.write(Refusal {
@@ -316,8 +325,9 @@ impl Locks {
             from: origin.address,
             certificate: origin.certificate.as_deref(),
             request: &origin.request,
-            what: ("use", "what is not among its models"),
+            what: origin.asked.unwrap_or(("use", "what is not among its models")),
             act: None,
+            model,
             error,
         });
     }

@@ -52,6 +52,8 @@ pub struct Origin {
     pub certificate: Option<Arc<str>>,
     /// The request's id.
     pub request: Arc<str>,
+    /// What it asks for: a method, and the line of the adapter's table.
+    pub asked: Option<(&'static str, &'static str)>,
 }
 
 /// No deadline.

@@ -87,7 +87,7 @@ impl Service {
         }
         let message = format!("{:?} may not use feature set \"{set}\"", caller.name());
         let error = ServiceError::new(Code::NotPermitted, message);
-        self.locks().kept_from(context, &error);
+        self.locks().kept_from(context, None, &error);
         Err(error)
     }
 
@@ -97,10 +97,10 @@ impl Service {
     /// Why they are not stored; [`not_ingested`](Self::not_ingested) tells it.
     pub async fn ingest(&self, context: &Context, request: IngestRequest) -> Result<Ingested, IngestError> {
         let set = request.set.clone();
+        let act = Act { what: "ingest", target: Some(set.as_str()), ..Act::default() }.begun(context);
         let stored = self.retriever().ingest(request).await;
         let told = stored.as_ref().map(|_| ()).map_err(|error| self.not_ingested(error));
-        let act = Act { what: "ingest", target: Some(set.as_str()), ..Act::default() };
-        drop(act.written(context, told));
+        drop(act.ended(told));
         stored
     }
 
@@ -162,8 +162,8 @@ impl Service {
         rows: Vec<RawRow>,
     ) -> Result<usize, ServiceError> {
         let named = table.to_string();
-        let act = Act { what: "ingest_raw", target: Some(&named), ..Act::default() };
-        act.written(context, self.ingest_raw_unwritten(context, table, rows).await)
+        let act = Act { what: "ingest_raw", target: Some(&named), ..Act::default() }.begun(context);
+        act.ended(self.ingest_raw_unwritten(context, table, rows).await)
     }
 
     async fn ingest_raw_unwritten(
@@ -176,7 +176,7 @@ impl Service {
             let message =
                 format!("{:?} may use some models only, and raw rows are for all", context.caller().name());
             let error = ServiceError::new(Code::NotPermitted, message);
-            self.locks().kept_from(context, &error);
+            self.locks().kept_from(context, None, &error);
             return Err(error);
         }
         let store = self

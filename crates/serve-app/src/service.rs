@@ -124,7 +124,7 @@ impl Service {
     /// [`Code::NotPermitted`].
     pub fn check_model(&self, context: &Context, model: &ModelName) -> Result<(), ServiceError> {
         let checked = context.caller().check_model(model);
-        checked.inspect_err(|error| self.locks().kept_from(context, error))
+        checked.inspect_err(|error| self.locks().kept_from(context, Some(model), error))
     }
 
     /// Who may go on, and who waits.

@@ -60,7 +60,8 @@ impl Accepted {
             uri_bytes: usize::try_from(config.max_uri_bytes.0).unwrap_or(usize::MAX),
         };
         let protocols = Arc::new(Protocols::new(config, limits.header_bytes));
-        let (hsts, farewells) = (TlsConfig::hsts_seconds(config.tls.as_ref()), Arc::new(Semaphore::new(FAREWELLS)));
+        let (hsts, farewells) =
+            (TlsConfig::hsts_seconds(config.tls.as_ref()), Arc::new(Semaphore::new(FAREWELLS)));
         Self { app: Arc::clone(app), protocols, limits, hsts, farewells }
     }
 

@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -10,18 +11,17 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use hyper::body::{Body as _, Incoming};
 use serve_app::error::Fault;
-use serve_app::log::ACCESS;
 use serve_app::payloads::Sample;
 use serve_app::telemetry::{Attribute, Span};
 use serve_app::trace::Trace;
-use serve_app::{Context, Permission, Stage, text};
-use tracing::{Level, debug};
+use serve_app::{Caller, Code, Context, Permission, Stage, text};
+use tracing::Level;
 
 use crate::call::{Call, Peer, RequestId};
 use crate::failure::{Dialect, Told};
 use crate::present::Present;
 use crate::reply::Reply;
-use crate::routes::{App, Route};
+use crate::routes::{App, Route, dialect};
 use crate::short::Short;
 use line::cut;
 
@@ -36,6 +36,9 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// The longest `tracestate` that is handed on, as the recommendation asks at least.
 const LONGEST_STATE: usize = 512;
 
+/// What stands in the line of a request that has no answer: a code, and why.
+const ABANDONED: (&str, &str) = ("abandoned", "the client or its connection was gone before the answer");
+
 /// One exchange, as it is seen from outside.
 pub(crate) struct Seen<'a> {
     app: &'a App,
@@ -46,14 +49,18 @@ pub(crate) struct Seen<'a> {
     peer: &'a Peer,
     trace: Option<Trace>,
     state: Option<HeaderValue>,
-    entered: Option<Entered>,
+    /// What it asks for, once that is known.
+    route: Option<&'static Route>,
+    /// Who was turned away, where that is known.
+    turned_away: Option<Arc<Caller>>,
+    /// Once it was let in.
+    context: Option<Arc<Context>>,
+    read: Option<Read>,
     answered: bool,
 }
 
-/// What is known once the request was read and may be answered.
-struct Entered {
-    route: &'static Route,
-    context: Arc<Context>,
+/// What is known once the request was read.
+struct Read {
     /// Bytes of the body.
     length: usize,
     /// The body, where it is kept.
@@ -89,7 +96,10 @@ impl<'a> Seen<'a> {
             peer,
             trace,
             state,
-            entered: None,
+            route: None,
+            turned_away: None,
+            context: None,
+            read: None,
             answered: false,
         }
     }
@@ -98,18 +108,29 @@ impl<'a> Seen<'a> {
         self.path.as_ref().map_or("", PathAndQuery::path)
     }
 
+    /// It is known what is asked for, and who was turned away, if anybody was.
+    pub(crate) fn at_door(&mut self, route: &'static Route, turned_away: Option<Arc<Caller>>) {
+        (self.route, self.turned_away) = (Some(route), turned_away);
+    }
+
+    /// The request was let in.
+    pub(crate) fn let_in(&mut self, context: &Arc<Context>) {
+        self.context = Some(Arc::clone(context));
+    }
+
     /// The request was read and is handed to its handler.
-    pub(crate) fn enter(&mut self, route: &'static Route, call: &Call) {
-        let kept =
-            route.permission == Some(Permission::Predict) && self.app.service.payloads().picks(&self.id.0);
-        let body = kept.then(|| call.body.clone());
-        let context = Arc::clone(&call.context);
-        self.entered = Some(Entered { route, context, length: call.body.len(), body });
+    pub(crate) fn read(&mut self, call: &Call) {
+        let kept = self.asks_prediction() && self.app.service.payloads().picks(&self.id.0);
+        self.read = Some(Read { length: call.body.len(), body: kept.then(|| call.body.clone()) });
+    }
+
+    fn asks_prediction(&self) -> bool {
+        self.route.is_some_and(|route| route.permission == Some(Permission::Predict))
     }
 
     /// Keeps the bodies, if the request was picked.
     pub(crate) fn sample(&self, reply: &Reply) {
-        let Some(request) = self.entered.as_ref().and_then(|entered| entered.body.as_ref()) else { return };
+        let Some(request) = self.read.as_ref().and_then(|read| read.body.as_ref()) else { return };
         self.app.service.payloads().keep(Sample {
             request_id: Arc::clone(&self.id.0),
             asked: format!("{} {}", self.method, cut(self.path())),
@@ -125,8 +146,9 @@ impl<'a> Seen<'a> {
         let took = self.began.elapsed();
         let told = reply.extensions_mut().remove::<Told>();
         self.count(dialect, reply.status(), told.as_ref(), took);
-        self.line(&reply, told.as_ref(), took);
-        self.span(&reply, took);
+        let error = told.as_ref().map(|told| (told.code, &*told.message));
+        self.line(Some(reply.status()), reply.body().size_hint().exact(), error, took);
+        self.span(Some(reply.status()), took);
         let headers = reply.headers_mut();
         if let Some(trace) = self.trace.and_then(|trace| HeaderValue::try_from(trace.to_string()).ok()) {
             headers.insert(TRACEPARENT, trace);
@@ -135,8 +157,8 @@ impl<'a> Seen<'a> {
             }
         }
         if self.app.config.server_timing
-            && let Some(entered) = self.entered.as_ref()
-            && let Some(value) = timing(&entered.context, took)
+            && let Some(context) = self.context.as_ref()
+            && let Some(value) = timing(context, took)
         {
             headers.insert(SERVER_TIMING, value);
         }
@@ -146,44 +168,44 @@ impl<'a> Seen<'a> {
     fn count(&self, dialect: Dialect, status: StatusCode, told: Option<&Told>, took: Duration) {
         self.app.traffic.answered(dialect, status, took);
         // A socket that is opened is no prediction; what is asked on it is counted there.
-        let entered = self.entered.as_ref().filter(|_| status != StatusCode::SWITCHING_PROTOCOLS);
-        let Some(entered) = entered else { return };
-        if entered.route.permission == Some(Permission::Predict) {
+        let asked =
+            self.read.is_some() && self.asks_prediction() && status != StatusCode::SWITCHING_PROTOCOLS;
+        if let Some(context) = self.context.as_ref().filter(|_| asked) {
             let fault = if status.is_client_error() { Fault::Client } else { Fault::Ours };
             let failed = (!status.is_success()).then(|| (told.map_or("other", |told| told.code), fault));
-            self.app.service.predicted(&entered.context, took, failed);
+            self.app.service.predicted(context, took, failed);
         }
     }
 
     /// Hands the exchange's span on, where somebody wants it.
-    fn span(&self, reply: &Reply, took: Duration) {
+    fn span(&self, status: Option<StatusCode>, took: Duration) {
         let telemetry = self.app.service.telemetry();
         let Some(trace) = self.trace.filter(|trace| trace.sampled && telemetry.is_on()) else { return };
-        let context = self.entered.as_ref().map(|entered| &entered.context);
+        let context = self.context.as_ref();
         let stages = context.map(|context| Stage::ALL.map(|stage| (stage.as_str(), context.spent(stage))));
-        let route = self.entered.as_ref().map_or("", |entered| entered.route.path);
+        let route = self.route.map_or("", |route| route.path);
         telemetry.record(Span {
             trace,
             name: format!("{} {route}", self.method),
             began: serve_app::telemetry::began(took),
             took,
             stages: stages.into_iter().flatten().filter(|(_, took)| !took.is_zero()).collect(),
-            attributes: self.attributes(reply.status()),
-            failed: reply.status().is_server_error(),
+            attributes: self.attributes(status),
+            failed: status.is_some_and(|status| status.is_server_error()),
         });
     }
 
     /// What a span tells.
-    fn attributes(&self, status: StatusCode) -> Vec<(&'static str, Attribute)> {
-        let entered = self.entered.as_ref();
-        let context = entered.map(|entered| &entered.context);
+    fn attributes(&self, status: Option<StatusCode>) -> Vec<(&'static str, Attribute)> {
+        let context = self.context.as_ref();
         let manifest =
             context.and_then(|context| context.deployment()).map(|deployment| deployment.manifest());
         let text = |text: &str| Attribute::Text(text.to_owned());
         let known = [
             ("http.request.method", Some(text(self.method.as_str()))),
-            ("http.route", entered.map(|entered| text(entered.route.path))),
-            ("http.response.status_code", Some(Attribute::Whole(status.as_u16().into()))),
+            ("http.route", self.route.map(|route| text(route.path))),
+            ("http.response.status_code", status.map(|status| Attribute::Whole(status.as_u16().into()))),
+            ("error.type", status.is_none().then(|| text(ABANDONED.0))),
             ("url.path", Some(text(cut(self.path())))),
             ("client.address", Some(Attribute::Text(self.peer.client.to_string()))),
             (
@@ -199,9 +221,15 @@ impl<'a> Seen<'a> {
     }
 
     /// The log's line: of health and metrics at debug, of what failed at warn, and of all else at info.
-    fn line(&self, reply: &Reply, told: Option<&Told>, took: Duration) {
-        let quiet = self.entered.as_ref().is_some_and(|entered| is_quiet(entered.route.path));
-        let level = match (reply.status().is_server_error(), quiet) {
+    fn line(
+        &self,
+        status: Option<StatusCode>,
+        bytes_out: Option<u64>,
+        error: Option<(&str, &str)>,
+        took: Duration,
+    ) {
+        let quiet = self.context.is_some() && self.route.is_some_and(|route| is_quiet(route.path));
+        let level = match (status.is_some_and(|status| status.is_server_error()), quiet) {
             (true, _) => Level::WARN,
             (false, true) => Level::DEBUG,
             (false, false) => Level::INFO,
@@ -210,30 +238,41 @@ impl<'a> Seen<'a> {
             request_id: &self.id.0,
             method: self.method.as_str(),
             path: self.path(),
-            route: self.entered.as_ref().map(|entered| entered.route.path),
-            status: Some(reply.status().as_u16()),
+            route: self.route.map(|route| route.path),
+            status: status.map(|status| status.as_u16()),
+            turned_away: self.turned_away.as_deref(),
             peer: &self.peer.shown,
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
-            context: self.entered.as_ref().map(|entered| &*entered.context),
+            context: self.context.as_deref(),
             ended: self.began + took,
             took,
-            bytes_in: self.entered.as_ref().map(|entered| entered.length as u64),
-            bytes_out: reply.body().size_hint().exact(),
+            bytes_in: self.read.as_ref().map(|read| read.length as u64),
+            bytes_out,
             trace: self.trace,
-            error: told.map(|told| (told.code, &*told.message)),
+            error,
         }
         .write(level);
     }
 }
 
-/// The client is gone where no answer was told.
+/// Where no answer was told, nobody waits for one, or its handler panicked.
 impl Drop for Seen<'_> {
     fn drop(&mut self) {
-        if !self.answered {
-            self.app.traffic.abandoned();
-            debug!(target: ACCESS, request_id = &*self.id.0, peer = %self.peer.address, "the client is gone");
+        if self.answered {
+            return;
         }
+        let took = self.began.elapsed();
+        let status = thread::panicking().then_some(StatusCode::INTERNAL_SERVER_ERROR);
+        let error = if let Some(status) = status {
+            self.app.traffic.answered(dialect(self.path()), status, took);
+            (Code::Internal.as_str(), "the request's handler panicked")
+        } else {
+            self.app.traffic.abandoned();
+            ABANDONED
+        };
+        self.line(status, None, Some(error), took);
+        self.span(status, took);
     }
 }
 

@@ -5,10 +5,11 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use serve_app::auth::{Asked, Credentials, Entry, Standings};
-use serve_app::{Code, Rate, text};
+use serve_app::{Code, Origin, Rate, text};
 
 use crate::call::{Peer, RequestId};
 use crate::present::Present;
@@ -60,6 +61,16 @@ pub(crate) fn enter(
         permission: route.permission,
         request: &id.0,
     })
+}
+
+/// Where a request comes from, and what it asks for.
+pub(crate) fn origin(peer: &Peer, request: Arc<str>, route: &'static Route) -> Origin {
+    Origin {
+        address: Some(peer.client),
+        certificate: peer.subject().cloned(),
+        request,
+        asked: Some((route.method.as_str(), route.path)),
+    }
 }
 
 /// What a request shows of who asks.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Version, header};
 use hyper::body::Incoming;
 use serve_app::auth::{Attempt, Standings};
-use serve_app::{Context, Origin, Stage};
+use serve_app::{Context, Stage};
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
@@ -125,7 +125,7 @@ fn begin<'a>(
     standings: &mut Standings,
     seen: &'a mut Seen<'_>,
 ) -> Begun<impl Future<Output = Result<Reply, Failure>>> {
-    match admitted(head, request, standings) {
+    match admitted(head, request, standings, seen) {
         Ok(Admitted::Asks(asked)) => {
             Begun::Goes(asked.patience, asked.waker, boxed(|| answered(head, asked, seen)))
         }
@@ -139,6 +139,7 @@ fn admitted(
     head: &Head<'_>,
     request: Request<Incoming>,
     standings: &mut Standings,
+    seen: &mut Seen<'_>,
 ) -> Result<Admitted, Failure> {
     let Head { app, peer, id, present, began } = *head;
     let (mut parts, body) = request.into_parts();
@@ -153,10 +154,11 @@ fn admitted(
     let Found { route, path } = app.find(&parts.method, parts.uri.path())?;
     let entry = doors::enter(app, peer, &parts, present, route, id);
     *standings = entry.standings;
-    let certificate = peer.subject().cloned();
-    let origin = Origin { address: Some(peer.client), certificate, request: Arc::clone(&id.0) };
+    seen.at_door(route, entry.turned_away);
+    let origin = doors::origin(peer, Arc::clone(&id.0), route);
     let context = Context::begun(entry.outcome?, began).until(began + patience.limit).sent_from(origin);
     let context = Arc::new(context);
+    seen.let_in(&context);
     let waker = if parts.version == Version::HTTP_2 { Waker::Timer } else { Waker::Watchman };
     let (id, peer) = (id.clone(), peer.clone());
     let call = Call { path, parts, body: Bytes::new(), room: None, id, peer, context };
@@ -218,7 +220,7 @@ async fn handled(
         (body, room) = Box::pin(call.context.timed_async(Stage::Parse, unpacked)).await?;
     }
     (call.body, call.room) = (body, room);
-    seen.enter(route, &call);
+    seen.read(&call);
     match &app.runtime {
         Some(runtime) if call.body.len() > LONGEST_HERE => {
             let app = Arc::clone(app);

@@ -78,10 +78,7 @@ pub(crate) struct Wire {
     hsts: u64,
     framing: Framing,
     known: Known,
-    /// Whether something was read for which nothing was written yet.
-    asked: bool,
-    /// Whether an answer is made, and waits for the others of its turn.
-    sends: bool,
+    turn: Turn,
     /// So many turns the end of what the client sends may still be kept from the parser before the next answer is, and whether
     /// it was.
     turns: u8,
@@ -95,10 +92,26 @@ pub(crate) struct Wire {
     last_words: Option<Bytes>,
     /// Whether the sending side was closed.
     closed: bool,
-    /// What was read and looked at, and is to be read by the parser.
-    ahead: Bytes,
-    /// Whether that asks for another protocol, once all that was asked before has its answer.
-    ahead_asks: bool,
+    ahead: Ahead,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// Nothing was read since something was written.
+    Theirs,
+    /// Something was read for which nothing was written yet.
+    Ours,
+    /// An answer is made, and waits for the others of its turn.
+    Others,
+}
+
+/// What was read and looked at, and is to be read by the parser.
+#[derive(Debug, Default)]
+struct Ahead {
+    bytes: Bytes,
+    /// Whether it asks for another protocol, once all that was asked before has its answer.
+    asks: bool,
 }
 
 impl Wire {
@@ -110,8 +123,7 @@ impl Wire {
             hsts,
             framing: Framing::default(),
             known: Known::default(),
-            asked: false,
-            sends: false,
+            turn: Turn::Theirs,
             turns: 0,
             kept: false,
             refusal: None,
@@ -119,24 +131,24 @@ impl Wire {
             broken_off: false,
             last_words: None,
             closed: false,
-            ahead: Bytes::new(),
-            ahead_asks: false,
+            ahead: Ahead::default(),
         }
     }
 
     /// Has bytes read once more that were read already, before all others.
     pub(crate) fn put_back(&mut self, bytes: Bytes) {
-        let bytes = if self.ahead.is_empty() { bytes } else { [&bytes[..], &self.ahead].concat().into() };
+        let ahead = &self.ahead.bytes;
+        let bytes = if ahead.is_empty() { bytes } else { [&bytes[..], &ahead[..]].concat().into() };
         // Ends of lines between requests say nothing; and none at all can hold the memory in which others stood.
         let silent = bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'));
-        self.ahead = if silent { Bytes::new() } else { bytes };
+        self.ahead.bytes = if silent { Bytes::new() } else { bytes };
         // Whoever rests takes as little memory as they can.
         self.known.forget();
     }
 
     /// Waits until there is something to read, once everything was read that there was. Takes no memory.
     pub(crate) async fn readable(&self) -> io::Result<()> {
-        if self.ahead.is_empty() { self.transport.readable().await } else { Ok(()) }
+        if self.ahead.bytes.is_empty() { self.transport.readable().await } else { Ok(()) }
     }
 
     /// Refuses what comes.
@@ -161,7 +173,7 @@ impl Wire {
         if was_tunnel {
             return bytes.len();
         }
-        (self.asked, self.turns) = (true, TURNS);
+        (self.turn, self.turns) = (Turn::Ours, TURNS);
         let began = match self.framing.follow(bytes, &self.limits, &mut self.known) {
             Ok(began) => began,
             Err((at, refusal)) => {
@@ -179,7 +191,7 @@ impl Wire {
             }
             Framing::Tunnel if began > 0 || self.place.connection.works() => {
                 self.place.connection.enter(Phase::Idle);
-                (self.ahead, self.ahead_asks) = (Bytes::copy_from_slice(&bytes[began..]), true);
+                self.ahead = Ahead { bytes: Bytes::copy_from_slice(&bytes[began..]), asks: true };
                 return began;
             }
             Framing::Tunnel => self.place.connection.enter(Phase::Asking),
@@ -196,11 +208,12 @@ impl Wire {
 
     /// Has the first piece of an answer wait until the loop has seen to all who wait for it now.
     fn waits_for_others(&mut self, cx: &Context<'_>) -> bool {
-        self.sends = std::mem::take(&mut self.asked) && self.place.connection.sends_together();
-        if self.sends {
+        let waits = self.turn == Turn::Ours && self.place.connection.sends_together();
+        if waits {
             cx.waker().wake_by_ref();
         }
-        self.sends
+        self.turn = if waits { Turn::Others } else { Turn::Theirs };
+        waits
     }
 
     /// Whether the parser is not to hear yet that nothing more comes: it ends the connection there, whatever was asked on it.
@@ -211,7 +224,7 @@ impl Wire {
             return false;
         }
         let connection = &self.place.connection;
-        let made = self.turns > 0 && (self.asked || self.sends || connection.works());
+        let made = self.turns > 0 && (self.turn != Turn::Theirs || connection.works());
         if made {
             self.turns -= 1;
             cx.waker().wake_by_ref();
@@ -279,16 +292,17 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.ahead.is_empty() {
-            if this.ahead_asks {
+        if !this.ahead.bytes.is_empty() {
+            if this.ahead.asks {
                 // The parser looks again as soon as it has its answer.
                 if this.place.connection.works() {
                     return Poll::Pending;
                 }
-                this.ahead_asks = false;
+                this.ahead.asks = false;
                 this.place.connection.enter(Phase::Asking);
             }
-            let now = this.ahead.split_to(this.ahead.len().min(buf.remaining()));
+            let ahead = &mut this.ahead.bytes;
+            let now = ahead.split_to(ahead.len().min(buf.remaining()));
             buf.put_slice(&now);
             return Poll::Ready(Ok(()));
         }

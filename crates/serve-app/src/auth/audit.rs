@@ -17,6 +17,9 @@ use crate::rate::Meter;
 /// How many refusals are written.
 const REFUSALS: &str = "10/s burst 50";
 
+/// What is written of an act for whose end nobody waited, and why.
+const ABANDONED: (&str, &str) = ("abandoned", "nobody waited for the end: what was begun goes on");
+
 /// Longest part of a request's own words that is written.
 const LONGEST: usize = 200;
 
@@ -43,12 +46,14 @@ pub(super) struct Refusal<'a> {
     pub(super) what: (&'a str, &'a str),
     /// The administrative act that it would have been, where it would have been one.
     pub(super) act: Option<&'a str>,
+    /// The model that it is about, where it is about one.
+    pub(super) model: Option<&'a ModelName>,
     pub(super) error: &'a ServiceError,
 }
 
 impl Refusals {
     pub(super) fn write(&self, refusal: Refusal<'_>) {
-        let Refusal { who, from, certificate, request, what, act, error } = refusal;
+        let Refusal { who, from, certificate, request, what, act, model, error } = refusal;
         let asked = format!("{} {}", what.0, shortened(what.1));
         if self.meter.as_ref().is_some_and(|meter| meter.take("audit").wait.is_some()) {
             self.unwritten.fetch_add(1, Ordering::Relaxed);
@@ -62,6 +67,7 @@ impl Refusals {
             certificate,
             what = act.unwrap_or(&asked),
             asked = act.is_some().then_some(&*asked),
+            model = model.map(ModelName::as_str),
             code = error.code.as_str(),
             reason = &*shortened(&error.message),
             request_id = request,
@@ -103,20 +109,11 @@ pub struct Act<'a> {
     pub asked: Option<&'a str>,
 }
 
-impl Act<'_> {
-    /// Writes what came of it, and hands that on.
-    ///
-    /// # Errors
-    /// Those that came of it.
-    pub fn written<T>(&self, context: &Context, outcome: Result<T, ServiceError>) -> Result<T, ServiceError> {
-        let error = outcome.as_ref().err();
-        context.audit();
-        self.write(
-            context,
-            error.map_or("done", |error| error.code.as_str()),
-            error.map(|error| &*error.message),
-        );
-        outcome
+impl<'a> Act<'a> {
+    /// The act begins. Where nobody waits for its end, that is written.
+    #[must_use]
+    pub fn begun(self, context: &'a Context) -> Begun<'a> {
+        Begun { act: self, context, written: false }
     }
 
     fn write(&self, context: &Context, outcome: &str, reason: Option<&str>) {
@@ -137,6 +134,40 @@ impl Act<'_> {
             request_id = &*origin.request,
             "administered"
         );
+    }
+}
+
+/// An act that is under way.
+#[derive(Debug)]
+pub struct Begun<'a> {
+    act: Act<'a>,
+    context: &'a Context,
+    written: bool,
+}
+
+impl Begun<'_> {
+    /// Writes what came of it, and hands that on.
+    ///
+    /// # Errors
+    /// Those that came of it.
+    pub fn ended<T>(mut self, outcome: Result<T, ServiceError>) -> Result<T, ServiceError> {
+        let error = outcome.as_ref().err();
+        self.written = true;
+        self.context.audit();
+        self.act.write(
+            self.context,
+            error.map_or("done", |error| error.code.as_str()),
+            error.map(|error| &*error.message),
+        );
+        outcome
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        if !self.written && !self.context.audit() {
+            self.act.write(self.context, ABANDONED.0, Some(ABANDONED.1));
+        }
     }
 }
 
@@ -173,25 +204,73 @@ impl Drop for Attempt {
         match &self.ended {
             Some(Ok(())) => act.write(&self.context, "done", None),
             Some(Err((code, message))) => act.write(&self.context, code, Some(message)),
-            None => {
-                let reason = "nobody waited for the end: what was begun goes on";
-                act.write(&self.context, "abandoned", Some(reason));
-            }
+            None => act.write(&self.context, ABANDONED.0, Some(ABANDONED.1)),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::Mutex;
+
     use super::*;
     use crate::error::Code;
+
+    /// What is logged while `work` is done.
+    fn logged(work: impl FnOnce()) -> String {
+        #[derive(Clone, Default)]
+        struct Kept(Arc<Mutex<Vec<u8>>>);
+        impl io::Write for Kept {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                self.0.lock().expect("no panic").write(bytes)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(log, work);
+        let bytes = kept.0.lock().expect("no panic").clone();
+        String::from_utf8(bytes).expect("is text")
+    }
+
+    #[test]
+    fn an_act_has_one_line_with_what_it_is_about_however_it_ends() {
+        let (model, version) = ("m".parse().expect("a name"), "v2".parse().expect("a version"));
+        let act = Act { what: "promote", model: Some(&model), version: Some(&version), ..Act::default() };
+        let ended = |end: fn(Begun<'_>)| {
+            let context = Arc::new(Context::internal());
+            logged(|| {
+                let attempt = Attempt::new(&context, "promote", "PUT", "/models/m/aliases/champion");
+                end(act.begun(&context));
+                drop(attempt);
+            })
+        };
+        for (end, outcome) in [
+            ((|begun| drop(begun.ended(Ok(())))) as fn(Begun<'_>), "outcome=\"done\""),
+            (
+                |begun| drop(begun.ended::<()>(Err(ServiceError::new(Code::UnknownVersion, "no")))),
+                "outcome=\"unknown_version\"",
+            ),
+            (|begun| drop(begun), "outcome=\"abandoned\""),
+        ] {
+            let line = ended(end);
+            let about = ["model=\"m\"", "version=\"v2\"", "what=\"promote\"", outcome];
+            assert!(line.lines().count() == 1 && about.iter().all(|part| line.contains(part)), "{line}");
+        }
+    }
 
     #[test]
     fn a_flood_of_refusals_is_counted_and_not_written() {
         let refusals = Refusals::default();
         let error = ServiceError::new(Code::InvalidKey, "the key is not known here");
         let (request, what, act) = ("r", ("GET", "/"), None);
-        let refusal = Refusal { who: None, from: None, certificate: None, request, what, act, error: &error };
+        let (who, from, certificate, model) = (None, None, None, None);
+        let refusal = Refusal { who, from, certificate, request, what, act, model, error: &error };
         for _ in 0..10_000 {
             refusals.write(refusal);
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serve_app::log::ACCESS;
 use serve_app::log::direct::{self, Clean, Key};
 use serve_app::trace::Trace;
-use serve_app::{Context, Stage};
+use serve_app::{Caller, Context, Stage};
 use tracing::{Level, debug, enabled, info, warn};
 
 /// How much of a path, or of an error's message, stands in the log.
@@ -92,6 +92,8 @@ pub(crate) struct Line<'a> {
     /// Who it is from, where another than the peer is believed.
     pub(crate) client: Option<IpAddr>,
     pub(crate) certificate: Option<&'a str>,
+    /// Who was turned away, where that is known.
+    pub(crate) turned_away: Option<&'a Caller>,
     pub(crate) context: Option<&'a Context>,
     pub(crate) ended: Instant,
     pub(crate) took: Duration,
@@ -123,7 +125,7 @@ impl Line<'_> {
         let count = |of: fn(&Context) -> u64| context.map(of).filter(|count| *count > 0);
         let trace = self.trace.map(|trace| format!("{:032x}", trace.trace_id));
         let span = self.trace.map(|trace| format!("{:016x}", trace.span_id));
-        let caller = context.map(|context| context.caller().shown());
+        let caller = context.map(|context| &**context.caller()).or(self.turned_away).map(Caller::shown);
         let client = self.client.map(|client| client.to_string());
         told! {
             level at self.ended,

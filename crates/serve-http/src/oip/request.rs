@@ -152,12 +152,14 @@ impl<'a> InferRequest<'a> {
 fn header_length(headers: &HeaderMap, longest: usize) -> Result<Option<usize>, Failure> {
     let mut values = headers.get_all(HEADER_LENGTH).iter();
     let Some(value) = values.next() else { return Ok(None) };
+    let others = values.count();
     let digits = value.to_str().ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
     match digits.and_then(|text| text.parse::<usize>().ok()).filter(|length| *length <= longest) {
-        Some(length) if values.next().is_none() => Ok(Some(length)),
+        Some(length) if others == 0 => Ok(Some(length)),
         _ => {
+            let got = if others > 0 { format!("{} such headers", others + 1) } else { format!("{value:?}") };
             let message = format!(
-                "Inference-Header-Content-Length: expected one number of at most the body's {longest} bytes, got {value:?}"
+                "Inference-Header-Content-Length: expected one number of at most the body's {longest} bytes, got {got}"
             );
             Err(Failure::unreadable("invalid_header_length", message))
         }
@@ -191,5 +193,6 @@ mod tests {
         ] {
             assert!(of(wrong).is_err_and(|told| told.contains("at most the body's 10 bytes")), "{wrong:?}");
         }
+        assert!(of(&["5", "5"]).is_err_and(|told| told.contains("got 2 such headers")));
     }
 }

@@ -17,7 +17,7 @@ const LONGEST_ID: usize = 128;
 
 /// What a client calls a subscription or a question.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "id: expected a text, or a whole number that is not negative")]
 pub(super) enum Id {
     Text(String),
     Number(u64),
@@ -187,6 +187,10 @@ mod tests {
     fn what_is_no_message_is_refused_with_its_id() {
         assert!(refused("[").1.contains("malformed_json"));
         assert!(refused(r#"{"type":"shout"}"#).1.contains("unknown value"));
+        for id in ["1.5", "-1", "true", "[1]", "18446744073709551616"] {
+            let (_, told) = refused(&format!(r#"{{"type":"ping","id":{id}}}"#));
+            assert!(told.contains("id: expected a text, or a whole number"), "{told}");
+        }
         let (id, told) = refused(r#"{"type":"subscribe","id":"a","interval":"5"}"#);
         assert!(id == Some(Id::Text("a".into())) && told.contains("has no unit"), "{told}");
         assert!(refused(r#"{"type":"unsubscribe"}"#).1.contains("needs the subscription's id"));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::wire::Wire;
 use futures_util::{SinkExt as _, StreamExt as _};
-use serve_app::{Answered, Context, Fault, Service, ServiceError, Stage};
+use serve_app::{Answered, Context, Fault, Origin, Service, ServiceError, Stage};
 use serve_core::response::PredictResponse;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
@@ -62,6 +62,8 @@ pub(super) struct Session {
     budget: Budget,
     closing: watch::Receiver<bool>,
     peer: Peer,
+    /// That of the opening; questions and pushes have ids of their own.
+    origin: Origin,
     /// Given back when the session ends.
     place: Place,
 }
@@ -90,6 +92,7 @@ impl Session {
             config,
             closing: place.closing(),
             peer: call.peer.clone(),
+            origin: call.context.origin().clone(),
             place,
         }
     }
@@ -295,6 +298,7 @@ impl Session {
             peer: &self.peer.shown,
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
+            turned_away: None,
             context: Some(context),
             ended: context.began() + took,
             took,
@@ -330,7 +334,8 @@ impl Session {
     fn context(&self) -> Result<Context, ServiceError> {
         let caller = self.standing.ask(self.service.locks(), &self.request_id())?;
         let now = std::time::Instant::now();
-        Ok(Context::begun(caller, now).until(now + self.request_timeout))
+        let origin = Origin { request: self.request_id().into(), ..self.origin.clone() };
+        Ok(Context::begun(caller, now).until(now + self.request_timeout).sent_from(origin))
     }
 
     fn request_id(&self) -> String {
