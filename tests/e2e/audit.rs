@@ -111,6 +111,13 @@ fn who_is_turned_away_stands_in_the_access_line_and_models_in_the_trail() {
         "{told}"
     );
     assert_eq!(line(&log, "access", "other")["path"], infer);
+    // However many rows of a batch ask for it, that is one refusal.
+    let rows = json!({ "model": "finbert-random-forest", "requests": vec![json!({}); 100] }).to_string();
+    assert_eq!((post("many", "/predict/batch", &rows), post("last", infer, r#"{"inputs": []}"#)), (200, 403));
+    line(&log, "audit", "last");
+    let text = fs::read_to_string(&log).expect("is there");
+    let of_many = text.lines().filter(|line| line.contains("\"audit\"") && line.contains("\"many\""));
+    assert_eq!(of_many.count(), 1);
 }
 
 /// A server that takes the key `admin` and tokens, of which one has the same name; both, and its log.

@@ -267,8 +267,10 @@ impl Locks {
         if state.mode() == AuthMode::None {
             return Ok(Arc::clone(&self.anyone.mine()));
         }
-        let known =
-            state.identify(asked.credentials, asked.address).map_err(|error| about_page(asked, error))?;
+        let known = state.identify(asked.credentials, asked.address).map_err(|stranger| {
+            *turned_away = stranger.caller;
+            about_page(asked, stranger.error)
+        })?;
         let counted = state.count(&known).map_or(Ok(()), |taken| standings.note(1, taken));
         let (outcome, decided) = match counted {
             Err(error) => (Outcome::RateLimited, Err(error)),
@@ -311,13 +313,17 @@ impl Locks {
         });
     }
 
-    /// Writes down that a known caller may not use a model, or what belongs to several.
+    /// Writes down that a known caller may not use a model, or what belongs to several: once a request, whose rows may ask for
+    /// many.
     pub(crate) fn kept_from(
         &self,
         context: &crate::Context,
         model: Option<&ModelName>,
         error: &ServiceError,
     ) {
+        if context.keep_from() {
+            return;
+        }
         self.usages.refused(error.code);
         let origin = context.origin();
         self.refusals.write(Refusal {

@@ -77,6 +77,7 @@ pub struct Context {
     statistics: OnceLock<Owner<VersionStatistics>>,
     rows: Rows,
     audited: AtomicBool,
+    kept_from: AtomicBool,
     /// The permit for its work. Held to take it or give it back.
     permit: Mutex<Option<Permit>>,
     /// Whether it ever had one.
@@ -105,6 +106,7 @@ impl Context {
             statistics: OnceLock::new(),
             rows: Rows::default(),
             audited: AtomicBool::new(false),
+            kept_from: AtomicBool::new(false),
             permit: Mutex::default(),
             held: AtomicBool::new(false),
         }
@@ -234,6 +236,11 @@ impl Context {
 
     pub(crate) fn rows_apart(&self) -> Vec<Apart> {
         self.rows.apart()
+    }
+
+    /// Notes that the request asked for what its caller may not use; says whether it did before.
+    pub(crate) fn keep_from(&self) -> bool {
+        self.kept_from.swap(true, Ordering::Relaxed)
     }
 
     /// Notes that an administrative act of the request stands in the audit trail; says whether one stood there before.

@@ -238,11 +238,17 @@ mod tests {
 
     use super::*;
     use crate::event_loops::Load;
+    use crate::owed::Owed;
     use crate::transport::Transport;
     use crate::watchman::Watchman;
     use crate::wire::HeadLimits;
 
     const ASKED: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    fn asking_for(protocol: &str) -> Vec<u8> {
+        let headers = format!("Connection: upgrade\r\nUpgrade: {protocol}\r\n\r\n");
+        [&ASKED[..ASKED.len() - 2], headers.as_bytes()].concat()
+    }
 
     /// A connection that is served by a task of its own, with its client.
     async fn served() -> (std::net::TcpStream, Arc<Connection>, tokio::task::JoinHandle<()>) {
@@ -267,9 +273,14 @@ mod tests {
         let connection = Arc::clone(&place.connection);
         let limits = HeadLimits { header_bytes: 8192, uri_bytes: 1024 };
         let wire = Wire::new(Transport::Plain(socket), place, limits, 0);
+        let theirs = Arc::clone(&connection);
         let service = service_fn(move |request| {
-            let answer = answer(request);
-            async { Ok::<_, Infallible>(Response::new(Full::new(answer.await))) }
+            let (mut under_way, answer) = (theirs.begin(), answer(request));
+            async move {
+                let answer = answer.await;
+                under_way.answered();
+                Ok::<_, Infallible>(Response::new(Owed::new(Full::new(answer), under_way, false)))
+            }
         });
         let (protocols, theirs) = (Protocols::new(&config, 8192), Arc::clone(&connection));
         let speaking = tokio::spawn(async move { protocols.speak(wire, theirs, service).await });
@@ -320,12 +331,56 @@ mod tests {
         let rest = tokio::task::spawn_blocking(|| rest_of(client).len());
         assert!(rest.await.expect("is read") > 8 << 20);
         speaking.await.expect("ends");
-        // Nobody waits for one that is not made yet: its client may be gone.
-        let (mut client, connection, speaking) = served_by(|_| pending()).await;
-        client.write_all(ASKED).expect("is open");
-        client.shutdown(Shutdown::Write).expect("is open");
-        speaking.await.expect("ends");
-        assert!(!connection.works() && rest_of(client).is_empty());
+    }
+
+    #[tokio::test]
+    async fn nobody_waits_for_an_answer_to_a_client_that_is_gone() {
+        let upgrade = asking_for("websocket");
+        // Whatever lies behind the request, and whether that came with it.
+        for behind in [&b""[..], b"\r\n", b"GET / HT", ASKED, &upgrade, &[&upgrade, &[0x81, 0][..]].concat()]
+        {
+            for apart in [false, true] {
+                for gone in [true, false] {
+                    let (mut client, connection, speaking) = served_by(|_| pending()).await;
+                    if apart {
+                        client.write_all(ASKED).expect("is open");
+                        while !connection.works() {
+                            tokio::task::yield_now().await;
+                        }
+                        client.write_all(behind).expect("is open");
+                    } else {
+                        client.write_all(&[ASKED, behind].concat()).expect("is open");
+                    }
+                    if gone {
+                        drop(client);
+                    } else {
+                        client.shutdown(Shutdown::Write).expect("is open");
+                    }
+                    let ended = tokio::time::timeout(Duration::from_secs(10), speaking).await;
+                    assert!(ended.is_ok() && !connection.works(), "{apart} {gone} {behind:?}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn another_protocol_is_asked_for_behind_requests() {
+        for before in [1, 2, 5] {
+            let (mut client, _, speaking) = served().await;
+            client.write_all(&[ASKED.repeat(before), asking_for("h2c")].concat()).expect("is open");
+            let told = tokio::task::spawn_blocking(move || {
+                let mut told = Vec::new();
+                let mut piece = [0; 1024];
+                while String::from_utf8_lossy(&told).matches("answered").count() <= before {
+                    match client.read(&mut piece) {
+                        Ok(read) if read > 0 => told.extend_from_slice(&piece[..read]),
+                        other => unreachable!("{other:?} after {told:?}"),
+                    }
+                }
+            });
+            told.await.expect("all have their answers");
+            speaking.await.expect("ends");
+        }
     }
 
     #[tokio::test]

@@ -4,7 +4,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use futures_util::FutureExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -24,6 +25,17 @@ impl Transport {
     /// Waits until the socket has something to read, beyond what was read from it.
     pub(crate) async fn readable(&self) -> io::Result<()> {
         self.socket().readable().await
+    }
+
+    /// Whether something can be read, or will be, of which the task is told then.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().poll_read_ready(cx)
+    }
+
+    /// Whether the other side has closed it, as far as the event loop has heard. What it sent before may be unread.
+    pub(crate) fn is_closed(&self) -> bool {
+        let ready = self.socket().ready(Interest::READABLE).now_or_never();
+        ready.is_some_and(|ready| ready.is_ok_and(Ready::is_read_closed))
     }
 
     fn socket(&self) -> &TcpStream {

@@ -31,8 +31,9 @@ use known::Known;
 /// What the parser sees of a request that is refused. It looks for an end before it looks at anything else.
 const SPOILT: &[u8] = b"\0\r\n\r\n";
 
-/// So many turns go by until an answer that is made at once is sent: one in which it is made, and one for the others' answers.
-const TURNS: u8 = 2;
+/// So many turns go by until an answer that is made at once is sent: until its request is read and handed on, the answer made,
+/// and the others' answers as well.
+const TURNS: u8 = 4;
 
 /// Why a head is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,10 +80,9 @@ pub(crate) struct Wire {
     framing: Framing,
     known: Known,
     turn: Turn,
-    /// So many turns the end of what the client sends may still be kept from the parser before the next answer is, and whether
-    /// it was.
-    turns: u8,
-    kept: bool,
+    end: End,
+    /// Whether the parser has more than the request under way, so that it does not look whether the client is gone.
+    behind: bool,
     refusal: Option<Refusal>,
     /// What the parser has still to see of [`SPOILT`].
     spoilt: &'static [u8],
@@ -106,6 +106,15 @@ enum Turn {
     Others,
 }
 
+/// The end of what the client sends.
+#[derive(Debug, Default)]
+struct End {
+    /// So many turns it may still be kept from the parser until the next answer.
+    turns: u8,
+    /// Whether it was.
+    kept: bool,
+}
+
 /// What was read and looked at, and is to be read by the parser.
 #[derive(Debug, Default)]
 struct Ahead {
@@ -124,8 +133,8 @@ impl Wire {
             framing: Framing::default(),
             known: Known::default(),
             turn: Turn::Theirs,
-            turns: 0,
-            kept: false,
+            end: End::default(),
+            behind: false,
             refusal: None,
             spoilt: &[],
             broken_off: false,
@@ -169,11 +178,11 @@ impl Wire {
 
     /// Follows what was read, and says how much of it the parser may see now.
     fn inspect(&mut self, bytes: &[u8]) -> usize {
-        let (was_between, was_tunnel) = (self.framing.between(), matches!(self.framing, Framing::Tunnel));
-        if was_tunnel {
+        let (was_between, was_in_head) = (self.framing.between(), self.framing.in_head());
+        if matches!(self.framing, Framing::Tunnel) {
             return bytes.len();
         }
-        (self.turn, self.turns) = (Turn::Ours, TURNS);
+        (self.turn, self.end.turns) = (Turn::Ours, TURNS);
         let began = match self.framing.follow(bytes, &self.limits, &mut self.known) {
             Ok(began) => began,
             Err((at, refusal)) => {
@@ -181,6 +190,10 @@ impl Wire {
                 return at;
             }
         };
+        // Of a request that began with these bytes, or goes on with them, no other is before it unless that is under way.
+        let first = if began.is_some() { began == Some(0) } else { true };
+        let next = began.is_some() || was_in_head;
+        self.behind = !first || next && self.place.connection.works();
         match &self.framing {
             Framing::Frames(frames) => {
                 let phase = if frames.waits() { Phase::Frame } else { Phase::Open };
@@ -189,8 +202,9 @@ impl Wire {
                     self.place.connection.enter(phase);
                 }
             }
-            Framing::Tunnel if began > 0 || self.place.connection.works() => {
+            Framing::Tunnel if self.behind => {
                 self.place.connection.enter(Phase::Idle);
+                let began = began.unwrap_or(0);
                 self.ahead = Ahead { bytes: Bytes::copy_from_slice(&bytes[began..]), asks: true };
                 return began;
             }
@@ -220,17 +234,39 @@ impl Wire {
     /// The client may be gone, or have closed its sending side alone. So what is answered at once is answered, and whose answer
     /// is being sent gets all of it.
     fn keeps_end(&mut self, cx: &Context<'_>) -> bool {
-        if matches!(self.framing, Framing::Frames(_)) {
-            return false;
-        }
         let connection = &self.place.connection;
-        let made = self.turns > 0 && (self.turn != Turn::Theirs || connection.works());
-        if made {
-            self.turns -= 1;
+        // Over HTTP/2 an answer that is not taken may be owed to a client that never opens its window.
+        let sends = connection.waits_for_reader() && !matches!(self.framing, Framing::Frames(_));
+        let (turn, works) = (self.turn, connection.works());
+        self.end.kept = sends || self.takes_turn(cx, turn != Turn::Theirs || works);
+        self.end.kept
+    }
+
+    /// Takes one of the turns that are left, where there is an answer to be made.
+    fn takes_turn(&mut self, cx: &Context<'_>, asked: bool) -> bool {
+        let takes = asked && self.end.turns > 0;
+        if takes {
+            self.end.turns -= 1;
             cx.waker().wake_by_ref();
         }
-        self.kept = made || connection.waits_for_reader();
-        self.kept
+        takes
+    }
+
+    /// Ends the connection of a client that is gone while a request of it is under way, where the parser does not notice.
+    fn look_after(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.ahead.asks && !self.place.connection.works() {
+            // The parser takes it that nothing comes.
+            cx.waker().wake_by_ref();
+        }
+        if !self.behind || !self.place.connection.works() {
+            return Ok(());
+        }
+        // Wakes this task where something comes, which may be the end.
+        let _comes = self.transport.poll_readable(cx);
+        if self.transport.is_closed() && !self.takes_turn(cx, true) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
     }
 
     /// The parser's refusal, if these bytes are one: all answers of ours have an id.
@@ -281,7 +317,7 @@ impl Wire {
             Poll::Ready(Ok(bytes)) => {
                 self.place.connection.blocked(false);
                 self.place.connection.wrote(*bytes);
-                self.turns = TURNS;
+                self.end.turns = TURNS;
             }
             Poll::Ready(Err(_)) => {}
         }
@@ -316,6 +352,8 @@ impl AsyncRead for Wire {
         if this.broken_off {
             return Poll::Ready(Ok(()));
         }
+        // The parser has read what it had.
+        this.behind = false;
         let before = buf.filled().len();
         let read = ready!(Pin::new(&mut this.transport).poll_read(cx, buf));
         let end = buf.filled().len();
@@ -374,10 +412,11 @@ impl AsyncWrite for Wire {
         ready!(this.poll_last_words(cx))?;
         let polled = Pin::new(&mut this.transport).poll_flush(cx);
         this.place.connection.blocked(polled.is_pending());
-        if polled.is_ready() && std::mem::take(&mut this.kept) {
+        if polled.is_ready() && std::mem::take(&mut this.end.kept) {
             // What was kept from the parser may be told it now.
             cx.waker().wake_by_ref();
         }
+        this.look_after(cx)?;
         polled
     }
 

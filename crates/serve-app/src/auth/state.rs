@@ -44,6 +44,20 @@ pub(super) struct Known<'a> {
     by_token: bool,
 }
 
+/// Somebody who is not let in.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    pub(super) error: ServiceError,
+    /// Who that is, where it is known all the same.
+    pub(super) caller: Option<Arc<Caller>>,
+}
+
+impl From<ServiceError> for Stranger {
+    fn from(error: ServiceError) -> Self {
+        Self { error, caller: None }
+    }
+}
+
 impl State {
     /// What a configuration comes to. What was counted before goes on where its rate stays.
     pub(super) fn open(
@@ -119,32 +133,33 @@ impl State {
         &self,
         credentials: Credentials<'_>,
         address: IpAddr,
-    ) -> Result<Known<'_>, ServiceError> {
+    ) -> Result<Known<'_>, Stranger> {
         let (secret, bearer) = credentials.secret()?;
         let digest = Digest::of(secret.as_bytes());
         if let Some(client) = self.ring.find(&digest) {
             if client.expires.is_some_and(|until| Timestamp::now() >= until) {
-                return Err(ServiceError::new(Code::KeyExpired, "the key has expired"));
+                let error = ServiceError::new(Code::KeyExpired, "the key has expired");
+                return Err(Stranger { error, caller: Some(client.caller()) });
             }
             let (caller, meter) = (client.caller(), client.meter.as_deref());
             return Ok(Known { caller, usage: &client.usage, meter, by_token: false });
         }
         let now = Timestamp::now();
         let Some(tokens) = self.tokens.as_ref().filter(|_| bearer) else {
-            return Err(self.failed(address, ServiceError::new(Code::InvalidKey, self.unknown_key())));
+            return Err(self.failed(address, ServiceError::new(Code::InvalidKey, self.unknown_key())).into());
         };
         if let Some(verified) = tokens.remembered(&digest, now.as_second()) {
             return Ok(self.holder(verified.caller));
         }
         if self.mode.keys() && !looks_like_one(secret) {
-            return Err(self.failed(address, ServiceError::new(Code::InvalidKey, self.unknown_key())));
+            return Err(self.failed(address, ServiceError::new(Code::InvalidKey, self.unknown_key())).into());
         }
         if let Some(wait) = self.failures.as_ref().and_then(|failures| failures.blocked(address)) {
-            return Err(too_many_failures(wait));
+            return Err(too_many_failures(wait).into());
         }
         match tokens.verify(secret, digest, now.as_second()) {
             Ok(verified) => Ok(self.holder(verified.caller)),
-            Err(error) => Err(self.failed(address, error.into())),
+            Err(error) => Err(self.failed(address, error.into()).into()),
         }
     }
 

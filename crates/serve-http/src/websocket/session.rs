@@ -290,8 +290,25 @@ impl Session {
             Some(_) => Level::WARN,
         };
         let line = Line {
-            request_id,
             method: if pushed { "PUSH" } else { "ASK" },
+            context: Some(context),
+            took,
+            bytes_out: written.map(|message| message.len() as u64),
+            ..self.line(request_id, context.began() + took, failure)
+        };
+        line.write(level);
+    }
+
+    /// The line of a message that came to nothing.
+    fn line<'a>(
+        &'a self,
+        request_id: &'a str,
+        ended: std::time::Instant,
+        failure: Option<&'a Failure>,
+    ) -> Line<'a> {
+        Line {
+            request_id,
+            method: "ASK",
             path: PATH,
             route: Some(PATH),
             status: None,
@@ -299,20 +316,20 @@ impl Session {
             client: self.peer.forwarded(),
             certificate: self.peer.subject().map(|subject| &**subject),
             turned_away: None,
-            context: Some(context),
-            ended: context.began() + took,
-            took,
+            context: None,
+            ended,
+            took: Duration::ZERO,
             bytes_in: None,
-            bytes_out: written.map(|message| message.len() as u64),
+            bytes_out: None,
             trace: None,
             error: failure.map(|failure| (failure.code(), failure.message())),
-        };
-        line.write(level);
+        }
     }
 
     async fn refuse(&self, socket: &mut Socket, id: Option<&Id>, failure: &Failure) -> Result<(), End> {
         let request_id = self.request_id();
         let told = text(Outgoing::Error { id, push: None, error: failure.entry(), request_id: &request_id });
+        self.line(&request_id, std::time::Instant::now(), Some(failure)).write(Level::INFO);
         self.send(socket, told).await
     }
 

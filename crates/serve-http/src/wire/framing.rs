@@ -72,22 +72,22 @@ impl Framing {
         matches!(self, Self::Head(head) if !head.is_empty())
     }
 
-    /// Follows `bytes`, and says where in them the last head began that is not a known one; 0, where it began before them.
+    /// Follows `bytes`, and says where in them the last head began, if one did.
     pub(crate) fn follow(
         &mut self,
         bytes: &[u8],
         limits: &HeadLimits,
         known: &mut Known,
-    ) -> Result<usize, Offence> {
+    ) -> Result<Option<usize>, Offence> {
         let (mut at, mut begin) = (0, None);
         while at < bytes.len() {
             if matches!(self, Self::Head(head) if head.is_untouched()) {
+                begin = Some(at);
                 if known.leads(&bytes[at..]) {
                     *self = Self::Body { left: known.body };
                     at += known.head.len();
                     continue;
                 }
-                begin = Some(at);
             }
             at += match self {
                 Self::Tunnel => break,
@@ -123,7 +123,7 @@ impl Framing {
                 }
             };
         }
-        Ok(begin.unwrap_or(0))
+        Ok(begin)
     }
 
     /// Takes a line, or what there is of it.
@@ -397,13 +397,13 @@ mod tests {
             let all = [before.as_str(), socket].concat();
             let (mut framing, mut known) = (Framing::default(), Known::default());
             let began = framing.follow(all.as_bytes(), &LIMITS, &mut known);
-            assert_eq!(began, Ok(before.len()), "{all:?}");
+            assert_eq!(began, Ok(Some(before.len())), "{all:?}");
             assert!(matches!(framing, Framing::Tunnel));
             // In two pieces: it began in the one before.
             let (mut framing, mut known) = (Framing::default(), Known::default());
             let (first, second) = all.as_bytes().split_at(before.len() + 7);
             framing.follow(first, &LIMITS, &mut known).expect("is sound");
-            assert_eq!(framing.follow(second, &LIMITS, &mut known), Ok(0));
+            assert_eq!(framing.follow(second, &LIMITS, &mut known), Ok(None));
         }
     }
 }
