@@ -182,7 +182,9 @@ fn no_message_names_a_type_of_the_program() {
     ] {
         let reply = server.connect().text(method, path, &[("content-type", "application/json")], body);
         let told = reply.body.to_string();
-        assert!((400..500).contains(&reply.status), "{path} {body}: {} {told}", reply.status);
+        // A row of a batch fails alone.
+        let failed = reply.body["failed"].as_u64().is_some_and(|failed| failed > 0);
+        assert!((400..500).contains(&reply.status) || failed, "{path} {body}: {} {told}", reply.status);
         let words: Vec<&str> = told.split(|letter: char| !letter.is_alphanumeric()).collect();
         for theirs in [
             "u8", "u16", "u32", "u64", "usize", "i64", "f64", "bool", "struct", "enum", "variant",

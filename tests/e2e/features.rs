@@ -138,6 +138,34 @@ fn every_offending_row_and_field_is_told_and_nothing_is_stored() {
     );
     assert_eq!((reply.error().1, &reply.body["details"][0]["field"]), ("invalid_rows", &json!("opne")));
     assert_eq!(server.post("/raw/elsewhere", &json!({})).error().1, "unknown_table");
+    // Nothing is lost without a word: two rows of one time that differ, a row that is two entities', a list for an object.
+    let row = |open: f64| json!({"entity": "E", "timestamp": "2025-10-01T00:00:00Z", "values": {"open": open, "close": 1}});
+    for (rows, field) in [
+        (json!({"rows": [row(1.0), row(1.0), row(2.0)]}), "timestamp"),
+        (
+            json!({"entity": "E", "symbol": "F", "timestamp": "2025-10-01T00:00:00Z", "values": {"open": 1}}),
+            "symbol",
+        ),
+    ] {
+        let reply = server.post("/raw/price_data", &rows);
+        assert_eq!(
+            (reply.error().1, &reply.body["details"][0]["field"]),
+            ("invalid_rows", &json!(field)),
+            "{}",
+            reply.body
+        );
+        assert_eq!(reply.body["details"].as_array().map(Vec::len), Some(1), "{}", reply.body);
+    }
+    let listed = json!({"rows": [["E", null, "2025-10-01T00:00:00Z", {"open": 1}]]});
+    let reply = server.post("/raw/price_data", &listed);
+    assert_eq!(
+        (reply.error().0, reply.error().2.contains("expected an object")),
+        (422, true),
+        "{}",
+        reply.body
+    );
+    let reply = server.post("/features/vader", &json!([{"entity": "E"}]));
+    assert_eq!((reply.error().0, reply.error().2.contains("got a list")), (422, true), "{}", reply.body);
     assert_eq!(server.get("/features/nope").error().1, "unknown_feature_set");
 }
 

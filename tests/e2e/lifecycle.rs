@@ -128,6 +128,11 @@ fn versions_are_loaded_unloaded_and_warmed_within_the_caches_limits() {
     let unloaded = server.post("/models/unload", &json!({"model": "a"})).ok();
     assert_eq!(unloaded["unloaded"], true);
     assert_eq!(server.post("/models/unload?model=a", &json!({})).ok()["unloaded"], false);
+    // Only a reload can be rehearsed: what cannot does nothing rather than all of it.
+    for path in ["/models/load", "/models/unload", "/models/warmup"] {
+        assert_eq!(server.post(path, &json!({"model": "a", "dry_run": true})).status, 422, "{path}");
+        assert_eq!(server.post(&format!("{path}?model=a&dry_run=true"), &json!({})).status, 422, "{path}");
+    }
     assert_eq!(server.get("/models/a").ok()["status"], "available");
     server.post("/predict", &row("a")).ok();
     let warmed = server.post("/models/warmup", &json!({"model": "a"})).ok();

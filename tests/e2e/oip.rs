@@ -95,6 +95,21 @@ fn outputs_are_those_asked_for_and_null_is_missing() {
 }
 
 #[test]
+fn what_has_to_be_an_object_is_no_list() {
+    let server = Server::demo();
+    let tensor = json!({"name": "input", "shape": [1, 1], "datatype": "FP64", "data": [1.0]});
+    for body in [
+        json!({"inputs": [["input", [1, 1], "FP64", [1.0]]]}),
+        json!({"inputs": [tensor], "outputs": [["predict"]]}),
+        json!({"inputs": [tensor], "parameters": [true]}),
+    ] {
+        let told = server.post("/v2/models/vader-random-forest/infer", &body);
+        let error = told.body["error"].as_str().unwrap_or_default();
+        assert!(told.status == 400 && error.contains("expected an object"), "{error}");
+    }
+}
+
+#[test]
 fn an_unknown_model_is_told_in_the_protocols_words() {
     let (_folder, server) = cells();
     let expected = json!({"error": "Request for unknown model: \"nope\" is not found"});

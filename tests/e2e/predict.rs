@@ -96,6 +96,18 @@ fn both_sets_stand_side_by_side() {
     let label = |set: &str| both[set]["prediction"]["direction"].clone();
     assert_eq!(both["agreement"], label("vader") == label("finbert"));
     assert!(both["performance"]["total_response_time_ms"].is_number());
+    for named in [
+        json!({"model": "vader-random-forest"}),
+        json!({"feature_set": "vader"}),
+        json!({"symbol": "BTC", "horizon": "24h"}),
+    ] {
+        assert_eq!(server.post("/predict/both", &named).error().1, "conflicting_model", "{named}");
+    }
+    assert_eq!(server.post("/predict/both", &json!({"model_type": "gradient_boosting"})).status, 200);
+    // Every path answers under the prefix, the first as well.
+    for path in ["/api/v1", "/api/v1/"] {
+        assert_eq!(server.get(path).ok()["endpoints"], server.get("/").ok()["endpoints"], "{path}");
+    }
 }
 
 #[test]
@@ -116,6 +128,46 @@ fn a_bad_row_fails_alone() {
     assert_eq!(answers[1], expected);
     assert_eq!(answers[2]["code"], "invalid_features");
     assert_eq!(answers[2]["details"].as_array().map(Vec::len), Some(56), "{}", answers[2]);
+    // Also where what is wrong with it is its type, or its JSON's.
+    let (good, model) = (r#"{"entity": "BTC/USD"}"#, r#""model": "vader-random-forest""#);
+    for row in [
+        "5",
+        "null",
+        "[]",
+        "\"x\"",
+        r#"{"entity": 5}"#,
+        r#"{"features": 5}"#,
+        r#"{"explain": "x"}"#,
+        r#"{"entity": "a", "entity": "a"}"#,
+        r#"{"use_cached_features": "perhaps"}"#,
+        r#"{"data": [[1], [2]]}"#,
+    ] {
+        for word in ["requests", "instances"] {
+            let body = format!("{{{model}, \"{word}\": [{good}, {row}, {good}]}}");
+            let told = server
+                .connect()
+                .text("POST", "/predict/batch", &[("content-type", "application/json")], &body)
+                .ok();
+            assert_eq!((&told["count"], &told["failed"]), (&json!(3), &json!(1)), "{word} {row}: {told}");
+            assert_eq!(told["predictions"][0]["prediction"], alone["prediction"], "{row}");
+            assert_eq!(told["predictions"][2]["prediction"], alone["prediction"], "{row}");
+            assert!(told["predictions"][1]["error"].is_string(), "{row}: {told}");
+        }
+    }
+    let symbols = json!({"model": "vader-random-forest", "symbols": ["BTC/USD", 5]});
+    assert_eq!(server.post("/predict/batch", &symbols).ok()["failed"], 1);
+    // What is no batch, or no JSON, is refused as a whole.
+    for (body, status) in [
+        (r#"{"requests": 5}"#, 422),
+        (r#"{"requests": [{}], "nope": 1}"#, 422),
+        (r#"{"requests": [{}, {]}"#, 400),
+        (r#"{"requests": [5}"#, 400),
+        (r#"[{"entity": "BTC/USD"}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]"#, 422),
+    ] {
+        let told =
+            server.connect().text("POST", "/predict/batch", &[("content-type", "application/json")], body);
+        assert_eq!(told.status, status, "{body}: {}", told.body);
+    }
 }
 
 #[test]

@@ -149,7 +149,7 @@ pub(crate) enum Command {
     Features(Features),
     /// Try every endpoint of a running server, and say what fails; changes nothing
     Smoke(remote::Smoke),
-    /// Measure how fast a running server answers
+    /// Measure how fast a running server answers; exits 69 where a request fails
     Load(remote::Load),
 }
 

@@ -27,7 +27,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 pub(crate) fn run(options: &Load) -> Result<(), Exit> {
     if options.rate.is_some_and(|rate| !(rate > 0.0 && rate.is_finite())) {
-        return Err(Exit::told(ExitReason::Data, "--rate: expected a number of requests a second above 0"));
+        return Err(Exit::told(ExitReason::Usage, "--rate: expected a number of requests a second above 0"));
     }
     let remote = Remote::new(&options.remote, options.http2)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -39,9 +39,14 @@ pub(crate) fn run(options: &Load) -> Result<(), Exit> {
     } else {
         print(&report.to_string())?;
     }
-    match report.answered() {
-        0 => Err(Exit::told(ExitReason::Unavailable, "no request was answered as it should be")),
-        _ => Ok(()),
+    match (report.answered(), report.errors()) {
+        (0, _) => Err(Exit::told(ExitReason::Unavailable, "no request was answered as it should be")),
+        (_, 0) => Ok(()),
+        (answered, errors) => {
+            let all = answered + errors;
+            let message = format!("{errors} of {all} requests were not answered as they should be");
+            Err(Exit::told(ExitReason::Unavailable, message))
+        }
     }
 }
 
@@ -58,7 +63,7 @@ async fn measure(remote: Arc<Remote>, options: &Load) -> Result<Report, Exit> {
     let began = Instant::now();
     let tally = all(&remote, &ask, plan, &bar).await;
     bar.finish_and_clear();
-    Ok(Report { said, took: began.elapsed(), tally })
+    Ok(Report { said, took: began.elapsed(), tally, wanted: options.rate })
 }
 
 /// How many requests, for how long, how fast; shared by all connections.

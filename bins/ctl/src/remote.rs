@@ -81,9 +81,14 @@ impl Ask {
 }
 
 impl Remote {
+    /// Whether it is asked with a key or a token.
+    pub(crate) fn has_key(&self) -> bool {
+        self.headers.contains_key(header::AUTHORIZATION)
+    }
+
     /// The server that the options name. Nothing is connected yet.
     pub(crate) fn new(options: &Options, http2: bool) -> Result<Self, Exit> {
-        let usage = |message: String| Exit::told(ExitReason::Data, message);
+        let usage = |message: String| Exit::told(ExitReason::Usage, message);
         let url = &options.url;
         let tls = match url.scheme_str() {
             Some("http") => None,

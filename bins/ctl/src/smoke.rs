@@ -40,11 +40,16 @@ enum Verdict {
 pub(crate) struct Ground {
     /// As `GET /` lists them.
     endpoints: Vec<String>,
-    /// A model that answers, as `GET /models/{name}` describes it.
-    model: Option<Json>,
-    /// A feature set.
-    set: Option<String>,
+    /// A model that answers, as `GET /models/{name}` describes it; else why there is none.
+    model: Result<Json, &'static str>,
+    /// A feature set, or why there is none.
+    set: Result<String, &'static str>,
 }
+
+const NO_KEY: &str = "it needs a key (--key)";
+const NOT_PERMITTED: &str = "the key does not permit it";
+/// Why nothing is tried with what the server has.
+const UNREAD: &str = "what models and sets there are needs the permission read";
 
 pub(crate) fn run(options: &Smoke) -> Result<(), Exit> {
     let remote = Remote::new(&options.remote, false)?;
@@ -87,28 +92,32 @@ fn told(outcomes: &[Outcome]) -> String {
 
 /// Asks the server what it has.
 async fn ground(remote: &Remote) -> Result<Ground, Exit> {
-    let index = json(remote, "/").await?;
+    let Some(index) = json(remote, "/").await? else {
+        let endpoints = tries::ALL.map(str::to_owned).to_vec();
+        return Ok(Ground { endpoints, model: Err(UNREAD), set: Err(UNREAD) });
+    };
     let endpoints = index["endpoints"].as_array().map(|endpoints| {
         endpoints.iter().filter_map(|endpoint| endpoint.as_str().map(str::to_owned)).collect()
     });
     let endpoints = endpoints
         .ok_or_else(|| Exit::told(ExitReason::Data, "GET / lists no endpoints: is that a serve-server?"))?;
-    let models = json(remote, "/models").await?;
+    let models = json(remote, "/models").await?.unwrap_or_default();
     let live = |model: &&Json| model["status"] != "refused";
     let name = models["models"].as_array().and_then(|models| models.iter().find(live)?["name"].as_str());
     let model = match name {
-        Some(name) => Some(json(remote, &format!("/models/{name}")).await?),
-        None => None,
+        Some(name) => json(remote, &format!("/models/{name}")).await?.ok_or(UNREAD),
+        None => Err("the server has no model that answers"),
     };
-    let sets = json(remote, "/features").await?;
+    let sets = json(remote, "/features").await?.unwrap_or_default();
     let set = sets["feature_sets"].as_array().and_then(|sets| {
         let first = sets.first()?;
         first["name"].as_str().or_else(|| first["feature_set"].as_str()).or_else(|| first.as_str())
     });
-    Ok(Ground { endpoints, model, set: set.map(str::to_owned) })
+    Ok(Ground { endpoints, model, set: set.map(str::to_owned).ok_or("the server has no feature set") })
 }
 
-async fn json(remote: &Remote, path: &str) -> Result<Json, Exit> {
+/// What the server answers; nothing, where whoever asks may not know.
+async fn json(remote: &Remote, path: &str) -> Result<Option<Json>, Exit> {
     let answer = remote.ask(&Ask::get(path)).await;
     let answer = answer.map_err(|error| Exit::told(ExitReason::Unavailable, error))?;
     let told = || {
@@ -116,9 +125,21 @@ async fn json(remote: &Remote, path: &str) -> Result<Json, Exit> {
         Exit::told(ExitReason::Unavailable, message)
     };
     if answer.status.is_success() {
-        serde_json::from_slice(&answer.body).map_err(|_| told())
-    } else {
-        Err(told())
+        return serde_json::from_slice(&answer.body).map(Some).map_err(|_| told());
+    }
+    if turned_away(remote, &answer).is_some() { Ok(None) } else { Err(told()) }
+}
+
+/// Why whoever asks is turned away, where that is no failure of the server's.
+fn turned_away(remote: &Remote, answer: &Answer) -> Option<&'static str> {
+    // Each protocol has a place of its own for them, and some have no codes.
+    let words = String::from_utf8_lossy(&answer.body);
+    match answer.status.as_u16() {
+        401 if !remote.has_key() => Some(NO_KEY),
+        403 if words.contains("it needs the permission") || words.contains("\"not_permitted\"") => {
+            Some(NOT_PERMITTED)
+        }
+        _ => None,
     }
 }
 
@@ -147,7 +168,10 @@ async fn tried(remote: &Remote, endpoint: &str, attempt: Try) -> Outcome {
     let answer = remote.ask(&attempt.ask).await;
     let took = began.elapsed();
     let (result, detail) = match answer {
-        Ok(answer) => judged(&answer, &attempt.expected),
+        Ok(answer) => match turned_away(remote, &answer) {
+            Some(why) => (Verdict::Skipped, why.to_owned()),
+            None => judged(&answer, &attempt.expected),
+        },
         Err(error) => (Verdict::Failed, error),
     };
     Outcome { endpoint: endpoint.to_owned(), result, detail, milliseconds: milliseconds(took) }
@@ -157,20 +181,27 @@ fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e4).round() / 10.0
 }
 
-/// Holds an answer against what was expected.
+/// Holds an answer against what was expected, and what a server may well lack.
 fn judged(answer: &Answer, expected: &Expected) -> (Verdict, String) {
-    let status = answer.status.as_u16();
     let body: Json = serde_json::from_slice(&answer.body).unwrap_or_default();
-    // The Open Inference Protocol's errors are words alone.
-    let words = body["error"].as_str().unwrap_or_default();
-    if status == 403 && (body["code"] == "not_permitted" || words.contains("it needs the permission")) {
-        return (Verdict::Skipped, "the key does not permit it".to_owned());
+    let lacks = match body["code"].as_str() {
+        Some("features_unavailable") => Some("the server has no feature store"),
+        Some("model_required") => Some("the server has no default model"),
+        _ => None,
+    };
+    match (held(answer, &body, expected), lacks) {
+        ((Verdict::Failed, _), Some(lacks)) if answer.status == 422 => (Verdict::Skipped, lacks.to_owned()),
+        (held, _) => held,
     }
+}
+
+fn held(answer: &Answer, body: &Json, expected: &Expected) -> (Verdict, String) {
+    let status = answer.status.as_u16();
     let wrong =
         |what: &str| (Verdict::Failed, format!("expected {what}, got {status}: {}", answer.excerpt()));
     let fine = (Verdict::Ok, String::new());
     match expected {
-        Expected::Json(_, holds) if status == 200 && holds(&body) => fine,
+        Expected::Json(_, holds) if status == 200 && holds(body) => fine,
         Expected::Json(what, _) => wrong(&format!("200 with {what}")),
         Expected::Text(part) => {
             if status == 200 && String::from_utf8_lossy(&answer.body).contains(part) {
@@ -208,9 +239,8 @@ mod tests {
         let refused = Expected::Refused(404, "unknown_model");
         assert_eq!(judged(&answer(404, r#"{"code":"unknown_model"}"#), &refused).0, Verdict::Ok);
         assert_eq!(judged(&answer(200, "{}"), &refused).0, Verdict::Failed);
-        let not_permitted = answer(403, r#"{"code":"not_permitted"}"#);
-        assert_eq!(judged(&not_permitted, &refused).0, Verdict::Skipped);
-        let in_words = answer(403, r#"{"error":"key:k may not do this: it needs the permission admin"}"#);
-        assert_eq!(judged(&in_words, &refused).0, Verdict::Skipped);
+        let lacking = answer(422, r#"{"code":"features_unavailable"}"#);
+        assert_eq!(judged(&lacking, &refused).0, Verdict::Skipped);
+        assert_eq!(judged(&answer(422, r#"{"code":"invalid_rows"}"#), &refused).0, Verdict::Failed);
     }
 }

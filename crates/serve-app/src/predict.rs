@@ -258,6 +258,11 @@ impl Service {
             let message = "there are no feature sets to compare: http.compare names none";
             return Err(ServiceError::new(Code::ModelRequired, message));
         }
+        if request.model.name.is_some() || request.model.feature_set.is_some() {
+            let message = "the compared models are those of each set of http.compare: leave out the model's name (also as symbol with \
+                           horizon) and the feature set; model_type says which of a set's";
+            return Err(ServiceError::new(Code::ConflictingModel, message));
+        }
         let mut answers = Vec::with_capacity(sets.len());
         for set in sets {
             let model = self.compared_model(set, &request.model);

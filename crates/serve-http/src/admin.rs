@@ -35,10 +35,19 @@ struct Asked {
     config: Option<Json>,
 }
 
+/// The last is for a reload alone.
 const QUERY: [&str; 5] = ["model", "model_version", "feature_set", "model_type", "dry_run"];
 
 impl Asked {
     fn read(call: &Call) -> Result<Self, Failure> {
+        let asked = Self::read_all(call, &QUERY[..4])?;
+        if asked.dry_run.is_some() {
+            return Err(Failure::invalid("invalid_request", "dry_run is for POST /models/reload alone"));
+        }
+        Ok(asked)
+    }
+
+    fn read_all(call: &Call, known: &[&str]) -> Result<Self, Failure> {
         let mut asked: Self = call.json()?.unwrap_or_default();
         if asked.file_path.is_some() || asked.config.is_some() {
             return Err(Failure::invalid("not_supported", FILE_PATH));
@@ -49,7 +58,7 @@ impl Asked {
             let message = format!("version is {version:?} and model_version says another");
             return Err(Failure::invalid("conflicting_request", message));
         }
-        for (key, value) in call.query(&QUERY)? {
+        for (key, value) in call.query(known)? {
             let place = match &*key {
                 "model" => &mut asked.model,
                 "model_version" => &mut asked.model_version,
@@ -84,7 +93,7 @@ impl Asked {
 
 /// `POST /models/reload`: one model, those of a feature set or type, or all.
 pub(crate) async fn reload(app: &App, call: Box<Call>) -> Result<Reply, Failure> {
-    let asked = Asked::read(&call)?;
+    let asked = Asked::read_all(&call, &QUERY)?;
     if asked.model_version.is_some() {
         return Err(Failure::invalid(
             "invalid_request",

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
-use serve_app::{Answered, Fault, PredictRequest, Priority, Service, Stage};
+use serde_json::value::RawValue;
+use serve_app::{Answered, Context, Fault, PredictRequest, Priority, Service, Stage};
 
 use crate::call::{Call, object};
 use crate::failure::Failure;
@@ -15,16 +16,19 @@ use crate::predict_body::{Instance, PredictBody, Text, model_query};
 use crate::reply::{self, Reply};
 use crate::routes::App;
 
+/// A batch of requests `R`, instances `I` or symbols `S`: rows that are read with it, or, where one cannot be, rows that are read
+/// one by one, so that it fails alone.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct BatchBody<'a> {
-    #[serde(borrow)]
-    requests: Option<Vec<PredictBody<'a>>>,
+#[serde(bound(deserialize = "R: Deserialize<'de>, I: Deserialize<'de>, S: Deserialize<'de>"))]
+struct BatchBody<'a, R, I, S> {
+    requests: Option<Vec<R>>,
     /// Other servers' word: each a row of features, or all that a request may be.
-    instances: Option<Vec<Instance<'a>>>,
+    instances: Option<Vec<I>>,
     /// Another's: whom stored features describe.
-    symbols: Option<Vec<Text<'a>>>,
+    symbols: Option<Vec<S>>,
     /// With `symbols`: each names the model `<symbol>-<horizon>`.
+    #[serde(borrow)]
     horizon: Option<Cow<'a, str>>,
     model: Option<Cow<'a, str>>,
     feature_set: Option<Cow<'a, str>>,
@@ -32,15 +36,15 @@ struct BatchBody<'a> {
     model_version: Option<Cow<'a, str>>,
     explain: Option<bool>,
     /// 1 goes first; 0 is nothing said.
-    priority: Option<Whole>,
+    priority: Option<Urgency>,
 }
 
 /// A number from 0 to 255 as JSON has them, where `3.0` is `3`.
 #[derive(Deserialize)]
 #[serde(try_from = "f64")]
-struct Whole(u8);
+struct Urgency(u8);
 
-impl TryFrom<f64> for Whole {
+impl TryFrom<f64> for Urgency {
     type Error = String;
 
     fn try_from(x: f64) -> Result<Self, String> {
@@ -51,21 +55,66 @@ impl TryFrom<f64> for Whole {
     }
 }
 
-impl<'a> BatchBody<'a> {
-    /// The rows, by whichever of the three words they came.
-    fn take_rows(&mut self) -> Result<Vec<PredictBody<'a>>, Failure> {
-        let horizon = self.horizon.take();
-        match (self.requests.take(), self.instances.take(), self.symbols.take()) {
-            (Some(requests), None, None) if horizon.is_none() => Ok(requests),
+/// The rows of a batch that are read with it.
+type Whole<'a> = BatchBody<'a, PredictBody<'a>, Instance<'a>, Text<'a>>;
+
+/// A row that is still to be read.
+type Unread<'a> = &'a RawValue;
+
+impl<'a, R: Row<'a, PredictBody<'a>>, I: Row<'a, Instance<'a>>, S: Row<'a, Text<'a>>> BatchBody<'a, R, I, S> {
+    /// What each row asks for, by whichever of the three words they came.
+    fn rows(self, service: &Service, context: &Context) -> Result<Rows<'a>, Failure> {
+        let Self {
+            requests, instances, symbols, horizon, model, feature_set, model_type, model_version, ..
+        } = self;
+        self.priority.into_iter().for_each(|Urgency(said)| context.set_priority(Priority::of(said)));
+        let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;
+        let explain = self.explain == Some(true);
+        let row = |body: PredictBody<'a>| {
+            let mut body = body;
+            body.explain_by_default(explain);
+            let request = body.request()?;
+            Ok(PredictRequest { model: request.model.clone().or(&common), ..request })
+        };
+        match (requests, instances, symbols) {
+            (Some(requests), None, None) if horizon.is_none() => {
+                service.check_rows(requests.len())?;
+                Ok(requests.into_iter().map(|request| row(request.read()?)).collect())
+            }
             (None, Some(instances), None) if horizon.is_none() => {
-                Ok(instances.into_iter().map(|Instance(body)| body).collect())
+                service.check_rows(instances.len())?;
+                Ok(instances.into_iter().map(|instance| row(instance.read()?.0)).collect())
             }
             (None, None, Some(symbols)) => {
-                let row = |Text(symbol)| PredictBody::of_symbol(symbol, horizon.clone());
-                Ok(symbols.into_iter().map(row).collect())
+                service.check_rows(symbols.len())?;
+                let symbol = |symbol: S| row(PredictBody::of_symbol(symbol.read()?.0, horizon.clone()));
+                Ok(symbols.into_iter().map(symbol).collect())
             }
             _ => Err(Failure::invalid("invalid_request", ONE_OF)),
         }
+    }
+}
+
+/// A row of a batch, which was read or is still to be.
+trait Row<'a, T> {
+    fn read(self) -> Result<T, Failure>;
+}
+
+macro_rules! was_read {
+    ($($row:ident),*) => {
+        $(impl<'a> Row<'a, Self> for $row<'a> {
+            fn read(self) -> Result<Self, Failure> {
+                Ok(self)
+            }
+        })*
+    };
+}
+
+was_read!(PredictBody, Instance, Text);
+
+impl<'a, T: Deserialize<'a>> Row<'a, T> for Unread<'a> {
+    fn read(self) -> Result<T, Failure> {
+        Ok(serde_json::from_str(self.get())?)
     }
 }
 
@@ -94,18 +143,14 @@ fn read<'a>(service: &Service, call: &'a Call) -> Result<Rows<'a>, Failure> {
     let Some(body) = call.json_body()? else {
         return Err(Failure::unreadable("malformed_json", "the body is empty; expected {\"requests\": […]}"));
     };
-    let mut body: BatchBody<'_> = object(body)?;
-    let mut requests = body.take_rows()?;
-    let BatchBody { model, feature_set, model_type, model_version, explain, priority, .. } = body;
-    priority.into_iter().for_each(|Whole(said)| call.context.set_priority(Priority::of(said)));
-    requests.iter_mut().for_each(|request| request.explain_by_default(explain == Some(true)));
-    service.check_rows(requests.len())?;
-    let common = model_query(model.as_deref(), feature_set, model_type, model_version.as_deref())?;
-    let row = |body: PredictBody<'a>| {
-        let request = body.request()?;
-        Ok(PredictRequest { model: request.model.clone().or(&common), ..request })
-    };
-    Ok(requests.into_iter().map(row).collect())
+    match object::<Whole<'a>>(body) {
+        Ok(whole) => whole.rows(service, &call.context),
+        // Perhaps it is one of the rows that cannot be read.
+        Err(failure) => match object::<BatchBody<'a, Unread<'a>, Unread<'a>, Unread<'a>>>(body) {
+            Ok(unread) => unread.rows(service, &call.context),
+            Err(other) => Err(if other.code() == "malformed_json" { other } else { failure }),
+        },
+    }
 }
 
 async fn answered(app: &App, call: &Call, rows: Rows<'_>) -> Result<Reply, Failure> {
@@ -122,10 +167,10 @@ async fn answered(app: &App, call: &Call, rows: Rows<'_>) -> Result<Reply, Failu
 }
 
 /// What one row came to.
-type Row = Result<Answered, Failure>;
+type Outcome = Result<Answered, Failure>;
 
 /// Rows that do not read fail here and are not asked.
-async fn answer(app: &App, call: &Call, rows: Rows<'_>) -> Result<Vec<Row>, Failure> {
+async fn answer(app: &App, call: &Call, rows: Rows<'_>) -> Result<Vec<Outcome>, Failure> {
     let mut asked: Vec<PredictRequest<'_>> = Vec::with_capacity(rows.len());
     let rows = rows.into_iter().map(|row| row.map(|request| asked.push(request)));
     let rows: Vec<Result<(), Failure>> = rows.collect();
@@ -147,7 +192,7 @@ const ENTRY_COST: Duration = Duration::from_micros(4);
 const ENTRIES_A_PART: usize = 128;
 
 /// The entries of all rows, some to a part, without what stands around them.
-async fn write(app: &App, call: &Call, rows: Vec<Row>) -> Result<Vec<Vec<u8>>, Failure> {
+async fn write(app: &App, call: &Call, rows: Vec<Outcome>) -> Result<Vec<Vec<u8>>, Failure> {
     let cost = ENTRY_COST * u32::try_from(rows.len()).unwrap_or(u32::MAX);
     let mut parts = Vec::with_capacity(rows.len().div_ceil(ENTRIES_A_PART));
     let mut rows = rows.into_iter().peekable();
@@ -155,12 +200,12 @@ async fn write(app: &App, call: &Call, rows: Vec<Row>) -> Result<Vec<Vec<u8>>, F
         parts.push(rows.by_ref().take(ENTRIES_A_PART).collect::<Vec<_>>());
     }
     let (context, id, now) = (Arc::clone(&call.context), Arc::clone(&call.id.0), app.service.now());
-    let write = move |part: Vec<Row>| entries(&part, &Asked { id: &id, context: &context, now });
+    let write = move |part: Vec<Outcome>| entries(&part, &Asked { id: &id, context: &context, now });
     Ok(app.service.write(&call.context, cost, parts, write).await?)
 }
 
 /// Some rows' entries, with commas between them.
-fn entries(rows: &[Row], asked: &Asked<'_>) -> Vec<u8> {
+fn entries(rows: &[Outcome], asked: &Asked<'_>) -> Vec<u8> {
     let mut written = Vec::with_capacity(rows.len() * 1024);
     for row in rows {
         if !written.is_empty() {

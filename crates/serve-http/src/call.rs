@@ -1,6 +1,8 @@
 //! One request as handlers see it: path parameters, query, body, id, who asks and until when.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -8,8 +10,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, header};
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serve_app::Context;
 
 use crate::bodies::Room;
@@ -165,12 +168,56 @@ impl App {
 /// # Errors
 /// 400 when it is no JSON, 422 when it has another shape.
 pub(crate) fn object<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
-    let read = serde_json::from_slice(body)?;
-    if body.trim_ascii_start().starts_with(b"[") {
+    let read = serde_json::from_slice(body);
+    // A list that is longer than the object is not taken for JSON, so whether it is has to be asked.
+    let is_list = || body.trim_ascii_start().starts_with(b"[");
+    if is_list() && (read.is_ok() || serde_json::from_slice::<IgnoredAny>(body).is_ok()) {
         let message = "the body is not as expected: expected an object, got a list";
         return Err(Failure::invalid("invalid_request", message));
     }
-    Ok(read)
+    Ok(read?)
+}
+
+/// The same of an object within a body.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Members<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+            type Value = Object<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(Members(PhantomData))
+    }
+}
+
+/// For `#[serde(deserialize_with)]`: a list of objects.
+pub(crate) fn objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Vec<T>, D::Error> {
+    let objects = Vec::<Object<T>>::deserialize(deserializer)?;
+    Ok(objects.into_iter().map(|Object(object)| object).collect())
+}
+
+/// For `#[serde(deserialize_with)]`: a list of objects, or nothing.
+pub(crate) fn maybe_objects<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let objects = Option::<Vec<Object<T>>>::deserialize(deserializer)?;
+    Ok(objects.map(|objects| objects.into_iter().map(|Object(object)| object).collect()))
+}
+
+/// For `#[serde(deserialize_with)]`: an object, or nothing.
+pub(crate) fn maybe_object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    deserializer: D,
+) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Object<T>>::deserialize(deserializer)?.map(|Object(object)| object))
 }
 
 /// JSON, or nothing said. `curl -d` says a form, which is the most common mistake.

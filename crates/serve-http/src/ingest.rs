@@ -1,7 +1,7 @@
 //! Rows on their way into the feature store: ready rows of a set, and raw rows of a table. Both come one or many, all or
 //! none is stored, and what offends is told for every row and field at once. The same rows may be sent again.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -15,7 +15,7 @@ use serve_features::{
     Entity, FeatureRow, IngestError, IngestRequest, RawRow, RawTable, Refusal, Violation, ViolationKind,
 };
 
-use crate::call::{Call, object};
+use crate::call::{Call, maybe_objects, object};
 use crate::failure::Failure;
 use crate::features::set_name;
 use crate::predict_body::{FeatureList, parse_time};
@@ -26,7 +26,7 @@ use crate::routes::App;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct IngestBody<'a> {
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "maybe_objects")]
     rows: Option<Vec<RowBody<'a>>>,
     entity: Option<Value<'a>>,
     symbol: Option<Value<'a>>,
@@ -201,7 +201,34 @@ fn read(service: &Service, call: &Call, field: &str) -> Result<Read, Failure> {
             places.push(at);
         }
     }
+    let wrong: HashSet<usize> = offences.iter().map(|offence| offence.row).collect();
+    offences.extend(contradictions(&rows, &places, &wrong));
     Ok(Read { rows, places, offences, total })
+}
+
+/// Rows of one entity and time that do not say the same: one of them would be lost. Of rows that are wrong anyway nothing is
+/// told.
+fn contradictions(rows: &[RawRow], places: &[usize], wrong: &HashSet<usize>) -> Vec<Offence> {
+    let mut first: HashMap<(&Entity, Timestamp), (&RawRow, usize)> = HashMap::with_capacity(rows.len());
+    let by_name = |row: &RawRow| {
+        let mut values = row.values.clone();
+        values.sort_by(|a, b| a.0.cmp(&b.0));
+        values
+    };
+    let mut offences = Vec::new();
+    for (row, place) in rows.iter().zip(places).filter(|(_, place)| !wrong.contains(place)) {
+        let (known, at) = *first.entry((&row.entity, row.timestamp)).or_insert((row, *place));
+        if at != *place && by_name(known) != by_name(row) {
+            offences.push(Offence {
+                row: *place,
+                entity: Some(row.entity.to_string()),
+                field: "timestamp".to_owned(),
+                expected: format!("one row of an entity and a time, or the values of row {at} again"),
+                got: "other values".to_owned(),
+            });
+        }
+    }
+    offences
 }
 
 fn refused_rows(offences: &[Offence], refused: usize, total: usize) -> Failure {
@@ -216,6 +243,7 @@ fn refused_rows(offences: &[Offence], refused: usize, total: usize) -> Failure {
 
 /// One row, or everything that is wrong with its form.
 fn row(at: usize, body: RowBody<'_>, field: &str, offences: &mut Vec<Offence>) -> Option<RawRow> {
+    let differ = matches!((&body.entity, &body.symbol), (Some(entity), Some(symbol)) if entity != symbol);
     let named = body.entity.or(body.symbol);
     let text = named.as_ref().and_then(|value| match value {
         Value::Text(text) => Some(text.clone().into_owned()),
@@ -227,6 +255,9 @@ fn row(at: usize, body: RowBody<'_>, field: &str, offences: &mut Vec<Offence>) -
         let (entity, field, expected) = (text.clone(), field.to_owned(), expected.to_owned());
         offences.push(Offence { row: at, entity, field, expected, got });
     };
+    if differ {
+        offend("symbol", "what entity says", "another".to_owned());
+    }
     let got = |value: Option<&Value<'_>>| value.map_or_else(|| "nothing".to_owned(), shown);
     let entity = text.as_deref().and_then(|text| text.parse::<Entity>().ok());
     if entity.is_none() {

@@ -14,6 +14,10 @@ const LEFT_OUT: [(&str, &str); 4] = [
 /// TensorFlow Serving's verbs for models that were exported with its signatures.
 const VERBS_LEFT_OUT: [&str; 3] = [":classify", ":regress", ":multi_inference"];
 
+/// Why there is no metadata of TensorFlow's.
+const METADATA: &str =
+    "signature definitions are TensorFlow's; GET /v2/models/{name} has a model's inputs and outputs";
+
 /// Why there is nothing at a path that a reference document has.
 pub(crate) fn left_out(path: &str) -> Option<&'static str> {
     let path = path.strip_prefix("/api/v1").unwrap_or(path);
@@ -23,6 +27,9 @@ pub(crate) fn left_out(path: &str) -> Option<&'static str> {
         return Some(
             "classify and regress take tf.Example, which there is none of here; :predict and :explain are there",
         );
+    }
+    if path.starts_with("/v1/models/") && path.ends_with("/metadata") {
+        return Some(METADATA);
     }
     LEFT_OUT.iter().find(|(start, _)| below(start)).map(|(_, why)| *why)
 }

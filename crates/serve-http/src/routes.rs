@@ -234,8 +234,8 @@ impl Table {
         }
         let mut router = Router::new();
         for (path, place) in paths {
-            let prefixed = if path == "/" { PREFIX.to_owned() } else { format!("{PREFIX}{path}") };
-            for path in [path.to_owned(), prefixed] {
+            let bare = (path == "/").then(|| PREFIX.to_owned());
+            for path in [path.to_owned(), format!("{PREFIX}{path}")].into_iter().chain(bare) {
                 router.insert(path, place.clone()).expect("no two lines of the table conflict");
             }
         }

@@ -22,18 +22,23 @@ pub(crate) struct Remote {
     pub(crate) timeout: Duration,
 }
 
+/// A path of a URL.
+fn path(text: &str) -> Result<String, String> {
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err(format!("expected a path such as /{text}")) }
+}
+
 /// What `load` sends, and for how long.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Load {
     #[command(flatten)]
     pub(crate) remote: Remote,
     /// The path to ask
-    #[arg(long, default_value = "/predict")]
+    #[arg(long, default_value = "/predict", value_parser = path)]
     pub(crate) path: String,
     /// The body, or @FILE; with none, a row made from --model's signature, or {} for the default model and entity
     #[arg(long, value_name = "JSON|@FILE")]
     pub(crate) body: Option<String>,
-    /// Ask this model, with a row made from its signature
+    /// Ask this model, with a row made from its signature: a key needs the permission read beside predict
     #[arg(long, value_name = "NAME", conflicts_with = "body")]
     pub(crate) model: Option<String>,
     /// A further header, e.g. 'Content-Type: text/csv'; may stand several times

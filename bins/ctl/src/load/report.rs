@@ -63,6 +63,8 @@ pub(super) struct Report {
     pub(super) said: String,
     pub(super) took: Duration,
     pub(super) tally: Tally,
+    /// How many requests a second were to be sent, where that was said.
+    pub(super) wanted: Option<f64>,
 }
 
 impl Report {
@@ -71,7 +73,8 @@ impl Report {
         self.tally.times.len()
     }
 
-    fn errors(&self) -> u64 {
+    /// How many were not.
+    pub(super) fn errors(&self) -> u64 {
         let refused = self.tally.statuses.iter().filter(|(status, _)| !(200..300).contains(*status));
         refused.map(|(_, count)| count).chain(self.tally.errors.values()).sum()
     }
@@ -105,6 +108,7 @@ impl Report {
             "request": self.said,
             "seconds": self.took.as_secs_f64(),
             "requests_per_second": self.rate(),
+            "wanted_per_second": self.wanted,
             "answered": self.answered(),
             "errors": self.errors(),
             "statuses": self.tally.statuses,
@@ -119,7 +123,15 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.took.as_secs_f64();
         writeln!(f, "{}, {seconds:.1} s", self.said)?;
-        writeln!(f, "requests/s  {:.0}", self.rate())?;
+        let sent = (self.answered() + self.errors()) as f64 / seconds;
+        match self.wanted.filter(|wanted| sent < 0.95 * wanted) {
+            None => writeln!(f, "requests/s  {:.0}", self.rate())?,
+            Some(wanted) => writeln!(
+                f,
+                "requests/s  {:.0}, of {wanted:.0} that were wanted: more connections, or another machine, may send more",
+                self.rate()
+            )?,
+        }
         writeln!(f, "answered    {}", self.answered())?;
         let megabytes = self.tally.bytes as f64 / f64::from(1 << 20);
         writeln!(f, "received    {megabytes:.1} MiB, {:.1} MiB/s", megabytes / seconds)?;
@@ -156,8 +168,12 @@ mod tests {
         }
         two.note(Ok(answer(503)), Duration::from_secs(5));
         two.note(Err("no answer".to_owned()), Duration::from_secs(9));
-        let report =
-            Report { said: "POST /predict".to_owned(), took: Duration::from_secs(2), tally: one.and(two) };
+        let report = Report {
+            said: "POST /predict".to_owned(),
+            took: Duration::from_secs(2),
+            tally: one.and(two),
+            wanted: Some(9.0),
+        };
         let figures = report.figures();
         assert_eq!((figures["answered"].as_u64(), figures["errors"].as_u64()), (Some(3), Some(2)));
         assert_eq!(figures["requests_per_second"], 1.5);
@@ -172,5 +188,6 @@ mod tests {
         near("standard_deviation", (2.0_f64 / 3.0).sqrt());
         let told = report.to_string();
         assert!(told.contains("1 answered 503") && told.contains("1 no answer"), "{told}");
+        assert!(told.contains("requests/s  2, of 9 that were wanted"), "{told}");
     }
 }

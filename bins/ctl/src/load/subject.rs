@@ -20,10 +20,10 @@ pub(super) async fn ask(remote: &Remote, options: &Load) -> Result<Ask, Exit> {
     };
     for line in &options.header {
         let (name, text) = line.split_once(':').ok_or_else(|| {
-            Exit::told(ExitReason::Data, format!("--header {line:?}: expected 'Name: value'"))
+            Exit::told(ExitReason::Usage, format!("--header {line:?}: expected 'Name: value'"))
         })?;
         let name: HeaderName = name.trim().parse().map_err(|_| {
-            Exit::told(ExitReason::Data, format!("--header {line:?}: {name:?} is no header's name"))
+            Exit::told(ExitReason::Usage, format!("--header {line:?}: {name:?} is no header's name"))
         })?;
         if name == CONTENT_TYPE {
             ask.headers.remove(CONTENT_TYPE);

@@ -10,6 +10,78 @@ use crate::row;
 /// A model and a set that nobody has.
 const NOBODY: &str = "serve-ctl-smoke-no-such-name";
 
+/// All that servers of this version have, for those who do not tell whoever asks.
+pub(super) const ALL: [&str; 68] = [
+    "GET /",
+    "GET /health",
+    "GET /health/live",
+    "GET /health/ready",
+    "GET /metrics",
+    "GET /openapi.json",
+    "GET /docs",
+    "GET /docs/",
+    "GET /docs/{file}",
+    "GET /redoc",
+    "POST /predict",
+    "POST /predict/batch",
+    "POST /predict/both",
+    "GET /features",
+    "GET /features/{set}",
+    "POST /features/{set}",
+    "GET /features/{set}/{entity}",
+    "POST /raw/{table}",
+    "POST /get-online-features",
+    "GET /models",
+    "GET /models/types",
+    "GET /models/cache/stats",
+    "GET /models/{name}",
+    "GET /models/{name}/versions",
+    "POST /models/reload",
+    "POST /models/load",
+    "POST /models/unload",
+    "POST /models/warmup",
+    "POST /models/{name}/rollback",
+    "PUT /models/{name}/aliases/{alias}",
+    "GET /ws/predict",
+    "GET /model/info",
+    "POST /api/ml/serve",
+    "POST /api/ml/batch",
+    "GET /ping",
+    "GET /version",
+    "POST /invocations",
+    "GET /models/{name}/ping",
+    "POST /models/{name}/invocations",
+    "GET /v1/models",
+    "GET /v1/models/{name}",
+    "GET /v1/models/{name}/versions/{version}",
+    "GET /v1/models/{name}/labels/{label}",
+    "POST /v1/models/{name}:predict",
+    "POST /v1/models/{name}/versions/{version}:predict",
+    "POST /v1/models/{name}/labels/{label}:predict",
+    "POST /v1/models/{name}:explain",
+    "POST /v1/models/{name}/versions/{version}:explain",
+    "POST /v1/models/{name}/labels/{label}:explain",
+    "GET /v2",
+    "GET /v2/",
+    "GET /v2/health/live",
+    "GET /v2/health/ready",
+    "GET /v2/models",
+    "GET /v2/models/stats",
+    "GET /v2/models/{name}",
+    "GET /v2/models/{name}/ready",
+    "GET /v2/models/{name}/versions/{version}",
+    "GET /v2/models/{name}/versions/{version}/ready",
+    "GET /v2/models/{name}/config",
+    "GET /v2/models/{name}/versions/{version}/config",
+    "GET /v2/models/{name}/stats",
+    "GET /v2/models/{name}/versions/{version}/stats",
+    "POST /v2/repository/index",
+    "POST /v2/repository/models/{name}/load",
+    "POST /v2/repository/models/{name}/unload",
+    "POST /v2/models/{name}/infer",
+    "POST /v2/models/{name}/versions/{version}/infer",
+];
+
 /// What has to come back.
 pub(super) enum Expected {
     /// 200, and JSON of which this holds; the text says what.
@@ -37,7 +109,7 @@ struct Model {
 
 impl Model {
     fn of(ground: &Ground) -> Result<Self, String> {
-        let model = ground.model.as_ref().ok_or("the server has no model that answers")?;
+        let model = ground.model.as_ref().map_err(|why| (*why).to_owned())?;
         let text = |key: &str| model[key].as_str().map(str::to_owned);
         let whole = || {
             let (name, version) = (text("name")?, text("version")?);
@@ -98,7 +170,7 @@ fn got(path: &str, ground: &Ground) -> Result<Try, String> {
     };
     let mut path = filled(path, &[("file", "swagger-ui.css")]);
     if path.contains("{set}") {
-        let set = ground.set.as_deref().ok_or("the server has no feature set")?;
+        let set = ground.set.as_deref().map_err(|why| (*why).to_owned())?;
         path = filled(&path, &[("set", set)]);
         if path.contains("{entity}") {
             // Whether anything is stored for an entity is not for us to say; that nothing is for nobody, is.
@@ -197,7 +269,7 @@ mod tests {
     fn ground() -> Ground {
         let inputs = json!([{ "name": "a", "datatype": "FP64" }, { "name": "b", "datatype": "FP64" }]);
         let model = json!({ "name": "m", "version": "1", "signature": { "inputs": inputs } });
-        Ground { endpoints: Vec::new(), model: Some(model), set: Some("s".to_owned()) }
+        Ground { endpoints: Vec::new(), model: Ok(model), set: Ok("s".to_owned()) }
     }
 
     #[test]
@@ -214,7 +286,7 @@ mod tests {
 
     #[test]
     fn a_server_without_models_is_tried_as_far_as_it_goes() {
-        let empty = Ground { endpoints: Vec::new(), model: None, set: None };
+        let empty = Ground { endpoints: Vec::new(), model: Err("no model"), set: Err("no set") };
         assert!(of("GET /health", &empty).is_ok());
         assert!(of("POST /predict", &empty).is_err());
         assert!(of("GET /features/{set}", &empty).is_err());

@@ -12,7 +12,7 @@ use serve_core::Signature;
 use super::datatype::Datatype;
 use super::plain;
 use super::tensor::Tensor;
-use crate::call::object;
+use crate::call::{maybe_object, maybe_objects, object, objects};
 use crate::failure::Failure;
 
 /// The length of the JSON of a body that goes on after it.
@@ -21,11 +21,11 @@ pub(super) const HEADER_LENGTH: HeaderName = HeaderName::from_static("inference-
 #[derive(Debug, Default, PartialEq, Deserialize)]
 pub(super) struct InferRequest<'a> {
     pub(super) id: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_object")]
     pub(super) parameters: Option<RequestParameters>,
-    #[serde(borrow)]
+    #[serde(borrow, deserialize_with = "objects")]
     pub(super) inputs: Vec<Tensor<'a>>,
-    #[serde(borrow, default)]
+    #[serde(borrow, default, deserialize_with = "maybe_objects")]
     pub(super) outputs: Option<Vec<RequestedOutput<'a>>>,
 }
 
@@ -43,7 +43,7 @@ pub(super) struct RequestParameters {
 pub(super) struct RequestedOutput<'a> {
     #[serde(borrow)]
     pub(super) name: Cow<'a, str>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_object")]
     pub(super) parameters: Option<OutputParameters>,
 }
 

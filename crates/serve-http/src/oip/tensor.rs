@@ -9,6 +9,7 @@ use serve_core::Value;
 
 use super::datatype::Datatype;
 use super::flat::Flat;
+use crate::call::maybe_object;
 use crate::failure::Failure;
 
 /// Elements that are kept of a tensor whose rows cannot be told apart from its columns.
@@ -23,7 +24,7 @@ pub(super) struct Tensor<'a> {
     pub(super) datatype: Datatype,
     #[serde(borrow, default)]
     pub(super) data: Option<Flat<'a>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "maybe_object")]
     pub(super) parameters: Option<TensorParameters>,
     /// The tensor's piece of the binary data.
     #[serde(skip)]

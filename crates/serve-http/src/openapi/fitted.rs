@@ -222,6 +222,14 @@ fn schemas(document: &mut Json, known: &Known) {
         entities["minProperties"] = json!(1);
         entities["maxProperties"] = json!(1);
     }
+    // A row of a batch may be anything: where it is wrong, it fails alone.
+    for (batch, rows) in
+        [("BatchOfRequests", "requests"), ("BatchOfInstances", "instances"), ("BatchOfSymbols", "symbols")]
+    {
+        let row =
+            schemas.get_mut(batch).and_then(|batch| batch.pointer_mut(&format!("/properties/{rows}/items")));
+        row.into_iter().for_each(|row| *row = json!({ "anyOf": [row.take(), {}] }));
+    }
     if !known.models.is_empty() {
         schemas.insert("PredictRequest".to_owned(), predict(known));
         schemas.insert("BothRequest".to_owned(), both(known));

@@ -74,8 +74,8 @@ pub(super) struct RowEntity(String);
 #[schema(pattern = "^[a-z0-9][a-z0-9._-]{0,63}$")]
 pub(super) struct Selector(String);
 
-/// One row of a batch. Whatever is wrong with it but its JSON types is told in its entry of the answer. Without any of these
-/// keys it is features by name.
+/// One row of a batch. Whatever is wrong with it is told in its entry of the answer. Without any of these keys it is features by
+/// name.
 #[derive(Serialize, ToSchema)]
 struct BatchRow {
     model: Option<String>,
