@@ -117,6 +117,6 @@ fn a_server_that_is_not_there_is_told() {
     assert_eq!(code, Some(69));
     assert!(err.contains(&format!("cannot connect to {}:{}", address.ip(), address.port())), "{err}");
     let (code, _, err) = told(&ctl(&["load", "ftp://example.com/"]));
-    assert_eq!(code, Some(65));
+    assert_eq!(code, Some(2));
     assert!(err.contains("expected a URL such as"), "{err}");
 }
