@@ -160,6 +160,7 @@ fn a_bad_row_fails_alone() {
     for (body, status) in [
         (r#"{"requests": 5}"#, 422),
         (r#"{"requests": [{}], "nope": 1}"#, 422),
+        (r#"{"requests": [5], "nope": 1}"#, 422),
         (r#"{"requests": [{}, {]}"#, 400),
         (r#"{"requests": [5}"#, 400),
         (r#"[{"entity": "BTC/USD"}, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]"#, 422),
@@ -167,6 +168,7 @@ fn a_bad_row_fails_alone() {
         let told =
             server.connect().text("POST", "/predict/batch", &[("content-type", "application/json")], body);
         assert_eq!(told.status, status, "{body}: {}", told.body);
+        assert!(!body.contains("nope") || told.body.to_string().contains("nope"), "{}", told.body);
     }
 }
 

@@ -136,7 +136,10 @@ fn turned_away(remote: &Remote, answer: &Answer) -> Option<&'static str> {
     let words = String::from_utf8_lossy(&answer.body);
     match answer.status.as_u16() {
         401 if !remote.has_key() => Some(NO_KEY),
-        403 if words.contains("it needs the permission") || words.contains("\"not_permitted\"") => {
+        403 if ["it needs the permission", "\"not_permitted\"", "may not use"]
+            .iter()
+            .any(|part| words.contains(part)) =>
+        {
             Some(NOT_PERMITTED)
         }
         _ => None,

@@ -145,11 +145,10 @@ fn read<'a>(service: &Service, call: &'a Call) -> Result<Rows<'a>, Failure> {
     };
     match object::<Whole<'a>>(body) {
         Ok(whole) => whole.rows(service, &call.context),
-        // Perhaps it is one of the rows that cannot be read.
-        Err(failure) => match object::<BatchBody<'a, Unread<'a>, Unread<'a>, Unread<'a>>>(body) {
-            Ok(unread) => unread.rows(service, &call.context),
-            Err(other) => Err(if other.code() == "malformed_json" { other } else { failure }),
-        },
+        // Perhaps it is one of the rows that cannot be read; else what is wrong is told.
+        Err(_) => {
+            object::<BatchBody<'a, Unread<'a>, Unread<'a>, Unread<'a>>>(body)?.rows(service, &call.context)
+        }
     }
 }
 
