@@ -19,6 +19,12 @@ use crate::wire::Wire;
 /// After so long in milliseconds without a request a connection's parser is given up.
 const REST: u64 = 1_000;
 
+/// So long in milliseconds whoever is told that the connection ends may be silent.
+pub(crate) const LINGER: u64 = 2_000;
+
+/// So long they may go on to send, unless the server stops.
+const LINGER_MOST: u64 = 10_000;
+
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
@@ -39,12 +45,14 @@ pub(crate) enum Phase {
     Frame,
     /// Another protocol, of which nothing is known here.
     Upgraded,
-    /// A head was refused: the answer is being sent, and what still comes is thrown away.
+    /// A head was refused: the answer is being made and sent.
     Refused,
+    /// All is sent, and the client was told so; what still comes is thrown away.
+    Leaving,
 }
 
 impl Phase {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Handshake,
         Self::Idle,
         Self::Head,
@@ -54,6 +62,7 @@ impl Phase {
         Self::Frame,
         Self::Upgraded,
         Self::Refused,
+        Self::Leaving,
     ];
 }
 
@@ -170,6 +179,12 @@ impl Connection {
     /// Whether a parser is kept for it, for nothing since long.
     pub(crate) fn may_rest(&self) -> bool {
         self.phase() == Phase::Idle && self.at_rest() && !self.rests() && self.quiet() > REST
+    }
+
+    /// Whether it has waited long enough for a client that was told of the end.
+    pub(crate) fn lingered(&self) -> bool {
+        let most = if self.order() == Order::Finish { LINGER } else { LINGER_MOST };
+        self.phase() == Phase::Leaving && (self.quiet() > LINGER || self.lasted() > most)
     }
 
     /// Its parser is given up.

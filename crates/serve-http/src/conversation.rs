@@ -232,7 +232,7 @@ mod tests {
     use std::io::{Read, Write};
     use std::net::Shutdown;
 
-    use http_body_util::Full;
+    use http_body_util::{BodyExt as _, Full};
     use hyper::service::service_fn;
     use tokio::net::{TcpListener, TcpStream};
 
@@ -268,6 +268,8 @@ mod tests {
         let (socket, address): (TcpStream, _) = listener.accept().await.expect("accepts");
         let config = HttpConfig::default();
         let watchman = Arc::new(Watchman::new(&config));
+        let watching = Arc::clone(&watchman);
+        tokio::spawn(async move { watching.watch(None).await });
         let load = Load::of(&Arc::default());
         let place = watchman.enter(address.ip(), Phase::Idle, load).expect("a place");
         let connection = Arc::clone(&place.connection);
@@ -309,8 +311,9 @@ mod tests {
             client.write_all(asked).expect("is open");
             // The event loop has heard of neither.
             connection.tell(Order::Finish);
+            let answers = tokio::task::spawn_blocking(|| rest_of(client).matches("answered").count());
+            let answers = answers.await.expect("is read");
             speaking.await.expect("ends");
-            let answers = rest_of(client).matches("answered").count();
             assert_eq!(answers, if before == ASKED { 2 } else { 1 }, "{before:?}");
         }
     }
@@ -379,6 +382,53 @@ mod tests {
                 }
             });
             told.await.expect("all have their answers");
+            speaking.await.expect("ends");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_answered_reaches_who_still_sends_when_the_connection_ends() {
+        let last = [&ASKED[..ASKED.len() - 2], b"Connection: close\r\n\r\n"].concat();
+        let long = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n";
+        let long = [&long[..], &vec![b'x'; 1_000_000]].concat();
+        // Requests behind the last one; a body that is answered unread; one that nobody answers a client that ends.
+        for (asked, ends) in [
+            ([&last[..], &long].concat(), false),
+            ([ASKED, ASKED, &last, &long].concat(), false),
+            ([ASKED, ASKED, &long[..500_000]].concat(), false),
+            ([ASKED, ASKED, &long, &long[..500_000]].concat(), true),
+        ] {
+            let answered = asked.windows(ASKED.len() - 2).filter(|window| ASKED.starts_with(window)).count();
+            let (mut client, connection, speaking) =
+                served_by(move |request: Request<Incoming>| async move {
+                    match *request.method() {
+                        http::Method::POST if ends => {
+                            drop(request.into_body().collect().await);
+                            pending().await
+                        }
+                        http::Method::POST => Bytes::new(),
+                        _ => vec![b'x'; 100_000].into(),
+                    }
+                })
+                .await;
+            let sent = tokio::task::spawn_blocking(move || {
+                client.write_all(&asked).expect("is taken");
+                if ends {
+                    client.shutdown(Shutdown::Write).expect("is open");
+                }
+                client
+            });
+            let client = sent.await.expect("is sent");
+            let leaves = async {
+                while connection.phase() != Phase::Leaving && !speaking.is_finished() {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+            };
+            let left = tokio::time::timeout(Duration::from_secs(10), leaves).await;
+            assert!(left.is_ok(), "{answered} {ends} {:?}", connection.phase());
+            let told = tokio::task::spawn_blocking(|| rest_of(client).len());
+            let told = told.await.expect("is read");
+            assert!(told > answered * 100_000, "{answered} {ends} {told}");
             speaking.await.expect("ends");
         }
     }

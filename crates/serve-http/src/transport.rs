@@ -2,12 +2,19 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::FutureExt as _;
+use rustix::net::RecvFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+/// So many bytes are thrown away at a time.
+const DISCARDED: usize = 16 << 10;
+
+/// So many of those that have come: as many as systems hold for a socket.
+const MOST_DISCARDED: usize = 16 << 20;
 
 /// What bytes come and go through.
 #[derive(Debug)]
@@ -20,6 +27,29 @@ impl Transport {
     /// Lets the system throw away what is not sent yet when the socket closes.
     pub(crate) fn forget(&self) {
         drop(self.socket().set_zero_linger());
+    }
+
+    /// Reads what comes, under TLS or not, and throws it away; says how much that was.
+    pub(crate) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut scratch = [0; DISCARDED];
+        loop {
+            ready!(self.socket().poll_read_ready(cx))?;
+            match self.socket().try_read(&mut scratch) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    /// Throws away what has come: a socket that is closed with bytes unread takes back what was sent.
+    pub(crate) fn discard(&self) {
+        let mut scratch = [0; DISCARDED];
+        for _ in 0..MOST_DISCARDED / DISCARDED {
+            let read = rustix::net::recv(self.socket(), &mut scratch, RecvFlags::DONTWAIT);
+            if !read.is_ok_and(|(read, _)| read > 0) {
+                break;
+            }
+        }
     }
 
     /// Waits until the socket has something to read, beyond what was read from it.

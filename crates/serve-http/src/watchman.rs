@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::allowance::Allowance;
 use crate::config::HttpConfig;
-use crate::connection::{Connection, Order, Phase, Place};
+use crate::connection::{Connection, LINGER, Order, Phase, Place};
 use crate::event_loops::Load;
 use counts::Counts;
 
@@ -44,9 +44,6 @@ const GIVE_BACK_AFTER: Duration = Duration::from_secs(5);
 
 /// It is not done again before so many times the time that it took.
 const SELDOM: u32 = 200;
-
-/// How long what a refused client still sends is read.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// Why there is no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,7 +200,7 @@ impl Watchman {
             let order = self.judge(watched, passed);
             let connection = &watched.connection;
             let takes_long = connection.works() && connection.quiet() > LONG;
-            if order == Order::Nothing && (takes_long || connection.may_rest()) {
+            if order == Order::Nothing && (takes_long || connection.may_rest() || connection.lingered()) {
                 watched.connection.look();
             }
             match order {
@@ -227,9 +224,9 @@ impl Watchman {
             return Order::Cut;
         }
         let rest = connection.at_rest();
-        let overstayed = |since: u64| self.now().saturating_sub(since) > milliseconds(LINGER);
+        let overstayed = |since: u64| self.now().saturating_sub(since) > LINGER;
         if watched.finishing.is_some_and(|since| rest && overstayed(since))
-            && connection.phase() != Phase::Upgraded
+            && !matches!(connection.phase(), Phase::Upgraded | Phase::Leaving)
         {
             return Order::Cut;
         }
@@ -239,7 +236,7 @@ impl Watchman {
             // No other request of the connection goes on meanwhile.
             Phase::Frame if connection.lasted() > self.limits.head => Order::Cut,
             Phase::Idle | Phase::Open if rest && connection.lasted() > self.limits.idle => Order::Finish,
-            Phase::Refused if rest && connection.lasted() > milliseconds(LINGER) => Order::Cut,
+            Phase::Refused if rest && connection.lasted() > LINGER => Order::Cut,
             _ => Order::Nothing,
         }
     }
@@ -316,7 +313,31 @@ mod tests {
             assert_eq!(told(phase, limit + 1), order, "{phase:?}");
         }
         assert_eq!(told(Phase::Body, 1000), Order::Nothing);
+        assert_eq!(told(Phase::Leaving, 1000), Order::Nothing);
         assert_eq!(told(Phase::Upgraded, 1000), Order::Nothing);
+    }
+
+    #[test]
+    fn who_was_told_of_the_end_is_waited_for_as_long_as_it_sends() {
+        let watchman = watchman(|_| ());
+        let place = watchman.enter(HERE, Phase::Idle, load()).expect("a place");
+        let lingered = |seconds: u64, sends: bool| {
+            place.connection.enter(Phase::Idle);
+            for _ in 0..seconds {
+                if sends || place.connection.phase() == Phase::Idle {
+                    place.connection.enter(Phase::Leaving);
+                }
+                pass(&watchman, 1);
+            }
+            place.connection.lingered()
+        };
+        let told = [lingered(2, false), lingered(3, false), lingered(10, true), lingered(11, true)];
+        assert_eq!(told, [false, true, false, true]);
+        // A stop waits for no one for long, and what is sent stays sent.
+        watchman.lock().all.values_mut().for_each(|watched| watched.finishing = Some(0));
+        place.connection.tell(Order::Finish);
+        assert_eq!([lingered(2, true), lingered(3, true)], [false, true]);
+        assert!(!place.connection.is_cut());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use bytes::{Buf, Bytes};
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::connection::{Phase, Place};
+use crate::connection::{Order, Phase, Place};
 use crate::failure::{Dialect, Failure};
 use crate::reply;
 use crate::transport::Transport;
@@ -90,8 +90,7 @@ pub(crate) struct Wire {
     broken_off: bool,
     /// What is sent in the place of the parser's own refusal, as far as it is not sent yet.
     last_words: Option<Bytes>,
-    /// Whether the sending side was closed.
-    closed: bool,
+    sending: Sending,
     ahead: Ahead,
 }
 
@@ -104,6 +103,15 @@ enum Turn {
     Ours,
     /// An answer is made, and waits for the others of its turn.
     Others,
+}
+
+/// The side of the connection on which is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    Open,
+    /// Something was sent since the connection was told to finish.
+    Last,
+    Closed,
 }
 
 /// The end of what the client sends.
@@ -139,7 +147,7 @@ impl Wire {
             spoilt: &[],
             broken_off: false,
             last_words: None,
-            closed: false,
+            sending: Sending::Open,
             ahead: Ahead::default(),
         }
     }
@@ -191,7 +199,7 @@ impl Wire {
             }
         };
         // Of a request that began with these bytes, or goes on with them, no other is before it unless that is under way.
-        let first = if began.is_some() { began == Some(0) } else { true };
+        let first = began.is_none_or(|at| at == 0);
         let next = began.is_some() || was_in_head;
         self.behind = !first || next && self.place.connection.works();
         match &self.framing {
@@ -250,6 +258,14 @@ impl Wire {
             cx.waker().wake_by_ref();
         }
         takes
+    }
+
+    /// Whether the client may still send something. Who was let go while nothing was asked has no answer to lose.
+    fn lingers(&self) -> bool {
+        let connection = &self.place.connection;
+        let let_go =
+            connection.order() == Order::Finish && self.sending == Sending::Open && self.framing.between();
+        connection.phase() != Phase::Upgraded && !let_go
     }
 
     /// Ends the connection of a client that is gone while a request of it is under way, where the parser does not notice.
@@ -317,6 +333,9 @@ impl Wire {
             Poll::Ready(Ok(bytes)) => {
                 self.place.connection.blocked(false);
                 self.place.connection.wrote(*bytes);
+                if self.place.connection.order() == Order::Finish {
+                    self.sending = Sending::Last;
+                }
                 self.end.turns = TURNS;
             }
             Poll::Ready(Err(_)) => {}
@@ -412,34 +431,36 @@ impl AsyncWrite for Wire {
         ready!(this.poll_last_words(cx))?;
         let polled = Pin::new(&mut this.transport).poll_flush(cx);
         this.place.connection.blocked(polled.is_pending());
-        if polled.is_ready() && std::mem::take(&mut this.end.kept) {
+        ready!(polled)?;
+        if std::mem::take(&mut this.end.kept) {
             // What was kept from the parser may be told it now.
             cx.waker().wake_by_ref();
         }
-        this.look_after(cx)?;
-        polled
+        Poll::Ready(this.look_after(cx))
     }
 
-    /// After a refusal what the client still sends is read and thrown away, until it hears: a socket that is closed with
-    /// bytes unread takes back what was sent. The watchman ends this.
+    /// Sends no more. What the client still sends is read and thrown away until it ends too: a socket that is closed with bytes
+    /// unread takes back what was sent, and so do bytes that come afterwards.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.closed {
+        if this.sending != Sending::Closed {
             ready!(this.poll_last_words(cx))?;
-            ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
-            this.closed = true;
-        }
-        if this.last_words.is_none() && this.refusal.is_none() {
-            return Poll::Ready(Ok(()));
-        }
-        let mut scratch = [0; 4096];
-        loop {
-            let mut buf = ReadBuf::new(&mut scratch);
-            match ready!(Pin::new(&mut this.transport).poll_read(cx, &mut buf)) {
-                Ok(()) if !buf.filled().is_empty() => {}
-                _ => return Poll::Ready(Ok(())),
+            let polled = Pin::new(&mut this.transport).poll_shutdown(cx);
+            this.place.connection.blocked(polled.is_pending());
+            ready!(polled)?;
+            if this.lingers() {
+                this.place.connection.enter(Phase::Leaving);
             }
+            this.sending = Sending::Closed;
         }
+        let connection = &this.place.connection;
+        while connection.phase() == Phase::Leaving && !connection.lingered() {
+            if ready!(this.transport.poll_discard(cx))? == 0 {
+                break;
+            }
+            connection.enter(Phase::Leaving);
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -448,6 +469,8 @@ impl Drop for Wire {
         // Whoever took too long does not get to hold what is still in the system's buffers.
         if self.place.connection.is_cut() {
             self.transport.forget();
+        } else {
+            self.transport.discard();
         }
     }
 }
