@@ -197,6 +197,11 @@ fn no_message_names_a_type_of_the_program() {
     let reply = server.connect().text("POST", "/predict", &[], r#"{"model": 5}"#);
     let message = "the body is not as expected: expected text, got 5 at line 1 column 11";
     assert_eq!(reply.error(), (422, "invalid_request", message));
+    let rows = r#"{"instances": [[1.0], {"features": 5}, {"features": [1e999]}]}"#;
+    let reply = server.connect().text("POST", "/predict/batch", &[], rows);
+    let told = |row: usize| reply.body["predictions"][row]["error"].as_str().unwrap_or_default();
+    assert!(told(1).starts_with("the row is not as expected: ") && !told(1).contains("line"), "{}", told(1));
+    assert_eq!(told(2), "the row is not valid JSON: number out of range");
 }
 
 #[test]

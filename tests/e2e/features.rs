@@ -156,6 +156,10 @@ fn every_offending_row_and_field_is_told_and_nothing_is_stored() {
         );
         assert_eq!(reply.body["details"].as_array().map(Vec::len), Some(1), "{}", reply.body);
     }
+    // A value that is missing says as much as one that is not there.
+    let mut said = row(1.0);
+    said["values"]["high"] = Json::Null;
+    server.post("/raw/price_data", &json!({"rows": [row(1.0), said]})).ok();
     let listed = json!({"rows": [["E", null, "2025-10-01T00:00:00Z", {"open": 1}]]});
     let reply = server.post("/raw/price_data", &listed);
     assert_eq!(

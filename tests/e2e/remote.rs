@@ -50,7 +50,7 @@ fn a_load_that_is_refused_is_no_success() {
     let server = Server::demo();
     let url = format!("http://{}", server.address);
     let (code, told_why) = told(&ctl(["load", url.as_str(), "--get", "--path", "/models/none"]));
-    assert!(code == Some(65) && told_why.contains("unknown_model"), "{told_why}");
+    assert!(code == Some(69) && told_why.contains("unknown_model"), "{told_why}");
     for (wrong, why) in [
         (["--rate", "0"], "--rate"),
         (["--path", "predict"], "/predict"),

@@ -45,6 +45,8 @@ enum Sender {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// When to ask again, where it says so.
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
 }
 
@@ -197,7 +199,10 @@ impl Connection<'_> {
             };
             let (head, body) = response.map_err(told)?.into_parts();
             let body = body.collect().await.map_err(|error| format!("the answer breaks off: {error}"))?;
-            Ok(Answer { status: head.status, body: body.to_bytes() })
+            let seconds =
+                head.headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
+            let retry_after = seconds.map(Duration::from_secs);
+            Ok(Answer { status: head.status, retry_after, body: body.to_bytes() })
         };
         let late = || format!("no answer within {}", serve_core::duration::format(self.remote.timeout));
         tokio::time::timeout(self.remote.timeout, asking).await.map_err(|_| late())?

@@ -46,6 +46,12 @@ pub(crate) struct Ground {
     set: Result<String, &'static str>,
 }
 
+/// So often a try that comes too soon is repeated.
+const PATIENCE: usize = 3;
+
+/// How long that is waited for at most.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
 const NO_KEY: &str = "it needs a key (--key)";
 const NOT_PERMITTED: &str = "the key does not permit it";
 /// Why nothing is tried with what the server has.
@@ -166,9 +172,21 @@ async fn all(remote: &Remote, ground: &Ground) -> Vec<Outcome> {
     outcomes
 }
 
+/// How long to wait, where more was asked than the key's or the address's rate allows.
+fn too_soon(answer: &Answer) -> Option<Duration> {
+    answer.retry_after.filter(|after| answer.status == 429 && *after <= LONGEST_WAIT)
+}
+
 async fn tried(remote: &Remote, endpoint: &str, attempt: Try) -> Outcome {
-    let began = Instant::now();
-    let answer = remote.ask(&attempt.ask).await;
+    let mut began = Instant::now();
+    let mut answer = remote.ask(&attempt.ask).await;
+    // Who may ask only so often a second is no failure of the server's.
+    for _ in 0..PATIENCE {
+        let Some(after) = answer.as_ref().ok().and_then(too_soon) else { break };
+        tokio::time::sleep(after).await;
+        began = Instant::now();
+        answer = remote.ask(&attempt.ask).await;
+    }
     let took = began.elapsed();
     let (result, detail) = match answer {
         Ok(answer) => match turned_away(remote, &answer) {
@@ -229,7 +247,7 @@ mod tests {
 
     fn answer(status: u16, body: &str) -> Answer {
         let status = status.try_into().expect("is a status");
-        Answer { status, body: body.to_owned().into() }
+        Answer { status, retry_after: None, body: body.to_owned().into() }
     }
 
     #[test]

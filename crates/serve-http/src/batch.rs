@@ -114,7 +114,7 @@ was_read!(PredictBody, Instance, Text);
 
 impl<'a, T: Deserialize<'a>> Row<'a, T> for Unread<'a> {
     fn read(self) -> Result<T, Failure> {
-        Ok(serde_json::from_str(self.get())?)
+        serde_json::from_str(self.get()).map_err(|error| Failure::of_row(&error))
     }
 }
 

@@ -388,10 +388,23 @@ impl From<ServiceError> for Failure {
 /// JSON that does not parse is unreadable; JSON of another shape is invalid.
 impl From<serde_json::Error> for Failure {
     fn from(error: serde_json::Error) -> Self {
+        let told = error.to_string();
+        Self::not_as_expected("the body", &error, &told)
+    }
+}
+
+impl Failure {
+    /// A row of a body that is no such row. Where in the row a reader stopped says nothing to who sent the whole.
+    pub(crate) fn of_row(error: &serde_json::Error) -> Self {
+        let told = error.to_string();
+        Self::not_as_expected("the row", error, told.rfind(" at line ").map_or(&told, |at| &told[..at]))
+    }
+
+    fn not_as_expected(what: &str, error: &serde_json::Error, told: &str) -> Self {
         if error.is_data() {
-            let problem = words::plain(&error.to_string());
-            return Self::invalid("invalid_request", format!("the body is not as expected: {problem}"));
+            let problem = words::plain(told);
+            return Self::invalid("invalid_request", format!("{what} is not as expected: {problem}"));
         }
-        Self::unreadable("malformed_json", format!("the body is not valid JSON: {error}"))
+        Self::unreadable("malformed_json", format!("{what} is not valid JSON: {told}"))
     }
 }

@@ -206,19 +206,21 @@ fn read(service: &Service, call: &Call, field: &str) -> Result<Read, Failure> {
     Ok(Read { rows, places, offences, total })
 }
 
+/// What a row says, by name.
+fn said(row: &RawRow) -> Vec<&(Arc<str>, Value<'static>)> {
+    let mut said: Vec<_> = row.values.iter().filter(|(_, value)| !matches!(value, Value::Missing)).collect();
+    said.sort_by(|a, b| a.0.cmp(&b.0));
+    said
+}
+
 /// Rows of one entity and time that do not say the same: one of them would be lost. Of rows that are wrong anyway nothing is
-/// told.
+/// told. A value that is not there and one that is missing say the same.
 fn contradictions(rows: &[RawRow], places: &[usize], wrong: &HashSet<usize>) -> Vec<Offence> {
     let mut first: HashMap<(&Entity, Timestamp), (&RawRow, usize)> = HashMap::with_capacity(rows.len());
-    let by_name = |row: &RawRow| {
-        let mut values = row.values.clone();
-        values.sort_by(|a, b| a.0.cmp(&b.0));
-        values
-    };
     let mut offences = Vec::new();
     for (row, place) in rows.iter().zip(places).filter(|(_, place)| !wrong.contains(place)) {
         let (known, at) = *first.entry((&row.entity, row.timestamp)).or_insert((row, *place));
-        if at != *place && by_name(known) != by_name(row) {
+        if at != *place && said(known) != said(row) {
             offences.push(Offence {
                 row: *place,
                 entity: Some(row.entity.to_string()),

@@ -157,7 +157,7 @@ mod tests {
 
     fn answer(status: u16) -> Answer {
         let status = status.try_into().expect("is a status");
-        Answer { status, body: bytes::Bytes::from_static(b"12345") }
+        Answer { status, retry_after: None, body: bytes::Bytes::from_static(b"12345") }
     }
 
     #[test]

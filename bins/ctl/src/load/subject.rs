@@ -35,7 +35,7 @@ pub(super) async fn ask(remote: &Remote, options: &Load) -> Result<Ask, Exit> {
         return Ok(ask);
     }
     let message = format!("{} {} is answered {}: {}", ask.method, ask.path, answer.status, answer.excerpt());
-    Err(Exit::told(ExitReason::Data, message))
+    Err(Exit::told(ExitReason::Unavailable, message))
 }
 
 async fn body(remote: &Remote, options: &Load) -> Result<Bytes, Exit> {

@@ -99,7 +99,7 @@ fn load_counts_what_came_back() {
     assert_eq!((report["answered"].as_u64(), report["errors"].as_u64()), (Some(50), Some(0)));
     assert_eq!(report["statuses"], json!({ "200": 50 }));
     let (code, _, err) = told(&ctl(&["load", &url]));
-    assert_eq!(code, Some(65));
+    assert_eq!(code, Some(69));
     assert!(err.contains("POST /predict is answered 401"), "{err}");
     let (code, out, _) = told(&ctl(&args));
     assert_eq!(code, Some(0));

@@ -113,7 +113,7 @@ impl<'a> Act<'a> {
     /// The act begins. Where nobody waits for its end, that is written.
     #[must_use]
     pub fn begun(self, context: &'a Context) -> Begun<'a> {
-        Begun { act: self, context, written: false }
+        Begun { act: self, context }
     }
 
     fn write(&self, context: &Context, outcome: &str, reason: Option<&str>) {
@@ -142,7 +142,6 @@ impl<'a> Act<'a> {
 pub struct Begun<'a> {
     act: Act<'a>,
     context: &'a Context,
-    written: bool,
 }
 
 impl Begun<'_> {
@@ -150,9 +149,8 @@ impl Begun<'_> {
     ///
     /// # Errors
     /// Those that came of it.
-    pub fn ended<T>(mut self, outcome: Result<T, ServiceError>) -> Result<T, ServiceError> {
+    pub fn ended<T>(self, outcome: Result<T, ServiceError>) -> Result<T, ServiceError> {
         let error = outcome.as_ref().err();
-        self.written = true;
         self.context.audit();
         self.act.write(
             self.context,
@@ -165,7 +163,7 @@ impl Begun<'_> {
 
 impl Drop for Begun<'_> {
     fn drop(&mut self) {
-        if !self.written && !self.context.audit() {
+        if !self.context.audit() {
             self.act.write(self.context, ABANDONED.0, Some(ABANDONED.1));
         }
     }

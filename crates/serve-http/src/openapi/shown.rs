@@ -3,7 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use super::asked::{batch_examples, online_example};
-use super::known::Known;
+use super::known::{Known, KnownModel};
 
 /// Fits the examples of parameters and bodies to what is known.
 pub(super) fn fit(document: &mut Json, known: &Known) {
@@ -28,7 +28,7 @@ fn parameters(operation: &mut Json, path: &str, method: &str, known: &Known) {
         // Paths whose bodies depend on a model say which models they are about.
         let fitted = one.get("schema").is_some_and(|schema| schema.get("enum").is_some());
         let example = match one.get("name").and_then(Json::as_str).unwrap_or_default() {
-            "name" | "model" if !fitted => known.models.first().map(|model| json!(model.name)),
+            "name" | "model" if !fitted => example_model(path, known).map(|model| json!(model.name)),
             "version" => known.model_of(path).map(|model| json!(model.version)),
             "set" if method == "get" => known.sets.first().map(|set| json!(set.name)),
             "entity" => known.stored().map(|(_, entity)| json!(entity)),
@@ -43,10 +43,16 @@ fn parameters(operation: &mut Json, path: &str, method: &str, known: &Known) {
     }
 }
 
+/// The model that a path's examples are about. The one to be unloaded is not that of all others, where there is another:
+/// whoever tries one after the other finds it ready.
+fn example_model<'k>(path: &str, known: &'k Known) -> Option<&'k KnownModel> {
+    if path.ends_with("/unload") { known.models.last() } else { known.models.first() }
+}
+
 /// The examples of a body that depends on no path.
 fn body(path: &str, known: &Known) -> Option<Json> {
     let one = |summary: &str, value: Json| json!({ "example": { "summary": summary, "value": value } });
-    let model = known.models.first();
+    let model = example_model(path, known);
     match path {
         "/predict/batch" | "/api/ml/batch" => batch_examples(known),
         "/get-online-features" => online_example(known),
