@@ -114,9 +114,9 @@ fn silent_connections_rest_and_are_answered_again() {
     }
     silent[1].send("gth: 31\r\n\r\n{\"model\":").expect("is open");
     silent[1].send("\"vader-random-forest\"}").expect("is open");
-    // One asks for another protocol, and one leaves.
+    // One asks for another protocol where none is spoken, and one leaves.
     silent[2]
-        .send(&get.replace("\r\n\r\n", "\r\nConnection: upgrade\r\nUpgrade: other\r\n\r\n"))
+        .send(&get.replace("\r\n\r\n", "\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"))
         .expect("is open");
     drop(silent.pop());
     for (asked, times) in [(0, 2), (1, 1), (2, 1)] {

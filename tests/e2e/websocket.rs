@@ -54,13 +54,17 @@ impl Socket {
 
     /// The next message that is no ping.
     pub(crate) async fn receive(&mut self) -> Json {
-        loop {
-            match self.frame().await.expect("the socket is open") {
-                Message::Text(text) => return serde_json::from_str(&text).expect("is JSON"),
-                Message::Ping(_) | Message::Pong(_) => {}
-                other => unreachable!("{other:?}"),
+        let next = async {
+            loop {
+                match self.frame().await.expect("the socket is open") {
+                    Message::Text(text) => return serde_json::from_str(&text).expect("is JSON"),
+                    Message::Ping(_) | Message::Pong(_) => {}
+                    other => unreachable!("{other:?}"),
+                }
             }
-        }
+        };
+        // Pings go on while nothing else comes.
+        tokio::time::timeout(PATIENCE, next).await.expect("a message in time")
     }
 
     pub(crate) async fn ask(&mut self, message: Json) -> Json {
@@ -307,12 +311,17 @@ fn a_socket_may_be_asked_for_behind_other_requests() {
                 assert_eq!(Socket(socket).receive().await, json!({"type": "pong", "id": 1}));
             }
         }
-        // A protocol that is not spoken is no reason not to answer.
-        let other = String::from_utf8_lossy(get)
-            .replace("\r\n\r\n", "\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n");
+        // A protocol that is not spoken is no reason not to answer, nor one to end.
+        let asking = |headers: &str| {
+            String::from_utf8_lossy(get).replace("\r\n\r\n", &format!("\r\n{headers}\r\n\r\n"))
+        };
+        let (other, last) = (asking("connection: upgrade\r\nupgrade: h2c"), asking("connection: close"));
         let mut stream = TcpStream::connect(server.address).await.expect("the server listens");
-        stream.write_all(&[get, other.as_bytes()].concat()).await.expect("is sent");
-        assert_eq!(statuses(&mut stream).await, [200, 200]);
+        stream
+            .write_all(&[get, other.as_bytes(), other.as_bytes(), last.as_bytes()].concat())
+            .await
+            .expect("is sent");
+        assert_eq!(statuses(&mut stream).await, [200; 4]);
     });
 }
 

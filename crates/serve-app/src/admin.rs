@@ -191,7 +191,7 @@ impl Service {
             Ok(promoted?)
         });
         let promoted = act.ended(promoted.await);
-        self.changes.wake();
+        self.changes.ring_model(&of);
         promoted
     }
 
@@ -212,7 +212,7 @@ impl Service {
         }
         let back = self.on_thread(move |registry| Ok(registry.rollback(&name, author.as_ref())?)).await;
         let back = act.ended(back);
-        self.changes.wake();
+        self.changes.ring_model(&of);
         back
     }
 

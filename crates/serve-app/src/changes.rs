@@ -120,8 +120,12 @@ impl Watching {
     /// Rings for all, where this is another state than the last.
     fn saw(&mut self, state: u64) {
         if self.seen.replace(state) != Some(state) {
-            self.who.iter().for_each(|(_, signal)| signal.ring());
+            self.ring();
         }
+    }
+
+    fn ring(&self) {
+        self.who.iter().for_each(|(_, signal)| signal.ring());
     }
 }
 
@@ -163,6 +167,13 @@ impl Changes {
         }
     }
 
+    /// Rings for whom another version was made to answer. By the next look it may be the one that was seen last.
+    pub(crate) fn ring_model(&self, model: &ModelName) {
+        if let Some(watching) = self.lock().models.get(model) {
+            watching.ring();
+        }
+    }
+
     fn entities(&self) -> Vec<(FeatureSetName, Vec<Entity>)> {
         let watched = self.lock();
         watched.sets.iter().map(|(set, entities)| (set.clone(), entities.keys().cloned().collect())).collect()
@@ -180,7 +191,7 @@ impl Changes {
     fn ring(&self, set: &FeatureSetName, entity: &Entity) {
         let watched = self.lock();
         if let Some(watching) = watched.sets.get(set).and_then(|entities| entities.get(entity)) {
-            watching.who.iter().for_each(|(_, signal)| signal.ring());
+            watching.ring();
         }
     }
 }
@@ -337,6 +348,10 @@ mod tests {
         let watch = changes.watch(On::Model(model.clone()), Arc::clone(&two));
         [5, 5, 6].into_iter().for_each(|state| changes.saw_model(&model, state));
         assert_eq!((changes.models(), two.take()), (vec![model.clone()], 2));
+        // There and back between two looks.
+        changes.ring_model(&model);
+        changes.saw_model(&model, 6);
+        assert_eq!(two.take(), 1);
         drop(watch);
         assert!(changes.models().is_empty());
     }

@@ -17,7 +17,7 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tracing::debug;
 
 use crate::config::HttpConfig;
@@ -102,14 +102,15 @@ impl Protocols {
             let may_rest = || connection.may_rest();
             let finish = http1::Connection::graceful_shutdown;
             let stretch = until_ended(Pin::new(&mut *served), connection, finish, may_rest).await;
-            if matches!(stretch, Stretch::End) && connection.phase() != Phase::Upgraded {
-                return;
-            }
             let parts = served.into_parts();
             (wire, service) = (parts.io.into_inner(), parts.service);
             wire.put_back(parts.read_buf);
             if matches!(stretch, Stretch::End) {
-                return connection.hand_over(wire);
+                return if connection.phase() == Phase::Upgraded {
+                    connection.hand_over(wire);
+                } else {
+                    leave(&mut wire, connection).await;
+                };
             }
             connection.rest();
             if !rested(&wire, connection).await {
@@ -174,6 +175,17 @@ async fn looked_once_more<F: Future>(mut served: Pin<&mut F>) -> Option<F::Outpu
         Poll::Pending => Poll::Ready(None),
     })
     .await
+}
+
+/// Ends a connection in order, where its parser has not done so: after an error, or where another protocol was asked for.
+async fn leave(wire: &mut Wire, connection: &Connection) {
+    while !connection.is_cut() {
+        tokio::select! {
+            biased;
+            _ = wire.shutdown() => return,
+            _ = connection.told() => {}
+        }
+    }
 }
 
 /// Waits until something comes, and says whether there is something to be done about it.
@@ -370,7 +382,7 @@ mod tests {
     async fn another_protocol_is_asked_for_behind_requests() {
         for before in [1, 2, 5] {
             let (mut client, _, speaking) = served().await;
-            client.write_all(&[ASKED.repeat(before), asking_for("h2c")].concat()).expect("is open");
+            client.write_all(&[ASKED.repeat(before), asking_for("websocket")].concat()).expect("is open");
             let told = tokio::task::spawn_blocking(move || {
                 let mut told = Vec::new();
                 let mut piece = [0; 1024];

@@ -387,6 +387,27 @@ mod tests {
     }
 
     #[test]
+    fn a_protocol_that_is_not_taken_is_passed_over() {
+        let asks = |values: &str| {
+            let head = format!("GET / HTTP/1.1\r\nHost: a\r\n{values}\r\n");
+            let (mut framing, mut known) = (Framing::default(), Known::default());
+            framing.follow(head.as_bytes(), &LIMITS, &mut known).expect("is sound");
+            matches!(framing, Framing::Tunnel)
+        };
+        let long = format!("Upgrade: {}\r\n", "a/1, ".repeat(30));
+        for (values, expected) in [
+            ("Upgrade: h2c\r\n", false),
+            ("Upgrade: foo, TLS/1.2\r\n", false),
+            ("Upgrade: h2c, WebSocket\r\n", true),
+            ("Upgrade: websocket\r\nUpgrade: h2c\r\n", true),
+            // What of it was not kept may be anything.
+            (&long, true),
+        ] {
+            assert_eq!(asks(values), expected, "{values:?}");
+        }
+    }
+
+    #[test]
     fn it_is_told_where_a_request_for_another_protocol_begins() {
         let socket = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n\x01\x02";
         let (get, post) = (

@@ -45,6 +45,7 @@ pub(crate) struct Head {
     hosts: u8,
     length: Option<u64>,
     chunked: bool,
+    /// Whether it may ask for the one protocol that is taken; others, such as `h2c`, are passed over (RFC 9110, section 7.8).
     upgrade: bool,
 }
 
@@ -156,7 +157,7 @@ impl Head {
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.hosts = self.hosts.saturating_add(1),
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade |= may_be_taken(line, value),
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 return self.content_length(value.trim_ascii());
             }
@@ -202,4 +203,10 @@ impl Head {
             (None, true) => Ok(Length::Chunked),
         }
     }
+}
+
+/// Whether `value` may name the protocol that is taken, of which of a long line not all may be there.
+fn may_be_taken(line: &[u8], value: &[u8]) -> bool {
+    const TAKEN: &[u8] = b"websocket";
+    line.len() + 2 >= KEPT || value.windows(TAKEN.len()).any(|window| window.eq_ignore_ascii_case(TAKEN))
 }
