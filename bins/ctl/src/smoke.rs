@@ -124,7 +124,7 @@ async fn ground(remote: &Remote) -> Result<Ground, Exit> {
 
 /// What the server answers; nothing, where whoever asks may not know.
 async fn json(remote: &Remote, path: &str) -> Result<Option<Json>, Exit> {
-    let answer = remote.ask(&Ask::get(path)).await;
+    let (answer, _) = asked(remote, &Ask::get(path)).await;
     let answer = answer.map_err(|error| Exit::told(ExitReason::Unavailable, error))?;
     let told = || {
         let message = format!("GET {path} is answered {}: {}", answer.status, answer.excerpt());
@@ -172,22 +172,28 @@ async fn all(remote: &Remote, ground: &Ground) -> Vec<Outcome> {
     outcomes
 }
 
+/// Asks, and says how long that took. Who may ask only so often is no failure of the server's, and asks again.
+async fn asked(remote: &Remote, ask: &Ask) -> (Result<Answer, String>, Duration) {
+    let mut left = PATIENCE;
+    loop {
+        let began = Instant::now();
+        let answer = remote.ask(ask).await;
+        let took = began.elapsed();
+        match answer.as_ref().ok().and_then(too_soon) {
+            Some(after) if left > 0 => tokio::time::sleep(after).await,
+            _ => return (answer, took),
+        }
+        left -= 1;
+    }
+}
+
 /// How long to wait, where more was asked than the key's or the address's rate allows.
 fn too_soon(answer: &Answer) -> Option<Duration> {
     answer.retry_after.filter(|after| answer.status == 429 && *after <= LONGEST_WAIT)
 }
 
 async fn tried(remote: &Remote, endpoint: &str, attempt: Try) -> Outcome {
-    let mut began = Instant::now();
-    let mut answer = remote.ask(&attempt.ask).await;
-    // Who may ask only so often a second is no failure of the server's.
-    for _ in 0..PATIENCE {
-        let Some(after) = answer.as_ref().ok().and_then(too_soon) else { break };
-        tokio::time::sleep(after).await;
-        began = Instant::now();
-        answer = remote.ask(&attempt.ask).await;
-    }
-    let took = began.elapsed();
+    let (answer, took) = asked(remote, &attempt.ask).await;
     let (result, detail) = match answer {
         Ok(answer) => match turned_away(remote, &answer) {
             Some(why) => (Verdict::Skipped, why.to_owned()),

@@ -75,7 +75,9 @@ pub(crate) enum Order {
     Refuse,
     /// End after the requests under way.
     Finish,
-    /// End now.
+    /// End now. What was sent stays sent.
+    End,
+    /// End now, and take back what the client did not take.
     Cut,
 }
 
@@ -283,12 +285,18 @@ impl Connection {
             0 => Order::Nothing,
             1 => Order::Refuse,
             2 => Order::Finish,
+            3 => Order::End,
             _ => Order::Cut,
         }
     }
 
     pub(crate) fn is_too_slow(&self) -> bool {
         self.order.load(Relaxed) == Order::Refuse as u8
+    }
+
+    /// Whether it is to end now.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.order() >= Order::End
     }
 
     pub(crate) fn is_cut(&self) -> bool {

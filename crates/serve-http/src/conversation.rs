@@ -151,7 +151,7 @@ where
             biased;
             ended = served.as_mut() => return told(ended),
             order = connection.told() => match order {
-                Order::Cut => return Stretch::End,
+                Order::End | Order::Cut => return Stretch::End,
                 Order::Finish => {
                     if let Some(ended) = looked_once_more(served.as_mut()).await {
                         return told(ended);
@@ -179,7 +179,7 @@ async fn looked_once_more<F: Future>(mut served: Pin<&mut F>) -> Option<F::Outpu
 
 /// Ends a connection in order, where its parser has not done so: after an error, or where another protocol was asked for.
 async fn leave(wire: &mut Wire, connection: &Connection) {
-    while !connection.is_cut() {
+    while !connection.is_ended() {
         tokio::select! {
             biased;
             _ = wire.shutdown() => return,
@@ -195,7 +195,7 @@ async fn rested(wire: &Wire, connection: &Connection) -> bool {
             biased;
             ready = wire.readable() => return ready.is_ok(),
             order = connection.told() => match order {
-                Order::Cut => return false,
+                Order::End | Order::Cut => return false,
                 Order::Finish => return true,
                 Order::Nothing | Order::Refuse => {}
             },
@@ -218,7 +218,7 @@ async fn begun(wire: &mut Wire, connection: &Connection) -> Beginning {
             },
             () = ready(()), if finishing => break Beginning::Http1,
             order = connection.told() => match order {
-                Order::Cut => return Beginning::Nothing,
+                Order::End | Order::Cut => return Beginning::Nothing,
                 Order::Finish => {
                     // What has come already is looked at once more.
                     tokio::task::yield_now().await;

@@ -206,8 +206,10 @@ impl Watchman {
             match order {
                 Order::Nothing => continue,
                 Order::Finish => drop(watched.finishing.get_or_insert(self.now())),
-                Order::Cut if !watched.connection.is_cut() => drop(self.counts.cut_off.fetch_add(1, Relaxed)),
-                Order::Cut | Order::Refuse => {}
+                Order::End | Order::Cut if !watched.connection.is_ended() => {
+                    self.counts.cut_off.fetch_add(1, Relaxed);
+                }
+                Order::End | Order::Cut | Order::Refuse => {}
             }
             watched.connection.tell(order);
         }
@@ -228,7 +230,7 @@ impl Watchman {
         if watched.finishing.is_some_and(|since| rest && overstayed(since))
             && !matches!(connection.phase(), Phase::Upgraded | Phase::Leaving)
         {
-            return Order::Cut;
+            return Order::End;
         }
         match connection.phase() {
             Phase::Handshake if connection.lasted() > self.limits.handshake => Order::Cut,
@@ -338,6 +340,10 @@ mod tests {
         place.connection.tell(Order::Finish);
         assert_eq!([lingered(2, true), lingered(3, true)], [false, true]);
         assert!(!place.connection.is_cut());
+        // Nor is it taken back from who does not hear that the connection is to end.
+        place.connection.enter(Phase::Open);
+        pass(&watchman, 1);
+        assert_eq!(place.connection.order(), Order::End);
     }
 
     #[test]
